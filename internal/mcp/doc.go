@@ -1,0 +1,22 @@
+// Package mcp reads and rewrites the messages of the Model Context Protocol, byte for byte.
+//
+// A message is scanned once, strictly, into spans of the body it arrived in. The decision is taken on those spans, and
+// what goes on is the same body with a few spans replaced:
+//
+//	body ──ScanRequest──▶ Request (spans) ──Classify, CheckHeaders──▶ era
+//	  │                        │
+//	  │                        └── name, uri, arguments: what policy decides on
+//	  └──────────RewriteCall (Edits)──▶ the same bytes, with our id, the server's own name and our hop's _meta
+//
+//	answer ──SSEReader──▶ ScanResponse ──RewriteResult──▶ the same bytes, with the client's own id and era
+//
+// Three promises follow from it:
+//
+//   - What was authorised is what runs (security.md P-12). A body that two parsers could read differently is refused:
+//     duplicate, escaped or case-folded names where we read names, trailing bytes, invalid UTF-8, lone surrogates.
+//   - What is not ours is not touched. Unknown members, number tokens, key order and white space pass unchanged.
+//   - Ids are bytes. A client's id is never parsed into a number, and comes back as it was sent.
+//
+// The package is pure: no sockets, no clock, no state between calls. All of it may be used from many goroutines at
+// once; a Request, a Response or an SSEReader belongs to one.
+package mcp

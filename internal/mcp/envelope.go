@@ -1,0 +1,222 @@
+package mcp
+
+// envelope is the outermost object of a message.
+type envelope struct {
+	whole   Span
+	version bool // jsonrpc is there and right
+	id      Span
+	nullID  bool
+	method  string
+	params  Span
+	result  Span
+	err     Span
+}
+
+// readers scan the parts of a message whose members we read. A nil reader means any object will do.
+type readers struct {
+	params, result func()
+}
+
+// Names that are read, by level. A name that folds onto one of them is refused there.
+var (
+	envelopeNames = [...]string{"jsonrpc", "id", "method", "params", "result", "error"}
+	paramsNames   = [...]string{
+		"name", "uri", "arguments", "_meta", "taskId", "cursor", "protocolVersion", "capabilities", "clientInfo",
+		"requestId", "progressToken", "level", "ref", "argument", "context", "notifications", "inputResponses",
+		"requestState",
+	}
+	metaNames = [numMeta]string{
+		metaProtocolVersion:    "io.modelcontextprotocol/protocolVersion",
+		metaClientCapabilities: "io.modelcontextprotocol/clientCapabilities",
+		metaClientInfo:         "io.modelcontextprotocol/clientInfo",
+		metaLogLevel:           "io.modelcontextprotocol/logLevel",
+		metaProgressToken:      "progressToken",
+		metaTraceParent:        "traceparent",
+		metaTraceState:         "tracestate",
+		metaBaggage:            "baggage",
+	}
+	resultNames = [...]string{"resultType", "isError", "_meta", "ttlMs", "cacheScope"}
+	errorNames  = [...]string{"code", "message", "data"}
+)
+
+// Members of params._meta that are read or rewritten.
+const (
+	metaProtocolVersion = iota
+	metaClientCapabilities
+	metaClientInfo
+	metaLogLevel
+	metaProgressToken
+	metaTraceParent
+	metaTraceState
+	metaBaggage
+	numMeta
+)
+
+// message scans one whole message.
+func (s *scanner) message(e *envelope, read readers) {
+	if s.begin(); s.err != nil {
+		return
+	}
+	switch s.peek() {
+	case '{':
+		s.envelope(e, read)
+	case '[':
+		s.fail(CodeInvalidRequest, ReasonBatch, s.pos, "batches of messages are not accepted")
+	default:
+		if s.value(); s.err == nil {
+			s.fail(CodeInvalidRequest, ReasonShape, 0, "message must be a JSON object")
+		}
+	}
+	s.end()
+}
+
+func (s *scanner) envelope(e *envelope, read readers) {
+	o := s.open()
+	for s.next(&o) {
+		if s.guardName(&o, envelopeNames[:]); s.err != nil {
+			return
+		}
+		switch string(o.key.Of(s.b)) {
+		case "jsonrpc":
+			e.version = string(s.value().Of(s.b)) == `"2.0"`
+		case "id":
+			e.id, e.nullID = s.id()
+		case "method":
+			e.method = s.method()
+		case "params":
+			e.params = s.object("params", read.params)
+		case "result":
+			e.result = s.object("result", read.result)
+		case "error":
+			e.err = s.object("error", nil)
+		default:
+			s.unknown(&o)
+		}
+	}
+	e.whole = Span{o.start, s.pos}
+}
+
+// unknown scans the value of a member that means nothing to us.
+func (s *scanner) unknown(o *object) {
+	if s.value(); s.err != nil {
+		s.err.in(string(o.key.Of(s.b)))
+	}
+}
+
+// guardName refuses a name that another parser could read as one of known: one spelled with escapes, or one that
+// differs only in case (security.md T-34).
+func (s *scanner) guardName(o *object, known []string) {
+	key := o.key.Of(s.b)
+	if o.escaped {
+		s.fail(CodeInvalidRequest, ReasonEscaped, o.key.Start, "member name is spelled with escapes")
+		s.err.in(string(key))
+		return
+	}
+	for _, name := range known {
+		if string(key) == name {
+			return
+		}
+	}
+	for _, name := range known {
+		if foldsOnto(key, name) {
+			s.fail(CodeInvalidRequest, ReasonLookalike, o.key.Start, "member name differs only in case from "+name)
+			s.err.in(string(key))
+			return
+		}
+	}
+}
+
+// foldsOnto reports whether key equals the ASCII name under Unicode simple case folding, which is what lenient parsers
+// apply. Two characters outside ASCII fold into it: the long s and the Kelvin sign.
+func foldsOnto(key []byte, name string) bool {
+	i := 0
+	for _, r := range string(key) {
+		switch r {
+		case '\u017f': // long s
+			r = 's'
+		case '\u212a': // Kelvin sign
+			r = 'k'
+		}
+		if i == len(name) || r >= 0x80 || lower(byte(r)) != lower(name[i]) {
+			return false
+		}
+		i++
+	}
+	return i == len(name)
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// id scans a request id: a string or an integer. Null passes here, because a server that could not read an id answers
+// with it; whoever does not want it looks at isNull.
+func (s *scanner) id() (token Span, isNull bool) {
+	token = s.value()
+	if s.err != nil {
+		s.err.in("id")
+		return token, false
+	}
+	switch raw := token.Of(s.b); {
+	case raw[0] == '"' || isInteger(raw):
+		return token, false
+	case raw[0] == 'n':
+		return token, true
+	}
+	s.fail(CodeInvalidRequest, ReasonShape, token.Start, "id must be a string or an integer")
+	return Span{}, false
+}
+
+// isInteger reports whether an accepted token is a number without fraction and exponent.
+func isInteger(token []byte) bool {
+	for i, c := range token {
+		if !isDigit(c) && (c != '-' || i > 0) {
+			return false
+		}
+	}
+	return len(token) > 0
+}
+
+func (s *scanner) method() string {
+	token := s.value()
+	if s.err != nil {
+		s.err.in("method")
+		return ""
+	}
+	if raw := token.Of(s.b); raw[0] == '"' && len(raw) > 2 {
+		return internMethod(raw)
+	}
+	s.fail(CodeInvalidRequest, ReasonShape, token.Start, "method must be a string that is not empty")
+	return ""
+}
+
+// object scans a member that must be an object, with read or as any object.
+func (s *scanner) object(name string, read func()) Span {
+	s.space()
+	start := s.pos
+	switch {
+	case s.peek() != '{':
+		if s.value(); s.err == nil {
+			s.fail(CodeInvalidRequest, ReasonShape, start, name+" must be an object")
+		}
+	case read == nil:
+		s.anyObject()
+	default:
+		read()
+	}
+	if s.err != nil {
+		s.err.in(name)
+		return Span{}
+	}
+	return Span{start, s.pos}
+}
+
+// invalid is a message of the wrong shape as a whole.
+func invalid(text string) *Error {
+	e := newError(CodeInvalidRequest, ReasonShape, text)
+	e.Offset = 0
+	return e
+}

@@ -1,0 +1,223 @@
+package mcp
+
+// Request is one scanned message of a client: a request, a notification, or the response to a request of ours.
+//
+// Spans point into the body given to ScanRequest and are empty when the member is not there. Nothing is decoded that
+// the gateway does not read, and no span is meaningful together with another body.
+type Request struct {
+	ID     Span   // raw token, string or integer; empty for a notification
+	Method string // empty for a response
+	Params Span
+	Result Span // of a posted response
+	Err    Span // the error object of a posted response
+
+	Name     string // params.name of tools/call and prompts/get, decoded
+	NameSpan Span   // its raw token; set whatever the method is
+	URI      string // params.uri of resources/read, subscribe and unsubscribe, decoded
+	URISpan  Span
+	TaskID   string // params.taskId of tasks/*, decoded
+	TaskSpan Span
+
+	Arguments Span // params.arguments; an object for tools/call and prompts/get
+	Cursor    Span // params.cursor
+	Meta      Span // params._meta
+
+	// From params._meta. Each is the raw value.
+	ProtocolVersion    string // decoded
+	HasProtocolVersion bool   // the claim of the modern era, even if the version is ""
+	ClientCapabilities Span   // an object
+	ClientInfo         Span   // an object
+	LogLevel           Span   // a string
+	ProgressToken      Span   // a string or a number
+	TraceParent        Span   // a string
+
+	whole       Span
+	paramCount  int
+	metaCount   int
+	metaMembers [numMeta]Span // from the quote of the name to the end of the value
+}
+
+// IsResponse reports whether the message answers a request of ours.
+func (r *Request) IsResponse() bool { return r.Method == "" }
+
+// IsNotification reports whether the message wants no answer.
+func (r *Request) IsNotification() bool { return r.Method != "" && r.ID.Empty() }
+
+// ScanRequest scans one message of a client into req, which it overwrites. Whatever it accepts, every conforming
+// parser reads the same (mcp.md E4, security.md T-34); what it refuses comes back as *Error. A batch has ReasonBatch.
+// After an error req still holds the id, if it was found before the fault and is beyond doubt.
+//
+// It keeps no reference to body. A tools/call costs one allocation: its name.
+func ScanRequest(body []byte, limits Limits, req *Request) error {
+	*req = Request{}
+	s := newScanner(body, limits)
+	var e envelope
+	s.message(&e, readers{params: func() { s.params(req) }})
+	if s.err == nil {
+		s.err = e.checkRequest()
+	}
+	if !e.nullID && (s.err == nil || s.err.Code != CodeParse && s.err.Member != "id") {
+		req.ID = e.id
+	}
+	if s.err == nil {
+		req.Method, req.Params, req.Result, req.Err, req.whole = e.method, e.params, e.result, e.err, e.whole
+		s.err = req.resolve(body)
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return nil
+}
+
+// checkRequest holds the shape of what a client may send.
+func (e *envelope) checkRequest() *Error {
+	answers := !e.result.Empty() || !e.err.Empty()
+	switch {
+	case !e.version:
+		return invalid(`jsonrpc must be "2.0"`)
+	case e.nullID:
+		return invalid("id must be a string or an integer, not null")
+	case e.method != "" && answers:
+		return invalid("message has a method and also a result or an error")
+	case e.method == "" && !answers:
+		return invalid("method is missing")
+	case e.method == "" && e.id.Empty():
+		return invalid("response has no id")
+	case !e.result.Empty() && !e.err.Empty():
+		return invalid("response has both a result and an error")
+	}
+	return nil
+}
+
+// params scans the params object at hand.
+func (s *scanner) params(req *Request) {
+	o := s.open()
+	for s.next(&o) {
+		if s.guardName(&o, paramsNames[:]); s.err != nil {
+			return
+		}
+		switch string(o.key.Of(s.b)) {
+		case "name":
+			req.NameSpan = s.value()
+		case "uri":
+			req.URISpan = s.value()
+		case "taskId":
+			req.TaskSpan = s.value()
+		case "cursor":
+			req.Cursor = s.value()
+		case "arguments":
+			req.Arguments = s.value()
+		case "_meta":
+			req.Meta = s.object("_meta", func() { s.meta(req) })
+			continue
+		default:
+			s.value()
+		}
+		if s.err != nil {
+			s.err.in(string(o.key.Of(s.b)))
+		}
+	}
+	req.paramCount = o.count
+}
+
+// meta scans the _meta object at hand.
+func (s *scanner) meta(req *Request) {
+	o := s.open()
+	for s.next(&o) {
+		if s.guardName(&o, metaNames[:]); s.err != nil {
+			return
+		}
+		value := s.value()
+		if s.err == nil {
+			s.metaMember(req, &o, value)
+		}
+		if s.err != nil {
+			s.err.in(string(o.key.Of(s.b)))
+		}
+	}
+	req.metaCount = o.count
+}
+
+// metaMember files one member of _meta and checks its type. A reserved name with a value of the wrong type is refused
+// in either era: someone may read it otherwise.
+func (s *scanner) metaMember(req *Request, o *object, value Span) {
+	kind := s.b[value.Start]
+	want := byte('"')
+	var index int
+	switch key := o.key.Of(s.b); string(key) {
+	case metaNames[metaProtocolVersion]:
+		index = metaProtocolVersion
+		req.HasProtocolVersion = true
+		if kind == want {
+			req.ProtocolVersion = internVersion(value.Of(s.b))
+		}
+	case metaNames[metaClientCapabilities]:
+		index, want = metaClientCapabilities, '{'
+		req.ClientCapabilities = value
+	case metaNames[metaClientInfo]:
+		index, want = metaClientInfo, '{'
+		req.ClientInfo = value
+	case metaNames[metaLogLevel]:
+		index = metaLogLevel
+		req.LogLevel = value
+	case metaNames[metaProgressToken]:
+		index = metaProgressToken
+		if kind == '-' || isDigit(kind) {
+			want = kind
+		}
+		req.ProgressToken = value
+	case metaNames[metaTraceParent]:
+		index = metaTraceParent
+		req.TraceParent = value
+	case metaNames[metaTraceState]:
+		index = metaTraceState
+	case metaNames[metaBaggage]:
+		index = metaBaggage
+	default:
+		return
+	}
+	req.metaMembers[index] = o.member(value.End)
+	if kind != want {
+		s.fail(CodeInvalidParams, ReasonShape, value.Start, "value has the wrong type")
+	}
+}
+
+// resolve decodes what the method at hand names its object by, and holds the types it needs.
+func (r *Request) resolve(body []byte) *Error {
+	var err *Error
+	switch r.Method {
+	case MethodToolsCall, MethodPromptsGet:
+		if !r.Arguments.Empty() && body[r.Arguments.Start] != '{' {
+			return r.wrongParam("arguments", r.Arguments, "an object")
+		}
+		r.Name, err = r.stringParam(body, "name", r.NameSpan)
+	case MethodResourcesRead, MethodResourcesSubscribe, MethodResourcesUnsubscribe:
+		r.URI, err = r.stringParam(body, "uri", r.URISpan)
+	case MethodTasksGet, MethodTasksUpdate, MethodTasksCancel, MethodTasksResult:
+		r.TaskID, err = r.stringParam(body, "taskId", r.TaskSpan)
+	}
+	return err
+}
+
+func (r *Request) stringParam(body []byte, name string, token Span) (string, *Error) {
+	if token.Empty() || body[token.Start] != '"' {
+		return "", r.wrongParam(name, token, "a string")
+	}
+	return unquote(token.Of(body)), nil
+}
+
+func (r *Request) wrongParam(name string, token Span, want string) *Error {
+	e := newError(CodeInvalidParams, ReasonShape, r.Method+" needs params."+name+" to be "+want)
+	e.Member = "params." + name
+	e.Offset = max(token.Start, r.Params.Start)
+	return e
+}
+
+// Param returns the raw value of a member of params that has no field of its own, or an empty span. The body must be
+// the one that was scanned; a name of which it has none costs a walk over params.
+func (r *Request) Param(body []byte, name string) Span {
+	if r.Params.Empty() {
+		return Span{}
+	}
+	return lookUp(body, r.Params, name)
+}

@@ -1,0 +1,215 @@
+package mcp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrEventTooLarge is returned by SSEReader.Next for an event beyond the reader's limit. The stream is then useless.
+var ErrEventTooLarge = errors.New("read event: larger than the limit")
+
+// Event is one block of a stream of server-sent events: what stands between two empty lines. A block with nothing but
+// comments is an Event too, because a keep-alive has to be passed on.
+type Event struct {
+	Type       []byte // the event field; empty means message
+	Data       []byte // data lines, joined by LF
+	HasData    bool   // there was a data line, even if it was empty
+	ID         []byte
+	HasID      bool   // there was an id field, even if it was empty
+	Retry      []byte // digits: milliseconds to wait before reconnecting
+	Comment    []byte // comment lines without their colon, joined by LF
+	HasComment bool
+}
+
+// SSEReader reads events from a stream. Lines end in LF, CR or CRLF; a CR is enough to end an event, so that nothing
+// waits for an LF that may not come.
+type SSEReader struct {
+	r       io.Reader
+	limit   int
+	chunk   []byte
+	buf     []byte // of chunk: read and not consumed
+	line    []byte
+	event   Event
+	size    int  // bytes of the event at hand
+	started bool // past the place of a byte order mark
+	afterCR bool // an LF at the front of buf belongs to the line before
+}
+
+const sseChunk = 8 << 10
+
+// NewSSEReader returns a reader that refuses events of more than limit bytes, line ends not counted.
+func NewSSEReader(r io.Reader, limit int) *SSEReader {
+	return &SSEReader{r: r, limit: limit, chunk: make([]byte, sseChunk)}
+}
+
+// Next returns the next event. Its slices are valid until the next call. At the end of the stream it returns io.EOF,
+// or io.ErrUnexpectedEOF if the stream broke off within an event, which is then lost, as the standard wants it.
+func (r *SSEReader) Next() (Event, error) {
+	e := &r.event
+	*e = Event{Type: e.Type[:0], Data: e.Data[:0], ID: e.ID[:0], Retry: e.Retry[:0], Comment: e.Comment[:0]}
+	r.size = 0
+	for {
+		if err := r.readLine(); err != nil {
+			return Event{}, err
+		}
+		if len(r.line) > 0 {
+			e.field(r.line)
+		} else if r.size > 0 {
+			return *e, nil
+		}
+	}
+}
+
+// readLine reads the next line, without its end, into r.line.
+func (r *SSEReader) readLine() error {
+	r.line = r.line[:0]
+	for ended := false; !ended; {
+		if err := r.fill(); err != nil {
+			return err
+		}
+		n := lineEnd(r.buf)
+		if r.size += n; r.size > r.limit {
+			return ErrEventTooLarge
+		}
+		r.line = append(r.line, r.buf[:n]...)
+		if ended = n < len(r.buf); ended {
+			r.afterCR = r.buf[n] == '\r'
+			n++
+		}
+		r.buf = r.buf[n:]
+	}
+	if !r.started {
+		r.started = true
+		if rest, marked := bytes.CutPrefix(r.line, []byte("\xef\xbb\xbf")); marked {
+			r.line, r.size = rest, len(rest)
+		}
+	}
+	return nil
+}
+
+// lineEnd returns the offset of the first CR or LF, or len(b).
+func lineEnd(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		b = b[:i]
+	}
+	if i := bytes.IndexByte(b, '\r'); i >= 0 {
+		b = b[:i]
+	}
+	return len(b)
+}
+
+// fill reads until there is a byte to look at. It drops the LF of a CRLF whose CR has already ended a line.
+func (r *SSEReader) fill() error {
+	for {
+		if r.afterCR && len(r.buf) > 0 {
+			r.afterCR = false
+			if r.buf[0] == '\n' {
+				r.buf = r.buf[1:]
+			}
+		}
+		if len(r.buf) > 0 {
+			return nil
+		}
+		n, err := r.r.Read(r.chunk)
+		r.buf = r.chunk[:n]
+		if n == 0 && err != nil {
+			return r.readError(err)
+		}
+	}
+}
+
+func (r *SSEReader) readError(err error) error {
+	switch {
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("read event: %w", err)
+	case r.size > 0:
+		return io.ErrUnexpectedEOF
+	}
+	return io.EOF
+}
+
+// field files one line. Fields that the standard does not know are ignored.
+func (e *Event) field(line []byte) {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	if len(name) == 0 {
+		e.Comment, e.HasComment = appendLine(e.Comment, value, e.HasComment), true
+		return
+	}
+	value = bytes.TrimPrefix(value, []byte(" "))
+	switch string(name) {
+	case "data":
+		e.Data, e.HasData = appendLine(e.Data, value, e.HasData), true
+	case "event":
+		e.Type = append(e.Type[:0], value...)
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 {
+			e.ID, e.HasID = append(e.ID[:0], value...), true
+		}
+	case "retry":
+		if isDigits(value) {
+			e.Retry = append(e.Retry[:0], value...)
+		}
+	}
+}
+
+func isDigits(b []byte) bool {
+	for _, c := range b {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+func appendLine(dst, line []byte, more bool) []byte {
+	if more {
+		dst = append(dst, '\n')
+	}
+	return append(dst, line...)
+}
+
+// AppendEvent appends e as it stands on the wire, such that SSEReader reads the same event from it, except that a CR
+// within a value counts as a line end. An id or a type of more than one line cannot be written and is left out.
+func AppendEvent(dst []byte, e Event) []byte {
+	if e.HasComment {
+		dst = appendLines(dst, ":", e.Comment)
+	}
+	if len(e.Type) > 0 && lineEnd(e.Type) == len(e.Type) {
+		dst = appendLines(dst, "event: ", e.Type)
+	}
+	if e.HasID && lineEnd(e.ID) == len(e.ID) && bytes.IndexByte(e.ID, 0) < 0 {
+		dst = appendLines(dst, "id: ", e.ID)
+	}
+	if isDigits(e.Retry) {
+		dst = appendLines(dst, "retry: ", e.Retry)
+	}
+	if e.HasData {
+		dst = appendLines(dst, "data: ", e.Data)
+	}
+	return append(dst, '\n')
+}
+
+// AppendMessage appends one JSON-RPC message as an event. Line ends between its tokens, which are the only ones that
+// JSON allows, become line ends between data lines.
+func AppendMessage(dst, message []byte) []byte {
+	return append(appendLines(dst, "data: ", message), '\n')
+}
+
+// appendLines appends text with the field name before each of its lines.
+func appendLines(dst []byte, field string, text []byte) []byte {
+	for {
+		n := lineEnd(text)
+		dst = append(dst, field...)
+		dst = append(dst, text[:n]...)
+		dst = append(dst, '\n')
+		if n == len(text) {
+			return dst
+		}
+		if text[n] == '\r' && n+1 < len(text) && text[n+1] == '\n' {
+			n++
+		}
+		text = text[n+1:]
+	}
+}
