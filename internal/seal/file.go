@@ -1,0 +1,104 @@
+package seal
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+// LoadOrCreate reads the key from a file, or makes the file with a new random
+// key if there is none. Of several processes that make it at once, one wins and
+// all read the same key. A file that others may read, that is no regular file
+// or that has not exactly the length of a key is refused, never replaced: what
+// was sealed with it would be lost.
+func LoadOrCreate(path string) (*Keyring, error) {
+	key, err := load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			return nil, fmt.Errorf("create key file %s: %w", path, err)
+		}
+		key, err = load(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key file %s: %w", path, err)
+	}
+	return NewKeyring(key)
+}
+
+func load(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := acceptable(path, info); err != nil {
+		return nil, err
+	}
+	// One byte more than a key shows that a file is too long.
+	key, err := io.ReadAll(io.LimitReader(file, keySize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(key) != keySize {
+		return nil, fault.Newf(fault.Precondition, "key file %s has not exactly %d bytes; restore it from a backup", path, keySize)
+	}
+	return key, nil
+}
+
+// acceptable refuses what may have been read or replaced by others. Windows has
+// no such bits; its files are guarded by the directory they inherit from.
+func acceptable(path string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fault.Newf(fault.Precondition, "key file %s is not a regular file", path)
+	}
+	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
+		return fault.Newf(fault.Precondition, "key file %s can be reached by others (mode %04o); run chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+// create makes the file whole or not at all: a draft is written and synced, then
+// linked into place, which fails if somebody was first.
+func create(path string) error {
+	key := make([]byte, keySize)
+	if _, err := rand.Read(key); err != nil {
+		return err
+	}
+	draft, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(draft.Name())
+	_, err = draft.Write(key)
+	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(draft.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a new name in a directory survive the machine. Windows cannot
+// sync a directory and does not need to.
+func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
