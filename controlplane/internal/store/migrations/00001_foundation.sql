@@ -15,11 +15,14 @@ INSERT INTO config_revision DEFAULT VALUES;
 -- What changed at each revision. Readers use it to know that something changed;
 -- what it is now they read from the tables.
 CREATE TABLE config_change (
-    revision bigint      PRIMARY KEY CHECK (revision > 0),
+    revision bigint      NOT NULL CHECK (revision > 0),
+    -- One transaction may change several things: their order within it, from 1.
+    position integer     NOT NULL CHECK (position > 0),
     at       timestamptz NOT NULL DEFAULT now(),
     -- For example "server.add".
     action   text        NOT NULL CHECK (action <> ''),
-    target   text        NOT NULL
+    target   text        NOT NULL,
+    PRIMARY KEY (revision, position)
 );
 
 -- What administrators did. Written in the transaction that did it.
@@ -105,6 +108,21 @@ CREATE TABLE api_key (
     CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
 );
 CREATE INDEX api_key_user ON api_key (user_id);
+
+-- The deny overlay: revocations, applied by nodes ahead of everything else. A
+-- row that has expired goes away by a change of its own, so that the same rows
+-- give the same snapshot at whatever time they are read.
+CREATE TABLE deny (
+    kind       text        NOT NULL CHECK (kind IN ('key', 'user', 'application', 'server', 'tool', 'all')),
+    -- The key id, user, application, server, or "server/tool"; empty for all.
+    name       text        NOT NULL CHECK ((name = '') = (kind = 'all')),
+    reason     text        NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text        NOT NULL CHECK (created_by <> ''),
+    -- Null: until somebody takes it away.
+    expires_at timestamptz CHECK (expires_at > created_at),
+    PRIMARY KEY (kind, name)
+);
 
 CREATE TABLE server (
     id               bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
@@ -210,15 +228,31 @@ CREATE TABLE audit_record (
     PRIMARY KEY (node, epoch, sequence)
 );
 
+-- How far each node's queue has come: the last record committed and its hash.
+-- Intake locks the row, so that one batch of an epoch follows another, what came
+-- before is known to be a duplicate, and the chain goes on where it ended. A
+-- node whose records were cut off or forked cannot hide it from this row.
+CREATE TABLE audit_head (
+    node       text        NOT NULL,
+    epoch      bigint      NOT NULL,
+    sequence   bigint      NOT NULL DEFAULT 0 CHECK (sequence >= 0),
+    -- Null before the first record.
+    hash       bytea       CHECK (octet_length(hash) = 32),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    -- A later epoch of the node took over: this one gets no results any more.
+    ended_at   timestamptz,
+    PRIMARY KEY (node, epoch),
+    CHECK ((hash IS NULL) = (sequence = 0))
+);
+
 -- One row a call, derived from its records: the intent or the refusal makes it,
 -- the result completes it.
 CREATE TABLE audit_call (
     -- Random, given by the node.
     id               bytea       PRIMARY KEY CHECK (octet_length(id) = 16),
-    -- Order of arrival, for tailing without missing a late commit's row twice.
-    arrival          bigint      GENERATED ALWAYS AS IDENTITY,
     at               timestamptz NOT NULL,
     node             text        NOT NULL,
+    epoch            bigint      NOT NULL,
     user_name        text        NOT NULL,
     application      text        NOT NULL,
     key_id           text        NOT NULL,
@@ -245,13 +279,22 @@ CREATE TABLE audit_call (
     latency_us       bigint      CHECK (latency_us >= 0),
     server_latency_us bigint     CHECK (server_latency_us >= 0),
     response_bytes   bigint      NOT NULL DEFAULT 0,
-    completed_at     timestamptz
+    -- When the outcome was committed; null while there is none.
+    completed_at     timestamptz,
+    -- The transaction that gave the outcome. A tail reads only what is below
+    -- the oldest transaction that still runs, in this order: so it misses no row
+    -- of a transaction that commits late. Means nothing in another cluster.
+    settled          bigint,
+    CHECK ((outcome IS NULL) = (settled IS NULL)),
+    CHECK ((outcome IS NULL) = (completed_at IS NULL))
 );
+CREATE INDEX audit_call_settled ON audit_call (settled, id) WHERE settled IS NOT NULL;
+CREATE INDEX audit_call_running ON audit_call (node, epoch) WHERE settled IS NULL;
 CREATE INDEX audit_call_at ON audit_call (at DESC, id DESC);
 CREATE INDEX audit_call_user ON audit_call (user_name, at DESC);
 CREATE INDEX audit_call_tool ON audit_call (server, tool, at DESC);
 
 -- +goose Down
-DROP TABLE audit_call, audit_record, node, login_session, policy_version, tool_verdict, tool, tool_definition,
-    server, api_key, application, user_role, role_grant, role, users, instance_secret, admin_audit, config_change,
+DROP TABLE audit_call, audit_head, audit_record, node, login_session, policy_version, tool_verdict, tool, tool_definition,
+    server, deny, api_key, application, user_role, role_grant, role, users, instance_secret, admin_audit, config_change,
     config_revision;

@@ -1,0 +1,9 @@
+-- name: InsertApplication :one
+INSERT INTO application (name) VALUES (@name) RETURNING created_at;
+
+-- name: EnsureApplication :execrows
+-- A key may name an application that is new. No row is affected where it is not.
+INSERT INTO application (name) VALUES (@name) ON CONFLICT (name) DO NOTHING;
+
+-- name: ListApplications :many
+SELECT name, created_at FROM application ORDER BY name;

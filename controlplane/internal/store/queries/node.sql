@@ -1,0 +1,31 @@
+-- name: EnsureNode :exec
+-- A node that was admitted and has not been seen yet.
+INSERT INTO node (name, connected_to) VALUES (@name, '') ON CONFLICT (name) DO NOTHING;
+
+-- name: ConnectNode :exec
+-- A node said hello to this replica; what another replica wrote is past.
+INSERT INTO node (name, connected_to, revision, refusal, version, address, seen_at)
+VALUES (@name, @connected_to, @revision, '', @version, @address, now())
+ON CONFLICT (name) DO UPDATE
+SET connected_to = excluded.connected_to, revision = excluded.revision, refusal = '', version = excluded.version,
+    address = excluded.address, seen_at = now();
+
+-- name: UpdateNode :execrows
+-- How far a node is. Only the replica that holds its stream may say so: a late
+-- word of one that lost it affects no row.
+UPDATE node
+SET revision = @revision, refusal = @refusal, seen_at = now()
+WHERE name = @name AND connected_to = @connected_to;
+
+-- name: DisconnectNode :exec
+-- The stream ended. Where the node is at another replica by now, nothing
+-- happens.
+UPDATE node SET connected_to = '', seen_at = now() WHERE name = @name AND connected_to = @connected_to;
+
+-- name: ListNodes :many
+-- A node counts as connected while the replica that holds it says so; a replica
+-- that died leaves its name behind, so the time must be recent too.
+SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
+    version, address, seen_at
+FROM node
+ORDER BY name;

@@ -1,0 +1,10 @@
+-- name: InsertRole :exec
+-- A role of one's own; the built-in ones come with the schema.
+INSERT INTO role (name, description) VALUES (@name, @description);
+
+-- name: GetRole :one
+-- Locked against a change of the role while grants are added to it.
+SELECT name, built_in, description FROM role WHERE name = @name FOR UPDATE;
+
+-- name: ListRoles :many
+SELECT name, built_in, description FROM role ORDER BY built_in DESC, name;

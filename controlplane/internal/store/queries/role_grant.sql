@@ -1,0 +1,8 @@
+-- name: InsertRoleGrant :exec
+INSERT INTO role_grant (role, tools, risks)
+VALUES (@role, coalesce(@tools::text[], '{}'), coalesce(@risks::text[], '{}'));
+
+-- name: ListRoleGrants :many
+-- Every grant of every role, in the order in which they were given: there are
+-- few, and both people and snapshots want them all.
+SELECT id, role, tools, risks FROM role_grant ORDER BY role, id;

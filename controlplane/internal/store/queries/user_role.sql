@@ -1,0 +1,8 @@
+-- name: InsertUserRoles :exec
+-- Gives roles to a user. One that does not exist fails the statement.
+INSERT INTO user_role (user_id, role)
+SELECT @user_id::bigint, unnest(@roles::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: DeleteUserRole :execrows
+DELETE FROM user_role WHERE user_id = @user_id AND role = @role;
