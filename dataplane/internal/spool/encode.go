@@ -1,0 +1,66 @@
+package spool
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/warder-gateway/warder/internal/audit"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+// encode returns the canonical bytes of an event, at most MaxEvent.
+func encode(event *auditv1.Event) ([]byte, error) {
+	encoded, err := audit.Encode(event)
+	if err != nil {
+		return nil, fmt.Errorf("encode audit event: %w", err)
+	}
+	if len(encoded) > MaxEvent {
+		return nil, ErrTooLarge
+	}
+	return encoded, nil
+}
+
+// fit returns the bytes of a result, at most room: whole if it fits, else with its error text cut, else only what the
+// intent of the same call does not say.
+func fit(event *auditv1.Event, room int64) []byte {
+	event.Error = strings.ToValidUTF8(event.Error, "\uFFFD")
+	encoded, err := audit.Encode(event)
+	if err == nil && int64(len(encoded)) <= room {
+		return encoded
+	}
+	if keep := int64(len(event.Error)) - (int64(len(encoded)) - room); err == nil && keep >= 0 {
+		event.Error = cut(event.Error, int(keep))
+		return mustEncode(event)
+	}
+	return mustEncode(&auditv1.Event{
+		Kind:          event.Kind,
+		CallId:        event.CallId,
+		At:            event.At,
+		Outcome:       event.Outcome,
+		Error:         cut(event.Error, resultRoom/4),
+		Latency:       event.Latency,
+		ServerLatency: event.ServerLatency,
+		ResponseBytes: event.ResponseBytes,
+	})
+}
+
+// cut returns at most n bytes of s, and no half characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// mustEncode encodes an event whose strings are valid UTF-8, which cannot fail.
+func mustEncode(event *auditv1.Event) []byte {
+	encoded, err := audit.Encode(event)
+	if err != nil {
+		panic(fmt.Sprintf("spool: encode a valid event: %v", err))
+	}
+	return encoded
+}

@@ -1,0 +1,153 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	"google.golang.org/grpc"
+)
+
+// Push opens one stream and sends over it what the queue holds and what comes, from the first event that is not acked. It
+// returns when the stream or ctx ends, and always with an error; the caller waits a moment and calls again. Nothing is
+// lost in between.
+func (q *Queue) Push(ctx context.Context, client auditv1.AuditServiceClient) error {
+	if !q.pushing.TryLock() {
+		return errors.New("push audit: another push is running")
+	}
+	defer q.pushing.Unlock()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stream, err := client.Push(ctx)
+	if err != nil {
+		return fmt.Errorf("push audit: open stream: %w", err)
+	}
+	q.tail.rewind()
+
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		cancel(q.receive(stream))
+	}()
+	err = q.send(ctx, stream)
+	if errors.Is(err, io.EOF) {
+		// The stream broke; why, only the receiver knows.
+		<-received
+		err = context.Cause(ctx)
+	}
+	cancel(err)
+	<-received
+	return fmt.Errorf("push audit: %w", err)
+}
+
+// stream is the node's side of a push.
+type stream = grpc.BidiStreamingClient[auditv1.PushRequest, auditv1.PushResponse]
+
+// send sends batches until ctx or the stream ends.
+func (q *Queue) send(ctx context.Context, stream stream) error {
+	for {
+		records, err := q.next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&auditv1.PushRequest{Epoch: q.epoch, Records: records}); err != nil {
+			return err
+		}
+	}
+}
+
+// receive applies acks until the stream ends.
+func (q *Queue) receive(stream stream) error {
+	for {
+		response, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return errors.New("the control plane closed the stream")
+		}
+		if err != nil {
+			return err
+		}
+		if response.GetEpoch() != q.epoch {
+			return fmt.Errorf("ack for epoch %d, but this is epoch %d", response.GetEpoch(), q.epoch)
+		}
+		events, bytes, err := q.tail.ack(response.GetAckedSequence())
+		if err != nil {
+			return err
+		}
+		q.release(events, bytes)
+		q.nudge()
+	}
+}
+
+// next waits for the window to open and for events, and returns the next batch.
+func (q *Queue) next(ctx context.Context) ([]*auditv1.Record, error) {
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		if q.tail.mayFill(q.config.Window) {
+			if err := q.linger(ctx); err != nil {
+				return nil, err
+			}
+			q.tail.fill(q)
+		}
+		if records := q.tail.batch(&q.config); records != nil {
+			return records, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-q.wake:
+		}
+	}
+}
+
+// linger waits a moment if there is something fresh, but less than a batch of it: a few events per message would cost
+// more than the events themselves.
+func (q *Queue) linger(ctx context.Context) error {
+	if n := q.waiting(); n == 0 || n >= q.config.BatchEvents {
+		return nil
+	}
+	timer := time.NewTimer(q.config.Linger)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Flush waits until everything accepted is acked, results of running calls included, for which Push must be running. If
+// ctx ends first, it logs how many events are about to be lost and returns an error that says so.
+func (q *Queue) Flush(ctx context.Context) error {
+	select {
+	case <-q.drained():
+		return nil
+	case <-ctx.Done():
+	}
+	d := q.Depth()
+	if d.Events == 0 && d.Reserved == 0 {
+		return nil
+	}
+	q.config.Log.Error("audit: events were never acknowledged by the control plane and end with this process",
+		"lost", d.Events, "calls_without_result", d.Reserved, "bytes", d.Bytes, "oldest", d.Oldest, "epoch", q.epoch)
+	return fmt.Errorf("flush audit: %d events and %d results lost: %w", d.Events, d.Reserved, context.Cause(ctx))
+}
+
+// drained returns a channel that is closed as soon as nothing is held.
+func (q *Queue) drained() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.empty == nil {
+		q.empty = make(chan struct{})
+	}
+	empty := q.empty
+	if q.events == 0 {
+		close(q.empty)
+		q.empty = nil
+	}
+	return empty
+}

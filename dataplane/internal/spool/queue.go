@@ -1,0 +1,250 @@
+package spool
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+// ErrFull says that the queue has no room. The call must be denied: a call without a record must not happen
+// (security.md P-01, P-04).
+var ErrFull = fault.New(fault.Exhausted, "the audit queue of this node is full; calls are refused until the control plane has taken the backlog")
+
+// ErrTooLarge says that one event exceeds MaxEvent. The call must be denied.
+var ErrTooLarge = fault.New(fault.Invalid, "the audit event of this call is too large")
+
+const (
+	// MaxEvent bounds one encoded event, in bytes, so that a batch always holds at least one.
+	MaxEvent = 64 << 10
+
+	// resultRoom is what a result may have on top of its intent, in bytes: outcome, latencies, and a text of ours.
+	resultRoom = 512
+)
+
+// Config bounds a Queue. The zero value of each field means its default.
+type Config struct {
+	// Events is how many events are held at most, room reserved for results included. Default 65,536.
+	Events int
+	// Bytes is how many bytes of encoded events are held at most, reserved room included. Default 64 MiB.
+	Bytes int64
+	// BatchEvents and BatchBytes bound one batch. Defaults 500 and 1 MiB.
+	BatchEvents int
+	BatchBytes  int
+	// Window is how many batches may be sent and not yet acked. Default 8.
+	Window int
+	// Linger is how long the pusher waits for company before it sends less than a full batch. Default 5 ms.
+	Linger time.Duration
+	// Log gets losses. Default: nowhere.
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Events = cmp.Or(c.Events, 65_536)
+	c.Bytes = cmp.Or(c.Bytes, 64<<20)
+	c.BatchEvents = cmp.Or(c.BatchEvents, 500)
+	c.BatchBytes = cmp.Or(c.BatchBytes, 1<<20)
+	c.Window = cmp.Or(c.Window, 8)
+	c.Linger = cmp.Or(c.Linger, 5*time.Millisecond)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Queue is a bounded queue of audit events in memory. All methods may be used from many goroutines at once; of Push, one
+// runs at a time.
+type Queue struct {
+	config Config
+	epoch  uint64
+	start  time.Time
+	// wake tells the pusher that something was appended or acked. One token is enough: there is one pusher, and it
+	// looks at everything when it wakes.
+	wake chan struct{}
+
+	// mu is the lock that calls take. Nothing under it encodes, hashes, waits or does I/O.
+	mu       sync.Mutex
+	fresh    backlog
+	events   int   // held: accepted and not acked, plus reserved
+	bytes    int64 // likewise
+	reserved int   // results that are still to come
+	refused  uint64
+	empty    chan struct{} // closed as soon as nothing is held; nil unless Flush waits
+
+	pushing sync.Mutex
+	tail    tail
+}
+
+// New returns an empty queue with a new epoch.
+func New(config Config) *Queue {
+	epoch := newEpoch()
+	return &Queue{
+		config: config.withDefaults(),
+		epoch:  epoch,
+		start:  time.Now(),
+		wake:   make(chan struct{}, 1),
+		tail:   tail{epoch: epoch},
+	}
+}
+
+// newEpoch returns a random number other than 0, so that no sequence of an earlier queue is ever meant.
+func newEpoch() uint64 {
+	for {
+		var raw [8]byte
+		rand.Read(raw[:]) // never fails
+		if epoch := binary.LittleEndian.Uint64(raw[:]); epoch != 0 {
+			return epoch
+		}
+	}
+}
+
+// Epoch identifies this queue: sequences count within it.
+func (q *Queue) Epoch() uint64 { return q.epoch }
+
+// Ticket is the right to record the result of one call. The room for it is taken until Result is called, so every ticket
+// must be used.
+type Ticket struct {
+	queue *Queue
+	room  int64
+	used  atomic.Bool
+}
+
+// Intent accepts the event of a call that is about to leave, and reserves room for its result. An error (ErrFull,
+// ErrTooLarge, or an event that cannot be encoded) means that nothing was recorded, and the call must be denied.
+func (q *Queue) Intent(event *auditv1.Event) (*Ticket, error) {
+	encoded, err := encode(event)
+	if err != nil {
+		return nil, err
+	}
+	room := int64(len(encoded)) + resultRoom
+	if err := q.accept(encoded, 1, room); err != nil {
+		return nil, err
+	}
+	return &Ticket{queue: q, room: room}, nil
+}
+
+// Refusal accepts the event of a call that was refused. An error means that nothing was recorded.
+func (q *Queue) Refusal(event *auditv1.Event) error {
+	encoded, err := encode(event)
+	if err != nil {
+		return err
+	}
+	return q.accept(encoded, 0, 0)
+}
+
+// Result accepts the result of the call, in the room that Intent reserved. It owns the event from here on, and may
+// shorten its text. It never fails: an event that cannot be encoded, or that outgrew its room, is recorded without the
+// members that its intent has already. It is called once; a second call is a bug, is logged and changes nothing.
+func (t *Ticket) Result(event *auditv1.Event) {
+	if t.used.Swap(true) {
+		t.queue.config.Log.Error("audit: a second result for one call is ignored", "call", event.GetCallId())
+		return
+	}
+	t.queue.settle(fit(event, t.room), t.room)
+}
+
+// accept appends an encoded event, and reserves room for further events.
+func (q *Queue) accept(encoded []byte, reserve int, room int64) error {
+	at := time.Since(q.start)
+	size := int64(len(encoded))
+
+	q.mu.Lock()
+	if q.events+1+reserve > q.config.Events || q.bytes+size+room > q.config.Bytes {
+		q.refused++
+		q.mu.Unlock()
+		return ErrFull
+	}
+	q.events += 1 + reserve
+	q.reserved += reserve
+	q.bytes += size + room
+	q.fresh.append(entry{encoded, at})
+	q.mu.Unlock()
+
+	q.nudge()
+	return nil
+}
+
+// settle appends a result in the room that was reserved for it.
+func (q *Queue) settle(encoded []byte, room int64) {
+	at := time.Since(q.start)
+
+	q.mu.Lock()
+	q.reserved--
+	q.bytes += int64(len(encoded)) - room
+	q.fresh.append(entry{encoded, at})
+	q.mu.Unlock()
+
+	q.nudge()
+}
+
+// nudge wakes the pusher. A token that is still there will do.
+func (q *Queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take hands everything fresh to the pusher.
+func (q *Queue) take() backlog {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.fresh
+	q.fresh = backlog{}
+	return taken
+}
+
+// waiting returns how many events the pusher could take.
+func (q *Queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.fresh.len()
+}
+
+// release gives back the room of acked events.
+func (q *Queue) release(events int, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.events -= events
+	q.bytes -= bytes
+	if q.events == 0 && q.empty != nil {
+		close(q.empty)
+		q.empty = nil
+	}
+}
+
+// Depth is what a Queue holds at one moment.
+type Depth struct {
+	// Events is how many are accepted and not acked; Reserved, how many results are still to come.
+	Events   int
+	Reserved int
+	// Bytes counts both: encoded events and reserved room.
+	Bytes int64
+	// Oldest is the age of the oldest event that is not acked; 0 if there is none.
+	Oldest time.Duration
+	// Refused counts the events that found the queue full, since the start.
+	Refused uint64
+}
+
+// Depth returns what the queue holds, for metrics and health.
+func (q *Queue) Depth() Depth {
+	now := time.Since(q.start)
+	oldest, found := q.tail.oldest()
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !found {
+		oldest, found = q.fresh.oldest()
+	}
+	d := Depth{Events: q.events - q.reserved, Reserved: q.reserved, Bytes: q.bytes, Refused: q.refused}
+	if found {
+		d.Oldest = max(now-oldest, 0)
+	}
+	return d
+}
