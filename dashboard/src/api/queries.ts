@@ -1,0 +1,121 @@
+// What the pages read, once each: loaders prefetch by these, and components
+// read the same entry of the cache by them.
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createInfiniteQueryOptions, createQueryOptions } from "@connectrpc/connect-query";
+import { ApplicationService } from "../gen/warder/admin/v1/application_pb";
+import { AuditService, type CallFilterSchema } from "../gen/warder/admin/v1/audit_pb";
+import { HealthService } from "../gen/warder/admin/v1/health_pb";
+import { KeyService } from "../gen/warder/admin/v1/key_pb";
+import { LoginService } from "../gen/warder/admin/v1/login_pb";
+import { NodeService } from "../gen/warder/admin/v1/node_pb";
+import { PolicyService } from "../gen/warder/admin/v1/policy_pb";
+import { RoleService } from "../gen/warder/admin/v1/role_pb";
+import { ServerService } from "../gen/warder/admin/v1/server_pb";
+import { ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import { UserService } from "../gen/warder/admin/v1/user_pb";
+import type { AuditSearch, PolicySearch, ToolStateName, ToolsSearch } from "../paths";
+
+const callsPerPage = 100;
+const callsOnOverview = 8;
+
+/** How often the overview asks again. */
+export const overviewInterval = 5_000;
+
+export const whoAmI = (transport: Transport) => ({
+  ...createQueryOptions(LoginService.method.whoAmI, {}, { transport }),
+  // Being signed out is an answer to this question, not a failure.
+  meta: { expectsSignedOut: true },
+  staleTime: 60_000,
+});
+
+export const health = (transport: Transport) =>
+  createQueryOptions(HealthService.method.getHealth, {}, { transport });
+
+export const servers = (transport: Transport) =>
+  createQueryOptions(ServerService.method.listServers, {}, { transport });
+
+const stateByName: Record<ToolStateName, ToolState> = {
+  pending: ToolState.PENDING,
+  approved: ToolState.APPROVED,
+  changed: ToolState.CHANGED,
+  rejected: ToolState.REJECTED,
+};
+
+export const tools = (
+  transport: Transport,
+  { server, state }: Pick<ToolsSearch, "server" | "state">,
+) =>
+  createQueryOptions(
+    ToolService.method.listTools,
+    { server, state: state && stateByName[state] },
+    { transport },
+  );
+
+export const tool = (transport: Transport, name: string) =>
+  createQueryOptions(ToolService.method.getTool, { name }, { transport });
+
+export const users = (transport: Transport) =>
+  createQueryOptions(UserService.method.listUsers, {}, { transport });
+
+export const roles = (transport: Transport) =>
+  createQueryOptions(RoleService.method.listRoles, {}, { transport });
+
+export const keys = (transport: Transport) =>
+  createQueryOptions(KeyService.method.listKeys, {}, { transport });
+
+export const applications = (transport: Transport) =>
+  createQueryOptions(ApplicationService.method.listApplications, {}, { transport });
+
+export const policy = (transport: Transport) =>
+  createQueryOptions(PolicyService.method.getPolicy, {}, { transport });
+
+export const explanation = (
+  transport: Transport,
+  { user = "", application = "", tool = "" }: PolicySearch,
+  args: string,
+) =>
+  createQueryOptions(
+    PolicyService.method.explainDecision,
+    { user, application, tool, arguments: args },
+    { transport },
+  );
+
+export const nodes = (transport: Transport) =>
+  createQueryOptions(NodeService.method.listNodes, {}, { transport });
+
+/** The filter that an address stands for. */
+export function callFilter(search: AuditSearch): MessageInitShape<typeof CallFilterSchema> {
+  return {
+    user: search.user,
+    application: search.application,
+    tool: search.tool,
+    decision: search.decision,
+    outcome: search.outcome,
+    since: search.since === undefined ? undefined : timestampFromDate(new Date(search.since)),
+    until: search.until === undefined ? undefined : timestampFromDate(new Date(search.until)),
+  };
+}
+
+export const lastCalls = (transport: Transport) =>
+  createQueryOptions(AuditService.method.listCalls, { pageSize: callsOnOverview }, { transport });
+
+export const calls = (transport: Transport, search: AuditSearch) =>
+  createInfiniteQueryOptions(
+    AuditService.method.listCalls,
+    { filter: callFilter(search), pageSize: callsPerPage, pageToken: "" },
+    {
+      transport,
+      pageParamKey: "pageToken",
+      // A token that does not advance would load the same page for ever.
+      getNextPageParam: (last, _pages, token) =>
+        last.nextPageToken === "" || last.nextPageToken === token ? undefined : last.nextPageToken,
+    },
+  );
+
+/** Whether an error says that nobody is signed in. */
+export function isSignedOut(error: unknown): boolean {
+  return ConnectError.from(error).code === Code.Unauthenticated;
+}

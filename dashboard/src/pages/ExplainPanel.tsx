@@ -1,0 +1,149 @@
+import { Autocomplete, Button, Group, Select, Stack, Text, Textarea, Title } from "@mantine/core";
+import { useForm } from "@mantine/form";
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import * as queries from "../api/queries";
+import type { ExplainDecisionResponse, ExplainStep } from "../gen/warder/admin/v1/policy_pb";
+import { pb } from "../paths";
+import { VisibleText } from "../text/VisibleText";
+import { DecisionBadge } from "../ui/badges";
+import { type Column, DataTable } from "../ui/DataTable";
+import { ErrorNote } from "../ui/ErrorNote";
+import * as rules from "../ui/fieldRules";
+import { fullName } from "./toolName";
+
+const route = getRouteApi("/signed-in/policy");
+
+const jsonObject = (value: string) => {
+  try {
+    const parsed: unknown = value === "" ? {} : JSON.parse(value);
+    return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)
+      ? null
+      : "A JSON object";
+  } catch {
+    return "A JSON object";
+  }
+};
+
+/** Asks what a node would decide, and shows the way to the answer. */
+export function ExplainPanel() {
+  const { transport } = route.useRouteContext();
+  const search = route.useSearch();
+  // Arguments may hold secrets, so they stay out of the address.
+  const [args, setArgs] = useState("");
+  const complete = search.user !== undefined && search.tool !== undefined;
+  const { data, error, isFetching } = useQuery({
+    ...queries.explanation(transport, search, args),
+    enabled: complete,
+  });
+  return (
+    <Stack component="section">
+      <Title order={2} size="h4">
+        Why would a call be allowed or denied?
+      </Title>
+      <ExplainForm pending={isFetching} args={args} onArguments={setArgs} />
+      <ErrorNote error={error} />
+      {complete && data && <Explanation of={data} />}
+    </Stack>
+  );
+}
+
+interface FormProps {
+  pending: boolean;
+  args: string;
+  onArguments: (args: string) => void;
+}
+
+function ExplainForm({ pending, args, onArguments }: FormProps) {
+  const { transport } = route.useRouteContext();
+  const { user = "", application = "", tool = "" } = route.useSearch();
+  const navigate = useNavigate();
+  const { data: users } = useQuery(queries.users(transport));
+  const { data: applications } = useQuery(queries.applications(transport));
+  const { data: tools } = useQuery(queries.tools(transport, {}));
+  const form = useForm({
+    initialValues: { user, application, tool, args },
+    validate: { user: rules.required, tool: rules.required, args: jsonObject },
+  });
+  return (
+    <form
+      onSubmit={form.onSubmit((values) => {
+        onArguments(values.args);
+        const search = {
+          user: values.user,
+          application: values.application || undefined,
+          tool: values.tool,
+        };
+        void navigate({ ...pb.policy(search), resetScroll: false });
+      })}
+    >
+      <Stack>
+        <Group align="flex-start" grow>
+          <Select
+            label="User"
+            searchable
+            data={users?.users.map((each) => each.name) ?? []}
+            {...form.getInputProps("user")}
+          />
+          <Autocomplete
+            label="Application"
+            data={applications?.applications.map((each) => each.name) ?? []}
+            {...form.getInputProps("application")}
+          />
+          <Autocomplete
+            label="Tool"
+            placeholder="server/tool"
+            limit={50}
+            data={tools?.tools.map(fullName) ?? []}
+            {...form.getInputProps("tool")}
+          />
+        </Group>
+        <Textarea
+          label="Arguments"
+          placeholder="{}"
+          autosize
+          minRows={2}
+          maxRows={12}
+          spellCheck={false}
+          {...form.getInputProps("args")}
+        />
+        <Group>
+          <Button type="submit" variant="default" loading={pending}>
+            Explain
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+function Explanation({ of: answer }: { of: ExplainDecisionResponse }) {
+  return (
+    <Stack gap="xs" role="status">
+      <Group gap="xs">
+        <DecisionBadge decision={answer.decision} />
+        <Text size="sm">
+          by <VisibleText text={answer.rule} />, at revision {String(answer.revision)}
+        </Text>
+      </Group>
+      <Text size="sm">
+        <VisibleText text={answer.reason} />
+      </Text>
+      <DataTable
+        caption="Steps to the decision"
+        columns={columns}
+        rows={answer.steps}
+        rowKey={(step) => `${step.stage}:${step.name}:${answer.steps.indexOf(step)}`}
+        empty="Nothing was looked at."
+      />
+    </Stack>
+  );
+}
+
+const columns: Column<ExplainStep>[] = [
+  { title: "Stage", cell: (step) => step.stage },
+  { title: "Rule or role", cell: (step) => <VisibleText text={step.name} /> },
+  { title: "Matched", cell: (step) => (step.matched ? <strong>yes</strong> : "no") },
+  { title: "Why", cell: (step) => <VisibleText text={step.detail} /> },
+];

@@ -1,0 +1,79 @@
+import { Alert, Button, Code, Group, Modal, Stack, Tabs, Text, TextInput } from "@mantine/core";
+import { useState } from "react";
+import { CopyButton } from "../ui/CopyButton";
+import { Icon } from "../ui/icons";
+import { clients, keyVariable } from "./clients";
+
+/** A key that was just made: its secret, this once, and what to do with it. */
+export function NewKey({ secret, onClose }: { secret: string; onClose: () => void }) {
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title="The key is created"
+      size="lg"
+      // A click beside the dialog must not lose what is shown once.
+      closeOnClickOutside={false}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <Stack>
+        <Alert variant="outline" color="orange" title="Copy it now" icon={<Icon name="changed" />}>
+          It is shown this once. Warder keeps only a hash of it.
+        </Alert>
+        <Group wrap="nowrap">
+          <TextInput
+            label="Key"
+            value={secret}
+            readOnly
+            flex={1}
+            data-autofocus
+            onFocus={(event) => event.currentTarget.select()}
+          />
+          <CopyButton value={secret} label="Copy the key" />
+        </Group>
+        <Snippets />
+        <Group justify="flex-end">
+          <Button onClick={onClose}>I have copied it</Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+function Snippets() {
+  const [endpoint, setEndpoint] = useState(`${window.location.origin}/mcp`);
+  return (
+    <Stack gap="xs">
+      <TextInput
+        label="Address of the gateway"
+        description="If your nodes are elsewhere, put their address here."
+        value={endpoint}
+        onChange={(event) => setEndpoint(event.currentTarget.value)}
+      />
+      <Text size="sm">
+        Put the key into the environment of the client as <Code>{keyVariable}</Code>; the settings
+        below refer to it.
+      </Text>
+      <Tabs defaultValue={clients[0]?.name ?? null}>
+        <Tabs.List>
+          {clients.map(({ name }) => (
+            <Tabs.Tab key={name} value={name}>
+              {name}
+            </Tabs.Tab>
+          ))}
+        </Tabs.List>
+        {clients.map(({ name, place, snippet }) => (
+          <Tabs.Panel key={name} value={name} pt="xs">
+            <Group justify="space-between">
+              <Text size="sm">{place}</Text>
+              <CopyButton value={snippet(endpoint)} label="Copy the settings" />
+            </Group>
+            <Code block mt="xs">
+              {snippet(endpoint)}
+            </Code>
+          </Tabs.Panel>
+        ))}
+      </Tabs>
+    </Stack>
+  );
+}

@@ -1,0 +1,174 @@
+import { Anchor, Button, Card, Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { useSuspenseQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import * as queries from "../api/queries";
+import type { Node } from "../gen/warder/admin/v1/node_pb";
+import { type Server, ServerState } from "../gen/warder/admin/v1/server_pb";
+import { pb } from "../paths";
+import { VisibleText } from "../text/VisibleText";
+import { HealthBadge } from "../ui/badges";
+import { CallsTable } from "../ui/CallsTable";
+import { type Column, DataTable } from "../ui/DataTable";
+import { Page } from "../ui/Page";
+import { Time } from "../ui/Time";
+
+const route = getRouteApi("/signed-in/");
+
+export function OverviewPage() {
+  const { transport } = route.useRouteContext();
+  const polled = { refetchInterval: queries.overviewInterval };
+  const { data: health } = useSuspenseQuery({ ...queries.health(transport), ...polled });
+  const { data: serverList } = useSuspenseQuery({ ...queries.servers(transport), ...polled });
+  const { data: nodeList } = useSuspenseQuery({ ...queries.nodes(transport), ...polled });
+  const { data: last } = useSuspenseQuery({ ...queries.lastCalls(transport), ...polled });
+  return (
+    <Page title="Overview">
+      <Tiles
+        servers={serverList.servers}
+        nodes={nodeList.nodes}
+        revision={health.revision}
+        databaseReady={health.databaseReady}
+      />
+      {serverList.servers.length === 0 && <FirstSteps />}
+      <Section title="Nodes">
+        <DataTable
+          caption="Nodes"
+          columns={nodeColumns}
+          rows={nodeList.nodes}
+          rowKey={(node) => node.name}
+          empty="No node has connected yet. Without one, no call is served."
+        />
+      </Section>
+      <Section title="Last calls">
+        <CallsTable
+          calls={last.calls}
+          link={(call) => pb.audit({ call: call.id })}
+          empty="No call was made yet."
+        />
+      </Section>
+      <Text size="sm" c="dimmed">
+        Warder {health.version}, started <Time at={health.startedAt} />
+      </Text>
+    </Page>
+  );
+}
+
+interface TilesProps {
+  servers: Server[];
+  nodes: Node[];
+  revision: bigint;
+  databaseReady: boolean;
+}
+
+function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
+  const ready = servers.filter((server) => server.state === ServerState.READY).length;
+  const pending = sum(servers, (server) => server.toolsPending);
+  const changed = sum(servers, (server) => server.toolsChanged);
+  const current = nodes.filter((node) => node.connected && lag(node) === 0n).length;
+  return (
+    <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
+      <Tile name="Control plane" value={`revision ${revision}`}>
+        <HealthBadge
+          ok={databaseReady}
+          label={databaseReady ? "Database ready" : "Database away"}
+        />
+      </Tile>
+      <Tile name="Servers ready" value={`${ready} of ${servers.length}`}>
+        <Go {...pb.servers()}>Servers</Go>
+      </Tile>
+      <Tile name="Tools waiting for a decision" value={`${pending + changed}`}>
+        <Group gap="xs">
+          <Go {...pb.tools({ state: "pending" })}>{`${pending} pending`}</Go>
+          <Go {...pb.tools({ state: "changed" })}>{`${changed} changed`}</Go>
+        </Group>
+      </Tile>
+      <Tile name="Nodes up to date" value={`${current} of ${nodes.length}`}>
+        <HealthBadge
+          ok={nodes.length > 0 && current === nodes.length}
+          label={
+            nodes.length === 0
+              ? "No node"
+              : current === nodes.length
+                ? "All current"
+                : "Some behind"
+          }
+        />
+      </Tile>
+    </SimpleGrid>
+  );
+}
+
+function Tile({ name, value, children }: { name: string; value: string; children: ReactNode }) {
+  return (
+    <Card withBorder>
+      <Text size="sm">{name}</Text>
+      <Text size="xl" fw={700}>
+        {value}
+      </Text>
+      {children}
+    </Card>
+  );
+}
+
+function Go({
+  children,
+  ...link
+}: { children: string } & (ReturnType<typeof pb.servers> | ReturnType<typeof pb.tools>)) {
+  return <Anchor renderRoot={(props) => <Link {...props} {...link} />}>{children}</Anchor>;
+}
+
+function FirstSteps() {
+  return (
+    <Card withBorder>
+      <Stack align="flex-start" gap="xs">
+        <Title order={2} size="h4">
+          Begin with a server
+        </Title>
+        <Text>
+          Add an MCP server, approve its tools, give a client a key, and its first call will show
+          here. The same from a terminal: <code>warder server add NAME --url URL</code>
+        </Text>
+        <Button renderRoot={(props) => <Link {...props} {...pb.servers()} />}>Add a server</Button>
+      </Stack>
+    </Card>
+  );
+}
+
+function Section({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Stack gap="xs" component="section">
+      <Title order={2} size="h4">
+        {title}
+      </Title>
+      {children}
+    </Stack>
+  );
+}
+
+const nodeColumns: Column<Node>[] = [
+  { title: "Name", cell: (node) => node.name },
+  {
+    title: "State",
+    cell: (node) => (
+      <HealthBadge ok={node.connected} label={node.connected ? "Connected" : "Away"} />
+    ),
+  },
+  { title: "Revision", cell: (node) => `${node.revision} of ${node.desiredRevision}` },
+  { title: "Behind", cell: (node) => (lag(node) === 0n ? "no" : `${lag(node)} revisions`) },
+  {
+    title: "Refused the last update",
+    cell: (node) => (node.refusal === "" ? "no" : <VisibleText text={node.refusal} />),
+  },
+  { title: "Version", cell: (node) => node.version },
+  { title: "Last seen", cell: (node) => <Time at={node.lastSeenAt} /> },
+];
+
+/** How many revisions a node is behind. */
+function lag(node: Node): bigint {
+  return node.desiredRevision > node.revision ? node.desiredRevision - node.revision : 0n;
+}
+
+function sum<T>(items: T[], count: (item: T) => number): number {
+  return items.reduce((total, item) => total + count(item), 0);
+}

@@ -1,0 +1,205 @@
+import { Alert, Anchor, Button, Group, List, Stack, Text } from "@mantine/core";
+import { useSuspenseQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useState } from "react";
+import * as queries from "../api/queries";
+import { useApiMutation } from "../api/useApiMutation";
+import {
+  type DiscoveryReport,
+  type Server,
+  ServerService,
+  ServerState,
+} from "../gen/warder/admin/v1/server_pb";
+import { pb } from "../paths";
+import { VisibleText } from "../text/VisibleText";
+import { HealthBadge } from "../ui/badges";
+import { type Column, DataTable } from "../ui/DataTable";
+import { ErrorNote } from "../ui/ErrorNote";
+import { Page } from "../ui/Page";
+import { ReasonModal } from "../ui/ReasonModal";
+import { Time } from "../ui/Time";
+import { AddServerForm } from "./AddServerForm";
+
+const route = getRouteApi("/signed-in/servers");
+
+/** What the last discovery of a server came to, for the note above the list. */
+interface Discovered {
+  server: Server;
+  report: DiscoveryReport | undefined;
+}
+
+export function ServersPage() {
+  const { transport } = route.useRouteContext();
+  const { data } = useSuspenseQuery(queries.servers(transport));
+  const [adding, setAdding] = useState(false);
+  const [discovered, setDiscovered] = useState<Discovered>();
+  return (
+    <Page title="Servers" action={<Button onClick={() => setAdding(true)}>Add a server</Button>}>
+      {discovered && <DiscoveryNote {...discovered} onClose={() => setDiscovered(undefined)} />}
+      <DataTable
+        caption="Servers"
+        columns={columns(setDiscovered)}
+        rows={data.servers}
+        rowKey={(server) => server.name}
+        empty="No server yet. Add one here, or with: warder server add NAME --url URL"
+      />
+      {adding && <AddServerForm onDiscovered={setDiscovered} onClose={() => setAdding(false)} />}
+    </Page>
+  );
+}
+
+const columns = (onDiscovered: (found: Discovered) => void): Column<Server>[] => [
+  { title: "Name", cell: (server) => <strong>{server.name}</strong> },
+  { title: "Address", cell: (server) => <Address server={server} /> },
+  { title: "State", cell: (server) => <State server={server} /> },
+  { title: "Tools", cell: (server) => <ToolCounts server={server} /> },
+  { title: "Protocol", cell: (server) => <VisibleText text={server.protocolVersion} /> },
+  { title: "Discovered", cell: (server) => <Time at={server.discoveredAt} /> },
+  { title: "Actions", cell: (server) => <Actions server={server} onDiscovered={onDiscovered} /> },
+];
+
+function Address({ server }: { server: Server }) {
+  return (
+    <>
+      <VisibleText text={server.url} />
+      {server.private && (
+        <Text size="xs" c="dimmed">
+          private address
+        </Text>
+      )}
+      {server.headerNames.length > 0 && (
+        <Text size="xs" c="dimmed">
+          sends {server.headerNames.join(", ")}
+        </Text>
+      )}
+    </>
+  );
+}
+
+function State({ server }: { server: Server }) {
+  const ready = server.state === ServerState.READY;
+  return (
+    <>
+      <HealthBadge ok={ready} label={ready ? "Ready" : "Failed"} />
+      {server.lastError !== "" && (
+        <Text size="xs">
+          <VisibleText text={server.lastError} />
+        </Text>
+      )}
+    </>
+  );
+}
+
+function ToolCounts({ server }: { server: Server }) {
+  const waiting = server.toolsPending + server.toolsChanged;
+  return (
+    <Anchor
+      size="sm"
+      renderRoot={(props) => <Link {...props} {...pb.tools({ server: server.name })} />}
+    >
+      {waiting === 0 ? `${server.tools}` : `${server.tools}, ${waiting} waiting`}
+    </Anchor>
+  );
+}
+
+function Actions({
+  server,
+  onDiscovered,
+}: {
+  server: Server;
+  onDiscovered: (found: Discovered) => void;
+}) {
+  const [removing, setRemoving] = useState(false);
+  const refresh = useApiMutation(ServerService.method.refreshServer, {
+    onSuccess: (answer) =>
+      onDiscovered({ server: answer.server ?? server, report: answer.discovery }),
+  });
+  const remove = useApiMutation(ServerService.method.removeServer, {
+    done: () => `${server.name} is removed`,
+  });
+  return (
+    <Stack gap={4}>
+      <Group gap={4} wrap="nowrap">
+        <Button
+          size="xs"
+          variant="default"
+          loading={refresh.isPending}
+          aria-label={`Refresh ${server.name}`}
+          onClick={() => refresh.mutate({ name: server.name })}
+        >
+          Refresh
+        </Button>
+        <Button
+          size="xs"
+          variant="default"
+          aria-label={`Remove ${server.name}`}
+          onClick={() => setRemoving(true)}
+        >
+          Remove
+        </Button>
+      </Group>
+      <ErrorNote error={refresh.error} />
+      {removing && (
+        <ReasonModal
+          title={`Remove ${server.name}?`}
+          explanation={`Its ${server.tools} tools can no longer be called, and their approvals are forgotten. Its audit stays.`}
+          verb="Remove"
+          pending={remove.isPending}
+          error={remove.error}
+          onConfirm={() => remove.mutate({ name: server.name })}
+          onClose={() => setRemoving(false)}
+        />
+      )}
+    </Stack>
+  );
+}
+
+function DiscoveryNote({ server, report, onClose }: Discovered & { onClose: () => void }) {
+  const failed = server.lastError !== "";
+  return (
+    <Alert
+      role="status"
+      color={failed ? "red" : "blue"}
+      variant="outline"
+      title={failed ? `${server.name} could not be discovered` : `${server.name} was discovered`}
+      withCloseButton
+      closeButtonLabel="Close"
+      onClose={onClose}
+    >
+      {failed ? (
+        <>
+          <VisibleText text={server.lastError} />
+          <Text size="sm">The server is saved. Refresh it when it is up.</Text>
+        </>
+      ) : (
+        report && <Report server={server} report={report} />
+      )}
+    </Alert>
+  );
+}
+
+function Report({ server, report }: { server: Server; report: DiscoveryReport }) {
+  return (
+    <Stack gap="xs">
+      <Text size="sm">
+        {report.added.length} new, {report.changed.length} changed, {report.missing.length} no
+        longer offered, {report.unchanged} as before.
+      </Text>
+      {report.refused.length > 0 && (
+        <List size="sm">
+          {report.refused.map((refusal) => (
+            <List.Item key={refusal}>
+              Refused: <VisibleText text={refusal} />
+            </List.Item>
+          ))}
+        </List>
+      )}
+      <Anchor
+        size="sm"
+        renderRoot={(props) => <Link {...props} {...pb.tools({ server: server.name })} />}
+      >
+        Review its tools
+      </Anchor>
+    </Stack>
+  );
+}

@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { parseSearch, pb, safeReturn } from "./paths";
+
+test("each page has one path", () => {
+  const paths = Object.fromEntries(Object.entries(pb).map(([name, link]) => [name, link()]));
+  expect(paths).toMatchInlineSnapshot(`
+    {
+      "access": {
+        "search": {},
+        "to": "/access",
+      },
+      "audit": {
+        "search": {},
+        "to": "/audit",
+      },
+      "login": {
+        "search": {},
+        "to": "/login",
+      },
+      "overview": {
+        "to": "/",
+      },
+      "policy": {
+        "search": {},
+        "to": "/policy",
+      },
+      "servers": {
+        "to": "/servers",
+      },
+      "setup": {
+        "to": "/setup",
+      },
+      "tools": {
+        "search": {},
+        "to": "/tools",
+      },
+    }
+  `);
+});
+
+test("filters survive the way through an address", () => {
+  const search = {
+    server: "github",
+    state: "changed",
+    q: "delete",
+    tool: "github/delete_repo",
+  } as const;
+  expect(parseSearch.tools({ ...pb.tools(search).search })).toEqual(search);
+});
+
+test("an address cannot bring in values that a page does not know", () => {
+  expect(parseSearch.tools({ state: "callable", server: 5, q: { a: 1 } })).toEqual({ server: "5" });
+  expect(parseSearch.audit({ decision: "maybe", since: "yesterday", live: "yes" })).toEqual({});
+  expect(parseSearch.access({ tab: "secrets" })).toEqual({});
+});
+
+test.each([
+  ["/tools?state=pending", "/tools?state=pending"],
+  [undefined, "/"],
+  ["https://evil.example/", "/"],
+  ["//evil.example/", "/"],
+  ["/\\evil.example/", "/"],
+  ["/\t/evil.example/", "/"],
+  ["javascript:alert(1)", "/"],
+  ["tools", "/"],
+])("T-38: after signing in, %j leads to %j", (next, want) => {
+  expect(safeReturn(next)).toBe(want);
+});

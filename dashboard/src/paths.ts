@@ -1,0 +1,123 @@
+// Every link of the dashboard is made here, so that a path is written once and
+// the search parameters of a page have one type.
+
+export const toolStates = ["pending", "approved", "changed", "rejected"] as const;
+export type ToolStateName = (typeof toolStates)[number];
+
+export const decisions = ["allow", "deny"] as const;
+export type DecisionName = (typeof decisions)[number];
+
+export const accessTabs = ["users", "roles", "keys"] as const;
+export type AccessTab = (typeof accessTabs)[number];
+
+export interface LoginSearch {
+  /** Where to go after signing in: a path of this dashboard. */
+  next?: string;
+}
+
+export interface ToolsSearch {
+  server?: string;
+  state?: ToolStateName;
+  /** Part of a name. */
+  q?: string;
+  /** The tool in the drawer, "server/tool". */
+  tool?: string;
+}
+
+export interface AccessSearch {
+  tab?: AccessTab;
+}
+
+export interface PolicySearch {
+  user?: string;
+  application?: string;
+  /** "server/tool". */
+  tool?: string;
+}
+
+export interface AuditSearch {
+  user?: string;
+  application?: string;
+  /** "server/tool", or only "server". */
+  tool?: string;
+  decision?: DecisionName;
+  outcome?: string;
+  /** ISO 8601, in UTC. */
+  since?: string;
+  until?: string;
+  /** The call in the drawer. */
+  call?: string;
+  /** Follow new calls instead of reading old ones. */
+  live?: boolean;
+}
+
+export const pb = {
+  overview: () => ({ to: "/" }) as const,
+  setup: () => ({ to: "/setup" }) as const,
+  login: (search: LoginSearch = {}) => ({ to: "/login", search }) as const,
+  servers: () => ({ to: "/servers" }) as const,
+  tools: (search: ToolsSearch = {}) => ({ to: "/tools", search }) as const,
+  access: (search: AccessSearch = {}) => ({ to: "/access", search }) as const,
+  policy: (search: PolicySearch = {}) => ({ to: "/policy", search }) as const,
+  audit: (search: AuditSearch = {}) => ({ to: "/audit", search }) as const,
+};
+
+type Raw = Record<string, unknown>;
+
+/** A parameter as text, or undefined when it is absent, empty or no text. */
+function text(raw: Raw, name: string): string | undefined {
+  const value = raw[name];
+  // The router reads ?q=5 as a number.
+  const asText = typeof value === "number" ? String(value) : value;
+  return typeof asText === "string" && asText !== "" ? asText : undefined;
+}
+
+function oneOf<T extends string>(raw: Raw, name: string, allowed: readonly T[]): T | undefined {
+  return allowed.find((value) => value === raw[name]);
+}
+
+function instant(raw: Raw, name: string): string | undefined {
+  const value = text(raw, name);
+  return value !== undefined && !Number.isNaN(Date.parse(value)) ? value : undefined;
+}
+
+/** What an address says of each page's state; what it does not know is left out. */
+export const parseSearch = {
+  login: (raw: Raw): LoginSearch => ({ next: text(raw, "next") }),
+  tools: (raw: Raw): ToolsSearch => ({
+    server: text(raw, "server"),
+    state: oneOf(raw, "state", toolStates),
+    q: text(raw, "q"),
+    tool: text(raw, "tool"),
+  }),
+  access: (raw: Raw): AccessSearch => ({ tab: oneOf(raw, "tab", accessTabs) }),
+  policy: (raw: Raw): PolicySearch => ({
+    user: text(raw, "user"),
+    application: text(raw, "application"),
+    tool: text(raw, "tool"),
+  }),
+  audit: (raw: Raw): AuditSearch => ({
+    user: text(raw, "user"),
+    application: text(raw, "application"),
+    tool: text(raw, "tool"),
+    decision: oneOf(raw, "decision", decisions),
+    outcome: text(raw, "outcome"),
+    since: instant(raw, "since"),
+    until: instant(raw, "until"),
+    call: text(raw, "call"),
+    live: raw.live === true ? true : undefined,
+  }),
+};
+
+/**
+ * The path to return to after signing in. Anything that could lead to another
+ * origin becomes the overview.
+ */
+export function safeReturn(next: string | undefined): string {
+  const origin = "https://warder.invalid";
+  if (next === undefined || !URL.canParse(next, origin)) {
+    return "/";
+  }
+  const url = new URL(next, origin);
+  return next.startsWith("/") && url.origin === origin ? url.pathname + url.search : "/";
+}

@@ -1,0 +1,57 @@
+import { Anchor } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import type { Call } from "../gen/warder/admin/v1/audit_pb";
+import type { pb } from "../paths";
+import { VisibleText } from "../text/VisibleText";
+import { DecisionBadge, OutcomeBadge } from "./badges";
+import { type Column, DataTable } from "./DataTable";
+import { Latency, Time } from "./Time";
+
+interface Props {
+  calls: readonly Call[];
+  /** Where the details of a call are. */
+  link: (call: Call) => ReturnType<typeof pb.audit>;
+  empty: ReactNode;
+}
+
+/** Calls of the ledger, in the order given. */
+export function CallsTable({ calls, link, empty }: Props) {
+  const columns: Column<Call>[] = [
+    {
+      title: "Time",
+      cell: (call) => (
+        <Anchor
+          size="sm"
+          renderRoot={(props) => <Link {...props} {...link(call)} resetScroll={false} />}
+        >
+          <Time at={call.at} />
+        </Anchor>
+      ),
+    },
+    ...rest,
+  ];
+  return (
+    <DataTable
+      caption="Calls"
+      columns={columns}
+      rows={calls}
+      rowKey={(call) => call.id}
+      empty={empty}
+    />
+  );
+}
+
+const rest: Column<Call>[] = [
+  { title: "User", cell: (call) => call.user },
+  { title: "Application", cell: (call) => call.application },
+  { title: "Tool", cell: (call) => <VisibleText text={callTarget(call)} /> },
+  { title: "Decision", cell: (call) => <DecisionBadge decision={call.decision} /> },
+  { title: "Outcome", cell: (call) => <OutcomeBadge outcome={call.outcome} /> },
+  { title: "Latency", cell: (call) => <Latency value={call.latency} /> },
+];
+
+/** What was called: the tool, or the method when it named none. */
+export function callTarget(call: Call): string {
+  return call.tool === "" ? call.method : `${call.server}/${call.tool}`;
+}

@@ -1,0 +1,124 @@
+import { useSuspenseQuery } from "@connectrpc/connect-query";
+import {
+  AppShell,
+  Burger,
+  Button,
+  Group,
+  NavLink,
+  SegmentedControl,
+  Stack,
+  Text,
+  useMantineColorScheme,
+} from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { useQueryClient } from "@tanstack/react-query";
+import { Link, Outlet, useRouter } from "@tanstack/react-router";
+import { useApiMutation } from "../api/useApiMutation";
+import { LoginService } from "../gen/warder/admin/v1/login_pb";
+import { pb } from "../paths";
+import { Icon } from "./icons";
+
+const pages = [
+  ["Overview", pb.overview()],
+  ["Servers", pb.servers()],
+  ["Tools", pb.tools()],
+  ["Access", pb.access()],
+  ["Policy", pb.policy()],
+  ["Audit", pb.audit()],
+] as const;
+
+/** The frame of every page behind the sign-in. */
+export function Shell() {
+  const [opened, { toggle, close }] = useDisclosure();
+  return (
+    <AppShell
+      header={{ height: 52 }}
+      navbar={{ width: 190, breakpoint: "sm", collapsed: { mobile: !opened } }}
+      padding="md"
+    >
+      <a className="skip-link" href="#main">
+        Skip to content
+      </a>
+      <AppShell.Header>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group gap="xs" wrap="nowrap">
+            <Burger opened={opened} onClick={toggle} hiddenFrom="sm" size="sm" aria-label="Menu" />
+            <Icon name="shield" size={22} />
+            <Text fw={700}>Warder</Text>
+          </Group>
+          <Account />
+        </Group>
+      </AppShell.Header>
+      <AppShell.Navbar p="xs" component="nav" aria-label="Pages">
+        <Stack justify="space-between" h="100%">
+          <div>
+            {pages.map(([label, link]) => (
+              <NavLink
+                key={label}
+                label={label}
+                onClick={close}
+                renderRoot={(props) => (
+                  <Link
+                    {...props}
+                    {...link}
+                    activeOptions={{ exact: link.to === "/", includeSearch: false }}
+                    activeProps={{ "data-active": true }}
+                  />
+                )}
+              />
+            ))}
+          </div>
+          <SchemeControl />
+        </Stack>
+      </AppShell.Navbar>
+      <AppShell.Main id="main" tabIndex={-1}>
+        <Outlet />
+      </AppShell.Main>
+    </AppShell>
+  );
+}
+
+function Account() {
+  const { data: me } = useSuspenseQuery(LoginService.method.whoAmI, {});
+  const queryClient = useQueryClient();
+  const router = useRouter();
+  const signOut = useApiMutation(LoginService.method.signOut, {
+    onSuccess: () => {
+      queryClient.clear();
+      void router.navigate(pb.login());
+    },
+  });
+  return (
+    <Group gap="xs" wrap="nowrap">
+      <Text size="sm" truncate maw={200}>
+        {me.name}
+      </Text>
+      <Button
+        size="xs"
+        variant="default"
+        loading={signOut.isPending}
+        onClick={() => signOut.mutate({})}
+      >
+        Sign out
+      </Button>
+    </Group>
+  );
+}
+
+function SchemeControl() {
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  return (
+    <SegmentedControl
+      aria-label="Colours"
+      size="xs"
+      fullWidth
+      value={colorScheme}
+      onChange={(value) => setColorScheme(value)}
+      data={[
+        { value: "auto", label: "Auto" },
+        { value: "light", label: "Light" },
+        { value: "dark", label: "Dark" },
+      ]}
+    />
+  );
+}

@@ -1,0 +1,78 @@
+// States, always as a word with a drawing; the colour only helps.
+
+import { Badge, Group, type MantineColor } from "@mantine/core";
+import { type Tool, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import { Icon, type IconName } from "./icons";
+
+interface BadgeLook {
+  icon: IconName;
+  color: MantineColor;
+  label: string;
+}
+
+function StateBadge({ icon, color, label }: BadgeLook) {
+  return (
+    <Badge
+      variant="outline"
+      color={color}
+      leftSection={<Icon name={icon} />}
+      tt="none"
+      autoContrast
+    >
+      {label}
+    </Badge>
+  );
+}
+
+const toolLooks: Record<ToolState, BadgeLook> = {
+  [ToolState.UNSPECIFIED]: { icon: "unknown", color: "gray", label: "Unknown" },
+  [ToolState.PENDING]: { icon: "wait", color: "orange", label: "Pending" },
+  [ToolState.APPROVED]: { icon: "allow", color: "green", label: "Approved" },
+  [ToolState.CHANGED]: { icon: "changed", color: "red", label: "Changed" },
+  [ToolState.REJECTED]: { icon: "deny", color: "red", label: "Rejected" },
+};
+
+/** Whether a tool may be called, as far as its own state goes. */
+export function ToolBadges({ tool }: { tool: Tool }) {
+  return (
+    <Group gap={4}>
+      <StateBadge {...(toolLooks[tool.state] ?? toolLooks[ToolState.UNSPECIFIED])} />
+      {tool.disabled && <StateBadge icon="off" color="gray" label="Disabled" />}
+      {tool.missing && <StateBadge icon="missing" color="gray" label="No longer offered" />}
+    </Group>
+  );
+}
+
+/** A decision of the policy. Anything but "allow" is shown as a refusal. */
+export function DecisionBadge({ decision }: { decision: string }) {
+  return decision === "allow" ? (
+    <StateBadge icon="allow" color="green" label="Allowed" />
+  ) : (
+    <StateBadge icon="deny" color="red" label="Denied" />
+  );
+}
+
+const outcomeLooks: Record<string, BadgeLook> = {
+  ok: { icon: "allow", color: "green", label: "OK" },
+  running: { icon: "running", color: "blue", label: "Running" },
+  refused: { icon: "deny", color: "red", label: "Refused" },
+  tool_error: { icon: "changed", color: "orange", label: "Tool error" },
+  protocol_error: { icon: "changed", color: "orange", label: "Protocol error" },
+  server_failed: { icon: "changed", color: "red", label: "Server failed" },
+  cancelled: { icon: "off", color: "gray", label: "Cancelled" },
+};
+
+export const outcomes = [...Object.keys(outcomeLooks), "unknown"];
+
+export function OutcomeBadge({ outcome }: { outcome: string }) {
+  return (
+    <StateBadge
+      {...(outcomeLooks[outcome] ?? { icon: "unknown", color: "gray", label: "Unknown" })}
+    />
+  );
+}
+
+/** Good, or in need of someone. */
+export function HealthBadge({ ok, label }: { ok: boolean; label: string }) {
+  return <StateBadge icon={ok ? "allow" : "changed"} color={ok ? "green" : "red"} label={label} />;
+}

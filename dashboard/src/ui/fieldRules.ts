@@ -1,0 +1,47 @@
+// What forms check before they ask. The server checks the same and has the last
+// word; its rules stand in proto/warder/admin/v1.
+
+type Rule = (value: string) => string | null;
+
+const matches =
+  (pattern: RegExp, message: string): Rule =>
+  (value) =>
+    pattern.test(value) ? null : message;
+
+/** proto/warder/admin/v1/user.proto, user.name. */
+export const userName = matches(
+  /^[a-z0-9][a-z0-9._@+-]{0,127}$/,
+  "1 to 128 characters of a-z, 0-9 and . _ @ + -, beginning with a letter or digit",
+);
+
+/** proto/warder/admin/v1/application.proto, application.name. */
+export const applicationName = matches(
+  /^[a-z0-9][a-z0-9._-]{0,63}$/,
+  "1 to 64 characters of a-z, 0-9 and . _ -, beginning with a letter or digit",
+);
+
+/** proto/warder/admin/v1/server.proto, server.name. */
+export const serverName = matches(
+  /^[a-z][a-z0-9-]{0,19}$/,
+  "1 to 20 characters of a-z, 0-9 and -, beginning with a letter",
+);
+
+/** proto/warder/admin/v1/role.proto, role.name. */
+export const roleName = matches(
+  /^[a-z][a-z0-9_-]{0,63}$/,
+  "1 to 64 characters of a-z, 0-9, _ and -, beginning with a letter",
+);
+
+/** proto/warder/admin/v1/login.proto, SetUpRequest.password. */
+export const minPasswordLength = 12;
+
+export const newPassword: Rule = (value) =>
+  value.length >= minPasswordLength ? null : `At least ${minPasswordLength} characters`;
+
+/** Passes what a rule passes, and nothing typed at all. */
+export const optional =
+  (rule: Rule): Rule =>
+  (value) =>
+    value === "" ? null : rule(value);
+
+export const required: Rule = (value) => (value.trim() === "" ? "Needed" : null);
