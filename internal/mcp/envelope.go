@@ -12,11 +12,6 @@ type envelope struct {
 	err     Span
 }
 
-// readers scan the parts of a message whose members we read. A nil reader means any object will do.
-type readers struct {
-	params, result func()
-}
-
 // Names that are read, by level. A name that folds onto one of them is refused there.
 var (
 	envelopeNames = [...]string{"jsonrpc", "id", "method", "params", "result", "error"}
@@ -25,21 +20,11 @@ var (
 		"requestId", "progressToken", "level", "ref", "argument", "context", "notifications", "inputResponses",
 		"requestState",
 	}
-	metaNames = [numMeta]string{
-		metaProtocolVersion:    "io.modelcontextprotocol/protocolVersion",
-		metaClientCapabilities: "io.modelcontextprotocol/clientCapabilities",
-		metaClientInfo:         "io.modelcontextprotocol/clientInfo",
-		metaLogLevel:           "io.modelcontextprotocol/logLevel",
-		metaProgressToken:      "progressToken",
-		metaTraceParent:        "traceparent",
-		metaTraceState:         "tracestate",
-		metaBaggage:            "baggage",
-	}
 	resultNames = [...]string{"resultType", "isError", "_meta", "ttlMs", "cacheScope"}
 	errorNames  = [...]string{"code", "message", "data"}
 )
 
-// Members of params._meta that are read or rewritten.
+// Members of params._meta that are read or rewritten. The first four belong to one hop of a modern request.
 const (
 	metaProtocolVersion = iota
 	metaClientCapabilities
@@ -52,14 +37,28 @@ const (
 	numMeta
 )
 
+var metaNames = [numMeta]string{
+	metaProtocolVersion:    "io.modelcontextprotocol/protocolVersion",
+	metaClientCapabilities: "io.modelcontextprotocol/clientCapabilities",
+	metaClientInfo:         "io.modelcontextprotocol/clientInfo",
+	metaLogLevel:           "io.modelcontextprotocol/logLevel",
+	metaProgressToken:      "progressToken",
+	metaTraceParent:        "traceparent",
+	metaTraceState:         "tracestate",
+	metaBaggage:            "baggage",
+}
+
+// metaKinds holds the first byte of each one's value; a progress token may be a number too.
+var metaKinds = [numMeta]byte{'"', '{', '{', '"', '"', '"', '"', '"'}
+
 // message scans one whole message.
-func (s *scanner) message(e *envelope, read readers) {
+func (s *scanner) message(e *envelope) {
 	if s.begin(); s.err != nil {
 		return
 	}
 	switch s.peek() {
 	case '{':
-		s.envelope(e, read)
+		s.envelope(e)
 	case '[':
 		s.fail(CodeInvalidRequest, ReasonBatch, s.pos, "batches of messages are not accepted")
 	default:
@@ -70,7 +69,7 @@ func (s *scanner) message(e *envelope, read readers) {
 	s.end()
 }
 
-func (s *scanner) envelope(e *envelope, read readers) {
+func (s *scanner) envelope(e *envelope) {
 	o := s.open()
 	for s.next(&o) {
 		if s.guardName(&o, envelopeNames[:]); s.err != nil {
@@ -84,11 +83,11 @@ func (s *scanner) envelope(e *envelope, read readers) {
 		case "method":
 			e.method = s.method()
 		case "params":
-			e.params = s.object("params", read.params)
+			e.params = s.object("params", partParams)
 		case "result":
-			e.result = s.object("result", read.result)
+			e.result = s.object("result", partResult)
 		case "error":
-			e.err = s.object("error", nil)
+			e.err = s.object("error", partAny)
 		default:
 			s.unknown(&o)
 		}
@@ -193,25 +192,44 @@ func (s *scanner) method() string {
 	return ""
 }
 
-// object scans a member that must be an object, with read or as any object.
-func (s *scanner) object(name string, read func()) Span {
+// part is an object within a message, by what we read of it. A function value in its place would move the scanner to
+// the heap.
+type part uint8
+
+const (
+	partAny part = iota
+	partParams
+	partMeta
+	partResult
+)
+
+// object scans a member that must be an object.
+func (s *scanner) object(name string, part part) Span {
 	s.space()
 	start := s.pos
-	switch {
-	case s.peek() != '{':
-		if s.value(); s.err == nil {
-			s.fail(CodeInvalidRequest, ReasonShape, start, name+" must be an object")
-		}
-	case read == nil:
-		s.anyObject()
-	default:
-		read()
+	if s.peek() == '{' {
+		s.part(part)
+	} else if s.value(); s.err == nil {
+		s.fail(CodeInvalidRequest, ReasonShape, start, name+" must be an object")
 	}
 	if s.err != nil {
 		s.err.in(name)
 		return Span{}
 	}
 	return Span{start, s.pos}
+}
+
+func (s *scanner) part(part part) {
+	switch {
+	case part == partParams && s.req != nil:
+		s.params()
+	case part == partMeta && s.req != nil:
+		s.meta()
+	case part == partResult && s.resp != nil:
+		s.result()
+	default:
+		s.anyObject()
+	}
 }
 
 // invalid is a message of the wrong shape as a whole.

@@ -51,8 +51,9 @@ func (r *Request) IsNotification() bool { return r.Method != "" && r.ID.Empty() 
 func ScanRequest(body []byte, limits Limits, req *Request) error {
 	*req = Request{}
 	s := newScanner(body, limits)
+	s.req = req
 	var e envelope
-	s.message(&e, readers{params: func() { s.params(req) }})
+	s.message(&e)
 	if s.err == nil {
 		s.err = e.checkRequest()
 	}
@@ -90,7 +91,8 @@ func (e *envelope) checkRequest() *Error {
 }
 
 // params scans the params object at hand.
-func (s *scanner) params(req *Request) {
+func (s *scanner) params() {
+	req := s.req
 	o := s.open()
 	for s.next(&o) {
 		if s.guardName(&o, paramsNames[:]); s.err != nil {
@@ -108,7 +110,7 @@ func (s *scanner) params(req *Request) {
 		case "arguments":
 			req.Arguments = s.value()
 		case "_meta":
-			req.Meta = s.object("_meta", func() { s.meta(req) })
+			req.Meta = s.object("_meta", partMeta)
 			continue
 		default:
 			s.value()
@@ -121,7 +123,7 @@ func (s *scanner) params(req *Request) {
 }
 
 // meta scans the _meta object at hand.
-func (s *scanner) meta(req *Request) {
+func (s *scanner) meta() {
 	o := s.open()
 	for s.next(&o) {
 		if s.guardName(&o, metaNames[:]); s.err != nil {
@@ -129,56 +131,57 @@ func (s *scanner) meta(req *Request) {
 		}
 		value := s.value()
 		if s.err == nil {
-			s.metaMember(req, &o, value)
+			s.metaMember(&o, value)
 		}
 		if s.err != nil {
 			s.err.in(string(o.key.Of(s.b)))
 		}
 	}
-	req.metaCount = o.count
+	s.req.metaCount = o.count
 }
 
 // metaMember files one member of _meta and checks its type. A reserved name with a value of the wrong type is refused
 // in either era: someone may read it otherwise.
-func (s *scanner) metaMember(req *Request, o *object, value Span) {
-	kind := s.b[value.Start]
-	want := byte('"')
-	var index int
-	switch key := o.key.Of(s.b); string(key) {
-	case metaNames[metaProtocolVersion]:
-		index = metaProtocolVersion
-		req.HasProtocolVersion = true
-		if kind == want {
-			req.ProtocolVersion = internVersion(value.Of(s.b))
-		}
-	case metaNames[metaClientCapabilities]:
-		index, want = metaClientCapabilities, '{'
-		req.ClientCapabilities = value
-	case metaNames[metaClientInfo]:
-		index, want = metaClientInfo, '{'
-		req.ClientInfo = value
-	case metaNames[metaLogLevel]:
-		index = metaLogLevel
-		req.LogLevel = value
-	case metaNames[metaProgressToken]:
-		index = metaProgressToken
-		if kind == '-' || isDigit(kind) {
-			want = kind
-		}
-		req.ProgressToken = value
-	case metaNames[metaTraceParent]:
-		index = metaTraceParent
-		req.TraceParent = value
-	case metaNames[metaTraceState]:
-		index = metaTraceState
-	case metaNames[metaBaggage]:
-		index = metaBaggage
-	default:
+func (s *scanner) metaMember(o *object, value Span) {
+	index := metaIndex(o.key.Of(s.b))
+	if index < 0 {
 		return
 	}
-	req.metaMembers[index] = o.member(value.End)
-	if kind != want {
+	s.req.metaMembers[index] = o.member(value.End)
+	kind := s.b[value.Start]
+	number := index == metaProgressToken && (kind == '-' || isDigit(kind))
+	if kind != metaKinds[index] && !number {
 		s.fail(CodeInvalidParams, ReasonShape, value.Start, "value has the wrong type")
+		return
+	}
+	s.req.setMeta(index, s.b, value)
+}
+
+// metaIndex finds a name among metaNames; -1 when it is not ours.
+func metaIndex(key []byte) int {
+	for i, name := range metaNames {
+		if string(key) == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func (r *Request) setMeta(index int, body []byte, value Span) {
+	switch index {
+	case metaProtocolVersion:
+		r.HasProtocolVersion = true
+		r.ProtocolVersion = internVersion(value.Of(body))
+	case metaClientCapabilities:
+		r.ClientCapabilities = value
+	case metaClientInfo:
+		r.ClientInfo = value
+	case metaLogLevel:
+		r.LogLevel = value
+	case metaProgressToken:
+		r.ProgressToken = value
+	case metaTraceParent:
+		r.TraceParent = value
 	}
 }
 

@@ -38,8 +38,9 @@ func (r *Response) IsNotification() bool { return r.Method != "" && r.ID.Empty()
 func ScanResponse(body []byte, limits Limits, resp *Response) error {
 	*resp = Response{}
 	s := newScanner(body, limits)
+	s.resp = resp
 	var e envelope
-	s.message(&e, readers{result: func() { s.result(resp) }})
+	s.message(&e)
 	if s.err == nil {
 		s.err = e.checkResponse()
 	}
@@ -77,7 +78,7 @@ func (e *envelope) checkResponse() *Error {
 }
 
 // result scans the result object at hand.
-func (s *scanner) result(resp *Response) {
+func (s *scanner) result() {
 	o := s.open()
 	for s.next(&o) {
 		if s.guardName(&o, resultNames[:]); s.err != nil {
@@ -86,16 +87,17 @@ func (s *scanner) result(resp *Response) {
 		key := o.key.Of(s.b)
 		value := s.value()
 		if s.err == nil {
-			s.resultMember(resp, &o, value)
+			s.resultMember(&o, value)
 		}
 		if s.err != nil {
 			s.err.in(string(key))
 		}
 	}
-	resp.resultCount = o.count
+	s.resp.resultCount = o.count
 }
 
-func (s *scanner) resultMember(resp *Response, o *object, value Span) {
+func (s *scanner) resultMember(o *object, value Span) {
+	resp := s.resp
 	raw := value.Of(s.b)
 	switch string(o.key.Of(s.b)) {
 	case "resultType":

@@ -1,9 +1,6 @@
 package mcp
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // MetaRewrite says what the _meta of a request says about our own hop to the server (mcp.md 2.2). Everything in _meta
 // that it does not mention passes as the client sent it.
@@ -23,8 +20,8 @@ type MetaRewrite struct {
 // or prompt in place of the client's, and _meta as meta says. An empty name leaves params.name alone, and an empty id
 // leaves the id. All other bytes are the client's.
 func RewriteCall(dst, body []byte, req *Request, id []byte, name string, meta MetaRewrite) []byte {
-	edits := make([]Edit, 0, 4+2*numMeta)
-	text := make([]byte, 0, 256)
+	edits := make([]Edit, 0, 3+numMeta)
+	text := make([]byte, 0, 512)
 	if len(id) > 0 && !req.ID.Empty() {
 		edits = append(edits, Edit{req.ID, id})
 	}
@@ -32,84 +29,102 @@ func RewriteCall(dst, body []byte, req *Request, id []byte, name string, meta Me
 		text = AppendString(text, name)
 		edits = append(edits, Edit{req.NameSpan, text})
 	}
-	edits = meta.edits(edits, body, req)
+	edits = meta.edits(edits, text, body, req)
 	return spliceSorted(dst, body, edits)
 }
 
 // change is what happens to one member of _meta.
 type change struct {
-	set    []byte // the new value
+	raw    []byte // the new value, when text is empty
+	text   string // the new value, when it is a string
 	add    bool   // also if the client did not send the member
 	remove bool
 }
 
+func (c *change) sets() bool { return len(c.raw) > 0 || c.text != "" }
+
+// appendTo appends the new value.
+func (c *change) appendTo(dst []byte) []byte {
+	if c.text != "" {
+		return AppendString(dst, c.text)
+	}
+	return append(dst, c.raw...)
+}
+
+var emptyObject = []byte("{}")
+
 // changes lists what happens to each member that we know.
-func (m *MetaRewrite) changes() [numMeta]change {
-	var all [numMeta]change
-	switch m.Era {
-	case Modern:
-		capabilities := m.ClientCapabilities
-		if len(capabilities) == 0 {
-			capabilities = []byte("{}")
+func (m *MetaRewrite) changes() (all [numMeta]change) {
+	if m.Era == Modern {
+		all[metaProtocolVersion] = change{text: m.ProtocolVersion, add: true}
+		all[metaClientCapabilities] = change{raw: m.ClientCapabilities, add: true}
+		if len(m.ClientCapabilities) == 0 {
+			all[metaClientCapabilities].raw = emptyObject
 		}
-		all[metaProtocolVersion] = change{set: AppendString(nil, m.ProtocolVersion), add: true}
-		all[metaClientCapabilities] = change{set: capabilities, add: true}
-		all[metaClientInfo] = change{set: m.ClientInfo, add: len(m.ClientInfo) > 0, remove: len(m.ClientInfo) == 0}
-	default:
-		for _, i := range [...]int{metaProtocolVersion, metaClientCapabilities, metaClientInfo, metaLogLevel} {
+		all[metaClientInfo] = change{raw: m.ClientInfo, add: true, remove: len(m.ClientInfo) == 0}
+	} else {
+		for i := range metaLogLevel + 1 {
 			all[i].remove = true
 		}
 	}
-	all[metaProgressToken].set = m.ProgressToken
-	if m.TraceParent != "" {
-		all[metaTraceParent] = change{set: AppendString(nil, m.TraceParent), add: true}
-	}
+	all[metaProgressToken].raw = m.ProgressToken
+	all[metaTraceParent] = change{text: m.TraceParent, add: true}
 	all[metaBaggage].remove = !m.KeepBaggage
 	return all
 }
 
-// edits appends what turns the client's _meta into ours.
-func (m *MetaRewrite) edits(edits []Edit, body []byte, req *Request) []Edit {
-	var added []byte
+// edits appends what turns the client's _meta into ours. Their text goes to the end of text.
+func (m *MetaRewrite) edits(edits []Edit, text, body []byte, req *Request) []Edit {
+	changes := m.changes()
 	cuts := make([]Span, 0, numMeta)
-	for i, change := range m.changes() {
-		member := req.metaMembers[i]
+	for i := range changes {
+		change, member := &changes[i], req.metaMembers[i]
 		switch {
-		case change.remove && !member.Empty():
+		case member.Empty():
+		case change.remove:
 			cuts = append(cuts, member)
-		case len(change.set) > 0 && !member.Empty():
-			edits = append(edits, Edit{member, appendMember(nil, metaNames[i], change.set)})
-		case change.add && member.Empty():
-			added = appendMember(added, metaNames[i], change.set)
+		case change.sets():
+			start := len(text)
+			text = change.appendTo(text)
+			edits = append(edits, Edit{valueOf(body, member, metaNames[i]), text[start:]})
 		}
 	}
-	slices.SortFunc(cuts, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
+	sortSpans(cuts)
 	edits = cutMembers(edits, body, cuts)
-	if len(added) == 0 {
-		return edits
-	}
-	return append(edits, insertMeta(req, added, req.metaCount-len(cuts)))
+	return insertMeta(edits, text, req, &changes, req.metaCount-len(cuts))
 }
 
-// insertMeta puts members into _meta, of whose own so many are left, and makes _meta and params where they are missing.
-func insertMeta(req *Request, members []byte, left int) Edit {
+// insertMeta puts the members that are missing into _meta, of whose own so many are left, and makes _meta and params
+// where they are missing themselves.
+func insertMeta(edits []Edit, text []byte, req *Request, changes *[numMeta]change, left int) []Edit {
+	at, before, after, others := req.Meta.Start+1, "", "", left
 	switch {
 	case !req.Meta.Empty():
-		return insertFirst(req.Meta, members, left)
 	case !req.Params.Empty():
-		return insertFirst(req.Params, slices.Concat([]byte(`"_meta":{`), members, []byte("}")), req.paramCount)
+		at, before, after, others = req.Params.Start+1, `"_meta":{`, "}", req.paramCount
+	default:
+		at, before, after, others = req.whole.End-1, `,"params":{"_meta":{`, "}}", 0
 	}
-	at := req.whole.End - 1
-	return Edit{Span{at, at}, slices.Concat([]byte(`,"params":{"_meta":{`), members, []byte("}}"))}
-}
-
-// insertFirst puts members at the front of an object of whose own members so many are left.
-func insertFirst(object Span, members []byte, left int) Edit {
-	if left > 0 {
-		members = append(members, ',')
+	start := len(text)
+	text = append(text, before...)
+	first := len(text)
+	for i := range changes {
+		if change := &changes[i]; change.add && change.sets() && req.metaMembers[i].Empty() {
+			if len(text) > first {
+				text = append(text, ',')
+			}
+			text = append(AppendString(text, metaNames[i]), ':')
+			text = change.appendTo(text)
+		}
 	}
-	at := object.Start + 1
-	return Edit{Span{at, at}, members}
+	if len(text) == first {
+		return edits
+	}
+	text = append(text, after...)
+	if others > 0 {
+		text = append(text, ',')
+	}
+	return append(edits, Edit{Span{at, at}, text[start:]})
 }
 
 // RewriteResult appends to dst the response as it goes to the client: body with the client's raw id in place of ours,
@@ -119,9 +134,10 @@ func RewriteResult(dst, body []byte, resp *Response, id []byte, from, to Era) []
 	if !resp.IsResponse() {
 		return append(dst, body...)
 	}
-	edits := make([]Edit, 0, 8)
+	edits := make([]Edit, 0, 6)
 	if resp.ID.Empty() {
-		edits = append(edits, insertFirst(resp.whole, slices.Concat([]byte(`"id":`), id), 1))
+		at := resp.whole.Start + 1
+		edits = append(edits, Edit{Span{at, at}, slices.Concat([]byte(`"id":`), id, []byte(","))})
 	} else {
 		edits = append(edits, Edit{resp.ID, id})
 	}
@@ -138,16 +154,23 @@ func (r *Response) translate(edits []Edit, body []byte, to Era) []Edit {
 		if code := errorCodeFor(r.ErrorCode, to); code != "" {
 			edits = append(edits, Edit{r.codeSpan, []byte(code)})
 		}
+		return edits
 	case to == Legacy:
-		edits = r.cutModern(edits, body)
-	case r.resultType.Empty():
-		edits = append(edits, insertFirst(r.Result, []byte(`"resultType":"complete"`), r.resultCount))
-	default:
-		// The word means nothing in a legacy answer, so that it must not mean something to a modern client.
-		edits = append(edits, Edit{r.resultType, []byte(`"resultType":"complete"`)})
+		return r.cutModern(edits, body)
 	}
-	return edits
+	// A legacy server that has the word means something else by it; a modern client must not be misled.
+	edit := Edit{r.resultType, []byte(resultComplete)}
+	if r.resultType.Empty() {
+		at := r.Result.Start + 1
+		edit.Span = Span{at, at}
+		if r.resultCount > 0 {
+			edit.With = []byte(resultComplete + ",")
+		}
+	}
+	return append(edits, edit)
 }
+
+const resultComplete = `"resultType":"complete"`
 
 // cutModern removes what legacy results do not have.
 func (r *Response) cutModern(edits []Edit, body []byte) []Edit {
@@ -157,7 +180,7 @@ func (r *Response) cutModern(edits []Edit, body []byte) []Edit {
 			cuts = append(cuts, member)
 		}
 	}
-	slices.SortFunc(cuts, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
+	sortSpans(cuts)
 	return cutMembers(edits, body, cuts)
 }
 

@@ -35,6 +35,10 @@ type scanner struct {
 	max   int
 	err   *Error
 	names nameStack
+
+	// What the scan fills in: one of the two, or neither.
+	req  *Request
+	resp *Response
 }
 
 func newScanner(b []byte, limits Limits) scanner {

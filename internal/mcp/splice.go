@@ -76,11 +76,13 @@ func skipSpace(body []byte, i int) int {
 	return i
 }
 
-// appendMember appends `"name":value`, with a comma when it is not the first of text.
-func appendMember(text []byte, name string, value []byte) []byte {
-	if len(text) > 0 {
-		text = append(text, ',')
-	}
-	text = append(AppendString(text, name), ':')
-	return append(text, value...)
+// valueOf returns the value of a member, given from the quote of its name to the end of its value. The name is spelled
+// without escapes.
+func valueOf(body []byte, member Span, name string) Span {
+	colon := skipSpace(body, member.Start+len(name)+2)
+	return Span{skipSpace(body, colon+1), member.End}
+}
+
+func sortSpans(spans []Span) {
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
 }
