@@ -1,0 +1,22 @@
+// Package replica follows the control plane and holds the node's current snapshot.
+//
+//	control plane ──update──▶ verify ─▶ apply ─▶ build ─▶ swap ─▶ ack          Current() ──▶ calls
+//	                            │         │        │       │
+//	                            └─────────┴────────┴─ nack │ with the reason; what serves goes on serving
+//	                                                       ▼
+//	                                            disk: the last good one, sealed ──Load at start──▶ swap
+//
+// An update is built beside what serves and takes effect by the swap of one pointer, so a call that keeps what Current
+// gave it sees one revision from beginning to end. An ack means that calls are served from the update.
+//
+// Promises:
+//
+//   - A set that is not signed with the pinned key, does not have the digest that was announced, or cannot be built is
+//     never active (security.md P-09).
+//   - The last good set is on disk, sealed to the node. It is verified again, and served, when the node starts without a
+//     control plane (P-05). A file that does not verify is set aside, never deleted, and never served.
+//   - Writing to disk never delays an update: one goroutine writes the latest set and skips those in between.
+//
+// The key that signs is pinned at first contact and kept beside the snapshot. Enrollment will bring it with the node's
+// certificate instead.
+package replica

@@ -1,0 +1,120 @@
+package replica
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// maxUpdate bounds one update on the wire, in bytes: ten times a snapshot of 20,000 tools.
+const maxUpdate = 256 << 20
+
+// stream is the node's side of a sync.
+type stream = grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
+
+// Follow opens one stream, says what is held, and applies what comes, until the stream or ctx ends. It returns always
+// with an error; the caller waits a moment and calls again. What is current stays current meanwhile. It returns when the
+// last good snapshot is on disk. One Follow runs at a time.
+func (r *Replica[I]) Follow(ctx context.Context, client syncv1.SyncServiceClient) error {
+	if !r.following.TryLock() {
+		return errors.New("follow: another follow or a load is running")
+	}
+	defer r.following.Unlock()
+	if err := r.loadPin(); err != nil {
+		return fmt.Errorf("follow: %w", err)
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(maxUpdate))
+	if err != nil {
+		return fmt.Errorf("follow: open stream: %w", err)
+	}
+	if err := stream.Send(r.hello()); err != nil {
+		return fmt.Errorf("follow: %w", broken(stream, err))
+	}
+
+	writer := r.startWriter()
+	defer writer.close()
+	for {
+		response, err := stream.Recv()
+		if err != nil {
+			return fmt.Errorf("follow: %w", ended(err))
+		}
+		if err := stream.Send(r.answer(response.GetUpdate(), writer)); err != nil {
+			return fmt.Errorf("follow: %w", broken(stream, err))
+		}
+	}
+}
+
+// hello says what is held, so that a delta can go on from there.
+func (r *Replica[I]) hello() *syncv1.SyncRequest {
+	hello := &syncv1.Hello{Version: r.config.Version, Address: r.config.Address}
+	if set := r.Set(); set != nil {
+		digest := set.Digest()
+		hello.Epoch, hello.Revision, hello.Digest = set.Epoch(), set.Revision(), digest[:]
+	}
+	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Hello{Hello: hello}}
+}
+
+// answer applies one update and says how that went.
+func (r *Replica[I]) answer(update *syncv1.Update, writer *writer) *syncv1.SyncRequest {
+	next, err := r.receive(update)
+	if err != nil {
+		r.config.Log.Error("an update of the snapshot is refused; the last good one serves on",
+			"revision", update.GetRevision(), "serving", r.Revision(), "reason", err)
+		return nack(update.GetNonce(), err)
+	}
+	writer.put(next.file(r.pinned))
+	r.config.Log.Info("snapshot applied", "revision", next.set.Revision(), "items", next.set.Len())
+	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Nonce: update.GetNonce(), Revision: next.set.Revision()}}}
+}
+
+// receive applies an update of the control plane. At the first contact the key that the update names is pinned, once it
+// has proved to be the one that signed.
+func (r *Replica[I]) receive(update *syncv1.Update) (*state[I], error) {
+	if update.GetNonce() == "" {
+		return nil, errors.New("the update has no nonce, so no answer could name it")
+	}
+	if r.pinned != nil {
+		return r.apply(update, r.pinned)
+	}
+	key := ed25519.PublicKey(update.GetPublicKey())
+	next, err := r.apply(update, key)
+	if err != nil {
+		return nil, err
+	}
+	// The set is good and serves even if its key cannot be written down; the next start will tell.
+	r.pinned = key
+	if err := r.savePin(); err != nil {
+		r.config.Log.Error("the key of the control plane is pinned in memory only", "error", err)
+	}
+	return next, nil
+}
+
+func nack(nonce string, reason error) *syncv1.SyncRequest {
+	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Nack{Nack: &syncv1.Nack{Nonce: nonce, Reason: reason.Error()}}}
+}
+
+// broken returns why a stream broke on which Send failed: Send itself says only that it did.
+func broken(stream stream, err error) error {
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	_, err = stream.Recv()
+	return ended(err)
+}
+
+// ended says in words that the control plane closed the stream.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the control plane closed the stream")
+	}
+	return err
+}

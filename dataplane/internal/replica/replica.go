@@ -1,0 +1,116 @@
+package replica
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/warder-gateway/warder/internal/seal"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// Config is what a Replica is made of.
+type Config[I any] struct {
+	// Dir holds the snapshot and the pinned key. It must exist.
+	Dir string
+	// Seal seals the snapshot on disk: it holds hashes of keys, and credentials of servers.
+	Seal *seal.Keyring
+	// Build makes of a set what calls are served from. An error refuses the set. It must not keep the set from being
+	// shared: sets are immutable.
+	Build func(*snapshot.Set) (*I, error)
+	// Version and Address are told to the control plane, for people to read.
+	Version, Address string
+	// Log gets refused updates and files. Default: nowhere.
+	Log *slog.Logger
+}
+
+// Replica holds the current snapshot in the form that calls use. Current and Revision may be used from many goroutines
+// at once, while one of Load and Follow runs.
+type Replica[I any] struct {
+	config  Config[I]
+	current atomic.Pointer[state[I]]
+
+	// following is held by whoever changes the state.
+	following sync.Mutex
+	pinned    ed25519.PublicKey // nil before the first contact
+}
+
+// state is one applied snapshot. It is immutable.
+type state[I any] struct {
+	set   *snapshot.Set
+	index *I
+	// signature is that of epoch, revision and digest: it holds for the set whichever way it was reached.
+	signature []byte
+}
+
+// New returns a replica that holds nothing.
+func New[I any](config Config[I]) *Replica[I] {
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Replica[I]{config: config}
+}
+
+// Current returns what calls are served from, or nil before the first snapshot. It is one atomic load.
+func (r *Replica[I]) Current() *I {
+	if s := r.current.Load(); s != nil {
+		return s.index
+	}
+	return nil
+}
+
+// Set returns the current set, or nil before the first snapshot.
+func (r *Replica[I]) Set() *snapshot.Set {
+	if s := r.current.Load(); s != nil {
+		return s.set
+	}
+	return nil
+}
+
+// Revision returns that of the current snapshot, 0 before the first.
+func (r *Replica[I]) Revision() uint64 {
+	if s := r.current.Load(); s != nil {
+		return s.set.Revision()
+	}
+	return 0
+}
+
+// apply verifies an update by a key, applies it to what is held, builds it and makes it current. On any error what is
+// held stays current. The caller holds following.
+func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state[I], error) {
+	if err := snapshot.Verify(update, key); err != nil {
+		return nil, err
+	}
+	set, err := r.Set().Apply(update)
+	if err != nil {
+		return nil, err
+	}
+	index, err := r.build(set)
+	if err != nil {
+		return nil, fmt.Errorf("build revision %d: %w", set.Revision(), err)
+	}
+	next := &state[I]{set: set, index: index, signature: update.GetSignature()}
+	r.current.Store(next)
+	return next, nil
+}
+
+// build calls Build. A panic refuses the set, because otherwise one snapshot could end every node at once, and again
+// whenever it starts.
+func (r *Replica[I]) build(set *snapshot.Set) (index *I, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.config.Log.Error("building a snapshot panicked; it is refused", "revision", set.Revision(), "panic", cause, "stack", string(debug.Stack()))
+			index, err = nil, fmt.Errorf("panic: %v", cause)
+		}
+	}()
+	index, err = r.config.Build(set)
+	if err == nil && index == nil {
+		return nil, errors.New("nothing was built")
+	}
+	return index, err
+}
