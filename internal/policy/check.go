@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// maxFailures is how many failing tests one error describes.
+const maxFailures = 10
+
+// Check compiles the document's rules with the given roles and runs its tests.
+// Lookup gives the category of a tool in the catalogue, users the roles of a
+// user; what either does not know counts as an unclassified tool and as a user
+// without roles, and the error says so if the test fails. The deny overlay takes
+// no part: it says what is revoked now, and a document is for longer.
+//
+// The error is fault.Invalid and names the failing tests by line.
+func (d *Document) Check(
+	roles []*snapshotv1.Role,
+	lookup func(server, tool string) (snapshotv1.Risk, bool),
+	users func(name string) (roles []string, ok bool),
+) error {
+	set, err := Compile(0, d.Rules, roles, nil)
+	if err != nil {
+		return err
+	}
+	var failures []string
+	for i := range d.Tests {
+		if failure := d.Tests[i].run(set, lookup, users); failure != "" {
+			failures = append(failures, failure)
+		}
+	}
+	if len(failures) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("%d of %d tests of the document fail:", len(failures), len(d.Tests))
+	for _, failure := range failures[:min(len(failures), maxFailures)] {
+		text += "\n  " + failure
+	}
+	return fault.New(fault.Invalid, text)
+}
+
+// run returns how the test fails, or "".
+func (t *Test) run(set *Set, lookup func(server, tool string) (snapshotv1.Risk, bool), users func(string) ([]string, bool)) string {
+	var notes []string
+	caller := t.As
+	if caller.User != "" && !t.RolesGiven {
+		roles, found := users(caller.User)
+		if !found {
+			notes = append(notes, fmt.Sprintf("there is no user %s, so no roles", caller.User))
+		}
+		caller.Roles = roles
+	}
+	category, found := lookup(t.Server, t.Tool)
+	if !found {
+		category = snapshotv1.Risk_RISK_UNCLASSIFIED
+		notes = append(notes, "the tool is not in the catalogue, so unclassified")
+	}
+	got := Decide(set, &Request{Principal: &caller, Method: MethodCall, Server: t.Server, Tool: t.Tool, Risk: category})
+	if got.Effect == t.Expect {
+		return ""
+	}
+	notes = append([]string{fmt.Sprintf("%s: %s", got.Rule, got.Reason)}, notes...)
+	return fmt.Sprintf("line %d: %s calls %s/%s: expected %s, got %s (%s)",
+		t.Line, cmp.Or(caller.User, caller.Application, "a caller without a name"), t.Server, t.Tool,
+		effectName(t.Expect), effectName(got.Effect), strings.Join(notes, "; "))
+}
+
+func effectName(e snapshotv1.Effect) string {
+	if e == snapshotv1.Effect_EFFECT_ALLOW {
+		return "allow"
+	}
+	return "deny"
+}

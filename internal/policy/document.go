@@ -1,0 +1,329 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/warder-gateway/warder/internal/principal"
+	"github.com/warder-gateway/warder/internal/risk"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// Limits of a document.
+const (
+	MaxDocument = 1 << 20 // bytes
+	MaxRules    = 10_000
+	MaxTests    = 10_000
+)
+
+// Document is a policy as people write it: YAML with the members rules and
+// tests.
+//
+//	rules:
+//	  - name: no-deletes         # required, distinct; also the rule's id
+//	    priority: 10             # lower first; 0 if left out
+//	    effect: deny             # required: allow or deny
+//	    reason: Deleting repositories needs a person
+//	    users: [ana]             # and groups, roles, applications, methods
+//	    tools: ["github/delete_*"]
+//	    risk: [destructive]
+//	tests:
+//	  - as: {user: ana, application: cursor, roles: [developer]}
+//	    call: github/delete_repo
+//	    expect: deny             # required: allow or deny
+type Document struct {
+	Rules []*snapshotv1.Rule
+	Tests []Test
+}
+
+// Test is what a document says of itself.
+type Test struct {
+	// As is the caller.
+	As principal.Principal
+	// RolesGiven says that As.Roles are to be used as they are; otherwise they are
+	// those that the user has.
+	RolesGiven bool
+	// Server and Tool are what is called.
+	Server, Tool string
+	Expect       snapshotv1.Effect
+	// Line is where the test stands in the document, from 1.
+	Line int
+}
+
+// ParseDocument reads a document. It refuses what it does not know, rather than
+// guess: a field, an effect, a category, a method. The error is fault.Invalid
+// and names line and column, the field, and what to do. Whether the tests hold
+// is for Check to say.
+func ParseDocument(text []byte) (*Document, error) {
+	root, err := parseYAML(text)
+	if err != nil {
+		return nil, err
+	}
+	top, err := root.fields([]string{"rules", "tests"}, notYet)
+	if err != nil {
+		return nil, err
+	}
+	if top["rules"] == nil {
+		return nil, root.wrong("the document has no rules; write \"rules: []\" for none")
+	}
+	document := &Document{}
+	if err := document.parseRules(top["rules"]); err != nil {
+		return nil, err
+	}
+	if err := document.parseTests(top["tests"]); err != nil {
+		return nil, err
+	}
+	return document, nil
+}
+
+// notYet has the fields of the design that this version cannot honour. Each is
+// refused: a rule without its condition would match too much.
+var notYet = map[string]string{
+	"when":      "conditions are not in this version yet; leave the rule out, or write it without one if it may match always",
+	"prompts":   "rules about prompts are not in this version yet; nothing but tools is served",
+	"resources": "rules about resources are not in this version yet; nothing but tools is served",
+}
+
+var ruleFields = []string{
+	"name", "priority", "effect", "reason", "users", "groups", "roles", "applications", "tools", "risk", "methods",
+}
+
+func (d *Document) parseRules(n *node) error {
+	items, err := n.items(MaxRules)
+	if err != nil {
+		return err
+	}
+	lines := map[string]int{}
+	for _, item := range items {
+		rule, err := parseRule(item)
+		if err != nil {
+			return err
+		}
+		if line, twice := lines[rule.GetName()]; twice {
+			return item.wrong("the rule in line %d is called %q too; give each its own name", line, rule.GetName())
+		}
+		lines[rule.GetName()] = item.line()
+		d.Rules = append(d.Rules, rule)
+	}
+	return nil
+}
+
+func parseRule(n *node) (*snapshotv1.Rule, error) {
+	fields, err := n.fields(ruleFields, notYet)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"name", "effect"} {
+		if fields[name] == nil {
+			return nil, n.wrong("the rule has no %s", name)
+		}
+	}
+	r := &snapshotv1.Rule{}
+	for _, parse := range []func() error{
+		func() (err error) { r.Name, err = fields["name"].ruleName(); return },
+		func() (err error) { r.Priority, err = fields["priority"].priority(); return },
+		func() (err error) { r.Effect, err = fields["effect"].effect(); return },
+		func() (err error) { r.Reason, err = fields["reason"].text(); return },
+		func() (err error) { r.Users, err = fields["users"].list(); return },
+		func() (err error) { r.Groups, err = fields["groups"].list(); return },
+		func() (err error) { r.Roles, err = fields["roles"].list(); return },
+		func() (err error) { r.Applications, err = fields["applications"].list(); return },
+		func() (err error) { r.Tools, err = fields["tools"].globs(); return },
+		func() (err error) { r.Risks, err = fields["risk"].risks(); return },
+		func() (err error) { r.Methods, err = fields["methods"].methods(); return },
+	} {
+		if err := parse(); err != nil {
+			return nil, err
+		}
+	}
+	r.Id = r.GetName()
+	return r, nil
+}
+
+func (d *Document) parseTests(n *node) error {
+	if n == nil {
+		return nil
+	}
+	items, err := n.items(MaxTests)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		test, err := parseTest(item)
+		if err != nil {
+			return err
+		}
+		d.Tests = append(d.Tests, test)
+	}
+	return nil
+}
+
+func parseTest(n *node) (Test, error) {
+	fields, err := n.fields([]string{"as", "call", "arguments", "expect"}, nil)
+	if err != nil {
+		return Test{}, err
+	}
+	for _, name := range []string{"as", "call", "expect"} {
+		if fields[name] == nil {
+			return Test{}, n.wrong("the test has no %s", name)
+		}
+	}
+	test := Test{Line: n.line()}
+	if err := test.parseCaller(fields["as"]); err != nil {
+		return Test{}, err
+	}
+	call, err := fields["call"].text()
+	if err != nil {
+		return Test{}, err
+	}
+	test.Server, test.Tool, _ = strings.Cut(call, "/")
+	if test.Server == "" || test.Tool == "" {
+		return Test{}, fields["call"].wrong("%q is not \"server/tool\"", call)
+	}
+	// Arguments matter to conditions only, which are not in this version yet; that
+	// they are an object can be said already.
+	if arguments := fields["arguments"]; arguments != nil && !arguments.isMapping() {
+		return Test{}, arguments.wrong("arguments are an object; write {name: value}")
+	}
+	test.Expect, err = fields["expect"].effect()
+	return test, err
+}
+
+func (t *Test) parseCaller(n *node) error {
+	fields, err := n.fields([]string{"user", "application", "roles", "groups"}, nil)
+	if err != nil {
+		return err
+	}
+	t.RolesGiven = fields["roles"] != nil
+	for _, parse := range []func() error{
+		func() (err error) { t.As.User, err = fields["user"].text(); return },
+		func() (err error) { t.As.Application, err = fields["application"].text(); return },
+		func() (err error) { t.As.Roles, err = fields["roles"].list(); return },
+		func() (err error) { t.As.Groups, err = fields["groups"].list(); return },
+	} {
+		if err := parse(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ruleName reads the name of a rule.
+func (n *node) ruleName() (string, error) {
+	name, err := n.text()
+	switch {
+	case err != nil:
+		return "", err
+	case name != strings.TrimSpace(name) || len(name) > 200:
+		return "", n.wrong("a rule's name is at most 200 bytes long, without space around it")
+	}
+	if err := nameIsFree(name); err != nil {
+		return "", n.wrong("%v; choose another", err)
+	}
+	return name, nil
+}
+
+func (n *node) priority() (int32, error) {
+	if n == nil {
+		return 0, nil
+	}
+	if _, whole := n.value.(*ast.IntegerNode); !whole {
+		return 0, n.wrong("a priority is a whole number")
+	}
+	number, err := strconv.ParseInt(n.value.GetToken().Value, 10, 32)
+	if err != nil {
+		return 0, n.wrong("a priority is a whole number from %d to %d, without a prefix", math.MinInt32, math.MaxInt32)
+	}
+	return int32(number), nil
+}
+
+func (n *node) effect() (snapshotv1.Effect, error) {
+	text, err := n.text()
+	if err != nil {
+		return 0, err
+	}
+	switch text {
+	case "allow":
+		return snapshotv1.Effect_EFFECT_ALLOW, nil
+	case "deny":
+		return snapshotv1.Effect_EFFECT_DENY, nil
+	}
+	return 0, n.wrong("%q is neither allow nor deny%s", text, suggestion(text, []string{"allow", "deny"}))
+}
+
+func (n *node) globs() ([]string, error) {
+	return n.listOf(func(item *node, text string) error {
+		if _, err := parseGlob(text); err != nil {
+			return item.wrong("%v", err)
+		}
+		return nil
+	})
+}
+
+func (n *node) risks() (risks []snapshotv1.Risk, err error) {
+	_, err = n.listOf(func(item *node, text string) error {
+		r, err := risk.Parse(text)
+		if err != nil {
+			return item.wrong("%v%s", err, suggestion(text, risk.Names()))
+		}
+		risks = append(risks, r)
+		return nil
+	})
+	return risks, err
+}
+
+// methods reads a list of methods that a rule can be about. Methods that list
+// are refused: what is listed is what may be called, so a rule about them would
+// do nothing.
+func (n *node) methods() ([]string, error) {
+	return n.listOf(func(item *node, text string) error {
+		switch {
+		case text == MethodCall:
+			return nil
+		case strings.HasSuffix(text, "/list"):
+			return item.wrong("what is listed is what may be called; write %s", MethodCall)
+		}
+		return item.wrong("no decision is made about method %q; this version knows %s%s", text, MethodCall, suggestion(text, []string{MethodCall}))
+	})
+}
+
+// suggestion returns a question that offers the likeliest of the known words,
+// or nothing.
+func suggestion(word string, known []string) string {
+	best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(word, a), distance(word, b)) })
+	if distance(strings.ToLower(word), best) > 2 {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// distance returns how many letters must be changed, added or removed to turn
+// one word into the other. Words of more than 32 bytes are far from all others.
+func distance(a, b string) int {
+	if len(a) > 32 || len(b) > 32 {
+		return 32
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := corner
+			if a[i] != b[j] {
+				change++
+			}
+			corner = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

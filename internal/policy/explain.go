@@ -1,0 +1,109 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/warder-gateway/warder/internal/risk"
+)
+
+// The stages of a decision, in order. The control plane adds "governance" for
+// tools that no snapshot holds.
+const (
+	StageOverlay = "overlay"
+	StageRule    = "rule"
+	StageRole    = "role"
+	StageDefault = "default"
+)
+
+// Step is one line of the path to a decision.
+type Step struct {
+	Stage string
+	// Name is that of the rule or the role; empty in the other stages.
+	Name    string
+	Matched bool
+	// Detail says, for people, why it did or did not match.
+	Detail string
+}
+
+// Explain decides like Decide and says what was looked at on the way: each rule
+// up to the one that matched, then the caller's roles. It walks through the
+// lines one by one, without the index that Decide uses; the tests hold both to
+// the same answers.
+func Explain(set *Set, r *Request) (Decision, []Step) {
+	if set == nil || r == nil || r.Principal == nil {
+		decision := Decide(set, r)
+		return decision, []Step{{Stage: StageDefault, Matched: true, Detail: decision.Reason}}
+	}
+	if reason := set.overlay.reason(r); reason != "" {
+		return set.deny(RuleDenyOverlay, reason), []Step{{Stage: StageOverlay, Matched: true, Detail: reason}}
+	}
+	steps := []Step{{Stage: StageOverlay, Detail: "nothing revokes the key, user, application, server or tool"}}
+	for i := range set.lines {
+		l := &set.lines[i]
+		if l.stage == StageRole && !slices.Contains(r.Principal.Roles, l.roles[0]) {
+			continue // the roles of others are nobody's business
+		}
+		step := Step{Stage: l.stage, Name: strings.TrimPrefix(l.name, RuleRolePrefix), Detail: l.mismatch(r)}
+		if step.Detail == "" {
+			step.Matched, step.Detail = true, l.reason
+			return Decision{l.effect, l.name, l.reason, set.revision}, append(steps, step)
+		}
+		steps = append(steps, step)
+	}
+	decision := set.deny(RuleDefaultDeny, r.unmatched())
+	return decision, append(steps, Step{Stage: StageDefault, Matched: true, Detail: decision.Reason})
+}
+
+// reason returns why the overlay denies a request, or "".
+func (o *overlay) reason(r *Request) string {
+	if reason := o.caller(r.Principal); reason != "" {
+		return reason
+	}
+	return o.tool(r.Server, r.Tool)
+}
+
+// mismatch returns the first reason why a line does not match, or "".
+func (l *line) mismatch(r *Request) string {
+	p := r.Principal
+	switch {
+	case !names(l.users, p.User):
+		return outside("user", "users", l.users, p.User)
+	case !namesAny(l.groups, p.Groups):
+		return outside("groups", "groups", l.groups, p.Groups...)
+	case !namesAny(l.roles, p.Roles):
+		return outside("roles", "roles", l.roles, p.Roles...)
+	case !names(l.applications, p.Application):
+		return outside("application", "applications", l.applications, p.Application)
+	case !l.matchesTool(r.Server, r.Tool):
+		return fmt.Sprintf("no glob of its tools matches %s/%s", r.Server, r.Tool)
+	case !l.risks.has(r.Risk):
+		return fmt.Sprintf("it is about tools that are %s; this one is %s", l.risks, risk.Name(r.Risk))
+	case !l.matchesMethod(r.Method):
+		return outside("method", "methods", l.methods, r.Method)
+	}
+	return ""
+}
+
+func (l *line) matchesTool(server, tool string) bool {
+	return len(l.tools) == 0 || slices.ContainsFunc(l.tools, func(g glob) bool { return g.matches(server, tool) })
+}
+
+// outside says that an attribute is absent, or not in a list.
+func outside(what, field string, list []string, have ...string) string {
+	have = slices.DeleteFunc(slices.Clone(have), func(name string) bool { return name == "" })
+	if len(have) == 0 {
+		return fmt.Sprintf("it is about %s %s; the request has no %s", field, few(list), what)
+	}
+	return fmt.Sprintf("it is about %s %s; the request has %s %s", field, few(list), what, few(have))
+}
+
+// few lists names, cut after some.
+func few(names []string) string {
+	const most = 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}

@@ -1,0 +1,204 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warder-gateway/warder/internal/risk"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// line is a rule or a grant, compiled. A grant is an allow for one role.
+type line struct {
+	name   string // what Decision.Rule says
+	stage  string
+	effect snapshotv1.Effect
+	reason string // never empty
+
+	users, groups, roles, applications []string
+	tools                              []glob
+	risks                              riskSet
+	methods                            []string
+}
+
+// riskSet has a bit for each category; none set means any.
+type riskSet uint16
+
+func (s riskSet) has(r snapshotv1.Risk) bool { return s == 0 || s&(1<<risk.Known(r)) != 0 }
+
+// String lists the categories.
+func (s riskSet) String() string {
+	var names []string
+	for _, name := range risk.Names() {
+		if r, err := risk.Parse(name); err == nil && s.has(r) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// unconditional reports whether the line concerns every tool and method alike.
+func (l *line) unconditional() bool {
+	return len(l.tools) == 0 && l.risks == 0 && len(l.methods) == 0
+}
+
+// inOrder compares rules as the package comment orders them.
+func inOrder(a, b *snapshotv1.Rule) int {
+	return cmp.Or(
+		cmp.Compare(a.GetPriority(), b.GetPriority()),
+		cmp.Compare(rank(a), rank(b)),
+		cmp.Compare(a.GetId(), b.GetId()),
+	)
+}
+
+// rank puts deny first.
+func rank(r *snapshotv1.Rule) int {
+	if r.GetEffect() == snapshotv1.Effect_EFFECT_DENY {
+		return 0
+	}
+	return 1
+}
+
+// ruleLines compiles rules, in order.
+func ruleLines(rules []*snapshotv1.Rule) ([]line, error) {
+	ids := make(map[string]bool, len(rules))
+	for i, rule := range rules {
+		switch id := rule.GetId(); {
+		case id == "":
+			return nil, fmt.Errorf("rule %d has no id", i+1)
+		case ids[id]:
+			return nil, fmt.Errorf("two rules have the id %q", id)
+		default:
+			ids[id] = true
+		}
+	}
+	lines := make([]line, 0, len(rules))
+	for _, rule := range slices.SortedFunc(slices.Values(rules), inOrder) {
+		l, err := ruleLine(rule)
+		if err != nil {
+			return nil, fmt.Errorf("rule %q: %w", rule.GetId(), err)
+		}
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
+
+func ruleLine(rule *snapshotv1.Rule) (line, error) {
+	l := line{
+		name:         cmp.Or(rule.GetName(), rule.GetId()),
+		stage:        StageRule,
+		effect:       rule.GetEffect(),
+		users:        rule.GetUsers(),
+		groups:       rule.GetGroups(),
+		roles:        rule.GetRoles(),
+		applications: rule.GetApplications(),
+		methods:      rule.GetMethods(),
+	}
+	if err := known(rule); err != nil {
+		return line{}, err
+	}
+	switch l.effect {
+	case snapshotv1.Effect_EFFECT_ALLOW:
+		l.reason = fmt.Sprintf("rule %q allows it", l.name)
+	case snapshotv1.Effect_EFFECT_DENY:
+		l.reason = fmt.Sprintf("rule %q denies it", l.name)
+	default:
+		return line{}, fmt.Errorf("effect %d is neither allow nor deny", l.effect)
+	}
+	l.reason = cmp.Or(rule.GetReason(), l.reason)
+	if err := nameIsFree(l.name); err != nil {
+		return line{}, err
+	}
+	return l, l.conditions(rule.GetTools(), rule.GetRisks())
+}
+
+// nameIsFree refuses names that would make an audit record say that something
+// else decided.
+func nameIsFree(name string) error {
+	if name == RuleDefaultDeny || name == RuleDenyOverlay || strings.HasPrefix(name, RuleRolePrefix) {
+		return fmt.Errorf("the name %q is reserved", name)
+	}
+	return nil
+}
+
+// conditions compiles globs and categories into the line and checks all lists.
+func (l *line) conditions(tools []string, risks []snapshotv1.Risk) error {
+	for _, list := range [...][]string{l.users, l.groups, l.roles, l.applications, l.methods} {
+		// It would match whoever lacks the attribute.
+		if slices.Contains(list, "") {
+			return errors.New("one of its lists has an empty entry")
+		}
+	}
+	for _, text := range tools {
+		g, err := parseGlob(text)
+		if err != nil {
+			return err
+		}
+		l.tools = append(l.tools, g)
+	}
+	for _, r := range risks {
+		if r != risk.Known(r) {
+			return fmt.Errorf("risk category %d is not known", r)
+		}
+		l.risks |= 1 << r
+	}
+	return nil
+}
+
+// grantLines compiles roles, by name.
+func grantLines(roles []*snapshotv1.Role) ([]line, error) {
+	sorted := slices.SortedFunc(slices.Values(roles), func(a, b *snapshotv1.Role) int {
+		return cmp.Compare(a.GetName(), b.GetName())
+	})
+	var lines []line
+	for i, role := range sorted {
+		switch {
+		case role.GetName() == "":
+			return nil, errors.New("a role has no name")
+		case i > 0 && sorted[i-1].GetName() == role.GetName():
+			return nil, fmt.Errorf("two roles have the name %q", role.GetName())
+		}
+		if err := known(role); err != nil {
+			return nil, fmt.Errorf("role %q: %w", role.GetName(), err)
+		}
+		for _, grant := range role.GetGrants() {
+			l, err := grantLine(role.GetName(), grant)
+			if err != nil {
+				return nil, fmt.Errorf("role %q: %w", role.GetName(), err)
+			}
+			lines = append(lines, l)
+		}
+	}
+	return lines, nil
+}
+
+func grantLine(role string, grant *snapshotv1.Grant) (line, error) {
+	if grant == nil {
+		return line{}, errors.New("a grant is missing")
+	}
+	if err := known(grant); err != nil {
+		return line{}, err
+	}
+	l := line{
+		name:   RuleRolePrefix + role,
+		stage:  StageRole,
+		effect: snapshotv1.Effect_EFFECT_ALLOW,
+		reason: fmt.Sprintf("role %q grants it", role),
+		roles:  []string{role},
+	}
+	return l, l.conditions(grant.GetTools(), grant.GetRisks())
+}
+
+// known refuses a message with a field that this build does not know: it may be
+// a condition, and a condition that is passed over allows too much.
+func known(m proto.Message) error {
+	if len(m.ProtoReflect().GetUnknown()) > 0 {
+		return errors.New("it has a field that this version does not know; nodes are upgraded before the control plane")
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package policy
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/principal"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// What Decision.Rule says where no rule decided.
+const (
+	RuleDefaultDeny = "default-deny"
+	RuleDenyOverlay = "deny-overlay"
+	// RuleRolePrefix stands before the name of a role whose grant decided.
+	RuleRolePrefix = "role:"
+)
+
+// MethodCall is the method that calls a tool. A list of tools holds those for
+// which Decide allows this method: there is no decision about listing of its own.
+const MethodCall = "tools/call"
+
+// Request is what is decided on. An empty field is an absent attribute.
+type Request struct {
+	// Principal is the verified caller; without one the answer is deny.
+	Principal *principal.Principal
+	// Method is the MCP method.
+	Method string
+	// Server is a slug, Tool the name that the server knows.
+	Server, Tool string
+	// Risk is the tool's category.
+	Risk snapshotv1.Risk
+}
+
+// Decision is the answer. The zero value denies.
+type Decision struct {
+	Effect snapshotv1.Effect
+	// Rule is the name of the rule that decided, "role:" and the name of a role,
+	// or one of the built-in names.
+	Rule string
+	// Reason may be shown to the caller.
+	Reason string
+	// Revision is that of the set which decided.
+	Revision uint64
+}
+
+// Allowed reports whether the effect is allow; everything else is deny.
+func (d Decision) Allowed() bool { return d.Effect == snapshotv1.Effect_EFFECT_ALLOW }
+
+// Set is a compiled policy at a revision. It is immutable as far as anyone can
+// see, and safe for concurrent use; inside it remembers profiles.
+type Set struct {
+	revision uint64
+	lines    []line // rules in order, then grants by role
+	overlay  overlay
+	subjects subjects
+
+	mu sync.RWMutex
+	// profiles holds at most maxProfiles; beyond that, profiles are made anew
+	// for each caller and forgotten.
+	profiles map[string]*Profile
+	nobody   *Profile
+}
+
+// Compile makes a set. The order of the lists does not matter. It fails on
+// everything that it does not know: an effect, a category, a kind of deny, a
+// field; and on what cannot be told apart or can match nothing. A node answers
+// a failure with a nack. The error is fault.Invalid and names rule or role.
+func Compile(revision uint64, rules []*snapshotv1.Rule, roles []*snapshotv1.Role, denies []*snapshotv1.Deny) (*Set, error) {
+	set := &Set{revision: revision, profiles: map[string]*Profile{}}
+	grants, err := grantLines(roles)
+	if err == nil {
+		set.lines, err = ruleLines(rules)
+	}
+	if err == nil {
+		set.overlay, err = compileOverlay(denies)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Invalid, err.Error())
+	}
+	set.lines = append(set.lines, grants...)
+	set.subjects = indexSubjects(set.lines, &set.overlay)
+	set.nobody = set.refuse(RuleDefaultDeny, "there is no verified caller")
+	return set, nil
+}
+
+// Revision returns the revision that the set was compiled at.
+func (s *Set) Revision() uint64 { return s.revision }
+
+// Decide answers a request. It differs from the profile's own Decide only in
+// that the text of a default deny names caller and tool. A nil set denies.
+func Decide(set *Set, r *Request) Decision {
+	if set == nil || r == nil {
+		return Decision{Effect: snapshotv1.Effect_EFFECT_DENY, Rule: RuleDefaultDeny, Reason: "no policy is loaded"}
+	}
+	decision := set.Profile(r.Principal).Decide(r.Server, r.Tool, r.Risk, r.Method)
+	if decision.Rule == RuleDefaultDeny && r.Principal != nil {
+		decision.Reason = r.unmatched()
+	}
+	return decision
+}
+
+// unmatched is the reason of a default deny in the words that fit every caller
+// and tool, so that a table of decisions holds it once.
+const unmatched = "no rule and no role of the caller allows this tool"
+
+// unmatched names caller and tool.
+func (r *Request) unmatched() string {
+	user, tool := r.Principal.User, r.Server+"/"+r.Tool
+	if user == "" {
+		user = "the caller"
+	}
+	if r.Server == "" || r.Tool == "" {
+		tool = "this request"
+	}
+	return fmt.Sprintf("no rule and no role of %s allows %s", user, tool)
+}
+
+func (s *Set) deny(rule, reason string) Decision {
+	return Decision{Effect: snapshotv1.Effect_EFFECT_DENY, Rule: rule, Reason: reason, Revision: s.revision}
+}

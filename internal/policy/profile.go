@@ -1,0 +1,171 @@
+package policy
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/warder-gateway/warder/internal/principal"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// maxProfiles bounds what a set remembers. Callers that come after are served
+// by profiles of their own, which takes longer and is never wrong.
+const maxProfiles = 1 << 16
+
+// Profile is a caller as the rules of one set see him: two callers who differ
+// only in what no rule, grant or deny names share one. It is immutable, safe for
+// concurrent use, and good for as long as its set.
+type Profile struct {
+	set *Set
+	// refusal is the answer to everything, if not nil.
+	refusal *Decision
+	// The lines that match the caller, in order, filed by what their globs name:
+	// a decision looks at those that can match the tool, not at all of them.
+	anywhere []candidate
+	servers  map[string][]candidate
+	tools    map[target][]candidate
+}
+
+// target names a tool.
+type target struct{ server, tool string }
+
+// candidate is a line with one of its globs, or nil if it has none.
+type candidate struct {
+	line int
+	glob *glob
+}
+
+// Profile returns the profile of a caller. Equal callers get the same pointer,
+// unless the set has seen more kinds of callers than it remembers.
+func (s *Set) Profile(p *principal.Principal) *Profile {
+	if p == nil {
+		return s.nobody
+	}
+	var scratch [64]uint32
+	seen := s.subjects.seen(scratch[:0], p)
+	var buffer [4 * len(scratch)]byte
+	name := buffer[:0]
+	for _, id := range seen {
+		name = binary.BigEndian.AppendUint32(name, id)
+	}
+	s.mu.RLock()
+	profile := s.profiles[string(name)]
+	s.mu.RUnlock()
+	if profile != nil {
+		return profile
+	}
+	return s.remember(string(name), s.build(p, slices.Clone(seen)))
+}
+
+// remember keeps a profile, unless another goroutine was first.
+func (s *Set) remember(name string, made *Profile) *Profile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first := s.profiles[name]; first != nil {
+		return first
+	}
+	if len(s.profiles) < maxProfiles {
+		s.profiles[name] = made
+	}
+	return made
+}
+
+// build files the lines that match a caller.
+func (s *Set) build(p *principal.Principal, seen []uint32) *Profile {
+	if reason := s.overlay.caller(p); reason != "" {
+		return s.refuse(RuleDenyOverlay, reason)
+	}
+	profile := &Profile{set: s, servers: map[string][]candidate{}, tools: map[target][]candidate{}}
+	for _, i := range s.subjects.candidates(seen) {
+		l := &s.lines[i]
+		if !l.matchesSubject(p) {
+			continue
+		}
+		profile.file(i, l)
+		if l.unconditional() {
+			break // nothing after it is ever reached
+		}
+	}
+	return profile
+}
+
+// refuse returns a profile that is denied everything.
+func (s *Set) refuse(rule, reason string) *Profile {
+	refusal := s.deny(rule, reason)
+	return &Profile{set: s, refusal: &refusal}
+}
+
+// file puts a line where a decision on a tool that it may match finds it.
+func (p *Profile) file(i int, l *line) {
+	if len(l.tools) == 0 {
+		p.anywhere = append(p.anywhere, candidate{line: i})
+	}
+	for k := range l.tools {
+		g := &l.tools[k]
+		c := candidate{line: i, glob: g}
+		switch server, tool := g.exact(); {
+		case server && tool:
+			at := target{g.server[0], g.tool[0]}
+			p.tools[at] = append(p.tools[at], c)
+		case server:
+			p.servers[g.server[0]] = append(p.servers[g.server[0]], c)
+		default:
+			p.anywhere = append(p.anywhere, c)
+		}
+	}
+}
+
+// Decide answers for one tool and method. It allocates nothing, and its cost
+// depends on the lines that name the tool, its server or no server, not on all.
+func (p *Profile) Decide(server, tool string, category snapshotv1.Risk, method string) Decision {
+	if p.refusal != nil {
+		return *p.refusal
+	}
+	if reason := p.set.overlay.tool(server, tool); reason != "" {
+		return p.set.deny(RuleDenyOverlay, reason)
+	}
+	first := len(p.set.lines)
+	for _, filed := range [...][]candidate{p.tools[target{server, tool}], p.servers[server], p.anywhere} {
+		first = p.first(filed, first, &Request{Server: server, Tool: tool, Risk: category, Method: method})
+	}
+	if first == len(p.set.lines) {
+		return p.set.deny(RuleDefaultDeny, unmatched)
+	}
+	l := &p.set.lines[first]
+	return Decision{l.effect, l.name, l.reason, p.set.revision}
+}
+
+// first returns the first of the filed lines that matches and comes before a
+// line already found, or that line.
+func (p *Profile) first(filed []candidate, found int, r *Request) int {
+	for _, c := range filed {
+		if c.line >= found {
+			break
+		}
+		l := &p.set.lines[c.line]
+		if (c.glob == nil || c.glob.matches(r.Server, r.Tool)) && l.risks.has(r.Risk) && l.matchesMethod(r.Method) {
+			return c.line
+		}
+	}
+	return found
+}
+
+func (l *line) matchesMethod(method string) bool {
+	return len(l.methods) == 0 || slices.Contains(l.methods, method)
+}
+
+// matchesSubject reports whether the line is about the caller.
+func (l *line) matchesSubject(p *principal.Principal) bool {
+	return names(l.users, p.User) && names(l.applications, p.Application) &&
+		namesAny(l.groups, p.Groups) && namesAny(l.roles, p.Roles)
+}
+
+// names reports whether a list is empty or names an attribute. No list names
+// the empty string, so an absent attribute satisfies none.
+func names(list []string, attribute string) bool {
+	return len(list) == 0 || slices.Contains(list, attribute)
+}
+
+func namesAny(list, attributes []string) bool {
+	return len(list) == 0 || slices.ContainsFunc(attributes, func(a string) bool { return slices.Contains(list, a) })
+}
