@@ -45,7 +45,7 @@ func (r *Request) IsNotification() bool { return r.Method != "" && r.ID.Empty() 
 
 // ScanRequest scans one message of a client into req, which it overwrites. Whatever it accepts, every conforming
 // parser reads the same (mcp.md E4, security.md T-34); what it refuses comes back as *Error. A batch has ReasonBatch.
-// After an error req still holds the id, if it was found before the fault and is beyond doubt.
+// After an error req is good for its ID only, which is there if it was found before the fault and is beyond doubt.
 //
 // It keeps no reference to body. A tools/call costs one allocation: its name.
 func ScanRequest(body []byte, limits Limits, req *Request) error {
