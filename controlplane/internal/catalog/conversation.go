@@ -1,0 +1,230 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// errTooLarge ends a conversation that has used up its bytes.
+var errTooLarge = errors.New("more bytes than one discovery may read")
+
+const (
+	goodbyeTimeout = 2 * time.Second
+	maxSession     = 1024
+)
+
+// conversation is one discovery's exchange with a server. It belongs to one
+// goroutine. What it has read counts against one budget.
+type conversation struct {
+	target    Target
+	caps      caps
+	client    *http.Client
+	transport *http.Transport
+	agent     string // version of Warder
+	left      int64  // bytes that may still be read
+	lastID    int
+
+	// As negotiated; version is empty and the era legacy until then.
+	version string
+	era     mcp.Era
+	session string
+}
+
+func newConversation(target Target, agent string, limits caps) *conversation {
+	client, transport := newClient(target.Private)
+	return &conversation{target: target, caps: limits, client: client, transport: transport, agent: agent, left: limits.bytes}
+}
+
+// answer is what came back for a request. The message is there only if the
+// server sent a JSON-RPC response with our id.
+type answer struct {
+	status  int
+	session string // Mcp-Session-Id
+	body    []byte
+	message *mcp.Response
+}
+
+// result returns the result object, or nil.
+func (a *answer) result() []byte {
+	if a.message == nil || a.message.Result.Empty() || a.status != http.StatusOK {
+		return nil
+	}
+	return a.message.Result.Of(a.body)
+}
+
+// code returns the code of a JSON-RPC error, and false if it is none.
+func (a *answer) code() (int, bool) {
+	if a.message == nil || a.message.Err.Empty() {
+		return 0, false
+	}
+	return a.message.ErrorCode, true
+}
+
+// call sends a request and reads its answer. An error means that there was none;
+// it is a fault.
+func (c *conversation) call(ctx context.Context, method string, params []byte) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.caps.request)
+	defer cancel()
+	c.lastID++
+	id := strconv.AppendInt(nil, int64(c.lastID), 10)
+	response, err := c.post(ctx, method, mcp.WriteRequest(nil, id, method, params))
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	a := &answer{status: response.StatusCode, session: response.Header.Get("Mcp-Session-Id")}
+	if err := c.read(response, id, a); err != nil {
+		return nil, c.transportFault(ctx, err)
+	}
+	return a, nil
+}
+
+// notify sends a notification; the server must accept it.
+func (c *conversation) notify(ctx context.Context, method string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.caps.request)
+	defer cancel()
+	response, err := c.post(ctx, method, mcp.WriteRequest(nil, nil, method, nil))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		return c.statusFault(response.StatusCode)
+	}
+	return nil
+}
+
+func (c *conversation) post(ctx context.Context, method string, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	c.setHeaders(request.Header)
+	request.Header.Set("Content-Type", "application/json")
+	if c.era == mcp.Modern {
+		request.Header.Set("Mcp-Method", method)
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		return nil, c.transportFault(ctx, err)
+	}
+	return response, nil
+}
+
+// setHeaders puts the server's own headers in, and ours over them.
+func (c *conversation) setHeaders(h http.Header) {
+	for name, values := range c.target.Headers {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+	h.Set("Accept", "application/json, text/event-stream")
+	h.Set("User-Agent", "warder/"+c.agent)
+	if c.version != "" {
+		h.Set("Mcp-Protocol-Version", c.version)
+	}
+	if c.session != "" {
+		h.Set("Mcp-Session-Id", c.session)
+	}
+}
+
+// read reads the answer to the request id, as JSON or from an event stream. A
+// body of another type, or that is no answer to this request, leaves
+// a.message nil.
+func (c *conversation) read(response *http.Response, id []byte, a *answer) error {
+	body := &budget{r: response.Body, left: &c.left}
+	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil {
+		return nil //nolint:nilerr // no type, or a broken one: no answer
+	}
+	switch media {
+	case "application/json":
+		if a.body, err = io.ReadAll(body); err != nil {
+			return err
+		}
+		a.message = answerTo(id, a.body)
+	case "text/event-stream":
+		return c.readStream(body, id, a)
+	}
+	return nil
+}
+
+// readStream reads events until the answer comes. Notifications and requests
+// that come before it are of no concern to discovery.
+func (c *conversation) readStream(body io.Reader, id []byte, a *answer) error {
+	events := mcp.NewSSEReader(body, int(c.caps.bytes))
+	for {
+		event, err := events.Next()
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
+		if errors.Is(err, mcp.ErrEventTooLarge) {
+			return errTooLarge
+		}
+		if err != nil {
+			return err
+		}
+		if message := answerTo(id, event.Data); message != nil {
+			a.body, a.message = bytes.Clone(event.Data), message
+			return nil
+		}
+	}
+}
+
+// answerTo returns the message if it is a response to the request id, or an
+// error response of a server that could not read the id.
+func answerTo(id, body []byte) *mcp.Response {
+	message := new(mcp.Response)
+	if err := mcp.ScanResponse(body, mcp.Limits{}, message); err != nil || !message.IsResponse() {
+		return nil
+	}
+	got := string(message.ID.Of(body))
+	if got == string(id) || !message.Err.Empty() && (got == "" || got == "null") {
+		return message
+	}
+	return nil
+}
+
+// close ends the server's session, if it made one, and the connections. A server
+// that does not care to hear it loses nothing.
+func (c *conversation) close(ctx context.Context) {
+	defer c.transport.CloseIdleConnections()
+	if c.session == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.target.URL, nil)
+	if err != nil {
+		return
+	}
+	c.setHeaders(request.Header)
+	if response, err := c.client.Do(request); err == nil {
+		_ = response.Body.Close()
+	}
+}
+
+// budget is a reader that takes what it reads off a number it shares.
+type budget struct {
+	r    io.Reader
+	left *int64
+}
+
+func (b *budget) Read(p []byte) (int, error) {
+	if *b.left <= 0 {
+		return 0, errTooLarge
+	}
+	if int64(len(p)) > *b.left {
+		p = p[:*b.left]
+	}
+	n, err := b.r.Read(p)
+	*b.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,193 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// maxInstructions bounds what is kept of a server's instructions, in bytes.
+const maxInstructions = 64 << 10
+
+// legacyVersions are those that a server may choose in initialize.
+var legacyVersions = []string{mcp.Version20251125, mcp.Version20250618, mcp.Version20250326, mcp.Version20241105}
+
+// verdict is what one probe says of a server's era.
+type verdict int
+
+const (
+	speaksModern verdict = iota
+	tryLegacy
+)
+
+// open settles the era and the version: modern first, and legacy where the
+// server's answer says that it does not know that (mcp.md 2.8). Credentials that
+// are missing, and a server that fails, say nothing of its era.
+func (c *conversation) open(ctx context.Context, found *Discovery) error {
+	c.era, c.version = mcp.Modern, mcp.Version20260728
+	v, err := c.probe(ctx, found)
+	if err != nil || v == speaksModern {
+		return err
+	}
+	c.era, c.version = mcp.Legacy, ""
+	return c.initialize(ctx, found)
+}
+
+// probe asks server/discover.
+func (c *conversation) probe(ctx context.Context, found *Discovery) (verdict, error) {
+	a, err := c.call(ctx, mcp.MethodDiscover, c.params(""))
+	if err != nil {
+		if silent := timedOut(err) && ctx.Err() == nil; silent {
+			return tryLegacy, nil
+		}
+		return 0, err
+	}
+	if result := a.result(); result != nil {
+		return c.readDiscover(result, found), nil
+	}
+	if !aboutEra(a.status) {
+		return 0, c.statusFault(a.status)
+	}
+	if code, ok := a.code(); ok && (code == mcp.CodeHeaderMismatch || code == mcp.CodeMissingCapability) {
+		return 0, c.refusal(mcp.MethodDiscover, code)
+	}
+	return tryLegacy, nil
+}
+
+// aboutEra reports whether a status may come from a server that does not know
+// the modern era: success, and the client errors that do not speak of access.
+func aboutEra(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return status/100 == 2 || status/100 == 4
+}
+
+// readDiscover reads a discover result. A server that lists no modern version
+// we know is a legacy one.
+func (c *conversation) readDiscover(result []byte, found *Discovery) verdict {
+	var versions []string
+	err := mcp.Members(result, func(name string, value mcp.Span) error {
+		switch name {
+		case "supportedVersions":
+			return mcp.Elements(value.Of(result), func(element mcp.Span) error {
+				version, err := mcp.String(element.Of(value.Of(result)))
+				versions = append(versions, version)
+				return err
+			})
+		case "instructions":
+			found.Instructions = instructions(value.Of(result))
+		}
+		return nil
+	})
+	if err != nil {
+		return tryLegacy
+	}
+	for _, ours := range mcp.ModernVersions() {
+		if slices.Contains(versions, ours) {
+			c.version = ours
+			return speaksModern
+		}
+	}
+	return tryLegacy
+}
+
+// initialize opens a legacy session.
+func (c *conversation) initialize(ctx context.Context, found *Discovery) error {
+	params := append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":{},"clientInfo":`), c.clientInfo()...)
+	a, err := c.call(ctx, mcp.MethodInitialize, append(params, '}'))
+	if err != nil {
+		return err
+	}
+	result := a.result()
+	if code, ok := a.code(); result == nil && ok && aboutEra(a.status) {
+		return c.refusal(mcp.MethodInitialize, code)
+	}
+	if result == nil && a.status/100 == 2 {
+		return c.garbage(nil, mcp.MethodInitialize)
+	}
+	if result == nil {
+		return c.statusFault(a.status)
+	}
+	if !visibleASCII(a.session) {
+		return c.garbage(errors.New("session id is not visible ASCII"), mcp.MethodInitialize)
+	}
+	c.session = a.session
+	if err := c.readInitialize(result, found); err != nil {
+		return err
+	}
+	return c.notify(ctx, mcp.MethodInitialized)
+}
+
+func (c *conversation) readInitialize(result []byte, found *Discovery) error {
+	var version string
+	err := mcp.Members(result, func(name string, value mcp.Span) (err error) {
+		switch name {
+		case "protocolVersion":
+			version, err = mcp.String(value.Of(result))
+		case "instructions":
+			found.Instructions = instructions(value.Of(result))
+		}
+		return err
+	})
+	if err != nil {
+		return c.garbage(err, mcp.MethodInitialize)
+	}
+	if !slices.Contains(legacyVersions, version) {
+		return c.trouble(fault.Precondition, nil, "speaks a version of MCP that this Warder does not know; a newer Warder may")
+	}
+	c.version = version
+	return nil
+}
+
+// visibleASCII holds a session id to what the specification allows; an absent
+// one is fine.
+func visibleASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x21 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return len(s) <= maxSession
+}
+
+// instructions returns a server's instructions; what is no string is none, and
+// too long ones are cut.
+func instructions(token []byte) string {
+	text, err := mcp.String(token)
+	if err != nil {
+		return ""
+	}
+	return cut(text, maxInstructions)
+}
+
+// clientInfo is who we say we are.
+func (c *conversation) clientInfo() []byte {
+	info := append([]byte(`{"name":"warder","version":`), mcp.AppendString(nil, c.agent)...)
+	return append(info, '}')
+}
+
+// params returns the params of a request: the cursor (raw JSON; empty: none)
+// and, to a modern server, the _meta of our hop.
+func (c *conversation) params(cursor string) []byte {
+	out := []byte{'{'}
+	if cursor != "" {
+		out = append(append(out, `"cursor":`...), cursor...)
+	}
+	if c.era == mcp.Modern {
+		if cursor != "" {
+			out = append(out, ',')
+		}
+		out = append(out, `"_meta":{"io.modelcontextprotocol/protocolVersion":`...)
+		out = mcp.AppendString(out, c.version)
+		out = append(out, `,"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":`...)
+		out = append(append(out, c.clientInfo()...), '}')
+	}
+	return append(out, '}')
+}
