@@ -1,0 +1,147 @@
+package mcp_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// seen is an Event that outlives the reader's next call.
+type seen struct {
+	Type, Data, ID, Retry, Comment string
+	HasData, HasID, HasComment     bool
+}
+
+func readAll(r io.Reader, limit int) (events []seen, err error) {
+	reader := mcp.NewSSEReader(r, limit)
+	for {
+		e, err := reader.Next()
+		if err != nil {
+			return events, err
+		}
+		events = append(events, seen{string(e.Type), string(e.Data), string(e.ID), string(e.Retry), string(e.Comment), e.HasData, e.HasID, e.HasComment})
+	}
+}
+
+func TestSSEReader(t *testing.T) {
+	tests := []struct {
+		name, stream string
+		want         []seen
+		err          error
+	}{
+		{"nothing", "", nil, io.EOF},
+		{"only empty lines", "\n\r\n\r\r\n", nil, io.EOF},
+		{"one event", "data: {}\n\n", []seen{{Data: "{}", HasData: true}}, io.EOF},
+		{"all fields", "event: message\nid: 7\nretry: 300\ndata: a\n: hi\n\n", []seen{{Type: "message", ID: "7", HasID: true, Retry: "300", Data: "a", HasData: true, Comment: " hi", HasComment: true}}, io.EOF},
+		{"data lines are joined", "data: a\ndata:b\ndata:  c\ndata\n\n", []seen{{Data: "a\nb\n c\n", HasData: true}}, io.EOF},
+		{"CR", "data: a\rdata: b\r\rdata: c\r\r", []seen{{Data: "a\nb", HasData: true}, {Data: "c", HasData: true}}, io.EOF},
+		{"CRLF", "data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n", []seen{{Data: "a\nb", HasData: true}, {Data: "c", HasData: true}}, io.EOF},
+		{"mixed line ends", "data: a\r\ndata: b\n\rdata: c\r\n\n", []seen{{Data: "a\nb", HasData: true}, {Data: "c", HasData: true}}, io.EOF},
+		{"priming event", "id: e1\ndata:\n\n", []seen{{ID: "e1", HasID: true, HasData: true}}, io.EOF},
+		{"keep-alive", ":\n\n: ping\n\n", []seen{{HasComment: true}, {Comment: " ping", HasComment: true}}, io.EOF},
+		{"unknown field", "foo: bar\ndata: a\n\n", []seen{{Data: "a", HasData: true}}, io.EOF},
+		{"id with a zero byte is ignored", "id: a\x00b\ndata: a\n\n", []seen{{Data: "a", HasData: true}}, io.EOF},
+		{"empty id", "id\ndata: a\n\n", []seen{{HasID: true, Data: "a", HasData: true}}, io.EOF},
+		{"retry that is no number is ignored", "retry: 1s\nretry:\ndata: a\n\n", []seen{{Data: "a", HasData: true}}, io.EOF},
+		{"byte order mark", "\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n", []seen{{Data: "a", HasData: true}, {}}, io.EOF},
+		{"broken off in a line", "data: a\n\ndata: b", []seen{{Data: "a", HasData: true}}, io.ErrUnexpectedEOF},
+		{"broken off after a line", "data: a\n\ndata: b\n", []seen{{Data: "a", HasData: true}}, io.ErrUnexpectedEOF},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for name, r := range map[string]io.Reader{
+				"whole": strings.NewReader(test.stream), "byte by byte": iotest.OneByteReader(strings.NewReader(test.stream)),
+				"error with the data": iotest.DataErrReader(strings.NewReader(test.stream)),
+			} {
+				got, err := readAll(r, 1<<10)
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", name, diff)
+				}
+				if err != test.err {
+					t.Errorf("%s: error = %v, want %v", name, err, test.err)
+				}
+			}
+		})
+	}
+}
+
+// TestSSEReaderDoesNotWait: an event ended by CRs is there at once, although an LF might follow.
+func TestSSEReaderDoesNotWait(t *testing.T) {
+	r, w := io.Pipe()
+	defer r.Close()
+	go w.Write([]byte("data: a\r\n\r"))
+	reader := mcp.NewSSEReader(r, 100)
+	if e, err := reader.Next(); err != nil || string(e.Data) != "a" {
+		t.Fatalf("Next = %q, %v", e.Data, err)
+	}
+	go w.Write([]byte("\ndata: b\n\n"))
+	if e, err := reader.Next(); err != nil || string(e.Data) != "b" {
+		t.Fatalf("Next = %q, %v", e.Data, err)
+	}
+}
+
+func TestSSEReaderIsBounded(t *testing.T) {
+	for name, stream := range map[string]string{
+		"one line":      "data: " + strings.Repeat("x", 100) + "\n\n",
+		"many lines":    strings.Repeat("data: x\n", 100) + "\n",
+		"comments":      strings.Repeat(": x\n", 100) + "\n",
+		"no end":        strings.Repeat("x", 100_000),
+		"a later event": "data: a\n\ndata: " + strings.Repeat("x", 100) + "\n\n",
+	} {
+		if _, err := readAll(strings.NewReader(stream), 64); !errors.Is(err, mcp.ErrEventTooLarge) {
+			t.Errorf("%s: error = %v, want %v", name, err, mcp.ErrEventTooLarge)
+		}
+	}
+	if _, err := readAll(strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 58)+"\n\n", 10)), 64); err != io.EOF {
+		t.Errorf("events at the limit: error = %v, want io.EOF", err)
+	}
+}
+
+func TestSSEReaderPassesErrors(t *testing.T) {
+	broken := errors.New("connection reset")
+	r := io.MultiReader(strings.NewReader("data: a\n\ndata: b"), iotest.ErrReader(broken))
+	events, err := readAll(r, 100)
+	if len(events) != 1 || !errors.Is(err, broken) {
+		t.Errorf("read %d events, %v; want 1 and %v", len(events), err, broken)
+	}
+}
+
+func TestAppendMessage(t *testing.T) {
+	for message, want := range map[string]string{
+		`{"a":1}`:                     "data: {\"a\":1}\n\n",
+		"{\n\"a\":\r\n1\r}":           "data: {\ndata: \"a\":\ndata: 1\ndata: }\n\n",
+		"{}\n":                        "data: {}\ndata: \n\n",
+		"{\"a\":\"\u2028\\n\u0085\"}": "data: {\"a\":\"\u2028\\n\u0085\"}\n\n",
+	} {
+		if got := string(mcp.AppendMessage([]byte(":x\n\n"), []byte(message))); got != ":x\n\n"+want {
+			t.Errorf("AppendMessage(%q) = %q, want %q", message, got, want)
+		}
+	}
+}
+
+func TestAppendEvent(t *testing.T) {
+	tests := []struct {
+		name  string
+		event mcp.Event
+		want  string
+	}{
+		{"all fields", mcp.Event{Type: []byte("message"), ID: []byte("7"), HasID: true, Retry: []byte("300"), Data: []byte("a\nb"), HasData: true, Comment: []byte(" hi\nho"), HasComment: true},
+			": hi\n:ho\nevent: message\nid: 7\nretry: 300\ndata: a\ndata: b\n\n"},
+		{"priming event", mcp.Event{ID: []byte("e1"), HasID: true, HasData: true}, "id: e1\ndata: \n\n"},
+		{"keep-alive", mcp.Event{HasComment: true}, ":\n\n"},
+		{"an id cannot smuggle a line", mcp.Event{ID: []byte("1\ndata: evil"), HasID: true, Data: []byte("a"), HasData: true}, "data: a\n\n"},
+		{"a type cannot smuggle a line", mcp.Event{Type: []byte("x\rdata: evil"), Data: []byte("a"), HasData: true}, "data: a\n\n"},
+		{"a retry cannot smuggle a line", mcp.Event{Retry: []byte("1\ndata: evil"), Data: []byte("a"), HasData: true}, "data: a\n\n"},
+	}
+	for _, test := range tests {
+		if got := string(mcp.AppendEvent(nil, test.event)); got != test.want {
+			t.Errorf("%s: AppendEvent = %q, want %q", test.name, got, test.want)
+		}
+	}
+}
