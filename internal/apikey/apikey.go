@@ -141,7 +141,13 @@ func draw(alphabet string, n int) (string, error) {
 
 // checksum returns CRC-32 (IEEE) in base62, most significant digit first.
 func checksum(body string) (sum [sumLen]byte) {
-	rest := uint64(crc32.ChecksumIEEE([]byte(body)))
+	// A node does this for every request, and crc32.ChecksumIEEE would put the
+	// text on the heap.
+	crc := ^uint32(0)
+	for i := range len(body) {
+		crc = crc32.IEEETable[byte(crc)^body[i]] ^ crc>>8
+	}
+	rest := uint64(^crc)
 	for i := sumLen - 1; i >= 0; i-- {
 		sum[i] = base62[rest%62]
 		rest /= 62

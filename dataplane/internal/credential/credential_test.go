@@ -1,0 +1,190 @@
+package credential
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/principal"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+type world struct {
+	*Table
+	good, old apikey.Key
+}
+
+func newWorld(t testing.TB) world {
+	t.Helper()
+	pepper := []byte("a pepper of the test, 32 bytes..")
+	w := world{good: newKey(t), old: newKey(t)}
+	w.Table = NewTable(pepper, []*Key{
+		{Hash: apikey.Hash(pepper, w.good.Secret), Principal: &principal.Principal{User: "ana", KeyID: w.good.ID}},
+		{
+			Hash:      apikey.Hash(pepper, w.old.Secret),
+			Expires:   noon,
+			Principal: &principal.Principal{User: "bob", KeyID: w.old.ID},
+		},
+	})
+	return w
+}
+
+func newKey(t testing.TB) apikey.Key {
+	t.Helper()
+	key, err := apikey.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func request(authorization ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+	for _, value := range authorization {
+		r.Header.Add("Authorization", value)
+	}
+	return r
+}
+
+func TestGoodKeyNamesItsPrincipal(t *testing.T) {
+	w := newWorld(t)
+	for _, scheme := range []string{"Bearer ", "bearer ", "BEARER  "} {
+		key, refusal := w.Authenticate(request(scheme+w.good.String()), noon)
+		if refusal != nil || key.Principal.User != "ana" {
+			t.Errorf("%q: got %v, %+v; want ana", scheme, key, refusal)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	w := newWorld(t)
+	stranger := newKey(t)
+	wrongSecret := apikey.Key{ID: w.good.ID, Secret: stranger.Secret}
+	tests := []struct {
+		name    string
+		request *http.Request
+		want    string
+		status  int
+	}{
+		{"no header", request(), ReasonMissing, 401},
+		{"empty header", request(""), ReasonMissing, 401},
+		{"another scheme", request("Basic YTpi"), ReasonMissing, 401},
+		{"bearer without a token", request("Bearer"), ReasonMalformed, 401},
+		{"not a key", request("Bearer hunter2"), ReasonMalformed, 401},
+		{"cut", request("Bearer " + w.good.String()[:40]), ReasonMalformed, 401},
+		{"two tokens in one header", request("Bearer " + w.good.String() + "," + w.good.String()), ReasonMalformed, 401},
+		{"trailing tab", request("Bearer " + w.good.String() + "\t"), ReasonMalformed, 401},
+		{"unknown id", request("Bearer " + stranger.String()), ReasonUnknown, 401},
+		{"wrong secret", request("Bearer " + wrongSecret.String()), ReasonUnknown, 401},
+		{"expired", request("Bearer " + w.old.String()), ReasonExpired, 401},
+		{"two headers", request("Bearer "+w.good.String(), "Bearer "+w.good.String()), ReasonRepeated, 400},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			key, refusal := w.Authenticate(test.request, noon)
+			if key != nil || refusal == nil {
+				t.Fatalf("got key %v; want a refusal", key)
+			}
+			if refusal.Reason != test.want || refusal.Status != test.status {
+				t.Errorf("got %s, %d; want %s, %d", refusal.Reason, refusal.Status, test.want, test.status)
+			}
+			if (refusal.Challenge != "") != (test.status == 401) {
+				t.Errorf("challenge %q does not fit status %d", refusal.Challenge, test.status)
+			}
+		})
+	}
+}
+
+func TestChallengeNamesAnErrorOnlyWhereATokenWasSent(t *testing.T) {
+	w := newWorld(t)
+	_, plain := w.Authenticate(request(), noon)
+	if strings.Contains(plain.Challenge, "error") {
+		t.Errorf("without a token: %s", plain.Challenge)
+	}
+	_, invalid := w.Authenticate(request("Bearer x"), noon)
+	want := `Bearer realm="warder", error="invalid_token", error_description="` + invalid.Text + `"`
+	if diff := cmp.Diff(want, invalid.Challenge); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUnknownKeyAndWrongSecretAreToldApartByNothing(t *testing.T) {
+	w := newWorld(t)
+	_, unknownID := w.Authenticate(request("Bearer "+newKey(t).String()), noon)
+	wrong := apikey.Key{ID: w.good.ID, Secret: newKey(t).Secret}
+	_, wrongSecret := w.Authenticate(request("Bearer "+wrong.String()), noon)
+	if diff := cmp.Diff(unknownID, wrongSecret); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExpiryIsOnlyToldToWhoHoldsTheSecret(t *testing.T) {
+	w := newWorld(t)
+	wrong := apikey.Key{ID: w.old.ID, Secret: newKey(t).Secret}
+	if _, refusal := w.Authenticate(request("Bearer "+wrong.String()), noon); refusal.Reason != ReasonUnknown {
+		t.Errorf("wrong secret of an expired key: got %s; want %s", refusal.Reason, ReasonUnknown)
+	}
+	if key, refusal := w.Authenticate(request("Bearer "+w.old.String()), noon.Add(-time.Nanosecond)); refusal != nil {
+		t.Errorf("a moment before expiry: got %v, %+v; want the key", key, refusal)
+	}
+}
+
+func TestTokenInTheQueryIsRefused(t *testing.T) {
+	w := newWorld(t)
+	for _, query := range []string{
+		"access_token=x", "ACCESS_TOKEN=x", "token=", "api_key=x", "key=x", "q=" + w.good.String(),
+		"a=1&b=%77dr_abc", "wdr_abc", "%zz",
+	} {
+		r := request("Bearer " + w.good.String())
+		r.URL.RawQuery = query
+		key, refusal := w.Authenticate(r, noon)
+		if key != nil || refusal.Reason != ReasonQuery || refusal.Status != http.StatusBadRequest {
+			t.Errorf("%s: got %v, %+v; want %s", query, key, refusal, ReasonQuery)
+		}
+	}
+	r := request("Bearer " + w.good.String())
+	r.URL.RawQuery = "trace=1"
+	if _, refusal := w.Authenticate(r, noon); refusal != nil {
+		t.Errorf("harmless query: got %+v", refusal)
+	}
+}
+
+func TestNoTextNamesTheKey(t *testing.T) {
+	w := newWorld(t)
+	for _, sent := range []string{w.old.String(), newKey(t).String(), w.good.String()[1:]} {
+		_, refusal := w.Authenticate(request("Bearer "+sent), noon)
+		if shown := refusal.Text + refusal.Challenge; strings.Contains(shown, sent[4:16]) {
+			t.Errorf("refusal shows the key: %s", shown)
+		}
+	}
+}
+
+func TestAuthenticateAllocatesNothing(t *testing.T) {
+	w := newWorld(t)
+	r := request("Bearer " + w.good.String())
+	allocs := testing.AllocsPerRun(200, func() {
+		if _, refusal := w.Authenticate(r, noon); refusal != nil {
+			t.Fatal(refusal.Reason)
+		}
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations; want 0", allocs)
+	}
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	w := newWorld(b)
+	r := request("Bearer " + w.good.String())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, refusal := w.Authenticate(r, noon); refusal != nil {
+			b.Fatal(refusal.Reason)
+		}
+	}
+}
