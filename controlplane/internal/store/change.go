@@ -14,14 +14,18 @@ import (
 // Channel is where a new revision is notified, with the revision as payload.
 const Channel = "warder_config"
 
-// errUnaudited is a mistake in the program: a mutation that says nothing of what
-// it did. It is rolled back.
-var errUnaudited = errors.New("mutation recorded nothing: rolled back")
+// Mistakes in the program: a mutation that says nothing of what it did, and one
+// whose record nobody would write.
+var (
+	errUnaudited = errors.New("mutation recorded nothing: rolled back")
+	errMisplaced = errors.New("audited mutation outside of Change and Act: rolled back")
+)
 
 // Tx is one transaction of a mutation. It is valid until the function that got
 // it returns, and must not be used concurrently.
 type Tx struct {
 	*db.Queries
+	conn    pgx.Tx
 	actor   string
 	records []entry // concern nodes
 	notes   []entry // do not
@@ -29,6 +33,30 @@ type Tx struct {
 
 // entry is one act, for admin_audit and config_change.
 type entry struct{ action, target, detail string }
+
+// newTx returns a transaction for a mutation by actor.
+func newTx(conn pgx.Tx, actor string) *Tx {
+	return &Tx{Queries: db.New(translated{conn}), conn: conn, actor: actor}
+}
+
+// Attempt runs fn under a savepoint: if it returns an error, what it did is
+// undone and the transaction goes on.
+func (tx *Tx) Attempt(ctx context.Context, fn func(*db.Queries) error) error {
+	point, err := tx.conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("set savepoint: %w", translate(err))
+	}
+	if err := fn(db.New(translated{point})); err != nil {
+		if undo := point.Rollback(ctx); undo != nil {
+			return fmt.Errorf("return to savepoint: %w", translate(undo))
+		}
+		return err
+	}
+	if err := point.Commit(ctx); err != nil {
+		return fmt.Errorf("release savepoint: %w", translate(err))
+	}
+	return nil
+}
 
 // Record says what the transaction did, where nodes are concerned: it takes a
 // revision. The action is "noun.verb", the target what it was done to; detail
@@ -70,7 +98,7 @@ func newEntry(action, target string, detail map[string]any) entry {
 func (s *Store) Change(ctx context.Context, actor string, fn func(*Tx) error) (uint64, error) {
 	var revision int64
 	err := s.transact(ctx, pgx.TxOptions{}, func(conn pgx.Tx) error {
-		tx := &Tx{Queries: db.New(translated{conn}), actor: actor}
+		tx := newTx(conn, actor)
 		if err := fn(tx); err != nil {
 			return err
 		}

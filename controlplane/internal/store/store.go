@@ -89,9 +89,17 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 // InTx runs fn in one transaction that changes neither configuration nor
 // anything an administrator did: intake of audit, for example. It commits if fn
 // returns nil and rolls back otherwise.
-func (s *Store) InTx(ctx context.Context, fn func(*db.Queries) error) error {
-	return s.transact(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		return fn(db.New(translated{tx}))
+// What fn records is an error, since nobody would write it.
+func (s *Store) InTx(ctx context.Context, fn func(*Tx) error) error {
+	return s.transact(ctx, pgx.TxOptions{}, func(conn pgx.Tx) error {
+		tx := newTx(conn, "")
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if len(tx.records)+len(tx.notes) > 0 {
+			return errMisplaced
+		}
+		return nil
 	})
 }
 

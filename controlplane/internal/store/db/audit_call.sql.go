@@ -13,18 +13,16 @@ import (
 const abandonAuditCalls = `-- name: AbandonAuditCalls :execrows
 UPDATE audit_call c
 SET outcome = 'unknown', completed_at = now(), settled = pg_current_xact_id()::text::bigint
-WHERE c.node = $1 AND c.epoch <> $2 AND c.outcome IS NULL
+FROM audit_head h
+WHERE h.node = c.node AND h.epoch = c.epoch AND h.ended_at <= now() - make_interval(secs => $1::float8)
+    AND c.outcome IS NULL
 `
 
-type AbandonAuditCallsParams struct {
-	Node  string
-	Epoch int64
-}
-
-// Calls without a result from epochs of a node that ended: what became of them
-// will never be known.
-func (q *Queries) AbandonAuditCalls(ctx context.Context, arg AbandonAuditCallsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, abandonAuditCalls, arg.Node, arg.Epoch)
+// Calls without a result from queues that ended: what became of them will never
+// be known. A queue that ended may still be emptied by its node, so it gets a
+// grace.
+func (q *Queries) AbandonAuditCalls(ctx context.Context, graceSeconds float64) (int64, error) {
+	result, err := q.db.Exec(ctx, abandonAuditCalls, graceSeconds)
 	if err != nil {
 		return 0, err
 	}
@@ -53,7 +51,7 @@ FROM (
         unnest($8::bigint[]) AS latency_us, unnest($9::bigint[]) AS server_latency_us,
         unnest($10::bigint[]) AS response_bytes
 ) r
-WHERE c.id = r.id AND c.node = $3 AND c.epoch = $4 AND c.outcome IS NULL
+WHERE c.id = r.id AND c.node = $3 AND c.epoch = $4 AND (c.outcome IS NULL OR c.outcome = 'unknown')
 `
 
 type CompleteAuditCallsParams struct {
@@ -70,7 +68,8 @@ type CompleteAuditCallsParams struct {
 }
 
 // Results of calls whose intent came in an earlier batch. A call is completed
-// once, and by the node that began it.
+// once, and by the queue that began it; where it was given up before its result
+// came after all, the result counts.
 func (q *Queries) CompleteAuditCalls(ctx context.Context, arg CompleteAuditCallsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, completeAuditCalls,
 		arg.CompletedAt,
@@ -232,7 +231,7 @@ func (q *Queries) InsertAuditCall(ctx context.Context, arg InsertAuditCallParams
 const listAuditCalls = `-- name: ListAuditCalls :many
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
 FROM audit_call
 WHERE ($1::text = '' OR user_name = $1)
     AND ($2::text = '' OR application = $2)
@@ -291,6 +290,7 @@ type ListAuditCallsRow struct {
 	LatencyUs       *int64
 	ServerLatencyUs *int64
 	ResponseBytes   int64
+	Settled         *int64
 }
 
 // One page of calls, newest first. An empty or null argument matches all;
@@ -345,6 +345,7 @@ func (q *Queries) ListAuditCalls(ctx context.Context, arg ListAuditCallsParams) 
 			&i.LatencyUs,
 			&i.ServerLatencyUs,
 			&i.ResponseBytes,
+			&i.Settled,
 		); err != nil {
 			return nil, err
 		}

@@ -206,7 +206,7 @@ CREATE TABLE login_session (
 
 CREATE TABLE node (
     name         text        PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9-]{0,62}$'),
-    -- The replica of the control plane that holds its stream; empty: none does.
+    -- The stream that it has, "replica/stream"; empty: none.
     connected_to text        NOT NULL DEFAULT '',
     revision     bigint      NOT NULL DEFAULT 0,
     refusal      text        NOT NULL DEFAULT '',

@@ -25,7 +25,8 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: CompleteAuditCalls :execrows
 -- Results of calls whose intent came in an earlier batch. A call is completed
--- once, and by the node that began it.
+-- once, and by the queue that began it; where it was given up before its result
+-- came after all, the result counts.
 UPDATE audit_call c
 SET outcome = r.outcome, error = r.error, latency_us = r.latency_us, server_latency_us = r.server_latency_us,
     response_bytes = r.response_bytes, completed_at = @completed_at::timestamptz, settled = @settled::bigint
@@ -34,14 +35,17 @@ FROM (
         unnest(@latencies_us::bigint[]) AS latency_us, unnest(@server_latencies_us::bigint[]) AS server_latency_us,
         unnest(@responses_bytes::bigint[]) AS response_bytes
 ) r
-WHERE c.id = r.id AND c.node = @node AND c.epoch = @epoch AND c.outcome IS NULL;
+WHERE c.id = r.id AND c.node = @node AND c.epoch = @epoch AND (c.outcome IS NULL OR c.outcome = 'unknown');
 
 -- name: AbandonAuditCalls :execrows
--- Calls without a result from epochs of a node that ended: what became of them
--- will never be known.
+-- Calls without a result from queues that ended: what became of them will never
+-- be known. A queue that ended may still be emptied by its node, so it gets a
+-- grace.
 UPDATE audit_call c
 SET outcome = 'unknown', completed_at = now(), settled = pg_current_xact_id()::text::bigint
-WHERE c.node = @node AND c.epoch <> @epoch AND c.outcome IS NULL;
+FROM audit_head h
+WHERE h.node = c.node AND h.epoch = c.epoch AND h.ended_at <= now() - make_interval(secs => @grace_seconds::float8)
+    AND c.outcome IS NULL;
 
 -- name: CurrentTransaction :one
 -- The id of this transaction, for audit_call.settled, and its time.
@@ -52,7 +56,7 @@ SELECT pg_current_xact_id()::text::bigint AS id, now()::timestamptz AS at;
 -- before_at and before_id are those of the last row of the page above.
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
 FROM audit_call
 WHERE (@user_name::text = '' OR user_name = @user_name)
     AND (@application::text = '' OR application = @application)

@@ -1,0 +1,211 @@
+// Package compiler turns rows into a snapshot.
+//
+//	store.Rows (one state of the database) + secrets ──▶ items ──▶ snapshot.Set ──▶ publisher
+//
+// It is pure: the same rows and secrets give the same bytes and the same digest,
+// in every replica and at any time. It is total in the other direction: what it
+// does not understand (a risk, a kind of deny, a policy that does not parse) is
+// an error that names it, and the snapshot that nodes have stays in force. It
+// never guesses, and never leaves out what might forbid something.
+package compiler
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/warder-gateway/warder/controlplane/internal/header"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/risk"
+	"github.com/warder-gateway/warder/internal/seal"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// Secrets are what a snapshot holds besides rows.
+type Secrets struct {
+	// Keys open the headers of servers.
+	Keys *seal.Keyring
+	// Pepper and DigestKey become the settings.
+	Pepper, DigestKey []byte
+}
+
+// Compile returns the snapshot of rows. The set shares no memory with rows that
+// anybody changes.
+func Compile(rows *store.Rows, secrets Secrets) (*snapshot.Set, error) {
+	items, err := Items(rows, secrets)
+	if err != nil {
+		return nil, fmt.Errorf("compile revision %d: %w", rows.Revision, err)
+	}
+	set, err := snapshot.New(rows.Epoch, rows.Revision, items)
+	if err != nil {
+		return nil, fmt.Errorf("compile revision %d: %w", rows.Revision, err)
+	}
+	return set, nil
+}
+
+// Items returns the items of a snapshot, in the order of the rows. The policy
+// among them compiles: a node would refuse what does not.
+func Items(rows *store.Rows, secrets Secrets) ([]*snapshotv1.Item, error) {
+	var b builder
+	b.servers(rows.Servers, secrets.Keys)
+	b.tools(rows.Tools)
+	b.roles(rows.Roles, rows.Grants)
+	b.users(rows.Users)
+	b.keys(rows.Keys)
+	b.denies(rows.Denies)
+	b.policy(rows.Policy)
+	b.checkPolicy(rows.Revision)
+	b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Settings{Settings: &snapshotv1.Settings{
+		KeyPepper: secrets.Pepper,
+		DigestKey: secrets.DigestKey,
+	}}})
+	if b.err != nil {
+		return nil, b.err
+	}
+	return b.items, nil
+}
+
+// builder collects items up to the first error, after which it does nothing.
+type builder struct {
+	items []*snapshotv1.Item
+	err   error
+
+	compiledRules  []*snapshotv1.Rule
+	compiledRoles  []*snapshotv1.Role
+	compiledDenies []*snapshotv1.Deny
+}
+
+// add appends an item.
+func (b *builder) add(item *snapshotv1.Item) { b.items = append(b.items, item) }
+
+// fail keeps the first error.
+func (b *builder) fail(format string, args ...any) {
+	if b.err == nil {
+		b.err = fmt.Errorf(format, args...)
+	}
+}
+
+// servers adds every server, with its headers opened.
+func (b *builder) servers(rows []db.ListServerItemsRow, keys *seal.Keyring) {
+	for _, row := range rows {
+		headers, err := header.Open(keys, row.Name, row.HeadersSealed)
+		if err != nil {
+			b.fail("%w", err)
+			return
+		}
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{
+			Name: row.Name, Url: row.URL, Private: row.Private, Headers: headers, ProtocolVersion: row.ProtocolVersion,
+		}}})
+	}
+}
+
+// tools adds the tools; the query gives approved, enabled, present ones only.
+func (b *builder) tools(rows []db.ListToolItemsRow) {
+	for _, row := range rows {
+		category := b.risk(row.Risk, "tool "+row.Server+"/"+row.Name)
+		if row.Position < 0 || len(row.ApprovedHash) == 0 {
+			b.fail("tool %s/%s: position %d, approved hash of %d bytes", row.Server, row.Name, row.Position, len(row.ApprovedHash))
+		}
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
+			Server: row.Server, Name: row.Name, ExposedName: row.ExposedName, Definition: row.Definition,
+			DefinitionHash: row.ApprovedHash, Risk: category, Position: uint32(row.Position),
+		}}})
+	}
+}
+
+// risk reads a category; of names what it belongs to.
+func (b *builder) risk(name, of string) snapshotv1.Risk {
+	category, err := risk.Parse(name)
+	if err != nil {
+		b.fail("%s: %w", of, err)
+	}
+	return category
+}
+
+// roles adds every role with its grants.
+func (b *builder) roles(rows []db.Role, grants []db.RoleGrant) {
+	byRole := make(map[string][]*snapshotv1.Grant, len(rows))
+	for _, g := range grants {
+		grant := &snapshotv1.Grant{Tools: g.Tools}
+		for _, name := range g.Risks {
+			grant.Risks = append(grant.Risks, b.risk(name, "role "+g.Role))
+		}
+		byRole[g.Role] = append(byRole[g.Role], grant)
+	}
+	for _, row := range rows {
+		role := &snapshotv1.Role{Name: row.Name, Grants: byRole[row.Name]}
+		b.compiledRoles = append(b.compiledRoles, role)
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Role{Role: role}})
+	}
+}
+
+// users adds the users that hold keys.
+func (b *builder) users(rows []db.ListUserItemsRow) {
+	for _, row := range rows {
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: row.Name, Roles: row.Roles}}})
+	}
+}
+
+// keys adds the keys that are not revoked. Nodes compare the time of expiry.
+func (b *builder) keys(rows []db.ListKeyItemsRow) {
+	for _, row := range rows {
+		key := &snapshotv1.Key{Id: row.ID, Hash: row.Hash, User: row.UserName, Application: row.Application}
+		if row.ExpiresAt != nil {
+			key.ExpiresAt = timestamppb.New(*row.ExpiresAt)
+		}
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Key{Key: key}})
+	}
+}
+
+// denyKinds are the kinds of the deny table.
+var denyKinds = map[string]snapshotv1.DenyKind{
+	"key":         snapshotv1.DenyKind_DENY_KIND_KEY,
+	"user":        snapshotv1.DenyKind_DENY_KIND_USER,
+	"application": snapshotv1.DenyKind_DENY_KIND_APPLICATION,
+	"server":      snapshotv1.DenyKind_DENY_KIND_SERVER,
+	"tool":        snapshotv1.DenyKind_DENY_KIND_TOOL,
+	"all":         snapshotv1.DenyKind_DENY_KIND_ALL,
+}
+
+// denies adds the deny overlay.
+func (b *builder) denies(rows []db.Deny) {
+	for _, row := range rows {
+		kind, known := denyKinds[row.Kind]
+		if !known {
+			b.fail("deny of %q: kind %q is not known", row.Name, row.Kind)
+			return
+		}
+		deny := &snapshotv1.Deny{Kind: kind, Name: row.Name, Reason: row.Reason}
+		b.compiledDenies = append(b.compiledDenies, deny)
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: deny}})
+	}
+}
+
+// policy adds the rules of the document in force.
+func (b *builder) policy(row *db.PolicyVersion) {
+	if row == nil {
+		return
+	}
+	document, err := policy.ParseDocument([]byte(row.Document))
+	if err != nil {
+		b.fail("policy version %d: %w", row.Version, err)
+		return
+	}
+	b.compiledRules = document.Rules
+	for _, rule := range document.Rules {
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Rule{Rule: rule}})
+	}
+}
+
+// checkPolicy compiles rules, roles and denies as a node will.
+func (b *builder) checkPolicy(revision uint64) {
+	if b.err != nil {
+		return
+	}
+	if _, err := policy.Compile(revision, b.compiledRules, b.compiledRoles, b.compiledDenies); err != nil {
+		b.fail("policy: %w", err)
+	}
+}

@@ -1,0 +1,25 @@
+// Package ledger takes in what nodes record and shows it.
+//
+//	node ──batch──▶ Push ──▶ Append ─┬─▶ audit_record  the bytes, exactly as sent
+//	     ◀──ack, after commit────────┤   audit_head    how far, and the chain's last hash
+//	                                 └─▶ audit_call    one row a call, decoded
+//	                                       ▲
+//	             intent (or refusal) makes the row, result completes it
+//
+// It promises:
+//
+//   - An ack means committed. It covers every record below it.
+//   - A record is taken once: what a node sends again is known by its sequence,
+//     under a lock of the queue's head, and must be what it was.
+//   - A batch whose hash chain does not go on where the queue's head ended is
+//     refused whole, with a status that says so, and counted: to accept it would
+//     hide that something was changed, left out or forked. The node keeps it.
+//   - No content of a record can stop a queue. Text is made fit for PostgreSQL
+//     (control characters escaped, invalid UTF-8 cannot be decoded in the first
+//     place, length cut); a record that is no event, or an event that is no call,
+//     is kept as bytes, gets no row, and is counted.
+//   - A call without a result, whose queue has ended, becomes unknown.
+//
+// Readers: List pages through calls by time; Tail gives calls in the order in
+// which their outcomes were committed, without missing one that commits late.
+package ledger

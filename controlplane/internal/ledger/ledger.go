@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+const (
+	// poll is how often a tail looks for calls that other replicas took in.
+	poll = time.Second
+	// sweepEvery is how often calls of ended queues are given up.
+	sweepEvery = time.Minute
+	// grace is how long a queue that ended may still be emptied before its calls
+	// are given up.
+	grace = time.Minute
+)
+
+// Config is what a Ledger is made of. Store is required.
+type Config struct {
+	Store *store.Store
+	// Registerer takes the metrics; nil: nobody reads them.
+	Registerer prometheus.Registerer
+	Log        *slog.Logger // nil: discarded
+}
+
+// Ledger serves warder.audit.v1.AuditService, and reads. It is safe for
+// concurrent use.
+type Ledger struct {
+	auditv1.UnimplementedAuditServiceServer
+	store   *store.Store
+	log     *slog.Logger
+	metrics *metrics
+
+	mu       sync.Mutex
+	recorded chan struct{} // closed, and replaced, when something was committed
+	stop     chan struct{} // closed by Stop
+	stopped  bool
+	streams  sync.WaitGroup
+}
+
+// New returns a ledger.
+func New(c Config) *Ledger {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Ledger{
+		store:    c.Store,
+		log:      c.Log,
+		metrics:  newMetrics(c.Registerer),
+		recorded: make(chan struct{}),
+		stop:     make(chan struct{}),
+	}
+}
+
+// Run gives up the calls of queues that ended, until ctx ends.
+func (l *Ledger) Run(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			l.sweep(ctx, grace)
+		}
+	}
+}
+
+// sweep gives up the calls of queues that ended longer ago than the grace.
+func (l *Ledger) sweep(ctx context.Context, grace time.Duration) {
+	n, err := l.store.AbandonAuditCalls(ctx, grace.Seconds())
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		l.log.Warn("cannot give up calls of ended queues; tries again", "error", err)
+	case n > 0:
+		l.log.Warn("calls without a result became unknown: their node ended first", "calls", n)
+		l.wake()
+	}
+}
+
+// Stop ends every stream after the batch in hand, and lets none begin. It
+// returns when all have ended; nodes send again what was not acked.
+func (l *Ledger) Stop() {
+	l.mu.Lock()
+	if !l.stopped {
+		l.stopped = true
+		close(l.stop)
+	}
+	l.mu.Unlock()
+	l.streams.Wait()
+}
+
+// enter counts a stream in, unless the ledger has stopped.
+func (l *Ledger) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return false
+	}
+	l.streams.Add(1)
+	return true
+}
+
+// wake tells those who wait that there is something new.
+func (l *Ledger) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.recorded)
+	l.recorded = make(chan struct{})
+}
+
+// news returns what is closed when something new is committed.
+func (l *Ledger) news() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recorded
+}

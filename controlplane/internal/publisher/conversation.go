@@ -1,0 +1,204 @@
+package publisher
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// maxReason cuts what a node says of a refusal, in bytes.
+const maxReason = 2000
+
+// conversation is one stream with one node.
+//
+//	receive ──requests──▶ loop (owns the follower) ──updates──▶ send
+//	                        │ latest only
+//	                        └──▶ reporter ──▶ Book
+//
+// Only the loop touches the follower. It never blocks on the network or on the
+// database, so it can always cut off a node that stopped reading.
+type conversation struct {
+	publisher *Publisher
+	node      string
+	id        string // makes nonces distinct between streams
+	stream    syncv1.SyncService_SyncServer
+	// end ends the stream with a reason; the first one counts.
+	end context.CancelCauseFunc
+	log *slog.Logger
+
+	follower follower
+	report   *reporter
+}
+
+// newStreamID returns a name for a stream.
+func newStreamID() string { return rand.Text()[:8] }
+
+// run serves the stream until ctx ends or the node leaves.
+func (c *conversation) run(ctx context.Context) error {
+	requests := make(chan *syncv1.SyncRequest)
+	go c.receive(ctx, requests)
+	hello, err := c.awaitHello(ctx, requests)
+	if err != nil {
+		return err
+	}
+	// One update is in flight at most, so one place is always free.
+	updates := make(chan *syncv1.Update, 1)
+	go c.send(ctx, updates)
+
+	c.report = newReporter(c.publisher.config.Book, c.node, c.publisher.config.Replica+"/"+c.id, c.log)
+	c.greet(hello)
+	defer c.report.close()
+	return c.loop(ctx, requests, updates)
+}
+
+// greet takes the node's hello.
+func (c *conversation) greet(hello *syncv1.Hello) {
+	known, _ := c.publisher.state()
+	c.follower.hello(hello, known)
+	c.log.Info("node connected", "version", clean(hello.GetVersion()), "revision", hello.GetRevision(), "state", c.follower.state)
+	c.report.connected(hello, c.status())
+}
+
+// awaitHello returns the first message, which must be hello.
+func (c *conversation) awaitHello(ctx context.Context, requests <-chan *syncv1.SyncRequest) (*syncv1.Hello, error) {
+	select {
+	case request := <-requests:
+		if hello := request.GetHello(); hello != nil {
+			return hello, nil
+		}
+		return nil, errSilent
+	case <-time.After(helloTimeout):
+		return nil, errSilent
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// loop answers what the node says and sends what changed, in that order.
+func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncRequest, updates chan<- *syncv1.Update) error {
+	heartbeat := time.NewTicker(Heartbeat)
+	defer heartbeat.Stop()
+	patience := time.NewTimer(AckTimeout)
+	defer patience.Stop()
+	for {
+		// What the node has said comes before what it is told, but one message at
+		// a time: a flood of them must not keep the rest of the loop from its turn.
+		select {
+		case request := <-requests:
+			if err := c.answer(request); err != nil {
+				return err
+			}
+		default:
+		}
+		known, changed := c.publisher.state()
+		if update := c.follower.next(known, c.id); update != nil {
+			snapshot.Sign(update, c.publisher.config.Key)
+			c.publisher.metrics.sent(update)
+			updates <- update
+			patience.Reset(AckTimeout)
+		}
+		select {
+		case request := <-requests:
+			if err := c.answer(request); err != nil {
+				return err
+			}
+		case <-changed:
+		case <-patience.C:
+			if c.follower.waiting() {
+				c.publisher.metrics.cut.Inc()
+				return errSlow
+			}
+		case <-heartbeat.C:
+			c.report.status(c.status())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// answer takes one message of the node.
+func (c *conversation) answer(request *syncv1.SyncRequest) error {
+	var what answer
+	switch kind := request.GetKind().(type) {
+	case *syncv1.SyncRequest_Ack:
+		what = c.follower.ack(kind.Ack.GetNonce())
+	case *syncv1.SyncRequest_Nack:
+		what = c.follower.nack(kind.Nack.GetNonce(), clean(kind.Nack.GetReason()))
+	case *syncv1.SyncRequest_Hello:
+		return errTwoHellos
+	default:
+		return errUnknown
+	}
+	c.publisher.metrics.answered(what)
+	if what == stale {
+		return nil
+	}
+	if what == nacked {
+		c.log.Error("node refused a snapshot; it serves on from its last good one",
+			"refused", c.follower.refused.revision, "serves", c.follower.acked.revision, "reason", c.follower.reason)
+	}
+	c.report.status(c.status())
+	return nil
+}
+
+// status is what the node's row says.
+func (c *conversation) status() status {
+	return status{revision: c.serving(), refusal: c.follower.reason}
+}
+
+// serving returns the revision that the node serves; 0 if that is one of another
+// history.
+func (c *conversation) serving() uint64 {
+	if known, _ := c.publisher.state(); c.follower.acked.epoch != known.latest().Epoch() {
+		return 0
+	}
+	return c.follower.acked.revision
+}
+
+// receive reads the stream until it breaks, and then ends it.
+func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.SyncRequest) {
+	for {
+		request, err := c.stream.Recv()
+		if err != nil {
+			c.end(gone(err))
+			return
+		}
+		select {
+		case requests <- request:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// send writes updates until ctx ends. A send that blocks is released when the
+// handler returns, which the loop decides.
+func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update) {
+	for {
+		select {
+		case update := <-updates:
+			if err := c.stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
+				c.end(gone(err))
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// gone is the reason for the end of a stream that the node, or the network,
+// ended.
+func gone(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fault.New(fault.Unavailable, "the node closed the stream")
+	}
+	return fault.Wrap(fault.Unavailable, "the stream to the node broke", err)
+}
