@@ -101,5 +101,7 @@ func contentSecurityPolicy(nonce string) string {
 		"frame-ancestors 'none'",
 		"base-uri 'none'",
 		"form-action 'self'",
+		"require-trusted-types-for 'script'",
+		"trusted-types default", // src/trustedTypes.ts; it lets no markup pass.
 	}, "; ")
 }

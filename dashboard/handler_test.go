@@ -85,7 +85,8 @@ func TestT14PolicyAllowsOnlyOwnScriptsAndTheNonce(t *testing.T) {
 		seen[nonce] = true
 
 		want := "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-" + nonce + "'; connect-src 'self'; " +
-			"img-src 'self' data:; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+			"img-src 'self' data:; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; " +
+			"require-trusted-types-for 'script'; trusted-types default"
 		if diff := cmp.Diff(want, response.Header.Get("Content-Security-Policy")); diff != "" {
 			t.Errorf("policy (-want +got):\n%s", diff)
 		}

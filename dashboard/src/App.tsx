@@ -9,7 +9,8 @@ import { Notifications } from "@mantine/notifications";
 import { type QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import type { createAppRouter } from "./router";
-import { theme } from "./theme";
+import { styleNonce } from "./styleNonce";
+import { readableColors, theme } from "./theme";
 
 interface Props {
   transport: Transport;
@@ -17,14 +18,14 @@ interface Props {
   router: ReturnType<typeof createAppRouter>;
 }
 
-/** The nonce that the server wrote into the page, for the styles Mantine adds. */
-function styleNonce(): string {
-  return document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce ?? "";
-}
-
 export function App({ transport, queryClient, router }: Props) {
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={styleNonce}>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={readableColors}
+      defaultColorScheme="auto"
+      getStyleNonce={styleNonce}
+    >
       <Notifications position="bottom-right" />
       <TransportProvider transport={transport}>
         <QueryClientProvider client={queryClient}>

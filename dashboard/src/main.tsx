@@ -5,9 +5,11 @@ import { createQueryClient } from "./api/queryClient";
 import { createTransport } from "./api/transport";
 import { createAppRouter } from "./router";
 import { takeSetupToken } from "./setupToken";
+import { publishStyleNonce } from "./styleNonce";
 import { installTrustedTypes } from "./trustedTypes";
 
 installTrustedTypes();
+publishStyleNonce();
 // Before the router is made, for the router keeps the address.
 const setupToken = takeSetupToken(window.location, window.history);
 

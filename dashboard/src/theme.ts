@@ -1,4 +1,4 @@
-import { createTheme } from "@mantine/core";
+import { Alert, type CSSVariablesResolver, createTheme } from "@mantine/core";
 
 /** Shade 8 of the primary colour is the lightest whose white text has enough contrast. */
 export const theme = createTheme({
@@ -8,4 +8,26 @@ export const theme = createTheme({
   luminanceThreshold: 0.2,
   respectReducedMotion: true,
   fontFamilyMonospace: "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace",
+  components: {
+    // The frame and the drawing have the colour; words keep their contrast.
+    Alert: Alert.extend({
+      defaultProps: { variant: "outline" },
+      styles: { label: { color: "var(--mantine-color-text)" } },
+    }),
+  },
+});
+
+/** Small print and errors, dark or light enough to be read (WCAG 1.4.3). */
+export const readableColors: CSSVariablesResolver = (theme) => ({
+  variables: {},
+  light: {
+    "--mantine-color-dimmed": theme.colors.gray[7],
+    "--mantine-color-error": theme.colors.red[9],
+    "--mantine-color-placeholder": theme.colors.gray[7],
+  },
+  dark: {
+    "--mantine-color-dimmed": theme.colors.dark[1],
+    "--mantine-color-error": theme.colors.red[4],
+    "--mantine-color-placeholder": theme.colors.dark[1],
+  },
 });

@@ -17,7 +17,7 @@ export function NewKey({ secret, onClose }: { secret: string; onClose: () => voi
       closeButtonProps={{ "aria-label": "Close" }}
     >
       <Stack>
-        <Alert variant="outline" color="orange" title="Copy it now" icon={<Icon name="changed" />}>
+        <Alert color="orange" title="Copy it now" icon={<Icon name="changed" />}>
           It is shown this once. Warder keeps only a hash of it.
         </Alert>
         <Group wrap="nowrap">
@@ -54,16 +54,16 @@ function Snippets() {
         Put the key into the environment of the client as <Code>{keyVariable}</Code>; the settings
         below refer to it.
       </Text>
-      <Tabs defaultValue={clients[0]?.name ?? null}>
+      <Tabs defaultValue={clients[0]?.id ?? null}>
         <Tabs.List>
-          {clients.map(({ name }) => (
-            <Tabs.Tab key={name} value={name}>
+          {clients.map(({ id, name }) => (
+            <Tabs.Tab key={id} value={id}>
               {name}
             </Tabs.Tab>
           ))}
         </Tabs.List>
-        {clients.map(({ name, place, snippet }) => (
-          <Tabs.Panel key={name} value={name} pt="xs">
+        {clients.map(({ id, place, snippet }) => (
+          <Tabs.Panel key={id} value={id} pt="xs">
             <Group justify="space-between">
               <Text size="sm">{place}</Text>
               <CopyButton value={snippet(endpoint)} label="Copy the settings" />

@@ -134,9 +134,7 @@ function Editor({ base, onClose }: { base: Policy | undefined; onClose: () => vo
         />
         <ErrorNote error={apply.error} title="The document was not applied" />
         {apply.error === null && (
-          <Alert variant="outline" color="gray">
-            Nodes apply a new version within seconds.
-          </Alert>
+          <Alert color="gray">Nodes apply a new version within seconds.</Alert>
         )}
         <Group>
           <Button type="submit" loading={apply.isPending}>

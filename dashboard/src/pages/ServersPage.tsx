@@ -160,7 +160,6 @@ function DiscoveryNote({ server, report, onClose }: Discovered & { onClose: () =
     <Alert
       role="status"
       color={failed ? "red" : "blue"}
-      variant="outline"
       title={failed ? `${server.name} could not be discovered` : `${server.name} was discovered`}
       withCloseButton
       closeButtonLabel="Close"

@@ -4,6 +4,7 @@
 export const keyVariable = "WARDER_KEY";
 
 export interface Client {
+  id: string;
   name: string;
   /** Where the snippet goes. */
   place: string;
@@ -14,6 +15,7 @@ const pretty = (value: object) => JSON.stringify(value, null, 2);
 
 export const clients: Client[] = [
   {
+    id: "claude-code",
     name: "Claude Code",
     place: ".mcp.json of the project",
     snippet: (url) =>
@@ -24,6 +26,7 @@ export const clients: Client[] = [
       }),
   },
   {
+    id: "cursor",
     name: "Cursor",
     place: "~/.cursor/mcp.json",
     snippet: (url) =>
@@ -34,6 +37,7 @@ export const clients: Client[] = [
       }),
   },
   {
+    id: "vscode",
     name: "VS Code",
     place: ".vscode/mcp.json, which asks for the key once",
     snippet: (url) =>

@@ -15,7 +15,7 @@ export function ErrorNote({ error, title = "That did not work" }: Props) {
     return null;
   }
   return (
-    <Alert role="alert" color="red" variant="outline" title={title} icon={<Icon name="changed" />}>
+    <Alert role="alert" color="red" title={title} icon={<Icon name="changed" />}>
       <VisibleText text={ConnectError.from(error).rawMessage} />
     </Alert>
   );

@@ -56,6 +56,7 @@ export function Shell() {
               <NavLink
                 key={label}
                 label={label}
+                variant="filled"
                 onClick={close}
                 renderRoot={(props) => (
                   <Link

@@ -17,7 +17,8 @@ function StateBadge({ icon, color, label }: BadgeLook) {
       color={color}
       leftSection={<Icon name={icon} />}
       tt="none"
-      autoContrast
+      miw="max-content"
+      styles={{ label: { color: "var(--mantine-color-text)" } }}
     >
       {label}
     </Badge>
