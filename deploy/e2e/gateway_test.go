@@ -1,0 +1,123 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/warder-gateway/warder/internal/localpg"
+)
+
+// gateway is a running Warder, in whichever shape.
+type gateway struct {
+	mcp     string // the URL of /mcp
+	dataDir string // of the instance that the command line speaks to
+}
+
+// base is the URL without a path.
+func (g gateway) base() string { return strings.TrimSuffix(g.mcp, "/mcp") }
+
+// scratch is a temporary directory that PostgreSQL, which does not run as root,
+// may pass through when the tests do.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// startUp runs 'warder up' on a port of its own.
+func startUp(t *testing.T, args ...string) (gateway, *process) {
+	t.Helper()
+	dir := scratch(t)
+	p := start(t, dir, nil, binary, append([]string{"up", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...)
+	return gateway{strings.Fields(p.waitFor(t, "  MCP "))[0], dir}, p
+}
+
+// apart is a gateway whose planes and database are processes of their own, so
+// that each can be taken away.
+type apart struct {
+	gateway
+	root        string
+	adminListen string
+	nodeListen  string
+	database    *localpg.Server
+	control     *process
+	node        *process
+}
+
+func startApart(t *testing.T) *apart {
+	t.Helper()
+	root := scratch(t)
+	a := &apart{root: root, adminListen: freeAddress(t), nodeListen: freeAddress(t)}
+	a.dataDir = filepath.Join(root, "control")
+	a.startDatabase(t)
+	t.Cleanup(func() { _ = a.database.Stop(context.Background()) })
+	a.startControlPlane(t)
+
+	identity := filepath.Join(root, "identity")
+	admin(t, a.dataDir, "node", "issue", "edge-1", "--out", identity)
+	listen := freeAddress(t)
+	a.mcp = "http://" + listen + "/mcp"
+	a.node = start(t, root, nil, binary, "dataplane", "--data-dir", filepath.Join(root, "node"), "--identity", identity,
+		"--control-plane", a.nodeListen, "--listen", listen)
+	eventually(t, "the node is ready", func() bool { return a.node.ended() || answers("http://"+listen+"/readyz") })
+	return a
+}
+
+func (a *apart) startDatabase(t *testing.T) {
+	t.Helper()
+	config := localpg.Config{Root: filepath.Join(a.root, "database"), Tree: filepath.Join(repo, "tools/postgres"), Fast: true}.WithEnv(os.Getenv)
+	database, err := localpg.Start(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.database = database
+}
+
+func (a *apart) startControlPlane(t *testing.T) {
+	t.Helper()
+	a.control = start(t, a.root, []string{"WARDER_MIGRATE_URL=" + a.database.OwnerDSN, "WARDER_DATABASE_URL=" + a.database.AppDSN},
+		binary, "controlplane", "--data-dir", a.dataDir, "--listen", a.adminListen, "--node-listen", a.nodeListen)
+	eventually(t, "the control plane is ready", func() bool {
+		if a.control.ended() {
+			t.Fatalf("the control plane ended:\n%s", a.control.output.String())
+		}
+		return answers("http://" + a.adminListen + "/readyz")
+	})
+}
+
+// answers reports whether a GET of url gives 200.
+func answers(url string) bool {
+	response, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func port(address string) string {
+	_, p, err := net.SplitHostPort(address)
+	if err != nil {
+		panic(fmt.Sprintf("%q is no address", address))
+	}
+	return p
+}

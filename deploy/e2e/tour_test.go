@@ -1,0 +1,93 @@
+package e2e_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// tourBlocks returns the shell blocks of the README's tour, in order.
+func tourBlocks(t *testing.T) []string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(repo, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tour, begins := strings.Cut(string(readme), "<!-- tour:begin")
+	tour, _, ends := strings.Cut(tour, "<!-- tour:end -->")
+	if !begins || !ends {
+		t.Fatal("the README has no tour")
+	}
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(tour, -1) {
+		blocks = append(blocks, m[1])
+	}
+	return blocks
+}
+
+// TestTour runs the commands of the README as they stand, save for the ports,
+// which may be taken: the first two in terminals of their own, the rest in one
+// shell. It looks at what a reader would look at.
+func TestTour(t *testing.T) {
+	blocks := tourBlocks(t)
+	if len(blocks) != 8 || strings.TrimSpace(blocks[0]) != "make up" {
+		t.Fatalf("the tour has %d blocks and begins with %q; this test knows another tour", len(blocks), blocks[0])
+	}
+	listen, server := freeAddress(t), freeAddress(t)
+	ports := strings.NewReplacer("7070", port(listen), "3001", port(server))
+	data := scratch(t)
+	env := []string{"WARDER_DATA_DIR=" + data, "WARDER_LISTEN=" + listen}
+
+	up := start(t, repo, env, "bash", "-ec", ports.Replace(blocks[0]))
+	up.waitFor(t, "  MCP ")
+	everything := start(t, filepath.Join(repo, "deploy/e2e/fixtures"), nil, "bash", "-ec", ports.Replace(blocks[1]))
+	everything.waitFor(t, "listening on port")
+
+	outputs := runInOneShell(t, env, blocks[2:], ports)
+	for i, want := range [][]string{
+		{"Added everything", "everything/echo", "pending"},
+		{"Approved everything/echo", "Approved everything/get-env"},
+		{"Created ana", "2 rules"},
+		{"Echo: hello"},
+		{"The environment of a server holds its secrets"},
+		{"everything/echo", "allow", "echo-for-all", "ok", "everything/get-env", "deny", "no-environment", "refused"},
+	} {
+		for _, text := range want {
+			if !strings.Contains(outputs[i], text) {
+				t.Errorf("step %d does not show %q:\n%s", i+3, text, outputs[i])
+			}
+		}
+	}
+}
+
+// runInOneShell runs blocks in one shell, as a reader's third terminal does, and
+// returns what each printed.
+func runInOneShell(t *testing.T, env, blocks []string, ports *strings.Replacer) []string {
+	t.Helper()
+	const mark = "=== end of step ==="
+	var script strings.Builder
+	for _, block := range blocks {
+		script.WriteString(ports.Replace(block))
+		// The reader's eyes are slower than a node: what a step changed is in
+		// force before the next is typed.
+		script.WriteString("\nsleep 1.5\necho '" + mark + "'\n")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-eu", "-o", "pipefail", "-c", script.String())
+	cmd.Dir = repo
+	cmd.Env = append(environment(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the tour stopped: %v\n%s", err, out)
+	}
+	outputs := strings.Split(string(out), mark+"\n")
+	if len(outputs) < len(blocks) {
+		t.Fatalf("the tour printed:\n%s", out)
+	}
+	return outputs
+}
