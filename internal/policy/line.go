@@ -42,11 +42,6 @@ func (s riskSet) String() string {
 	return strings.Join(names, ", ")
 }
 
-// unconditional reports whether the line concerns every tool and method alike.
-func (l *line) unconditional() bool {
-	return len(l.tools) == 0 && l.risks == 0 && len(l.methods) == 0
-}
-
 // inOrder compares rules as the package comment orders them.
 func inOrder(a, b *snapshotv1.Rule) int {
 	return cmp.Or(

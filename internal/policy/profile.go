@@ -19,20 +19,9 @@ type Profile struct {
 	set *Set
 	// refusal is the answer to everything, if not nil.
 	refusal *Decision
-	// The lines that match the caller, in order, filed by what their globs name:
-	// a decision looks at those that can match the tool, not at all of them.
-	anywhere []candidate
-	servers  map[string][]candidate
-	tools    map[target][]candidate
-}
-
-// target names a tool.
-type target struct{ server, tool string }
-
-// candidate is a line with one of its globs, or nil if it has none.
-type candidate struct {
-	line int
-	glob *glob
+	// indexes hold, together, the lines that match the caller. All but one belong
+	// to the set and are shared between profiles.
+	indexes []*index
 }
 
 // Profile returns the profile of a caller. Equal callers get the same pointer,
@@ -70,22 +59,24 @@ func (s *Set) remember(name string, made *Profile) *Profile {
 	return made
 }
 
-// build files the lines that match a caller.
+// build gathers the lines that match a caller.
 func (s *Set) build(p *principal.Principal, seen []uint32) *Profile {
 	if reason := s.overlay.caller(p); reason != "" {
 		return s.refuse(RuleDenyOverlay, reason)
 	}
-	profile := &Profile{set: s, servers: map[string][]candidate{}, tools: map[target][]candidate{}}
-	for _, i := range s.subjects.candidates(seen) {
-		l := &s.lines[i]
-		if !l.matchesSubject(p) {
-			continue
-		}
-		profile.file(i, l)
-		if l.unconditional() {
-			break // nothing after it is ever reached
+	profile := &Profile{set: s, indexes: []*index{&s.subjects.anyone}}
+	for _, id := range seen {
+		if alone := s.subjects.alone[id]; alone != nil {
+			profile.indexes = append(profile.indexes, alone)
 		}
 	}
+	own := &index{}
+	for _, i := range s.subjects.candidates(seen) {
+		if l := &s.lines[i]; l.matchesSubject(p) {
+			own.file(i, l)
+		}
+	}
+	profile.indexes = append(profile.indexes, own)
 	return profile
 }
 
@@ -95,28 +86,9 @@ func (s *Set) refuse(rule, reason string) *Profile {
 	return &Profile{set: s, refusal: &refusal}
 }
 
-// file puts a line where a decision on a tool that it may match finds it.
-func (p *Profile) file(i int, l *line) {
-	if len(l.tools) == 0 {
-		p.anywhere = append(p.anywhere, candidate{line: i})
-	}
-	for k := range l.tools {
-		g := &l.tools[k]
-		c := candidate{line: i, glob: g}
-		switch server, tool := g.exact(); {
-		case server && tool:
-			at := target{g.server[0], g.tool[0]}
-			p.tools[at] = append(p.tools[at], c)
-		case server:
-			p.servers[g.server[0]] = append(p.servers[g.server[0]], c)
-		default:
-			p.anywhere = append(p.anywhere, c)
-		}
-	}
-}
-
 // Decide answers for one tool and method. It allocates nothing, and its cost
-// depends on the lines that name the tool, its server or no server, not on all.
+// depends on the lines about the caller that name the tool, its server or no
+// server, not on all.
 func (p *Profile) Decide(server, tool string, category snapshotv1.Risk, method string) Decision {
 	if p.refusal != nil {
 		return *p.refusal
@@ -124,30 +96,16 @@ func (p *Profile) Decide(server, tool string, category snapshotv1.Risk, method s
 	if reason := p.set.overlay.tool(server, tool); reason != "" {
 		return p.set.deny(RuleDenyOverlay, reason)
 	}
-	first := len(p.set.lines)
-	for _, filed := range [...][]candidate{p.tools[target{server, tool}], p.servers[server], p.anywhere} {
-		first = p.first(filed, first, &Request{Server: server, Tool: tool, Risk: category, Method: method})
+	q := question{target{server, tool}, category, method}
+	found := len(p.set.lines)
+	for _, x := range p.indexes {
+		found = x.first(p.set.lines, found, &q)
 	}
-	if first == len(p.set.lines) {
+	if found == len(p.set.lines) {
 		return p.set.deny(RuleDefaultDeny, unmatched)
 	}
-	l := &p.set.lines[first]
+	l := &p.set.lines[found]
 	return Decision{l.effect, l.name, l.reason, p.set.revision}
-}
-
-// first returns the first of the filed lines that matches and comes before a
-// line already found, or that line.
-func (p *Profile) first(filed []candidate, found int, r *Request) int {
-	for _, c := range filed {
-		if c.line >= found {
-			break
-		}
-		l := &p.set.lines[c.line]
-		if (c.glob == nil || c.glob.matches(r.Server, r.Tool)) && l.risks.has(r.Risk) && l.matchesMethod(r.Method) {
-			return c.line
-		}
-	}
-	return found
 }
 
 func (l *line) matchesMethod(method string) bool {

@@ -10,11 +10,14 @@ import (
 // they do not name cannot matter to a decision.
 type subjects struct {
 	ids map[attribute]uint32
-	// about has, for each id, the lines that are filed under it: each line under
-	// all entries of the first list of subjects that it has.
-	about [][]int
 	// anyone has the lines without subjects.
-	anyone []int
+	anyone index
+	// alone has, for each id, the lines with one list of subjects that has it:
+	// whoever has the attribute is matched by them. Nil if there are none.
+	alone []*index
+	// among has, for each id, the lines with several lists, filed under the
+	// entries of the first: whoever has the attribute may be matched by them.
+	among [][]int
 }
 
 // attribute is one value of one kind.
@@ -46,32 +49,50 @@ func indexSubjects(lines []line, o *overlay) subjects {
 	return s
 }
 
-// index files a line under its first list of subjects and gets to know the rest.
+// index files a line under its subjects and gets to know them.
 func (s *subjects) index(i int, l *line) {
-	filed := false
+	var lists [][]uint32
 	for _, list := range [...]struct {
 		kind  attributeKind
 		names []string
 	}{{aUser, l.users}, {aApplication, l.applications}, {aGroup, l.groups}, {aRole, l.roles}} {
-		for _, name := range list.names {
-			id := s.id(attribute{list.kind, name})
-			if !filed {
-				s.about[id] = append(s.about[id], i)
-			}
+		if len(list.names) > 0 {
+			lists = append(lists, s.identify(list.kind, list.names))
 		}
-		filed = filed || len(list.names) > 0
 	}
-	if !filed {
-		s.anyone = append(s.anyone, i)
+	switch len(lists) {
+	case 0:
+		s.anyone.file(i, l)
+	case 1:
+		for _, id := range lists[0] {
+			if s.alone[id] == nil {
+				s.alone[id] = &index{}
+			}
+			s.alone[id].file(i, l)
+		}
+	default:
+		for _, id := range lists[0] {
+			s.among[id] = append(s.among[id], i)
+		}
 	}
+}
+
+// identify returns the ids of attributes, each once.
+func (s *subjects) identify(kind attributeKind, names []string) []uint32 {
+	ids := make([]uint32, len(names))
+	for i, name := range names {
+		ids[i] = s.id(attribute{kind, name})
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func (s *subjects) id(a attribute) uint32 {
 	id, known := s.ids[a]
 	if !known {
-		id = uint32(len(s.about))
+		id = uint32(len(s.ids))
 		s.ids[a] = id
-		s.about = append(s.about, nil)
+		s.alone, s.among = append(s.alone, nil), append(s.among, nil)
 	}
 	return id
 }
@@ -99,11 +120,12 @@ func (s *subjects) see(out []uint32, kind attributeKind, name string) []uint32 {
 	return out
 }
 
-// candidates returns the lines that may match a caller, in order.
+// candidates returns the lines with several lists that may match a caller, in
+// order.
 func (s *subjects) candidates(seen []uint32) []int {
-	lines := slices.Clone(s.anyone)
+	var lines []int
 	for _, id := range seen {
-		lines = append(lines, s.about[id]...)
+		lines = append(lines, s.among[id]...)
 	}
 	slices.Sort(lines)
 	return slices.Compact(lines)

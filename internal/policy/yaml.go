@@ -45,12 +45,17 @@ func parseYAML(text []byte) (*node, error) {
 	return &node{value: file.Docs[0].Body}, nil
 }
 
-// maxDepth is how deep brackets, or sequences begun on one line, may nest. The
-// parser is recursive; what comes before it is not.
-const maxDepth = 16
+const (
+	// maxDepth is how deep brackets, or sequences begun on one line, may nest. The
+	// parser is recursive; what comes before it is not.
+	maxDepth = 16
+	// maxEntries is how many entries all lists written with dashes may have
+	// together. The parser's time grows with their square.
+	maxEntries = 60_000
+)
 
 func plainYAML(tokens token.Tokens) error {
-	brackets, entries, line := 0, 0, 0
+	brackets, entries, total, line := 0, 0, 0, 0
 	for _, t := range tokens {
 		if t.Position.Line != line {
 			entries, line = 0, t.Position.Line
@@ -64,9 +69,13 @@ func plainYAML(tokens token.Tokens) error {
 			brackets--
 		case token.SequenceEntryType:
 			entries++
+			total++
 		}
 		if brackets > maxDepth || entries > maxDepth {
 			return located(t, "", "the document nests deeper than %d levels", maxDepth)
+		}
+		if total > maxEntries {
+			return located(t, "", "the lists of the document have more than %d entries; write long ones as [a, b]", maxEntries)
 		}
 	}
 	return nil
@@ -94,12 +103,12 @@ func located(at *token.Token, path, format string, args ...any) error {
 
 // wrong returns an error about the node.
 func (n *node) wrong(format string, args ...any) error {
-	return located(first(n.value), n.path, format, args...)
+	return located(beginning(n.value), n.path, format, args...)
 }
 
-// first returns the token at which people see a value begin: of a mapping, its
+// beginning returns the token at which people see a value begin: of a mapping, its
 // first key.
-func first(value ast.Node) *token.Token {
+func beginning(value ast.Node) *token.Token {
 	switch v := value.(type) {
 	case *ast.MappingNode:
 		if !v.IsFlowStyle && len(v.Values) > 0 {
@@ -111,7 +120,7 @@ func first(value ast.Node) *token.Token {
 	return value.GetToken()
 }
 
-func (n *node) line() int { return first(n.value).Position.Line }
+func (n *node) line() int { return beginning(n.value).Position.Line }
 
 func (n *node) isMapping() bool {
 	_, ok := n.value.(ast.MapNode)

@@ -1,0 +1,226 @@
+package policy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+const sample = `# who may do what
+rules:
+  - name: no-deletes
+    priority: 10
+    effect: deny                     # allow | deny
+    reason: Deleting repositories needs a person
+    tools: ["github/delete_*"]
+    risk: [destructive]
+    roles: [developer]
+  - name: reads
+    effect: allow
+    users: [ana]
+    groups:
+      - web
+    applications: ['cursor']
+    risk: [read, unclassified]
+    methods: [tools/call]
+tests:
+  - as: {user: ana, application: cursor, roles: [developer]}
+    call: github/delete_repo
+    arguments: {repo: prod-site, deep: {list: [1, true, null]}}
+    expect: deny
+  - as:
+      user: ana
+      groups: [web]
+      application: cursor
+    call: github/get/repo
+    expect: allow
+`
+
+func TestDocumentIsReadAsWritten(t *testing.T) {
+	got, err := policy.ParseDocument([]byte(sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &policy.Document{
+		Rules: []*snapshotv1.Rule{
+			{
+				Id: "no-deletes", Name: "no-deletes", Priority: 10, Effect: deny, Reason: "Deleting repositories needs a person",
+				Tools: []string{"github/delete_*"}, Risks: []snapshotv1.Risk{destructive}, Roles: []string{"developer"},
+			},
+			{
+				Id: "reads", Name: "reads", Effect: allow, Users: []string{"ana"}, Groups: []string{"web"}, Applications: []string{"cursor"},
+				Risks: []snapshotv1.Risk{read, unclassified}, Methods: []string{"tools/call"},
+			},
+		},
+		Tests: []policy.Test{
+			{
+				As:         principal.Principal{User: "ana", Application: "cursor", Roles: []string{"developer"}},
+				RolesGiven: true, Server: "github", Tool: "delete_repo", Expect: deny, Line: 19,
+			},
+			{
+				As:     principal.Principal{User: "ana", Application: "cursor", Groups: []string{"web"}},
+				Server: "github", Tool: "get/repo", Expect: allow, Line: 23,
+			},
+		},
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDocumentErrorNamesPlaceFieldAndRemedy(t *testing.T) {
+	const rule = "rules:\n  - name: r\n    effect: deny\n    "
+	const test = "rules: []\ntests:\n  - as: {user: ana}\n    call: a/b\n    expect: deny\n    "
+	for _, c := range []struct{ why, document, want string }{
+		{"unknown field", rule + "effct: deny", `line 4, column 5: rules[0].effct: unknown field; did you mean "effect"?`},
+		{"unknown field unlike any", rule + "colour: red", `line 4, column 5: rules[0].colour: unknown field; the fields here are name, priority`},
+		{"unknown field at the top", "rule: []", `line 1, column 1: rule: unknown field; did you mean "rules"?`},
+		{"conditions", rule + "when: 'true'", `line 4, column 5: rules[0].when: conditions are not in this version yet`},
+		{"prompts", rule + "prompts: ['*']", `line 4, column 5: rules[0].prompts: rules about prompts are not in this version yet`},
+		{"resources", rule + "resources: ['*']", `line 4, column 5: rules[0].resources: rules about resources are not`},
+		{"unknown effect", "rules:\n  - name: r\n    effect: Alow", `line 3, column 13: rules[0].effect: "Alow" is neither allow nor deny; did you mean "allow"?`},
+		{"effect that is no text", "rules:\n  - name: r\n    effect: true", `line 3, column 13: rules[0].effect: this should be text`},
+		{"no effect", "rules:\n  - name: r", `line 2, column 5: rules[0]: the rule has no effect`},
+		{"no name", "rules:\n  - effect: deny", `line 2, column 5: rules[0]: the rule has no name`},
+		{"empty name", "rules:\n  - name: ''\n    effect: deny", `line 2, column 11: rules[0].name: this is empty`},
+		{"reserved name", "rules:\n  - name: role:owner\n    effect: deny", `rules[0].name: the name "role:owner" is reserved`},
+		{"name twice", rule + "\n  - name: r\n    effect: allow", `rules[1]: the rule in line 2 is called "r" too`},
+		{"unknown risk", rule + "risk: [destuctive]", `line 4, column 12: rules[0].risk[0]: no risk category "destuctive"; the categories are read, write, external, destructive, admin, execute, unclassified; did you mean "destructive"?`},
+		{"malformed glob", rule + "tools:\n      - 'a/*'\n      - github", `line 6, column 9: rules[0].tools[1]: glob "github" has no "/"`},
+		{"list that is text", rule + "users: ana", `line 4, column 12: rules[0].users: this should be a list; write [a, b]`},
+		{"empty list", rule + "users: []", `line 4, column 12: rules[0].users: the list is empty; leave the field out`},
+		{"empty entry", rule + "users: ['']", `line 4, column 13: rules[0].users[0]: this is empty`},
+		{"entry that is no text", rule + "users: [ana, 7]", `line 4, column 18: rules[0].users[1]: this should be text; put it in quotes`},
+		{"no value", rule + "users:", `line 4, column 5: rules[0].users: the field has no value`},
+		{"method of a list", rule + "methods: [tools/list]", `rules[0].methods[0]: what is listed is what may be called; write tools/call`},
+		{"unknown method", rule + "methods: [tool/call]", `rules[0].methods[0]: no decision is made about method "tool/call"; this version knows tools/call; did you mean`},
+		{"priority of text", rule + "priority: high", `rules[0].priority: a priority is a whole number`},
+		{"priority with a point", rule + "priority: 1.5", `rules[0].priority: a priority is a whole number`},
+		{"priority too large", rule + "priority: 3000000000", `rules[0].priority: a priority is a whole number from -2147483648 to 2147483647`},
+		{"field twice", rule + "users: [a]\n    users: [b]", `line 5, column 5`},
+		{"rule that is text", "rules: [deny]", `line 1, column 9: rules[0]: this should be an object with the fields name,`},
+		{"rules that are no list", "rules: {name: r}", `rules: this should be a list`},
+		{"document that is a list", "- name: r", `line 1, column 1: this should be an object with the fields rules, tests`},
+		{"no rules", "tests: []", `the document has no rules; write "rules: []"`},
+		{"empty", "", `holds no document`},
+		{"comment only", "# nothing", `holds no document`},
+		{"two documents", "rules: []\n---\nrules: []", `more than one`},
+		{"anchor", "rules: &a []", `line 1, column 8: "&" is not allowed in a policy`},
+		{"alias", "rules: *a", `is not allowed in a policy`},
+		{"tag", "rules: !!seq []", `is not allowed in a policy`},
+		{"merge key", "rules:\n  - <<: {name: r}\n    effect: deny", `is not allowed in a policy`},
+		{"deep brackets", "rules: " + strings.Repeat("[", 100_000), `nests deeper than`},
+		{"deep entries", strings.Repeat("- ", 100_000), `nests deeper than`},
+		{"deep keys", strings.Repeat("? ", 100_000), `is not allowed in a policy`},
+		{"many entries", "rules:\n" + strings.Repeat("-\n", 100_000), `line 60002, column 1: the lists of the document have more than 60000 entries`},
+		{"not YAML", "rules: [", `line 1, column 8: not YAML:`},
+		{"not text", "rules: \xff", `not UTF-8`},
+		{"too large", "rules: []\n#" + strings.Repeat("x", policy.MaxDocument), `at most 1048576 are allowed`},
+		{"test without a call", "rules: []\ntests:\n  - as: {user: ana}\n    expect: deny", `line 3, column 5: tests[0]: the test has no call`},
+		{"test of half a tool", "rules: []\ntests:\n  - as: {user: ana}\n    expect: deny\n    call: github", `line 5, column 11: tests[0].call: "github" is not "server/tool"`},
+		{"test with an unknown field", test + "risk: read", `tests[0].risk: unknown field`},
+		{"test with odd arguments", test + "arguments: [1]", `tests[0].arguments: arguments are an object`},
+		{"test as nobody knows what", "rules: []\ntests:\n  - as: {usr: ana}\n    call: a/b\n    expect: deny", `line 3, column 10: tests[0].as.usr: unknown field; did you mean "user"?`},
+		{"test that expects the unknown", "rules: []\ntests:\n  - as: {user: ana}\n    call: a/b\n    expect: maybe", `tests[0].expect: "maybe" is neither allow nor deny`},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			document, err := policy.ParseDocument([]byte(c.document))
+			if document != nil || !fault.Is(err, fault.Invalid) {
+				t.Fatalf("accepted: %v", err)
+			}
+			if !strings.Contains(fault.Text(err), c.want) {
+				t.Errorf("the error is %q, want %q in it", fault.Text(err), c.want)
+			}
+		})
+	}
+}
+
+func TestEmptyRuleSetMustBeWrittenOut(t *testing.T) {
+	document, err := policy.ParseDocument([]byte("rules: []\n"))
+	if err != nil || len(document.Rules) != 0 {
+		t.Errorf("%v, %v", document, err)
+	}
+}
+
+func manyRules(n int) string {
+	var b strings.Builder
+	b.WriteString("rules:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - {name: r%d, effect: deny, tools: [\"s/t%d\"]}\n", i, i)
+	}
+	return b.String()
+}
+
+func TestDocumentHoldsAsManyRulesAsItMay(t *testing.T) {
+	start := time.Now()
+	document, err := policy.ParseDocument([]byte(manyRules(policy.MaxRules)))
+	if err != nil || len(document.Rules) != policy.MaxRules {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("%d rules took %v", policy.MaxRules, took)
+	}
+	if _, err := policy.ParseDocument([]byte(manyRules(policy.MaxRules + 1))); err == nil || !strings.Contains(err.Error(), "at most 10000") {
+		t.Errorf("one more: %v", err)
+	}
+}
+
+func TestCheckRunsTheDocumentsTests(t *testing.T) {
+	lookup := func(server, tool string) (snapshotv1.Risk, bool) {
+		return map[string]snapshotv1.Risk{"delete_repo": destructive, "get_repo": read}[tool], tool != "unheard_of"
+	}
+	users := func(name string) ([]string, bool) {
+		return map[string][]string{"vic": {"viewer"}, "root": {"owner"}}[name], name != "ghost"
+	}
+	for _, c := range []struct{ why, test, want string }{
+		{"rule", "{as: {user: root}, call: github/delete_repo, expect: deny}", ""},
+		{"role of the user", "{as: {user: vic}, call: github/get_repo, expect: allow}", ""},
+		{"roles as given", "{as: {user: vic, roles: [owner]}, call: github/x, expect: allow}", ""},
+		{"no name", "{as: {application: ci}, call: github/get_repo, expect: deny}", ""},
+		{"unmet", "{as: {user: root}, call: github/delete_repo, expect: allow}",
+			"1 of 1 tests of the document fail:\n  line 4: root calls github/delete_repo: expected allow, got deny (no-deletes: rule \"no-deletes\" denies it)"},
+		{"unknown user", "{as: {user: ghost}, call: github/get_repo, expect: allow}", "there is no user ghost, so no roles"},
+		{"unknown tool", "{as: {user: vic}, call: github/unheard_of, expect: allow}", "not in the catalogue, so unclassified"},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			document, err := policy.ParseDocument([]byte("rules:\n  - {name: no-deletes, effect: deny, risk: [destructive]}\ntests:\n  - " + c.test))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = document.Check(policy.BuiltInRoles(), lookup, users)
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (!fault.Is(err, fault.Invalid) || !strings.Contains(fault.Text(err), c.want)):
+				t.Errorf("the error is %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzParseDocumentIsTotal(f *testing.F) {
+	f.Add([]byte(sample))
+	f.Add([]byte("rules: [{name: 'a', effect: \"deny\", reason: |-\n  x\n}]"))
+	f.Add([]byte("{rules: [], tests: [{as: {}, call: a/b, expect: deny, arguments: {? a : b}}]}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		document, err := policy.ParseDocument(text)
+		if err != nil {
+			if !fault.Is(err, fault.Invalid) {
+				t.Fatalf("kind %v: %v", fault.KindOf(err), err)
+			}
+			return
+		}
+		if _, err := policy.Compile(1, document.Rules, nil, nil); err != nil {
+			t.Fatalf("parsed, but does not compile: %v", err)
+		}
+	})
+}

@@ -1,0 +1,275 @@
+package policy_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// The words are few, so that rules and requests meet.
+var (
+	people  = rapid.SampledFrom([]string{"ana", "bo", "cleo"})
+	teams   = rapid.SampledFrom([]string{"web", "ops"})
+	duties  = rapid.SampledFrom([]string{"viewer", "operator", "owner", "developer"})
+	clients = rapid.SampledFrom([]string{"cursor", "claude"})
+	slugs   = rapid.SampledFrom([]string{"git", "github", "mail"})
+	tools   = rapid.SampledFrom([]string{"get", "get_x", "delete_x", "a/b"})
+	globs   = rapid.SampledFrom([]string{"*", "git/*", "git*/get*", "*/delete_*", "github/get_x", "mail/a/b", "*/*", "github/*_x", "git/get"})
+	risks   = rapid.Map(rapid.Int32Range(1, 7), func(r int32) snapshotv1.Risk { return snapshotv1.Risk(r) })
+	methods = rapid.SampledFrom([]string{policy.MethodCall, "prompts/get"})
+)
+
+func few[T any](t *rapid.T, of *rapid.Generator[T], label string) []T {
+	return rapid.SliceOfN(of, 0, 2).Draw(t, label)
+}
+
+// orNone draws an attribute, or its absence.
+func orNone(of *rapid.Generator[string]) *rapid.Generator[string] {
+	return rapid.OneOf(of, of, of, rapid.Just(""))
+}
+
+func drawRule(t *rapid.T, id int) *snapshotv1.Rule {
+	return &snapshotv1.Rule{
+		Id:           fmt.Sprintf("r%02d", id),
+		Priority:     rapid.Int32Range(-1, 3).Draw(t, "priority"),
+		Effect:       snapshotv1.Effect(rapid.Int32Range(1, 2).Draw(t, "effect")),
+		Users:        few(t, people, "users"),
+		Groups:       few(t, teams, "groups"),
+		Roles:        few(t, duties, "roles"),
+		Applications: few(t, clients, "applications"),
+		Tools:        few(t, globs, "tools"),
+		Risks:        few(t, risks, "risks"),
+		Methods:      few(t, methods, "methods"),
+	}
+}
+
+func drawRules(t *rapid.T) []*snapshotv1.Rule {
+	rules := make([]*snapshotv1.Rule, rapid.IntRange(0, 8).Draw(t, "rules"))
+	for i := range rules {
+		rules[i] = drawRule(t, i)
+	}
+	return rules
+}
+
+func drawRoles(t *rapid.T) []*snapshotv1.Role {
+	grant := rapid.Custom(func(t *rapid.T) *snapshotv1.Grant {
+		return &snapshotv1.Grant{Tools: few(t, globs, "tools"), Risks: few(t, risks, "risks")}
+	})
+	return append(policy.BuiltInRoles(), &snapshotv1.Role{Name: "developer", Grants: few(t, grant, "grants")})
+}
+
+func drawDeny(t *rapid.T) *snapshotv1.Deny {
+	switch kind := snapshotv1.DenyKind(rapid.Int32Range(1, 6).Draw(t, "kind")); kind {
+	case snapshotv1.DenyKind_DENY_KIND_KEY:
+		return &snapshotv1.Deny{Kind: kind, Name: "k1"}
+	case snapshotv1.DenyKind_DENY_KIND_USER:
+		return &snapshotv1.Deny{Kind: kind, Name: people.Draw(t, "user")}
+	case snapshotv1.DenyKind_DENY_KIND_APPLICATION:
+		return &snapshotv1.Deny{Kind: kind, Name: clients.Draw(t, "application")}
+	case snapshotv1.DenyKind_DENY_KIND_SERVER:
+		return &snapshotv1.Deny{Kind: kind, Name: slugs.Draw(t, "server")}
+	case snapshotv1.DenyKind_DENY_KIND_TOOL:
+		return &snapshotv1.Deny{Kind: kind, Name: slugs.Draw(t, "server") + "/" + tools.Draw(t, "tool")}
+	default:
+		return &snapshotv1.Deny{Kind: kind}
+	}
+}
+
+func drawRequest(t *rapid.T) *policy.Request {
+	return &policy.Request{
+		Principal: &principal.Principal{
+			User:        orNone(people).Draw(t, "user"),
+			Groups:      few(t, teams, "groups"),
+			Roles:       few(t, duties, "roles"),
+			Application: orNone(clients).Draw(t, "application"),
+			KeyID:       rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(t, "key"),
+		},
+		Method: orNone(methods).Draw(t, "method"),
+		Server: orNone(slugs).Draw(t, "server"),
+		Tool:   orNone(tools).Draw(t, "tool"),
+		Risk:   risks.Draw(t, "risk"),
+	}
+}
+
+// outcomes fails the test if a property was only ever seen on one side.
+func outcomes(t *testing.T) func(policy.Decision) {
+	seen := map[bool]int{}
+	t.Cleanup(func() {
+		if !t.Failed() && (seen[true] == 0 || seen[false] == 0) {
+			t.Errorf("of all requests, %d were allowed and %d denied", seen[true], seen[false])
+		}
+	})
+	return func(d policy.Decision) { seen[d.Allowed()]++ }
+}
+
+func mustCompile(t *rapid.T, rules []*snapshotv1.Rule, roles []*snapshotv1.Role, denies []*snapshotv1.Deny) *policy.Set {
+	set, err := policy.Compile(1, rules, roles, denies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// P-06 and P-07: the index that decides, the walk that explains, and the order
+// in which things were given all come to one answer.
+func TestP07DecisionIsTheSameByEveryWay(t *testing.T) {
+	saw := outcomes(t)
+	rapid.Check(t, func(t *rapid.T) {
+		rules, roles := drawRules(t), drawRoles(t)
+		var denies []*snapshotv1.Deny
+		if rapid.IntRange(0, 3).Draw(t, "denies") == 0 {
+			denies = append(denies, drawDeny(t))
+		}
+		set := mustCompile(t, rules, roles, denies)
+		r := drawRequest(t)
+		want := policy.Decide(set, r)
+		saw(want)
+
+		if got, _ := policy.Explain(set, r); got != want {
+			t.Fatalf("explained %+v, decided %+v", got, want)
+		}
+		got := set.Profile(r.Principal).Decide(r.Server, r.Tool, r.Risk, r.Method)
+		if got.Effect != want.Effect || got.Rule != want.Rule {
+			t.Fatalf("by profile %+v, decided %+v", got, want)
+		}
+		shuffled := mustCompile(t, rapid.Permutation(rules).Draw(t, "rules"), rapid.Permutation(roles).Draw(t, "roles"), denies)
+		r.Principal.Roles = rapid.Permutation(r.Principal.Roles).Draw(t, "roles")
+		r.Principal.Groups = rapid.Permutation(r.Principal.Groups).Draw(t, "groups")
+		if got := policy.Decide(shuffled, r); got != want {
+			t.Fatalf("in another order %+v, decided %+v", got, want)
+		}
+	})
+}
+
+func TestP07DenyAddedNeverAllowsMore(t *testing.T) {
+	saw := outcomes(t)
+	rapid.Check(t, func(t *rapid.T) {
+		rules, roles, r := drawRules(t), drawRoles(t), drawRequest(t)
+		before := policy.Decide(mustCompile(t, rules, roles, nil), r)
+		saw(before)
+
+		added := drawRule(t, 99)
+		added.Effect = snapshotv1.Effect_EFFECT_DENY
+		after := map[string]policy.Decision{
+			"rule":    policy.Decide(mustCompile(t, append(slices.Clone(rules), added), roles, nil), r),
+			"overlay": policy.Decide(mustCompile(t, rules, roles, []*snapshotv1.Deny{drawDeny(t)}), r),
+		}
+		for what, d := range after {
+			if d.Allowed() && !before.Allowed() {
+				t.Fatalf("a deny in the %s turned %+v into %+v", what, before, d)
+			}
+		}
+	})
+}
+
+// TestP07AttributeLostSatisfiesNothingNew: who loses an attribute is matched by
+// no rule that did not match before.
+func TestP07AttributeLostSatisfiesNothingNew(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rule := drawRule(t, 1)
+		set := mustCompile(t, []*snapshotv1.Rule{rule}, nil, nil)
+		r := drawRequest(t)
+		before := policy.Decide(set, r)
+		less := *r.Principal
+		switch rapid.IntRange(0, 3).Draw(t, "loses") {
+		case 0:
+			less.User = ""
+		case 1:
+			less.Groups = nil
+		case 2:
+			less.Roles = nil
+		case 3:
+			less.Application = ""
+		}
+		r.Principal = &less
+		if after := policy.Decide(set, r); after.Rule == rule.GetId() && before.Rule != rule.GetId() {
+			t.Fatalf("%+v became %+v", before, after)
+		}
+	})
+}
+
+// book is a rule set of a size, half of it about single tools, the rest about
+// servers, callers and names.
+func book(n int) []*snapshotv1.Rule {
+	random := rand.New(rand.NewPCG(1, 2))
+	rules := make([]*snapshotv1.Rule, n)
+	for i := range rules {
+		r := &snapshotv1.Rule{
+			Id: fmt.Sprintf("r%05d", i), Priority: random.Int32N(100), Effect: snapshotv1.Effect(1 + random.IntN(2)),
+			Tools: []string{fmt.Sprintf("server-%d/tool_%d", random.IntN(100), random.IntN(1000))},
+		}
+		switch i % 8 {
+		case 0:
+			r.Tools = []string{fmt.Sprintf("server-%d/get_*", random.IntN(100))}
+		case 1, 2:
+			r.Users = []string{fmt.Sprintf("user-%d", random.IntN(5000))}
+		case 3:
+			r.Roles, r.Tools = []string{fmt.Sprintf("role-%d", random.IntN(50))}, []string{"*/delete_*"}
+		}
+		rules[i] = r
+	}
+	return rules
+}
+
+func TestDecisionAllocatesNothing(t *testing.T) {
+	set := compile(t, book(1000), &snapshotv1.Deny{Kind: snapshotv1.DenyKind_DENY_KIND_TOOL, Name: "x/y"})
+	caller := ana()
+	set.Profile(caller)
+	if n := testing.AllocsPerRun(1000, func() {
+		if d := set.Profile(caller).Decide("server-3", "tool_x", read, policy.MethodCall); d.Rule != "role:operator" {
+			t.Fatal(d)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	allowed := call(caller, "server-3/tool_x", read)
+	if n := testing.AllocsPerRun(1000, func() { policy.Decide(set, allowed) }); n != 0 {
+		t.Errorf("%v allocations by name", n)
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		set := compile(b, book(n))
+		profile := set.Profile(ana())
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				profile.Decide("server-3", "tool_x", read, policy.MethodCall)
+			}
+		})
+		b.Run(fmt.Sprintf("rules=%d/with-profile", n), func(b *testing.B) {
+			caller := ana()
+			b.ReportAllocs()
+			for b.Loop() {
+				set.Profile(caller).Decide("server-3", "tool_x", read, policy.MethodCall)
+			}
+		})
+	}
+}
+
+func BenchmarkProfile(b *testing.B) {
+	rules := book(10_000)
+	b.Run("compile=10000", func(b *testing.B) {
+		for b.Loop() {
+			compile(b, rules)
+		}
+	})
+	set := compile(b, rules)
+	i := 0
+	b.Run("new=10000", func(b *testing.B) {
+		for b.Loop() {
+			i++
+			set.Profile(&principal.Principal{
+				User: fmt.Sprintf("user-%d", i%5000), Roles: []string{"viewer", fmt.Sprintf("role-%d", i/5000%50)},
+			})
+		}
+	})
+}
