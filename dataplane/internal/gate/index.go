@@ -89,8 +89,15 @@ func (s *Server) Tool(name string) (*Tool, bool) {
 	return tool, ok
 }
 
-// Servers returns the number of servers, and Tools that of tools.
-func (x *Index) Servers() int { return len(x.servers) }
+// Servers returns the items of all servers, in no particular order. They must
+// not be changed.
+func (x *Index) Servers() []*snapshotv1.Server {
+	items := make([]*snapshotv1.Server, 0, len(x.servers))
+	for _, server := range x.servers {
+		items = append(items, server.Item)
+	}
+	return items
+}
 
 // Tools returns the number of tools that can be called.
 func (x *Index) Tools() int { return len(x.tools) }

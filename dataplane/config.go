@@ -1,0 +1,226 @@
+package dataplane
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"github.com/warder-gateway/warder/internal/build"
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+// Config says where a node finds what it needs. Flags sets the defaults of what
+// has a flag; Open those of the rest.
+type Config struct {
+	// DataDir holds the last snapshot and the key that it is sealed with. It is
+	// made if it is not there.
+	DataDir string
+	// Listen is the address for clients. Its host, unless it stands for all
+	// addresses, is one of the names that clients may use.
+	Listen string
+	// ControlPlane is host:port of the control plane's node listener.
+	ControlPlane string
+
+	// Identity and Authority are the node's certificate and whom it trusts. If
+	// Identity is empty, both are read from IdentityDir: cert.pem, key.pem,
+	// ca.pem.
+	Identity    tls.Certificate
+	Authority   *x509.CertPool
+	IdentityDir string
+
+	// AllowedHosts are further names, without port, that clients may use.
+	AllowedHosts []string
+	// AllowedOrigins are web origins (scheme://host[:port]) that may call,
+	// besides the node's own.
+	AllowedOrigins []string
+
+	// TLSCert and TLSKey are files in PEM; both or neither.
+	TLSCert, TLSKey string
+	// BehindProxy says that a proxy in front speaks TLS to clients.
+	BehindProxy bool
+	// MetricsListen is an address for metrics and health; empty means that they
+	// are served at Listen.
+	MetricsListen string
+
+	// MaxBody bounds a message, in bytes, MaxRequests the requests at once, and
+	// AuditEvents and AuditBytes the events that wait for the control plane. Zero
+	// means the default of the package that holds the bound.
+	MaxBody     int64
+	MaxRequests int64
+	AuditEvents int
+	AuditBytes  int64
+	// DrainTime is how long running calls may take at the end, and FlushTime how
+	// long the control plane may take to take the last audit events. Zero means
+	// the default.
+	DrainTime, FlushTime time.Duration
+
+	Log *slog.Logger
+	// Version is shown to clients and to the control plane.
+	Version string
+	// Registerer gets the metrics; nil means that they are nowhere to be seen.
+	Registerer prometheus.Registerer
+}
+
+// Defaults of what has no other home.
+const (
+	defaultListen    = "127.0.0.1:7070"
+	defaultDrainTime = 30 * time.Second
+	defaultFlushTime = 10 * time.Second
+)
+
+// Flags registers a flag for each setting of the process apart, with c's present
+// value or else the default.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the last snapshot and the node's key")
+	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address for MCP clients")
+	fs.StringVar(&c.ControlPlane, "control-plane", c.ControlPlane, "host:port of the control plane's node listener")
+	fs.StringVar(&c.IdentityDir, "identity-dir", c.IdentityDir, "directory with cert.pem, key.pem and ca.pem (default: <data-dir>/identity)")
+	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name that clients may use (repeatable)")
+	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origin", c.AllowedOrigins, "web origin that may call, for example https://tools.example.com (repeatable)")
+	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for clients, in PEM")
+	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
+	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to clients")
+	fs.StringVar(&c.MetricsListen, "metrics-listen", c.MetricsListen, "address for /metrics and health (default: with the clients)")
+	fs.Int64Var(&c.MaxBody, "max-body", c.MaxBody, "largest message in bytes (default 4 MiB)")
+	fs.Int64Var(&c.MaxRequests, "max-requests", c.MaxRequests, "most requests at once (default 4096)")
+	fs.IntVar(&c.AuditEvents, "audit-queue-events", c.AuditEvents, "most audit events to hold for the control plane (default 65536)")
+	fs.Int64Var(&c.AuditBytes, "audit-queue-bytes", c.AuditBytes, "most bytes of audit events to hold (default 64 MiB)")
+	fs.DurationVar(&c.DrainTime, "drain-time", cmp.Or(c.DrainTime, defaultDrainTime), "how long running calls may take at the end")
+}
+
+func (c Config) withDefaults() Config {
+	c.Listen = cmp.Or(c.Listen, defaultListen)
+	c.IdentityDir = cmp.Or(c.IdentityDir, filepath.Join(c.DataDir, "identity"))
+	c.DrainTime = cmp.Or(c.DrainTime, defaultDrainTime)
+	c.FlushTime = cmp.Or(c.FlushTime, defaultFlushTime)
+	c.Version = cmp.Or(c.Version, build.Version)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	return c
+}
+
+// Validate says what is wrong with the settings, and what to do about it.
+func (c *Config) Validate() error {
+	switch {
+	case c.DataDir == "":
+		return fault.New(fault.Invalid, "no data directory; name one with --data-dir")
+	case c.ControlPlane == "":
+		return fault.New(fault.Invalid, "no control plane; name its node listener with --control-plane HOST:PORT")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
+	case c.MaxBody < 0 || c.MaxRequests < 0 || c.AuditEvents < 0 || c.AuditBytes < 0:
+		return fault.New(fault.Invalid, "limits must not be negative")
+	}
+	if _, _, err := net.SplitHostPort(c.ControlPlane); err != nil {
+		return fault.Wrap(fault.Invalid, "--control-plane must be HOST:PORT, not "+c.ControlPlane, err)
+	}
+	if c.Listen == "" {
+		return nil // Open takes the default, which is good
+	}
+	return c.validateListen()
+}
+
+// validateListen refuses to send API keys over a network in the clear.
+func (c *Config) validateListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "--listen must be HOST:PORT, not "+c.Listen, err)
+	}
+	if isLoopback(host) || c.TLSCert != "" || c.BehindProxy {
+		return nil
+	}
+	return fault.Newf(fault.Precondition,
+		"%s can be reached from other machines, and API keys would cross the network in the clear; "+
+			"give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS, or listen on 127.0.0.1", c.Listen)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Unmap().IsLoopback()
+}
+
+// hosts returns the names by which clients may call the node.
+func (c *Config) hosts() []string {
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, c.AllowedHosts...)
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil || host == "" {
+		return hosts
+	}
+	if address, err := netip.ParseAddr(host); err == nil && address.IsUnspecified() {
+		return hosts
+	}
+	return append(hosts, host)
+}
+
+// identity returns the node's certificate and whom it trusts.
+func (c *Config) identity() (tls.Certificate, *x509.CertPool, error) {
+	if len(c.Identity.Certificate) > 0 {
+		if c.Authority == nil {
+			return tls.Certificate{}, nil, errors.New("an identity without an authority to trust")
+		}
+		return c.Identity, c.Authority, nil
+	}
+	file := func(name string) string { return filepath.Join(c.IdentityDir, name) }
+	certificate, err := tls.LoadX509KeyPair(file("cert.pem"), file("key.pem"))
+	if err != nil {
+		return tls.Certificate{}, nil, fault.Wrap(fault.Precondition,
+			"the node's certificate cannot be read from "+c.IdentityDir+"; put cert.pem, key.pem and ca.pem there, or name the directory with --identity-dir", err)
+	}
+	pem, err := os.ReadFile(file("ca.pem"))
+	if err != nil {
+		return tls.Certificate{}, nil, fault.Wrap(fault.Precondition, "the control plane's authority cannot be read from "+file("ca.pem"), err)
+	}
+	authority := x509.NewCertPool()
+	if !authority.AppendCertsFromPEM(pem) {
+		return tls.Certificate{}, nil, fault.Newf(fault.Precondition, "%s holds no certificate in PEM", file("ca.pem"))
+	}
+	return certificate, authority, nil
+}
+
+// clientTLS returns how the node speaks to clients, nil for in the clear.
+func (c *Config) clientTLS() (*tls.Config, error) {
+	if c.TLSCert == "" {
+		return nil, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the certificate for clients cannot be read from "+c.TLSCert+" and "+c.TLSKey, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// controlPlaneName is the name in the control plane's certificate: nodes trust
+// the certificate, wherever the control plane happens to be.
+const controlPlaneName = "warder-controlplane"
+
+// tls returns how the node speaks to the control plane.
+func (c *Config) tls() (*tls.Config, error) {
+	certificate, authority, err := c.identity()
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{certificate},
+		RootCAs:      authority,
+		ServerName:   controlPlaneName,
+		MinVersion:   tls.VersionTLS13,
+	}, nil
+}

@@ -1,0 +1,207 @@
+package listener
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+)
+
+// Session answers messages, as session.Session does.
+type Session interface {
+	Serve(ctx context.Context, in *session.Request, sink upstream.Sink) session.Answer
+}
+
+// Refusals records what never became a message, as session.Refusals does.
+type Refusals interface{ AtDoor(*session.Door) }
+
+// Config is what a Listener needs. Of the fields below Registerer, the zero
+// value means the default.
+type Config struct {
+	// Current returns what the node knows, nil before the first snapshot.
+	Current  func() *gate.Index
+	Session  Session
+	Refusals Refusals
+	// Hosts are the names, without port, that clients may call this node by.
+	Hosts []string
+	// Origins are the web origins (scheme://host[:port]) that may call besides
+	// the node's own.
+	Origins    []string
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+
+	// MaxBody bounds a message, in bytes. Default 4 MiB.
+	MaxBody int64
+	// MaxRequests bounds the requests at once. Default 4,096.
+	MaxRequests int64
+	// BodyTime is how long a body may take to arrive. Default 30 s.
+	BodyTime time.Duration
+	// WriteTime is how long a client may take to take one write. Default 30 s.
+	WriteTime time.Duration
+	// KeepAlive is how long a client waits without a sign of life. Default 15 s.
+	KeepAlive time.Duration
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxBody = cmp.Or(c.MaxBody, 4<<20)
+	c.MaxRequests = cmp.Or(c.MaxRequests, 4096)
+	c.BodyTime = cmp.Or(c.BodyTime, 30*time.Second)
+	c.WriteTime = cmp.Or(c.WriteTime, 30*time.Second)
+	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Listener is the http.Handler of /mcp.
+type Listener struct {
+	config   Config
+	hosts    hosts
+	origins  origins
+	bodies   bodies
+	inflight atomic.Int64
+	turned   prometheus.Counter
+}
+
+// Inflight returns the number of requests that are being served.
+func (l *Listener) Inflight() int64 { return l.inflight.Load() }
+
+// New returns a listener.
+func New(config Config) *Listener {
+	l := &Listener{
+		config:  config.withDefaults(),
+		hosts:   newHosts(config.Hosts),
+		origins: newOrigins(config.Origins),
+		turned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "warder_requests_turned_away_total",
+			Help: "Requests that found the node full.",
+		}),
+	}
+	config.Registerer.MustRegister(l.turned, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "warder_inflight_requests",
+		Help: "Requests that are being served.",
+	}, func() float64 { return float64(l.inflight.Load()) }))
+	return l
+}
+
+// exchange is one request on its way.
+type exchange struct {
+	*Listener
+	w        http.ResponseWriter
+	r        *http.Request
+	control  *http.ResponseController
+	received time.Time
+	index    *gate.Index
+	key      *credential.Key
+	server   string // slug of the path
+	accepts  accepts
+	body     *body
+}
+
+// ServeHTTP answers one request.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{Listener: l, w: w, r: r, control: http.NewResponseController(w), received: l.config.Now()}
+	defer l.inflight.Add(-1)
+	if l.inflight.Add(1) > l.config.MaxRequests {
+		l.turned.Inc()
+		x.refuse(full)
+		return
+	}
+	if refusal := x.enter(); refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		x.preflight()
+		return
+	}
+	if refusal := x.identify(); refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	x.message()
+}
+
+// enter passes the gates that need neither a snapshot nor a credential.
+func (x *exchange) enter() *refusal {
+	server, ok := endpoint(x.r.URL.Path)
+	switch {
+	case !ok:
+		return notFound
+	case !x.hosts.allow(x.r.Host):
+		return wrongHost
+	case !x.origins.allow(x.r):
+		return wrongOrigin
+	}
+	x.server = server
+	x.allowOrigin()
+	if x.r.Method != http.MethodPost && x.r.Method != http.MethodOptions {
+		return wrongMethod
+	}
+	return nil
+}
+
+// identify loads the snapshot, once for the whole request, and finds the caller.
+func (x *exchange) identify() *refusal {
+	if x.index = x.config.Current(); x.index == nil {
+		return notReady
+	}
+	key, refused := x.index.Credentials().Authenticate(x.r, x.received)
+	if refused != nil {
+		x.key = refused.Key
+		return unauthenticated(refused)
+	}
+	x.key = key
+	if x.accepts = acceptsOf(x.r.Header["Accept"]); x.accepts == (accepts{}) {
+		return notAcceptable
+	}
+	if !isJSON(x.r.Header) {
+		return wrongType
+	}
+	return nil
+}
+
+// message reads the body, has it answered, and writes the answer.
+func (x *exchange) message() {
+	body, refusal := x.readBody()
+	if refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	defer x.bodies.put(body)
+	out := newOutput(x)
+	defer out.close()
+	answer := x.config.Session.Serve(x.r.Context(), &session.Request{
+		Index:    x.index,
+		Key:      x.key,
+		Server:   x.server,
+		Header:   x.r.Header,
+		Body:     body.bytes,
+		Remote:   x.r.RemoteAddr,
+		Received: x.received,
+	}, out)
+	out.finish(&answer)
+}
+
+// endpoint returns the slug in a path, empty for the aggregate. What follows
+// /mcp/ is a slug as a whole, valid or not: one that is not names no server.
+func endpoint(path string) (server string, ok bool) {
+	if path == "/mcp" {
+		return "", true
+	}
+	server, ok = strings.CutPrefix(path, "/mcp/")
+	return server, ok && server != ""
+}

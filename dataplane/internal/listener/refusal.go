@@ -1,0 +1,114 @@
+package listener
+
+import (
+	"net/http"
+
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// refusal is an answer that is not a session's. None is changed once made.
+type refusal struct {
+	status int
+	kind   string // one of the constants below or of package credential
+	text   string
+	code   int // of the JSON-RPC error in the body
+	header [][2]string
+	// routine marks what clients do in good faith: it is not recorded.
+	routine bool
+	// hangUp closes the connection, because the rest of the body is not read.
+	hangUp bool
+}
+
+var (
+	full = &refusal{
+		status: http.StatusServiceUnavailable, kind: "overloaded", code: mcp.CodeUnavailable,
+		text:   "This node serves as many requests as it may. Try again in a moment.",
+		header: [][2]string{{"Retry-After", "1"}},
+	}
+	notReady = &refusal{
+		status: http.StatusServiceUnavailable, kind: "not-ready", code: mcp.CodeUnavailable,
+		text:   "This node has no snapshot yet: it has never reached its control plane. Try again in a moment.",
+		header: [][2]string{{"Retry-After", "2"}},
+	}
+	notFound = &refusal{
+		status: http.StatusNotFound, kind: "wrong-path", code: mcp.CodeInvalidRequest,
+		text: "Nothing is here. The endpoint of MCP is /mcp, or /mcp/{server} for one server.",
+	}
+	wrongHost = &refusal{
+		status: http.StatusMisdirectedRequest, kind: "wrong-host", code: mcp.CodeInvalidRequest,
+		text: "This node does not answer to the name in the Host header. If the name is right, allow it with --allowed-host.",
+	}
+	wrongOrigin = &refusal{
+		status: http.StatusForbidden, kind: "wrong-origin", code: mcp.CodeInvalidRequest,
+		text: "Web pages of this origin may not call this node. If they should, allow the origin with --allowed-origin.",
+	}
+	wrongMethod = &refusal{
+		status: http.StatusMethodNotAllowed, kind: "wrong-http-method", code: mcp.CodeInvalidRequest, routine: true,
+		text:   "Messages are sent with POST. This endpoint opens no stream with GET and has no session to DELETE.",
+		header: [][2]string{{"Allow", "POST, OPTIONS"}},
+	}
+	notAcceptable = &refusal{
+		status: http.StatusNotAcceptable, kind: "not-acceptable", code: mcp.CodeInvalidRequest,
+		text: "Answers are application/json or text/event-stream; the Accept header allows neither.",
+	}
+	wrongType = &refusal{
+		status: http.StatusUnsupportedMediaType, kind: "wrong-content-type", code: mcp.CodeInvalidRequest,
+		text: "Messages are application/json in UTF-8, without a content encoding.",
+	}
+	tooLarge = &refusal{
+		status: http.StatusRequestEntityTooLarge, kind: "body-too-large", code: mcp.CodeInvalidRequest, hangUp: true,
+		text: "The message is larger than this node accepts.",
+	}
+	tooSlow = &refusal{
+		status: http.StatusRequestTimeout, kind: "body-too-slow", code: mcp.CodeInvalidRequest, hangUp: true,
+		text: "The message did not arrive in time.",
+	}
+	cutShort = &refusal{
+		status: http.StatusBadRequest, kind: "body-cut-short", code: mcp.CodeInvalidRequest, hangUp: true,
+		text: "The message did not arrive whole.",
+	}
+)
+
+// codeUnauthenticated follows the pattern of Warder's own codes in package mcp.
+const codeUnauthenticated = 1401
+
+func unauthenticated(refused *credential.Refusal) *refusal {
+	out := &refusal{status: refused.Status, kind: refused.Reason, text: refused.Text, code: codeUnauthenticated}
+	if refused.Challenge != "" {
+		out.header = [][2]string{{"Www-Authenticate", refused.Challenge}}
+	}
+	return out
+}
+
+// refuse answers with a refusal and records it.
+func (x *exchange) refuse(refusal *refusal) {
+	if !refusal.routine {
+		x.record(refusal)
+	}
+	header := x.w.Header()
+	for _, pair := range refusal.header {
+		header.Set(pair[0], pair[1])
+	}
+	if refusal.hangUp {
+		header.Set("Connection", "close")
+	}
+	x.writeJSON(refusal.status, mcp.WriteError(nil, nil, refusal.code, refusal.text, nil))
+}
+
+func (x *exchange) record(refusal *refusal) {
+	door := &session.Door{
+		Kind:     refusal.kind,
+		Text:     refusal.text,
+		Key:      x.key,
+		Remote:   x.r.RemoteAddr,
+		Header:   x.r.Header,
+		Received: x.received,
+		Bytes:    uint64(max(0, x.r.ContentLength)),
+	}
+	if x.index != nil {
+		door.Revision = x.index.Revision()
+	}
+	x.config.Refusals.AtDoor(door)
+}

@@ -1,0 +1,211 @@
+package session
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/policy"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+// Kinds of refusals that no rule of the policy made. They stand in the event in
+// place of a rule, and there is no more of them than stand here, in package
+// listener and in package credential; kindMessage is followed by an mcp.Reason.
+const (
+	kindMessage = "bad-message"
+	kindMethod  = "unknown-method"
+	kindServer  = "unknown-server"
+	kindTool    = "unknown-tool"
+	kindDenied  = "denied"
+	kindAudit   = "audit-unavailable"
+)
+
+// record is the audit side of one message: the events and what they point to.
+type record struct {
+	event   auditv1.Event // the intent, or the refusal
+	result  auditv1.Event
+	at      timestamppb.Timestamp
+	ended   timestamppb.Timestamp
+	latency durationpb.Duration
+	served  durationpb.Duration
+	callID  [16]byte
+	digest  [32]byte
+}
+
+// begin fills in what does not depend on the decision: who, what and when.
+func (x *exchange) begin() *auditv1.Event {
+	r := &x.record
+	rand.Read(r.callID[:]) // never fails
+	setTime(&r.at, x.in.Received)
+	event := &r.event
+	event.CallId, event.At = r.callID[:], &r.at
+	event.User = x.in.Key.Principal.User
+	event.Application = x.in.Key.Principal.Application
+	event.KeyId = x.in.Key.Principal.KeyID
+	event.ClientName, event.ClientVersion = x.client()
+	event.RemoteAddress = x.in.Remote
+	event.ProtocolVersion = x.version()
+	event.Method = shown(x.req.Method)
+	event.Server = shown(x.in.Server)
+	event.Tool = shown(x.req.Name)
+	event.Revision = x.in.Index.Revision()
+	event.RequestBytes = uint64(len(x.in.Body))
+	if !x.req.Arguments.Empty() {
+		event.ArgumentsDigest = x.in.Index.Digest(r.digest[:0], x.req.Arguments.Of(x.in.Body))
+	}
+	x.call.TraceParent = newSpan(x.parentSpan())
+	event.TraceId = traceID(x.call.TraceParent)
+	return event
+}
+
+// setTool fills in what the name was resolved to.
+func setTool(event *auditv1.Event, tool *gate.Tool) {
+	event.Server = tool.Server.Name()
+	event.Tool = tool.Name()
+	event.Risk = tool.Risk
+	event.DefinitionHash = tool.Item.GetDefinitionHash()
+}
+
+// setDecision fills in what the policy said.
+func setDecision(event *auditv1.Event, decision policy.Decision) {
+	event.Decision = auditv1.Decision_DECISION_DENY
+	if decision.Allowed() {
+		event.Decision = auditv1.Decision_DECISION_ALLOW
+	}
+	event.Rule, event.Reason = decision.Rule, decision.Reason
+}
+
+func setTime(ts *timestamppb.Timestamp, at time.Time) {
+	ts.Seconds, ts.Nanos = at.Unix(), int32(at.Nanosecond())
+}
+
+func setDuration(d *durationpb.Duration, of time.Duration) {
+	d.Seconds, d.Nanos = int64(of/time.Second), int32(of%time.Second)
+}
+
+// refuse records a refusal and answers with it.
+func (x *exchange) refuse(kind string, refusal *mcp.Error) Answer {
+	return x.refuseStatus(refusal.Status(x.era), kind, refusal)
+}
+
+func (x *exchange) refuseStatus(status int, kind string, refusal *mcp.Error) Answer {
+	event := x.begin()
+	if refusal.Reason != "" && kind == kindMessage {
+		kind += ":" + string(refusal.Reason)
+	}
+	event.Rule, event.Reason = kind, refusal.Text
+	x.countDecision(effectDeny, kind, x.in.Server)
+	x.recordRefusal(kind, event)
+	return reply(status, refusal.Append(nil, x.id()))
+}
+
+// recordRefusal records an event whose rule and reason are set.
+func (x *exchange) recordRefusal(kind string, event *auditv1.Event) {
+	event.Kind = auditv1.EventKind_EVENT_KIND_REFUSAL
+	event.Decision = auditv1.Decision_DECISION_DENY
+	event.Outcome = auditv1.Outcome_OUTCOME_REFUSED
+	x.failure = kind
+	x.refusals.record(kind, event)
+}
+
+// client returns what the client says of itself: its clientInfo, or else the
+// first product of its User-Agent.
+func (x *exchange) client() (name, version string) {
+	if !x.req.ClientInfo.Empty() {
+		return clientInfo(x.req.ClientInfo.Of(x.in.Body))
+	}
+	return product(x.in.Header)
+}
+
+func clientInfo(object []byte) (name, version string) {
+	// The object has been scanned already, so that the walk cannot fail; a value
+	// that is no string says nothing.
+	_ = mcp.Members(object, func(member string, value mcp.Span) error {
+		switch member {
+		case "name":
+			name, _ = mcp.String(value.Of(object))
+		case "version":
+			version, _ = mcp.String(value.Of(object))
+		}
+		return nil
+	})
+	return shown(name), shown(version)
+}
+
+func product(header http.Header) (name, version string) {
+	first, _, _ := strings.Cut(header.Get("User-Agent"), " ")
+	name, version, _ = strings.Cut(first, "/")
+	return shown(name), shown(version)
+}
+
+// version returns the protocol version that the message is in: a legacy client
+// that names none speaks 2025-03-26 (mcp.md 1.1).
+func (x *exchange) version() string {
+	if x.era == mcp.Modern && x.req.ProtocolVersion != "" {
+		return shown(x.req.ProtocolVersion)
+	}
+	if version := x.in.Header.Get(mcp.HeaderVersion); version != "" {
+		return shown(version)
+	}
+	return mcp.Version20250326
+}
+
+// parentSpan returns the client's traceparent: _meta goes before the header,
+// which proxies on the way may have made.
+func (x *exchange) parentSpan() string {
+	if x.req.TraceParent.Empty() {
+		return x.in.Header.Get("Traceparent")
+	}
+	parent, err := mcp.String(x.req.TraceParent.Of(x.in.Body))
+	if err != nil {
+		return ""
+	}
+	return parent
+}
+
+// Door is a refusal that came before there was a message to look at.
+type Door struct {
+	// Kind is one of a few constants, Text is for people.
+	Kind, Text string
+	// Key is whose request it was, as far as that was proven; else nil.
+	Key      *credential.Key
+	Remote   string
+	Header   http.Header
+	Received time.Time
+	Revision uint64
+	// Bytes is the size of the body as far as it is known.
+	Bytes uint64
+}
+
+// AtDoor records a refusal of the listener.
+func (r *Refusals) AtDoor(d *Door) {
+	event := &auditv1.Event{
+		Kind:            auditv1.EventKind_EVENT_KIND_REFUSAL,
+		CallId:          newCallID(),
+		At:              timestamppb.New(d.Received),
+		RemoteAddress:   d.Remote,
+		ProtocolVersion: shown(d.Header.Get(mcp.HeaderVersion)),
+		Decision:        auditv1.Decision_DECISION_DENY,
+		Rule:            d.Kind,
+		Reason:          d.Text,
+		Revision:        d.Revision,
+		RequestBytes:    d.Bytes,
+		Outcome:         auditv1.Outcome_OUTCOME_REFUSED,
+	}
+	event.ClientName, event.ClientVersion = product(d.Header)
+	if d.Key != nil {
+		event.User = d.Key.Principal.User
+		event.Application = d.Key.Principal.Application
+		event.KeyId = d.Key.Principal.KeyID
+	}
+	r.metrics.decisions.WithLabelValues(effectDeny, d.Kind, "").Inc()
+	r.record(d.Kind, event)
+}

@@ -1,0 +1,138 @@
+package session_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/dataplane/internal/spool"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+// stub is a server that always says the same.
+type stub struct{ answer upstream.Answer }
+
+func (s *stub) Do(context.Context, *upstream.Call, upstream.Sink) (*upstream.Answer, error) {
+	return &s.answer, nil
+}
+
+// nowhere is an audit queue without a queue, so that only the session's own
+// work is counted.
+type nowhere struct{ events int }
+
+func (n *nowhere) Intent(*auditv1.Event) (session.Ticket, error) { n.events++; return n, nil }
+func (n *nowhere) Refusal(*auditv1.Event) error                  { n.events++; return nil }
+func (n *nowhere) Result(*auditv1.Event)                         { n.events++ }
+
+// queue is a real one.
+type queue struct{ *spool.Queue }
+
+func (q queue) Intent(event *auditv1.Event) (session.Ticket, error) {
+	ticket, err := q.Queue.Intent(event)
+	return ticket, err
+}
+
+func request(t testing.TB) *session.Request {
+	w := gatetest.New(t)
+	w.Server("git", "get")
+	w.Role("dev")
+	w.User("ana", "dev")
+	key := w.Key("ana", "ide", time.Time{})
+	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+	r.Header.Set("Authorization", "Bearer "+key.String())
+	r.Header.Set("Mcp-Protocol-Version", "2025-11-25")
+	r.Header.Set("User-Agent", "bench/1.0")
+	index := w.Index(1)
+	holder, refusal := index.Credentials().Authenticate(r, time.Now())
+	if refusal != nil {
+		t.Fatal(refusal.Reason)
+	}
+	return &session.Request{
+		Index: index, Key: holder, Header: r.Header, Remote: "127.0.0.1:1", Received: time.Now(),
+		Body: []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"git__get","arguments":{"text":"` +
+			strings.Repeat("x", 200) + `"}}}`),
+	}
+}
+
+func newSession(audit session.Recorder, registry *prometheus.Registry) *session.Session {
+	return session.New(session.Config{
+		Upstream:   &stub{answer: upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK}},
+		Audit:      audit,
+		Version:    "test",
+		Log:        slog.New(slog.DiscardHandler),
+		Registerer: registry,
+	})
+}
+
+// TestACallCostsFewAllocations holds the session to its share of the budget in
+// performance.md: scan, decision, both events, metrics.
+func TestACallCostsFewAllocations(t *testing.T) {
+	audit := &nowhere{}
+	s, in := newSession(audit, prometheus.NewRegistry()), request(t)
+	const runs = 200
+	allocs := testing.AllocsPerRun(runs, func() {
+		if answer := s.Serve(t.Context(), in, nil); answer.Status != http.StatusOK {
+			t.Fatalf("%d %s", answer.Status, answer.Parts[0])
+		}
+	})
+	if audit.events != 2*(runs+1) {
+		t.Errorf("%d events for %d calls", audit.events, runs+1)
+	}
+	if allocs > 4 {
+		t.Errorf("%v allocations; want at most 4", allocs)
+	}
+}
+
+func BenchmarkCall(b *testing.B) {
+	in := request(b)
+	b.Run("session", func(b *testing.B) {
+		s := newSession(&nowhere{}, prometheus.NewRegistry())
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Serve(b.Context(), in, nil)
+		}
+	})
+	b.Run("session-and-spool", func(b *testing.B) {
+		s := newSession(queue{spool.New(spool.Config{Events: 1 << 30, Bytes: 1 << 40})}, prometheus.NewRegistry())
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Serve(b.Context(), in, nil)
+		}
+	})
+}
+
+func TestP24_MetricsHaveBoundedLabels(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	s, in := newSession(&nowhere{}, registry), request(t)
+	s.Serve(t.Context(), in, nil)
+	for _, body := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"made-up"}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"made/up"}`,
+	} {
+		in.Body, in.Server = []byte(body), ""
+		s.Serve(t.Context(), in, nil)
+	}
+	in.Server = "made-up"
+	s.Serve(t.Context(), in, nil)
+	want := `
+# HELP warder_decisions_total Calls by decision; reason is the sort of thing that decided, server is empty where it could not be resolved.
+# TYPE warder_decisions_total counter
+warder_decisions_total{effect="allow",reason="role",server="git"} 1
+warder_decisions_total{effect="deny",reason="unknown-method",server=""} 1
+warder_decisions_total{effect="deny",reason="unknown-server",server=""} 1
+warder_decisions_total{effect="deny",reason="unknown-tool",server=""} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "warder_decisions_total"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,81 @@
+package dataplane
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 5 * time.Second
+	// steady is how long a stream must have lasted to count as a success.
+	steady = 10 * time.Second
+	// maxUpdate bounds one message from the control plane, in bytes: a whole
+	// snapshot.
+	maxUpdate = 256 << 20
+)
+
+// dial makes the connection to the control plane, which is opened when it is
+// first used.
+func dial(config *Config) (*grpc.ClientConn, error) {
+	secure, err := config.tls()
+	if err != nil {
+		return nil, err
+	}
+	// The address is taken as it stands, and no service config from a name
+	// server is listened to.
+	link, err := grpc.NewClient("dns:///"+config.ControlPlane,
+		grpc.WithTransportCredentials(credentials.NewTLS(secure)),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxUpdate)),
+		grpc.WithUserAgent("warder-dataplane/"+config.Version),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, Jitter: 0.3, MaxDelay: maxPause},
+			MinConnectTimeout: maxPause,
+		}),
+	)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, "the address of the control plane, "+config.ControlPlane+", cannot be used", err)
+	}
+	return link, nil
+}
+
+// retry runs one stream after another until ctx ends, with growing pauses of
+// random length in between, so that nodes do not come back all at once.
+func (p *Plane) retry(ctx context.Context, what string, stream func(context.Context) error) {
+	pause := firstPause
+	for {
+		start := time.Now()
+		err := stream(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(start) > steady {
+			pause = firstPause
+		}
+		p.log.Warn("no stream to the control plane; calls are served all the same", "for", what, "pause", pause, "error", err)
+		if !sleep(ctx, pause/2+rand.N(pause/2)) {
+			return
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// sleep reports whether the time passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

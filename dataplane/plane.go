@@ -1,0 +1,211 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/listener"
+	"github.com/warder-gateway/warder/dataplane/internal/replica"
+	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/dataplane/internal/spool"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/seal"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// Plane is a node. It is safe for concurrent use.
+type Plane struct {
+	config   Config
+	log      *slog.Logger
+	replica  *replica.Replica[gate.Index]
+	pool     *upstream.Pool
+	queue    *spool.Queue
+	session  *session.Session
+	listener *listener.Listener
+	link     *grpc.ClientConn
+	draining atomic.Bool
+}
+
+// Open makes a node of what its directory holds. It serves from then on if there
+// is a snapshot in it; to get one, and to hand over audit events, Run must run.
+// Close is not needed if Run has been called.
+func Open(ctx context.Context, config Config) (*Plane, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Plane{config: config.withDefaults()}
+	p.log = p.config.Log
+	p.pool = upstream.New(upstream.Config{Version: p.config.Version, Log: p.log})
+	if err := p.openReplica(); err != nil {
+		return nil, err
+	}
+	link, err := dial(&p.config)
+	if err != nil {
+		return nil, err
+	}
+	p.link = link
+	p.queue = spool.New(spool.Config{Events: p.config.AuditEvents, Bytes: p.config.AuditBytes, Log: p.log})
+	p.session = session.New(session.Config{
+		Upstream:   p.pool,
+		Audit:      recorder{p.queue},
+		Version:    p.config.Version,
+		Log:        p.log,
+		Registerer: p.config.Registerer,
+	})
+	p.listener = listener.New(listener.Config{
+		Current:     p.replica.Current,
+		Session:     p.session,
+		Refusals:    p.session.Refusals(),
+		Hosts:       p.config.hosts(),
+		Origins:     p.config.AllowedOrigins,
+		Log:         p.log,
+		Registerer:  p.config.Registerer,
+		MaxBody:     p.config.MaxBody,
+		MaxRequests: p.config.MaxRequests,
+	})
+	p.register(p.config.Registerer)
+	return p, nil
+}
+
+// openReplica reads the last good snapshot from disk. One that cannot be used is
+// no reason not to start: the control plane sends another.
+func (p *Plane) openReplica() error {
+	if err := os.MkdirAll(p.config.DataDir, 0o700); err != nil {
+		return fault.Wrap(fault.Precondition, "the data directory "+p.config.DataDir+" cannot be made", err)
+	}
+	keyring, err := seal.LoadOrCreate(filepath.Join(p.config.DataDir, "node.key"))
+	if err != nil {
+		return fmt.Errorf("open node key: %w", err)
+	}
+	p.replica = replica.New(replica.Config[gate.Index]{
+		Dir:     p.config.DataDir,
+		Seal:    keyring,
+		Build:   p.build,
+		Version: p.config.Version,
+		Address: p.config.Listen,
+		Log:     p.log,
+	})
+	if err := p.replica.Load(); err != nil {
+		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)
+	}
+	return nil
+}
+
+// build makes an index of a snapshot and says what it had to leave out.
+func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
+	start := time.Now()
+	index, err := gate.Build(set)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range index.Unusable() {
+		if i == maxLogged {
+			p.log.Warn("further items are set aside", "revision", index.Revision(), "count", len(index.Unusable())-i)
+			break
+		}
+		p.log.Warn("item is set aside", "revision", index.Revision(), "item", item.Key, "reason", item.Why)
+	}
+	servers := index.Servers()
+	p.pool.Retain(servers)
+	p.log.Info("snapshot is ready", "revision", index.Revision(), "servers", len(servers), "tools", index.Tools(),
+		"keys", index.Credentials().Len(), "took", time.Since(start))
+	return index, nil
+}
+
+// maxLogged bounds the lines that one bad snapshot writes to the log.
+const maxLogged = 20
+
+// Handler serves /mcp and /mcp/{server}.
+func (p *Plane) Handler() http.Handler { return p.listener }
+
+// Ready returns nil if the node serves calls, else why it does not.
+func (p *Plane) Ready() error {
+	switch {
+	case p.draining.Load():
+		return fault.New(fault.Unavailable, "the node is going down")
+	case p.replica.Current() == nil:
+		return fault.New(fault.Unavailable, "the node has no snapshot yet")
+	}
+	return nil
+}
+
+// Run follows the control plane and hands audit events over to it until ctx
+// ends; then it waits for running calls (DrainTime) and for the last events to
+// be taken (FlushTime). Whoever serves Handler stops doing so before. An error
+// means that audit events were lost, and says how many.
+func (p *Plane) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer p.link.Close()
+	recording, stopRecording := context.WithCancel(background)
+	defer stopRecording()
+	var links, records sync.WaitGroup
+	links.Go(func() { p.follow(background) })
+	links.Go(func() { p.push(background) })
+	records.Go(func() { p.session.Refusals().Run(recording) })
+
+	<-ctx.Done()
+	p.draining.Store(true)
+	p.drain()
+	stopRecording()
+	records.Wait()
+	flushing, cancel := context.WithTimeout(background, p.config.FlushTime)
+	defer cancel()
+	err := p.queue.Flush(flushing)
+	p.pool.Close(flushing)
+	stop()
+	links.Wait()
+	return err
+}
+
+// drain waits until no request is being served.
+func (p *Plane) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.DrainTime)
+	defer cancel()
+	for p.listener.Inflight() > 0 {
+		if !sleep(ctx, drainPoll) {
+			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "after", p.config.DrainTime)
+			return
+		}
+	}
+}
+
+// drainPoll is how often a node that is going down looks whether calls still
+// run.
+const drainPoll = 20 * time.Millisecond
+
+func (p *Plane) follow(ctx context.Context) {
+	client := syncv1.NewSyncServiceClient(p.link)
+	p.retry(ctx, "snapshots", func(ctx context.Context) error { return p.replica.Follow(ctx, client) })
+}
+
+func (p *Plane) push(ctx context.Context) {
+	client := auditv1.NewAuditServiceClient(p.link)
+	p.retry(ctx, "audit", func(ctx context.Context) error { return p.queue.Push(ctx, client) })
+}
+
+// recorder is the queue as a session knows it.
+type recorder struct{ queue *spool.Queue }
+
+func (r recorder) Intent(event *auditv1.Event) (session.Ticket, error) {
+	ticket, err := r.queue.Intent(event)
+	if err != nil {
+		return nil, err
+	}
+	return ticket, nil
+}
+
+func (r recorder) Refusal(event *auditv1.Event) error { return r.queue.Refusal(event) }

@@ -1,0 +1,430 @@
+package dataplane
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// authority is a certificate authority of the test.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	a := &authority{t: t, key: newKey(t)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+func (a *authority) issue(name string) tls.Certificate {
+	a.t.Helper()
+	key := newKey(a.t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// writeIdentity writes the three files of an identity directory.
+func (a *authority) writeIdentity(dir string) {
+	a.t.Helper()
+	certificate := a.issue("node-1")
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: certificate.Certificate[0]},
+		"key.pem":  {Type: "PRIVATE KEY", Bytes: key},
+		"ca.pem":   {Type: "CERTIFICATE", Bytes: a.cert.Raw},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+// controlPlane sends one snapshot to whoever comes and takes all audit events.
+type controlPlane struct {
+	syncv1.UnimplementedSyncServiceServer
+	auditv1.UnimplementedAuditServiceServer
+	address string
+	server  *grpc.Server
+	update  *syncv1.Update
+	acked   chan string // reasons of nacks; "" is an ack
+
+	mu     sync.Mutex
+	events []*auditv1.Event
+}
+
+func startControlPlane(t *testing.T, ca *authority, name string, set *snapshot.Set) *controlPlane {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &controlPlane{update: snapshot.FullUpdate(set), acked: make(chan string, 10)}
+	c.update.Nonce = "1"
+	snapshot.Sign(c.update, key)
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.address = socket.Addr().String()
+	c.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{ca.issue(name)}, ClientCAs: ca.pool(),
+		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+	})))
+	syncv1.RegisterSyncServiceServer(c.server, c)
+	auditv1.RegisterAuditServiceServer(c.server, c)
+	go c.server.Serve(socket)
+	t.Cleanup(c.server.Stop)
+	return c
+}
+
+func (c *controlPlane) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]) error {
+	if _, err := stream.Recv(); err != nil {
+		return err
+	}
+	if err := stream.Send(&syncv1.SyncResponse{Update: c.update}); err != nil {
+		return err
+	}
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		c.acked <- request.GetNack().GetReason()
+	}
+}
+
+func (c *controlPlane) Push(stream grpc.BidiStreamingServer[auditv1.PushRequest, auditv1.PushResponse]) error {
+	for {
+		batch, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		for _, record := range batch.GetRecords() {
+			event := &auditv1.Event{}
+			if err := proto.Unmarshal(record.GetEvent(), event); err != nil {
+				c.mu.Unlock()
+				return err
+			}
+			c.events = append(c.events, event)
+		}
+		c.mu.Unlock()
+		last := batch.GetRecords()[len(batch.GetRecords())-1].GetSequence()
+		if err := stream.Send(&auditv1.PushResponse{Epoch: batch.GetEpoch(), AckedSequence: last}); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *controlPlane) taken() []*auditv1.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.events
+}
+
+// freeAddress returns a loopback address that was free a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	return socket.Addr().String()
+}
+
+// process is a data plane that runs.
+type process struct {
+	t    *testing.T
+	url  string
+	stop func() error
+}
+
+func startProcess(t *testing.T, config Config) *process {
+	t.Helper()
+	config.Log = slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, config) }()
+	p := &process{t: t, url: "http://" + config.Listen, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
+	t.Cleanup(func() { _ = p.stop() })
+	return p
+}
+
+func (p *process) get(path string) (status int, body string) {
+	response, err := http.Get(p.url + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func (p *process) post(key apikey.Key, message string) (status int, body string) {
+	p.t.Helper()
+	request, err := http.NewRequest(http.MethodPost, p.url+"/mcp", strings.NewReader(message))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+key.String())
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// await polls until the condition holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+const (
+	listMessage = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
+	denyMessage = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"git__delete"}}`
+)
+
+func world(t *testing.T) (*snapshot.Set, apikey.Key) {
+	w := gatetest.New(t)
+	w.Server("git", "get", "delete")
+	w.Role("dev", "git/get")
+	w.User("ana", "dev")
+	key := w.Key("ana", "ide", time.Time{})
+	return w.Set(3), key
+}
+
+func TestAProcessServesWhatTheControlPlaneSendsAndHandsItsAuditOver(t *testing.T) {
+	ca := newAuthority(t)
+	set, key := world(t)
+	cp := startControlPlane(t, ca, controlPlaneName, set)
+	p := startProcess(t, Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(),
+	})
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	await(t, "ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+	if status, body := p.post(key, listMessage); status != http.StatusOK || !strings.Contains(body, "git__get") || strings.Contains(body, "delete") {
+		t.Errorf("list: %d %s", status, body)
+	}
+	if status, body := p.post(key, denyMessage); status != http.StatusOK || !strings.Contains(body, "Denied by policy") {
+		t.Errorf("call: %d %s", status, body)
+	}
+	_, metrics := p.get("/metrics")
+	for _, want := range []string{
+		"warder_config_revision 3\n", `warder_decisions_total{effect="deny",reason="default-deny",server="git"} 1`, "warder_build_info{",
+		"warder_inflight_requests 0\n", "warder_audit_queue_depth", "mcp_server_operation_duration_seconds_count",
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %q", want)
+		}
+	}
+	if err := p.stop(); err != nil {
+		t.Errorf("end: %v", err)
+	}
+	if events := cp.taken(); len(events) != 1 || events[0].GetRule() != "default-deny" || events[0].GetUser() != "ana" {
+		t.Errorf("the control plane has %v; want the one denial", events)
+	}
+}
+
+func TestP05_AProcessStartsFromItsDiskWithoutAControlPlane(t *testing.T) {
+	ca := newAuthority(t)
+	set, key := world(t)
+	cp := startControlPlane(t, ca, controlPlaneName, set)
+	config := Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
+	}
+	first := startProcess(t, config)
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatalf("end: %v", err)
+	}
+	cp.server.Stop()
+
+	second := startProcess(t, config)
+	await(t, "ready", func() bool { status, _ := second.get("/readyz"); return status == http.StatusOK })
+	if status, body := second.post(key, denyMessage); status != http.StatusOK || !strings.Contains(body, "Denied by policy") {
+		t.Errorf("call: %d %s", status, body)
+	}
+	if err := second.stop(); err == nil || !strings.Contains(err.Error(), "1 events") {
+		t.Errorf("end with an event that nobody took: %v; want an error that says so", err)
+	}
+}
+
+func TestBeforeTheFirstSnapshotAProcessLivesAndIsNotReady(t *testing.T) {
+	ca := newAuthority(t)
+	_, key := world(t)
+	p := startProcess(t, Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: freeAddress(t),
+		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: time.Millisecond,
+	})
+	await(t, "alive", func() bool { status, _ := p.get("/livez"); return status == http.StatusOK })
+	if status, body := p.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no snapshot") {
+		t.Errorf("ready: %d %s", status, body)
+	}
+	if status, body := p.post(key, listMessage); status != http.StatusServiceUnavailable || !strings.Contains(body, "no snapshot") {
+		t.Errorf("list: %d %s", status, body)
+	}
+}
+
+func TestP10_AControlPlaneOfAnotherAuthorityOrNameIsNotFollowed(t *testing.T) {
+	ca := newAuthority(t)
+	set, _ := world(t)
+	for name, cp := range map[string]*controlPlane{
+		"another authority": startControlPlane(t, newAuthority(t), controlPlaneName, set),
+		"another name":      startControlPlane(t, ca, "node-2", set),
+	} {
+		t.Run(name, func(t *testing.T) {
+			plane, err := Open(t.Context(), Config{DataDir: t.TempDir(), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer plane.link.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			err = plane.replica.Follow(ctx, syncv1.NewSyncServiceClient(plane.link))
+			if err == nil || !strings.Contains(err.Error(), "certificate") || plane.Ready() == nil {
+				t.Errorf("got %v, ready %v; want a certificate error", err, plane.Ready())
+			}
+		})
+	}
+}
+
+func TestOpenReadsTheIdentityFromItsDirectory(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	config := Config{DataDir: t.TempDir(), ControlPlane: "127.0.0.1:1", IdentityDir: dir}
+	if _, err := Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("without files: %v; want an error that names %s", err, dir)
+	}
+	ca.writeIdentity(dir)
+	plane, err := Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plane.link.Close()
+}
+
+func TestP09_ASnapshotWithoutSettingsIsRefused(t *testing.T) {
+	ca := newAuthority(t)
+	set, err := snapshot.New("epoch", 1, []*snapshotv1.Item{{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: "ana"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp := startControlPlane(t, ca, controlPlaneName, set)
+	p := startProcess(t, Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: time.Millisecond,
+	})
+	if reason := <-cp.acked; !strings.Contains(reason, "settings") {
+		t.Errorf("answered %q; want a nack that says why", reason)
+	}
+	if status, _ := p.get("/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("ready: %d", status)
+	}
+}
+
+func TestAPortInUseIsSaidClearly(t *testing.T) {
+	ca := newAuthority(t)
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	err = Run(t.Context(), Config{
+		DataDir: t.TempDir(), Listen: socket.Addr().String(), ControlPlane: "127.0.0.1:1",
+		Identity: ca.issue("node-1"), Authority: ca.pool(),
+	})
+	if err == nil || !strings.Contains(err.Error(), socket.Addr().String()) || !strings.Contains(err.Error(), "--listen") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,138 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/warder-gateway/warder/dataplane/internal/listener"
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+// Run is the data plane as a process of its own: it serves until ctx ends, then
+// stops taking requests, lets the running ones finish, and hands over the last
+// audit events.
+func Run(ctx context.Context, config Config) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	config.Registerer = registry
+	plane, err := Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	servers, err := plane.servers(registry)
+	if err != nil {
+		return errors.Join(err, plane.link.Close())
+	}
+
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- plane.Run(running) }()
+	failed := make(chan error, len(servers))
+	for _, server := range servers {
+		go func() { failed <- server.serve() }()
+	}
+	plane.log.Info("data plane is up", "listen", servers[0].socket.Addr().String(), "control_plane", plane.config.ControlPlane,
+		"version", plane.config.Version)
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	plane.draining.Store(true)
+	plane.log.Info("data plane is going down")
+	for _, server := range servers {
+		server.drain(running, plane.config)
+	}
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+// server is an HTTP server and its socket.
+type server struct {
+	*http.Server
+	socket net.Listener
+}
+
+// servers binds the sockets and says what is served where.
+func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", p.Handler())
+	mux.Handle("/mcp/", p.Handler())
+	p.health(mux)
+	metrics := promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
+	socket, err := bind(p.config.Listen)
+	if err != nil {
+		return nil, err
+	}
+	clients := &server{listener.NewServer(mux, p.log), socket}
+	if clients.TLSConfig, err = p.config.clientTLS(); err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	if p.config.MetricsListen == "" {
+		mux.Handle("GET /metrics", metrics)
+		return []*server{clients}, nil
+	}
+	socket, err = bind(p.config.MetricsListen)
+	if err != nil {
+		return nil, errors.Join(err, clients.socket.Close())
+	}
+	inner := http.NewServeMux()
+	inner.Handle("GET /metrics", metrics)
+	p.health(inner)
+	return []*server{clients, {listener.NewServer(inner, p.log), socket}}, nil
+}
+
+func bind(address string) (net.Listener, error) {
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "cannot listen on "+address+"; is something else running there? Choose another address with --listen", err)
+	}
+	return socket, nil
+}
+
+// health tells an orchestrator that the process lives, and whether it serves.
+func (p *Plane) health(mux *http.ServeMux) {
+	alive := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := p.Ready(); err != nil {
+			http.Error(w, fault.Text(err), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+}
+
+// serve returns an error as soon as the server can serve no more, and nil when
+// it was told to stop.
+func (s *server) serve() error {
+	var err error
+	if s.TLSConfig != nil {
+		err = s.ServeTLS(s.socket, "", "")
+	} else {
+		err = s.Serve(s.socket)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", s.socket.Addr(), err)
+}
+
+// drain stops taking requests and lets the running ones finish; those that take
+// too long are cut off.
+func (s *server) drain(ctx context.Context, config Config) {
+	ctx, cancel := context.WithTimeout(ctx, config.DrainTime)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		config.Log.Warn("requests are cut off", "listen", s.socket.Addr().String(), "error", errors.Join(err, s.Close()))
+	}
+}
