@@ -377,7 +377,9 @@ func TestAClientThatGoesAwayIsRecordedAsSuch(t *testing.T) {
 
 func TestACallThatPanicsHasAResult(t *testing.T) {
 	d := open(t)
-	d.up.do = func(context.Context, *upstream.Call, upstream.Sink) (*upstream.Answer, error) { panic("bug of the test") }
+	d.up.do = func(context.Context, *upstream.Call, upstream.Sink) (*upstream.Answer, error) {
+		panic("bug of the test")
+	}
 	if response, err := d.client.Do(d.request(t.Context(), d.legacy(call))); err == nil {
 		t.Errorf("status %d; want the connection cut", response.StatusCode)
 	}
