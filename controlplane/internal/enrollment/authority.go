@@ -150,7 +150,7 @@ func (a *Authority) issue(identity Identity, use x509.ExtKeyUsage, names ...stri
 	if err != nil {
 		return nil, nil, time.Time{}, err
 	}
-	now := a.now()
+	now := a.now().Truncate(time.Second) // A certificate knows no less.
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: identity.String()},

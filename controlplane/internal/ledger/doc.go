@@ -20,6 +20,7 @@
 //     is kept as bytes, gets no row, and is counted.
 //   - A call without a result, whose queue has ended, becomes unknown.
 //
-// Readers: List pages through calls by time; Tail gives calls in the order in
-// which their outcomes were committed, without missing one that commits late.
+// Readers use the queries of table audit_call. A tail follows the order in which
+// outcomes were committed (settled, id) up to the horizon, and so misses none that
+// commits late.
 package ledger

@@ -18,17 +18,17 @@ import (
 // maxRecords bounds one batch. The size of a message bounds its bytes.
 const maxRecords = 10_000
 
-// refusal is why a batch is not taken: a label of the metric, and a fault.
-type refusal struct {
+// unacceptable is why a batch is not taken: a label of the metric, and a fault.
+type unacceptable struct {
 	reason string
 	fault  *fault.Error
 }
 
 // Error returns the fault's text.
-func (r *refusal) Error() string { return r.fault.Error() }
+func (r *unacceptable) Error() string { return r.fault.Error() }
 
 // Unwrap returns the fault.
-func (r *refusal) Unwrap() error { return r.fault }
+func (r *unacceptable) Unwrap() error { return r.fault }
 
 // Push takes the batches of one node, one after another, and acks each after it
 // is committed.
@@ -95,7 +95,7 @@ func (l *Ledger) Append(ctx context.Context, node string, batch *auditv1.PushReq
 		done = intake{node: node, epoch: int64(batch.GetEpoch())}
 		return done.run(ctx, tx, batch)
 	})
-	if r, ok := errors.AsType[*refusal](err); ok {
+	if r, ok := errors.AsType[*unacceptable](err); ok {
 		l.metrics.refused.WithLabelValues(r.reason).Inc()
 		l.log.Error("refused audit records: they do not continue what this node sent before",
 			"node", node, "epoch", batch.GetEpoch(), "reason", r.reason, "error", err)
@@ -105,9 +105,6 @@ func (l *Ledger) Append(ctx context.Context, node string, batch *auditv1.PushReq
 		return 0, fmt.Errorf("append records of node %s: %w", node, err)
 	}
 	l.count(&done)
-	if done.fresh > 0 {
-		l.wake()
-	}
 	return done.head, nil
 }
 
@@ -166,14 +163,14 @@ func (i *intake) run(ctx context.Context, tx *store.Tx, batch *auditv1.PushReque
 // wellFormed checks what the database could not hold.
 func wellFormed(records []*auditv1.Record) error {
 	if len(records) > maxRecords {
-		return &refusal{"invalid", fault.Newf(fault.Invalid, "a batch holds %d records at most", maxRecords)}
+		return &unacceptable{"invalid", fault.Newf(fault.Invalid, "a batch holds %d records at most", maxRecords)}
 	}
 	for n, record := range records {
 		if record.GetSequence() == 0 || int64(record.GetSequence()) < 0 || len(record.GetHash()) != audit.HashSize {
-			return &refusal{"invalid", fault.New(fault.Invalid, "a record needs a sequence and a hash of 32 bytes")}
+			return &unacceptable{"invalid", fault.New(fault.Invalid, "a record needs a sequence and a hash of 32 bytes")}
 		}
 		if n > 0 && record.GetSequence() != records[n-1].GetSequence()+1 {
-			return &refusal{"invalid", fault.New(fault.Invalid, "the sequences of a batch are consecutive")}
+			return &unacceptable{"invalid", fault.New(fault.Invalid, "the sequences of a batch are consecutive")}
 		}
 	}
 	return nil
@@ -211,7 +208,7 @@ func (i *intake) skipKnown(ctx context.Context, tx *store.Tx, records []*auditv1
 		return nil, fmt.Errorf("read record %d: %w", known.GetSequence(), err)
 	}
 	if !bytes.Equal(hash, known.GetHash()) {
-		return nil, &refusal{"fork", fault.Newf(fault.Precondition,
+		return nil, &unacceptable{"fork", fault.Newf(fault.Precondition,
 			"record %d differs from the one that this node sent before under the same number", known.GetSequence())}
 	}
 	return records[i.duplicates:], nil
@@ -221,11 +218,11 @@ func (i *intake) skipKnown(ctx context.Context, tx *store.Tx, records []*auditv1
 // chain goes on from its hash.
 func continues(head db.LockAuditHeadRow, epoch uint64, records []*auditv1.Record) error {
 	if first := records[0].GetSequence(); first != uint64(head.Sequence)+1 {
-		return &refusal{"gap", fault.Newf(fault.Precondition,
+		return &unacceptable{"gap", fault.Newf(fault.Precondition,
 			"record %d came, but the last one committed is %d: what lies between is missing", first, head.Sequence)}
 	}
 	if err := audit.VerifyChain(head.Hash, epoch, records); err != nil {
-		return &refusal{"chain", fault.Wrap(fault.Precondition, "the hash chain of the records does not verify: "+err.Error(), err)}
+		return &unacceptable{"chain", fault.Wrap(fault.Precondition, "the hash chain of the records does not verify: "+err.Error(), err)}
 	}
 	return nil
 }

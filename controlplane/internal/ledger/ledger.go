@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// poll is how often a tail looks for calls that other replicas took in.
-	poll = time.Second
 	// sweepEvery is how often calls of ended queues are given up.
 	sweepEvery = time.Minute
 	// grace is how long a queue that ended may still be emptied before its calls
@@ -30,7 +28,7 @@ type Config struct {
 	Log        *slog.Logger // nil: discarded
 }
 
-// Ledger serves warder.audit.v1.AuditService, and reads. It is safe for
+// Ledger serves warder.audit.v1.AuditService. It is safe for
 // concurrent use.
 type Ledger struct {
 	auditv1.UnimplementedAuditServiceServer
@@ -38,11 +36,10 @@ type Ledger struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	mu       sync.Mutex
-	recorded chan struct{} // closed, and replaced, when something was committed
-	stop     chan struct{} // closed by Stop
-	stopped  bool
-	streams  sync.WaitGroup
+	mu      sync.Mutex
+	stop    chan struct{} // closed by Stop
+	stopped bool
+	streams sync.WaitGroup
 }
 
 // New returns a ledger.
@@ -51,11 +48,10 @@ func New(c Config) *Ledger {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Ledger{
-		store:    c.Store,
-		log:      c.Log,
-		metrics:  newMetrics(c.Registerer),
-		recorded: make(chan struct{}),
-		stop:     make(chan struct{}),
+		store:   c.Store,
+		log:     c.Log,
+		metrics: newMetrics(c.Registerer),
+		stop:    make(chan struct{}),
 	}
 }
 
@@ -82,7 +78,6 @@ func (l *Ledger) sweep(ctx context.Context, grace time.Duration) {
 		l.log.Warn("cannot give up calls of ended queues; tries again", "error", err)
 	case n > 0:
 		l.log.Warn("calls without a result became unknown: their node ended first", "calls", n)
-		l.wake()
 	}
 }
 
@@ -107,19 +102,4 @@ func (l *Ledger) enter() bool {
 	}
 	l.streams.Add(1)
 	return true
-}
-
-// wake tells those who wait that there is something new.
-func (l *Ledger) wake() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.recorded)
-	l.recorded = make(chan struct{})
-}
-
-// news returns what is closed when something new is committed.
-func (l *Ledger) news() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.recorded
 }

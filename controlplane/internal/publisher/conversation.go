@@ -149,8 +149,8 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 }
 
 // status is what the node's row says.
-func (c *conversation) status() status {
-	return status{revision: c.serving(), refusal: c.follower.reason}
+func (c *conversation) status() condition {
+	return condition{revision: c.serving(), refusal: c.follower.reason}
 }
 
 // serving returns the revision that the node serves; 0 if that is one of another

@@ -28,8 +28,8 @@ func (noBook) ConnectNode(context.Context, db.ConnectNodeParams) error        { 
 func (noBook) UpdateNode(context.Context, db.UpdateNodeParams) (int64, error) { return 1, nil }
 func (noBook) DisconnectNode(context.Context, db.DisconnectNodeParams) error  { return nil }
 
-// status is what changes of a node while it is connected.
-type status struct {
+// condition is what changes of a node while it is connected.
+type condition struct {
 	revision uint64
 	refusal  string
 }
@@ -42,17 +42,17 @@ type reporter struct {
 	stream string // who holds the node: distinct for each stream of each replica
 	log    *slog.Logger
 	hello  db.ConnectNodeParams
-	next   chan status // capacity 1: the latest
+	next   chan condition // capacity 1: the latest
 	done   chan struct{}
 }
 
 // newReporter returns a reporter; connected starts it.
 func newReporter(book Book, node, stream string, log *slog.Logger) *reporter {
-	return &reporter{book: book, node: node, stream: stream, log: log, next: make(chan status, 1), done: make(chan struct{})}
+	return &reporter{book: book, node: node, stream: stream, log: log, next: make(chan condition, 1), done: make(chan struct{})}
 }
 
 // connected reports a node that said hello.
-func (r *reporter) connected(hello *syncv1.Hello, s status) {
+func (r *reporter) connected(hello *syncv1.Hello, s condition) {
 	r.hello = db.ConnectNodeParams{
 		Name: r.node, ConnectedTo: r.stream, Revision: int64(s.revision),
 		Version: clean(hello.GetVersion()), Address: clean(hello.GetAddress()),
@@ -62,7 +62,7 @@ func (r *reporter) connected(hello *syncv1.Hello, s status) {
 }
 
 // status reports the latest status. Only the conversation's loop calls it.
-func (r *reporter) status(s status) {
+func (r *reporter) status(s condition) {
 	select {
 	case <-r.next: // What was not written yet is past.
 	default:

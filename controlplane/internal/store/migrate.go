@@ -40,7 +40,14 @@ func Migrations() fs.FS {
 	return sub
 }
 
-// migrate brings the schema to this build's version as its owner.
+// Migrate brings the schema of a database to this build's version, connecting as
+// its owner. Open does that too; on its own it serves who makes a database for
+// others to use.
+func Migrate(ctx context.Context, url string, log *slog.Logger) error {
+	return migrate(ctx, Config{URL: url, Log: logOr(log)})
+}
+
+// migrate is Migrate, with the grants to the runtime role.
 func migrate(ctx context.Context, c Config) error {
 	url := c.MigrateURL
 	if url == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,10 @@ const oldest = 150000
 // connectTimeout bounds the first contact with the database, so that a wrong
 // address is an error rather than a wait.
 const connectTimeout = 10 * time.Second
+
+// poolSize is how many connections are opened at most, unless the URL says
+// pool_max_conns.
+const poolSize = 16
 
 // Config says where the database is.
 type Config struct {
@@ -45,9 +50,7 @@ type Store struct {
 // or was migrated by a newer Warder. Close the store when all who use it are
 // done.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = logOr(c.Log)
 	if err := migrate(ctx, c); err != nil {
 		return nil, err
 	}
@@ -58,6 +61,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return &Store{Queries: db.New(translated{pool}), pool: pool}, nil
 }
 
+// logOr returns log, or one that discards.
+func logOr(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}
+
 // connect opens a pool and proves that it works.
 func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -65,6 +76,9 @@ func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return nil, badURL(err)
 	}
 	config.ConnConfig.ConnectTimeout = connectTimeout
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = poolSize
+	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "warder-controlplane"
 	}

@@ -379,40 +379,6 @@ func (q *Queries) MarkToolsMissing(ctx context.Context, ids []int64) error {
 	return err
 }
 
-const offerTool = `-- name: OfferTool :exec
-UPDATE tool
-SET offered_hash = $1, risk = $2, position = $3, missing = false,
-    state = CASE
-        WHEN state = 'rejected' AND offered_hash = $1 THEN 'rejected'
-        WHEN state = 'changed' THEN 'changed'
-        WHEN approved_hash IS NULL THEN 'pending'
-        WHEN approved_hash = $1 AND state = 'approved' THEN 'approved'
-        ELSE 'changed'
-    END
-WHERE id = $4
-`
-
-type OfferToolParams struct {
-	OfferedHash []byte
-	Risk        string
-	Position    int32
-	ID          int64
-}
-
-// What the server's last list says of a tool that is known. The state follows
-// from the definition: the one approved is approved, another one is changed; one
-// that was never approved keeps its state unless it was rejected and is another
-// now, which is for a person to look at again. Disabled is not touched.
-func (q *Queries) OfferTool(ctx context.Context, arg OfferToolParams) error {
-	_, err := q.db.Exec(ctx, offerTool,
-		arg.OfferedHash,
-		arg.Risk,
-		arg.Position,
-		arg.ID,
-	)
-	return err
-}
-
 const rejectTool = `-- name: RejectTool :execrows
 UPDATE tool SET state = 'rejected' WHERE id = $1
 `

@@ -15,22 +15,6 @@ ORDER BY position, id;
 -- The names that are taken, to find one that is free.
 SELECT exposed_name FROM tool WHERE exposed_name = ANY (@names::text[]);
 
--- name: OfferTool :exec
--- What the server's last list says of a tool that is known. The state follows
--- from the definition: the one approved is approved, another one is changed; one
--- that was never approved keeps its state unless it was rejected and is another
--- now, which is for a person to look at again. Disabled is not touched.
-UPDATE tool
-SET offered_hash = @offered_hash, risk = @risk, position = @position, missing = false,
-    state = CASE
-        WHEN state = 'rejected' AND offered_hash = @offered_hash THEN 'rejected'
-        WHEN state = 'changed' THEN 'changed'
-        WHEN approved_hash IS NULL THEN 'pending'
-        WHEN approved_hash = @offered_hash AND state = 'approved' THEN 'approved'
-        ELSE 'changed'
-    END
-WHERE id = @id;
-
 -- name: MarkToolsMissing :exec
 -- Tools that the server's last list no longer has.
 UPDATE tool SET missing = true WHERE id = ANY (@ids::bigint[]);

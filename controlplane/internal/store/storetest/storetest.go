@@ -1,24 +1,24 @@
 // Package storetest gives a test a store of its own: on a real PostgreSQL, with
-// this build's schema and nothing in it.
+// this build's schema and nothing in it. It connects as the control plane does
+// in production, with the rights of the runtime role and no more.
 package storetest
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"os"
-	"strings"
+	"io/fs"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/internal/pgtest"
 )
 
-// New returns a store on a migrated database that is gone when the test ends.
+// New returns a store on a database that is gone when the test ends.
 func New(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{URL: URL(t)})
+	s, err := store.Open(t.Context(), Config(t))
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}
@@ -26,36 +26,35 @@ func New(t testing.TB) *store.Store {
 	return s
 }
 
-// URL returns the URL of a fresh database, for tests that open it themselves.
-func URL(t testing.TB) string {
+// Config says where a fresh, migrated database is, for tests that open it
+// themselves.
+func Config(t testing.TB) store.Config {
 	t.Helper()
-	base := os.Getenv("WARDER_TEST_DATABASE_URL")
-	if base == "" {
-		t.Fatal("WARDER_TEST_DATABASE_URL is not set")
-	}
-	config, err := pgx.ParseConfig(base)
+	name, err := schema()
 	if err != nil {
-		t.Fatalf("parse URL: %v", err)
+		t.Fatalf("hash migrations: %v", err)
 	}
-	name := "store_" + strings.ToLower(rand.Text()[:16])
-	admin(t, config, "CREATE DATABASE "+name)
-	t.Cleanup(func() { admin(t, config, "DROP DATABASE "+name+" WITH (FORCE)") })
-	return fmt.Sprintf("%s dbname=%s", dsn(config), name)
+	db := pgtest.New(t, pgtest.Template{
+		Name:  name,
+		Build: func(ctx context.Context, dsn string) error { return store.Migrate(ctx, dsn, nil) },
+	})
+	return store.Config{URL: db.AppDSN, MigrateURL: db.OwnerDSN}
 }
 
-func dsn(c *pgx.ConnConfig) string {
-	return fmt.Sprintf("host=%s port=%d user=%s password='%s'", c.Host, c.Port, c.User, c.Password)
-}
-
-func admin(t testing.TB, config *pgx.ConnConfig, sql string) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		t.Fatalf("connect: %v", err)
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, sql); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+// schema names what the migrations make: a change to any gives another name.
+func schema() (string, error) {
+	sum := sha256.New()
+	migrations := store.Migrations()
+	err := fs.WalkDir(migrations, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(migrations, path)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(sum, "%s %d\n%s", path, len(content), content)
+		return err
+	})
+	return "store " + hex.EncodeToString(sum.Sum(nil)[:16]), err
 }

@@ -1,0 +1,324 @@
+package publisher
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// pipe is a stream whose other end the test holds.
+type pipe struct {
+	grpc.ServerStream
+	ctx      context.Context
+	requests chan *syncv1.SyncRequest
+	updates  chan *syncv1.SyncResponse
+}
+
+func (p *pipe) Context() context.Context { return p.ctx }
+
+func (p *pipe) Send(r *syncv1.SyncResponse) error {
+	select {
+	case p.updates <- r:
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
+	}
+}
+
+func (p *pipe) Recv() (*syncv1.SyncRequest, error) {
+	select {
+	case r, open := <-p.requests:
+		if !open {
+			return nil, io.EOF
+		}
+		return r, nil
+	case <-p.ctx.Done():
+		return nil, p.ctx.Err()
+	}
+}
+
+// connect opens a stream of a node. Like gRPC, it ends the stream's context when
+// the handler returns.
+func connect(t *testing.T, p *Publisher, node string) (*pipe, <-chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(enrollment.WithIdentity(t.Context(), enrollment.Identity{Kind: enrollment.Node, Name: node}))
+	s := &pipe{ctx: ctx, requests: make(chan *syncv1.SyncRequest), updates: make(chan *syncv1.SyncResponse)}
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- p.Sync(s)
+	}()
+	return s, done
+}
+
+func newPublisher(t *testing.T, book Book) *Publisher {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(Config{Key: key, Book: book, Replica: "test"})
+}
+
+func publish(t *testing.T, p *Publisher, revision uint64) {
+	t.Helper()
+	if err := p.Publish(setAt(t, "e1", revision)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hello() *syncv1.SyncRequest {
+	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Hello{Hello: &syncv1.Hello{Version: "1.0", Address: "n:1"}}}
+}
+
+func ack(nonce string) *syncv1.SyncRequest {
+	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Nonce: nonce}}}
+}
+
+func nack(nonce, reason string) *syncv1.SyncRequest {
+	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Nack{Nack: &syncv1.Nack{Nonce: nonce, Reason: reason}}}
+}
+
+// wantEnd waits for the end of a stream and compares its code.
+func wantEnd(t *testing.T, done <-chan error, code codes.Code) {
+	t.Helper()
+	if err := <-done; status.Code(err) != code {
+		t.Errorf("stream ended with %v, want %v", err, code)
+	}
+}
+
+func TestColdPublisherServesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, done := connect(t, newPublisher(t, nil), "n1")
+		wantEnd(t, done, codes.Unavailable)
+	})
+}
+
+func TestNodeThatDoesNotAnswerIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		<-s.updates
+		start := time.Now()
+		wantEnd(t, done, codes.ResourceExhausted)
+		if waited := time.Since(start); waited != AckTimeout {
+			t.Errorf("cut after %v, want %v", waited, AckTimeout)
+		}
+	})
+}
+
+// The consumer is never started, so that the send certainly blocks.
+func TestNodeThatDoesNotReadIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		wantEnd(t, done, codes.ResourceExhausted)
+	})
+}
+
+func TestAFloodOfStaleAnswersDoesNotKeepANodeAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		<-s.updates
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for {
+				select {
+				case s.requests <- ack("no such nonce"):
+					time.Sleep(time.Millisecond)
+				case <-s.ctx.Done():
+					return
+				}
+			}
+		})
+		wantEnd(t, done, codes.ResourceExhausted)
+		flood.Wait()
+	})
+}
+
+func TestNodeThatAnswersIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		s.requests <- ack((<-s.updates).GetUpdate().GetNonce())
+		time.Sleep(10 * AckTimeout)
+		publish(t, p, 2)
+		s.requests <- ack((<-s.updates).GetUpdate().GetNonce())
+		close(s.requests)
+		wantEnd(t, done, codes.Unavailable)
+		if p.Connected() != 0 {
+			t.Error("a follower is left behind")
+		}
+	})
+}
+
+func TestStreamMustBeginWithHelloAndHaveOne(t *testing.T) {
+	for name, first := range map[string][]*syncv1.SyncRequest{
+		"ack first":  {ack("x")},
+		"silence":    nil,
+		"two hellos": {hello(), hello()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPublisher(t, nil)
+				publish(t, p, 1)
+				s, done := connect(t, p, "n1")
+				for _, r := range first {
+					s.requests <- r
+				}
+				wantEnd(t, done, codes.FailedPrecondition)
+			})
+		})
+	}
+}
+
+func TestMessageOfUnknownKindEndsTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		s.requests <- new(syncv1.SyncRequest)
+		wantEnd(t, done, codes.InvalidArgument)
+	})
+}
+
+func TestASecondStreamOfANodeTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		first, ended := connect(t, p, "n1")
+		first.requests <- hello()
+		<-first.updates
+		second, _ := connect(t, p, "n1")
+		second.requests <- hello()
+		wantEnd(t, ended, codes.Aborted)
+		second.requests <- ack((<-second.updates).GetUpdate().GetNonce())
+		synctest.Wait()
+		if p.Connected() != 1 {
+			t.Errorf("%d followers, want the second stream's", p.Connected())
+		}
+		p.Stop()
+	})
+}
+
+func TestStopEndsEveryStreamAndLetsNoneBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, nil)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		p.Stop()
+		wantEnd(t, done, codes.Unavailable)
+		_, late := connect(t, p, "n2")
+		wantEnd(t, late, codes.Unavailable)
+	})
+}
+
+// book remembers what was written of nodes, and can be made to hang.
+type book struct {
+	mu      sync.Mutex
+	log     []string
+	current db.UpdateNodeParams
+	hang    bool
+}
+
+func (b *book) write(ctx context.Context, what string) error {
+	b.mu.Lock()
+	hang := b.hang
+	if !hang {
+		b.log = append(b.log, what)
+	}
+	b.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (b *book) ConnectNode(ctx context.Context, arg db.ConnectNodeParams) error {
+	return b.write(ctx, "connect "+arg.Name)
+}
+
+func (b *book) UpdateNode(ctx context.Context, arg db.UpdateNodeParams) (int64, error) {
+	if err := b.write(ctx, "update"); err != nil {
+		return 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.current = arg
+	return 1, nil
+}
+
+func (b *book) DisconnectNode(ctx context.Context, arg db.DisconnectNodeParams) error {
+	return b.write(ctx, "disconnect "+arg.Name)
+}
+
+func TestNodeRowsFollowTheFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(book)
+		p := newPublisher(t, b)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		s.requests <- ack((<-s.updates).GetUpdate().GetNonce())
+		synctest.Wait()
+		if b.current.Revision != 1 || b.current.Refusal != "" {
+			t.Errorf("after ack: %+v", b.current)
+		}
+		publish(t, p, 2)
+		s.requests <- nack((<-s.updates).GetUpdate().GetNonce(), "bad\x00rule")
+		synctest.Wait()
+		if b.current.Revision != 1 || b.current.Refusal != "bad rule" {
+			t.Errorf("after nack: %+v", b.current)
+		}
+		close(s.requests)
+		<-done
+		if last := b.log[len(b.log)-1]; b.log[0] != "connect n1" || last != "disconnect n1" {
+			t.Errorf("log: %q", b.log)
+		}
+	})
+}
+
+// The database is not in the way of the stream.
+func TestAStreamOutlivesTheDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{hang: true}
+		p := newPublisher(t, b)
+		publish(t, p, 1)
+		s, done := connect(t, p, "n1")
+		s.requests <- hello()
+		for revision := uint64(2); revision < 20; revision++ {
+			s.requests <- ack((<-s.updates).GetUpdate().GetNonce())
+			publish(t, p, revision)
+		}
+		<-s.updates
+		close(s.requests)
+		if err := <-done; errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stream ended with %v", err)
+		}
+	})
+}
