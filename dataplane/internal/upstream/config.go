@@ -1,0 +1,67 @@
+package upstream
+
+import (
+	"cmp"
+	"crypto/x509"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/build"
+)
+
+// Config bounds a Pool. The zero value of each field means its default.
+type Config struct {
+	// DialTimeout bounds connecting, and the TLS handshake after it. Default 5 s.
+	DialTimeout time.Duration
+	// HeaderTimeout is how long a server may take to begin its answer. Default 60 s.
+	HeaderTimeout time.Duration
+	// IdleTimeout is how long an answer that has begun may pause. Default 60 s.
+	IdleTimeout time.Duration
+	// CallTimeout bounds a call as a whole, whatever its server sends meanwhile. Default 5 min.
+	CallTimeout time.Duration
+
+	// MessageBytes bounds one message of a server: a JSON answer, or an event of a stream. Default 16 MiB.
+	MessageBytes int
+	// StreamBytes bounds all events of one stream together. Default 64 MiB.
+	StreamBytes int64
+	// InFlight is how many calls one server may have at a time; one more fails at once. Default 512.
+	InFlight int
+	// IdleConnections is how many connections to one server are kept open for the next call. Default 256.
+	IdleConnections int
+	// Sessions is how many sessions are kept with legacy servers, all servers together; the one that was not used for
+	// longest makes room. Default 10,000.
+	Sessions int
+	// SessionIdle is after how long without a call a session is ended. Default 30 min.
+	SessionIdle time.Duration
+
+	// RootCAs verifies servers. Nil: those of the system.
+	RootCAs *x509.CertPool
+	// Proxy chooses an egress proxy; nil means none, and the environment is never asked. With a proxy, the guard on
+	// addresses sees the proxy's, so the proxy must guard.
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// Version is what servers are told of us. Default: that of the build.
+	Version string
+	// Log gets causes that no client may see, at level debug. Default: nowhere.
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, time.Minute)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
+	c.CallTimeout = cmp.Or(c.CallTimeout, 5*time.Minute)
+	c.MessageBytes = cmp.Or(c.MessageBytes, 16<<20)
+	c.StreamBytes = cmp.Or(c.StreamBytes, 64<<20)
+	c.InFlight = cmp.Or(c.InFlight, 512)
+	c.IdleConnections = cmp.Or(c.IdleConnections, 256)
+	c.Sessions = cmp.Or(c.Sessions, 10_000)
+	c.SessionIdle = cmp.Or(c.SessionIdle, 30*time.Minute)
+	c.Version = cmp.Or(c.Version, build.Version)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
