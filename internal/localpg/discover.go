@@ -32,19 +32,14 @@ type installation struct {
 
 // finding collects what was looked at and why it would not do, for the message.
 type finding struct {
-	looked   []string
-	found    []installation // that run, whatever their version
-	noWay    bool           // every candidate failed because no identity was to be had
-	failures int
+	looked []string
+	found  []installation // that run, whatever their version
+	noWay  bool           // one failed for want of an identity, and so would all
 }
 
 func (f *finding) reject(bin string, err error) {
 	f.looked = append(f.looked, bin+": "+err.Error())
-	f.failures++
-	if f.failures == 1 {
-		f.noWay = true
-	}
-	f.noWay = f.noWay && errors.Is(err, errNoIdentity)
+	f.noWay = f.noWay || errors.Is(err, errNoIdentity)
 }
 
 // errNoIdentity says that this process may not become anybody whom postgres runs as.
@@ -89,8 +84,11 @@ func (c Config) findSystem(ctx context.Context, cl cluster, f *finding) (install
 	var fit []installation
 	seen := map[string]bool{}
 	for _, dir := range c.on.systemDirs() {
-		dir = resolve(dir)
-		if _, err := os.Stat(executable(dir, "postgres")); err != nil || seen[dir] {
+		postgres, err := filepath.EvalSymlinks(executable(dir, "postgres"))
+		if err != nil {
+			continue // A place without one.
+		}
+		if dir = filepath.Dir(postgres); seen[dir] {
 			continue
 		}
 		seen[dir] = true
@@ -114,9 +112,11 @@ func (c Config) consider(ctx context.Context, dir string, distrust func(string) 
 			f.reject(dir, fmt.Errorf("no %s in it: %w", program, unwrapPath(err)))
 			return installation{}, false
 		}
-		if err := errors.Join(distrust(dir), distrust(path)); err != nil {
-			f.reject(dir, err)
-			return installation{}, false
+		for _, p := range []string{dir, path} {
+			if err := distrust(p); err != nil {
+				f.reject(dir, err)
+				return installation{}, false
+			}
 		}
 	}
 	in, err := c.probe(ctx, dir)

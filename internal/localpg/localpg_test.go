@@ -37,6 +37,13 @@ func newRoot(t *testing.T) string {
 	return resolve(dir)
 }
 
+// powerful reports whether this process may give files away and become others:
+// root, but not the root of a container that has no users but itself.
+func powerful(t *testing.T) bool {
+	t.Helper()
+	return os.Geteuid() == 0 && os.Lchown(newRoot(t), 65534, -1) == nil
+}
+
 // tree is this checkout's tools/postgres.
 func tree(t *testing.T) string {
 	t.Helper()

@@ -48,8 +48,14 @@ func writeAtStart(f *os.File, s string) error {
 	return err
 }
 
-// release lets go of the lock. More than once is once.
-func (l *lock) release() { l.once.Do(func() { _ = l.file.Close() }) } // Nothing was written that a close could lose.
+// release lets go of the lock. More than once is once. Closing the file alone
+// would not do: a child that is being forked just now has a copy of it.
+func (l *lock) release() {
+	l.once.Do(func() {
+		unlock(l.file)
+		_ = l.file.Close() // Nothing was written that a close could lose.
+	})
+}
 
 // inUse is the problem of a second Warder.
 func inUse(home, path string) error {

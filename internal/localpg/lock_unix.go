@@ -16,6 +16,8 @@ func tryLock(f *os.File) error {
 	return err
 }
 
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) } // It holds the lock, so it can.
+
 // syncDir makes what was renamed in dir survive the machine.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
