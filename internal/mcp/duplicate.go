@@ -60,13 +60,11 @@ const pairwiseNames = 16
 // checkNames refuses duplicates among the names from base on, which are those of the object that just ended, and
 // drops them.
 func (s *scanner) checkNames(base int) {
-	duplicate := -1
-	if s.names.n-base <= pairwiseNames {
-		duplicate = s.names.pairwise(s.b, base)
-	} else {
-		duplicate = s.names.hashed(s.b, base)
+	find := s.names.pairwise
+	if s.names.n-base > pairwiseNames {
+		find = s.names.hashed
 	}
-	if duplicate >= 0 {
+	if duplicate := find(s.b, base); duplicate >= 0 {
 		name := s.names.at(duplicate)
 		s.fail(CodeInvalidRequest, ReasonDuplicate, name.at, "duplicate member name")
 		s.err.in(string(s.names.bytes(s.b, duplicate)))

@@ -1,5 +1,7 @@
 package mcp
 
+import "unicode/utf8"
+
 // envelope is the outermost object of a message.
 type envelope struct {
 	whole   Span
@@ -128,20 +130,19 @@ func (s *scanner) guardName(o *object, known []string) {
 // foldsOnto reports whether key equals the ASCII name under Unicode simple case folding, which is what lenient parsers
 // apply. Two characters outside ASCII fold into it: the long s and the Kelvin sign.
 func foldsOnto(key []byte, name string) bool {
-	i := 0
-	for _, r := range string(key) {
-		switch r {
+	for i := range len(name) {
+		r, n := utf8.DecodeRune(key)
+		switch key = key[n:]; r {
 		case '\u017f': // long s
 			r = 's'
 		case '\u212a': // Kelvin sign
 			r = 'k'
 		}
-		if i == len(name) || r >= 0x80 || lower(byte(r)) != lower(name[i]) {
+		if r >= utf8.RuneSelf || lower(byte(r)) != lower(name[i]) {
 			return false
 		}
-		i++
 	}
-	return i == len(name)
+	return len(key) == 0
 }
 
 func lower(c byte) byte {

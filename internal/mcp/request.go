@@ -9,7 +9,7 @@ type Request struct {
 	Method string // empty for a response
 	Params Span
 	Result Span // of a posted response
-	Err    Span // the error object of a posted response
+	Error  Span // the error object of a posted response
 
 	Name     string // params.name of tools/call and prompts/get, decoded
 	NameSpan Span   // its raw token; set whatever the method is
@@ -61,7 +61,7 @@ func ScanRequest(body []byte, limits Limits, req *Request) error {
 		req.ID = e.id
 	}
 	if s.err == nil {
-		req.Method, req.Params, req.Result, req.Err, req.whole = e.method, e.params, e.result, e.err, e.whole
+		req.Method, req.Params, req.Result, req.Error, req.whole = e.method, e.params, e.result, e.err, e.whole
 		s.err = req.resolve(body)
 	}
 	if s.err != nil {

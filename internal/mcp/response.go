@@ -15,7 +15,7 @@ type Response struct {
 	IsError    bool   // result.isError is true
 	Meta       Span   // result._meta, an object
 
-	Err       Span // an object
+	Error     Span // an object
 	ErrorCode int  // error.code
 	ErrorText string
 
@@ -45,7 +45,7 @@ func ScanResponse(body []byte, limits Limits, resp *Response) error {
 		s.err = e.checkResponse()
 	}
 	if s.err == nil {
-		resp.ID, resp.Method, resp.Params, resp.Result, resp.Err = e.id, e.method, e.params, e.result, e.err
+		resp.ID, resp.Method, resp.Params, resp.Result, resp.Error = e.id, e.method, e.params, e.result, e.err
 		resp.whole = e.whole
 		s.err = resp.readError(body)
 	}
@@ -124,18 +124,18 @@ func (s *scanner) resultMember(o *object, value Span) {
 
 // readError reads code and message of an error response. Errors are rare, so this is a second pass.
 func (r *Response) readError(body []byte) *Error {
-	if r.Err.Empty() {
+	if r.Error.Empty() {
 		return nil
 	}
-	if err := guardNames(body, r.Err, errorNames[:]); err != nil {
+	if err := guardNames(body, r.Error, errorNames[:]); err != nil {
 		return err
 	}
-	r.codeSpan = lookUp(body, r.Err, "code")
+	r.codeSpan = lookUp(body, r.Error, "code")
 	code, err := strconv.Atoi(string(r.codeSpan.Of(body)))
 	if err != nil {
 		return invalid("error.code must be an integer")
 	}
-	text := lookUp(body, r.Err, "message").Of(body)
+	text := lookUp(body, r.Error, "message").Of(body)
 	if len(text) == 0 || text[0] != '"' {
 		return invalid("error.message must be a string")
 	}

@@ -150,7 +150,7 @@ func RewriteResult(dst, body []byte, resp *Response, id []byte, from, to Era) []
 // translate appends the edits that carry a response into the other era.
 func (r *Response) translate(edits []Edit, body []byte, to Era) []Edit {
 	switch {
-	case !r.Err.Empty():
+	case !r.Error.Empty():
 		if code := errorCodeFor(r.ErrorCode, to); code != "" {
 			edits = append(edits, Edit{r.codeSpan, []byte(code)})
 		}

@@ -52,3 +52,49 @@ func BenchmarkRewriteCall(b *testing.B) {
 		dst = mcp.RewriteCall(dst[:0], body, &req, []byte("99"), "get_issue", rewrite)
 	}
 }
+
+// BenchmarkHostile scans four megabytes that were made to be slow: the cost per byte must stay in the range of an
+// honest body's.
+func BenchmarkHostile(b *testing.B) {
+	const size = 4 << 20
+	fill := func(unit func(i int) string) string {
+		var s strings.Builder
+		for i := 0; s.Len() < size; i++ {
+			s.WriteString(unit(i))
+		}
+		return s.String()
+	}
+	long := strings.Repeat("n", 200)
+	bodies := map[string]string{
+		"one-object-many-names": call(`{"name":"a","arguments":{` + fill(func(i int) string { return fmt.Sprintf(`"%d":0,`, i) }) + `"x":0}}`),
+		"many-escaped-names":    call(`{"name":"a","arguments":{` + fill(func(i int) string { return fmt.Sprintf(`"\u0061%d":0,`, i) }) + `"x":0}}`),
+		"unknown-params":        call(`{"name":"a",` + fill(func(i int) string { return fmt.Sprintf(`"nam%d":0,`, i) }) + `"x":0}`),
+		"small-objects":         call(`{"name":"a","arguments":{"x":[` + fill(func(int) string { return `{"":0},` }) + `0]}}`),
+		"sixteen-alike-names":   call(`{"name":"a","arguments":{"x":[` + fill(func(int) string { return alike(long) }) + `0]}}`),
+		"escapes":               call(`{"name":"a","arguments":{"x":"` + fill(func(int) string { return `\u00e9` }) + `"}}`),
+		"arrays-at-the-limit":   call(`{"name":"a","arguments":{"x":[` + fill(func(int) string { return strings.Repeat("[", 120) + strings.Repeat("]", 120) + "," }) + `0]}}`),
+		"one-name":              call(`{"name":"a","` + fill(func(int) string { return "nAmE" }) + `":0}`),
+		"refused-at-the-end":    call(`{"name":"a","arguments":{` + fill(func(i int) string { return fmt.Sprintf(`"%d":0,`, i) }) + `"0":0}}`),
+		"honest":                call(`{"name":"a","arguments":{"x":"` + fill(func(int) string { return "word " }) + `"}}`),
+	}
+	for name, body := range bodies {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			body := []byte(body)
+			var req mcp.Request
+			for b.Loop() {
+				_ = mcp.ScanRequest(body, mcp.Limits{}, &req)
+			}
+		})
+	}
+}
+
+// alike returns an object of sixteen names that differ in their last byte only.
+func alike(prefix string) string {
+	var s strings.Builder
+	for i := range 16 {
+		fmt.Fprintf(&s, `"%s%c":0,`, prefix, 'a'+i)
+	}
+	return "{" + strings.TrimSuffix(s.String(), ",") + "},"
+}

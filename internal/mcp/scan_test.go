@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -170,6 +172,7 @@ func TestScanAccepts(t *testing.T) {
 		"members in any order":     `{"params":{"name":"a"},"method":"tools/call","id":1,"jsonrpc":"2.0"}`,
 		"unknown members":          `{"jsonrpc":"2.0","id":1,"method":"ping","extra":[1,{"a":null}],"übung":true}`,
 		"escaped argument names":   call(`{"name":"a","arguments":{"gr\u00f6\u00dfe":1,"\ud83d\ude00":2}}`),
+		"names that go on longer":  `{"jsonrpc":"2.0","id":1,"method":"tools/call","methods":1,"params":{"name":"a","namespace":1,"_metadata":2,"nam":3}}`,
 		"case variants deep down":  call(`{"name":"a","arguments":{"Name":1,"name":2,"NAME":3}}`),
 		"same name at two levels":  call(`{"name":"a","arguments":{"name":{"name":1}}}`),
 		"same name in two objects": call(`{"name":"a","arguments":{"x":[{"k":1},{"k":1}]}}`),
@@ -236,5 +239,43 @@ func TestPathIsBounded(t *testing.T) {
 	got := scanError(t, call(`{"name":"a","arguments":`+body.String()), mcp.Limits{})
 	if len(got.Error()) > 400 || strings.ContainsRune(got.Error(), '\x7f') {
 		t.Errorf("error of %d bytes: %q", len(got.Error()), got.Error())
+	}
+}
+
+// TestDuplicatesAmongAnyNumberOfNames crosses every size at which names are kept or compared in another way, also with an
+// outer object that stays open.
+func TestDuplicatesAmongAnyNumberOfNames(t *testing.T) {
+	for _, n := range []int{1, 2, 15, 16, 17, 23, 24, 25, 31, 32, 33, 64, 65, 1000} {
+		var members strings.Builder
+		for i := range n {
+			fmt.Fprintf(&members, `"k%d":{"k0":0},`, i)
+		}
+		object := func(last string) string {
+			return call(`{"name":"a","arguments":{"outer":{` + members.String() + last + `},"after":{` + members.String() + `"x":0}}}`)
+		}
+		scan(t, object(`"x":0`))
+		for _, i := range []int{0, n / 2, n - 1} {
+			got := scanError(t, object(fmt.Sprintf(`"k%d":0`, i)), mcp.Limits{})
+			if want := fmt.Sprintf("params.arguments.outer.k%d", i); got.Reason != mcp.ReasonDuplicate || got.Member != want {
+				t.Errorf("%d names, number %d again: %v, want a duplicate at %s", n, i, got, want)
+			}
+		}
+	}
+}
+
+// TestEveryByteAtEveryPlace holds strings against JSON v2: each byte, at each place of a string long enough for the
+// eight-byte steps, before text and at its end.
+func TestEveryByteAtEveryPlace(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			token := []byte(`"abcdefghijklmnopqrst"`)
+			token[1+at] = byte(c)
+			body := []byte(`{"jsonrpc":"2.0","id":1,"method":"ping","x":` + string(token) + `}`)
+			var req mcp.Request
+			got, want := mcp.ScanRequest(body, mcp.Limits{}, &req) == nil, jsontext.Value(body).IsValid()
+			if got != want {
+				t.Errorf("byte %#x at %d accepted: %v, JSON v2 says %v", c, at, got, want)
+			}
+		}
 	}
 }
