@@ -1,0 +1,150 @@
+package controlplane
+
+import (
+	"cmp"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"github.com/warder-gateway/warder/internal/build"
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+const (
+	defaultListen     = "127.0.0.1:8443"
+	defaultNodeListen = "127.0.0.1:8444"
+)
+
+// Config is what a control plane can be told. DatabaseURL and DataDir are
+// required.
+type Config struct {
+	// DatabaseURL is the database, as the role that serves. Secret.
+	DatabaseURL string
+	// MigrateURL is the same database as the owner of its schema; empty: the role
+	// that serves owns it. Secret.
+	MigrateURL string
+	// DataDir holds the key-encryption key, the setup token and the local socket.
+	DataDir string
+	// KEKFile is the key-encryption key; empty: "kek" in DataDir.
+	KEKFile string
+
+	// Listen is the address of the admin API and the dashboard. With Open it only
+	// names a host under which people come.
+	Listen string
+	// NodeListen is the address for nodes: gRPC with mutual TLS.
+	NodeListen string
+	// AllowedHosts are further host names under which people come.
+	AllowedHosts []string
+	// TLSCert and TLSKey are the certificate for people, in PEM files; empty: in
+	// the clear.
+	TLSCert, TLSKey string
+	// BehindProxy says that a proxy in front speaks TLS to people.
+	BehindProxy bool
+
+	// Log takes what an operator should know; nil: discarded.
+	Log *slog.Logger
+	// Registerer takes the metrics; nil: nobody reads them.
+	Registerer prometheus.Registerer
+	// Version is that of this build; empty: build.Version.
+	Version string
+}
+
+// Flags adds the settings that a command line has, with c's present value or
+// else the default. Those that are secret have none, since help shows defaults.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.DatabaseURL, "database-url", "", "PostgreSQL 15 or later, as postgres://user:password@host/database")
+	fs.StringVar(&c.MigrateURL, "migrate-url", "", "the same database as the owner of its schema, if another role serves")
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the key-encryption key, the setup token and the local socket")
+	fs.StringVar(&c.KEKFile, "kek-file", c.KEKFile, "the key-encryption key (default: kek in the data directory)")
+	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address of the admin API and the dashboard")
+	fs.StringVar(&c.NodeListen, "node-listen", cmp.Or(c.NodeListen, defaultNodeListen), "address for nodes: gRPC with mutual TLS")
+	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name under which people come (repeatable)")
+	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for people, in PEM")
+	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
+	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to people")
+}
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() Config {
+	c.Listen = cmp.Or(c.Listen, defaultListen)
+	c.NodeListen = cmp.Or(c.NodeListen, defaultNodeListen)
+	c.KEKFile = cmp.Or(c.KEKFile, filepath.Join(c.DataDir, "kek"))
+	c.Version = cmp.Or(c.Version, build.Version)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	return c
+}
+
+// Validate says what is wrong with the settings, and what to do about it.
+func (c *Config) Validate() error {
+	switch {
+	case c.DatabaseURL == "":
+		return fault.New(fault.Invalid, "no database; name one with --database-url or WARDER_DATABASE_URL, or run 'warder up', which brings its own")
+	case c.DataDir == "":
+		return fault.New(fault.Invalid, "no data directory; name one with --data-dir")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
+	}
+	for flag, address := range map[string]string{"--listen": c.Listen, "--node-listen": c.NodeListen} {
+		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+			return fault.Wrap(fault.Invalid, flag+" must be HOST:PORT, not "+address, err)
+		}
+	}
+	return nil
+}
+
+// validateListen refuses to send passwords over a network in the clear.
+func (c *Config) validateListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "--listen must be HOST:PORT, not "+c.Listen, err)
+	}
+	if isLoopback(host) || c.TLSCert != "" || c.BehindProxy {
+		return nil
+	}
+	return fault.Newf(fault.Precondition,
+		"%s can be reached from other machines, and passwords would cross the network in the clear; "+
+			"give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS, or listen on 127.0.0.1", c.Listen)
+}
+
+// isLoopback reports whether a host is this machine, seen from itself.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Unmap().IsLoopback()
+}
+
+// hosts returns the names, besides those of loopback, under which people come.
+func (c *Config) hosts() []string {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil || host == "" {
+		return c.AllowedHosts
+	}
+	if address, err := netip.ParseAddr(host); err == nil && address.IsUnspecified() {
+		return c.AllowedHosts
+	}
+	return append([]string{host}, c.AllowedHosts...)
+}
+
+// tls returns how the admin listener speaks to people, nil for in the clear.
+func (c *Config) tls() (*tls.Config, error) {
+	if c.TLSCert == "" {
+		return nil, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the certificate for people cannot be read from "+c.TLSCert+" and "+c.TLSKey, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+}

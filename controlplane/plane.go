@@ -1,0 +1,198 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/controlplane/internal/admin"
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
+	"github.com/warder-gateway/warder/controlplane/internal/compiler"
+	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
+	"github.com/warder-gateway/warder/controlplane/internal/feed"
+	"github.com/warder-gateway/warder/controlplane/internal/instance"
+	"github.com/warder-gateway/warder/controlplane/internal/ledger"
+	"github.com/warder-gateway/warder/controlplane/internal/login"
+	"github.com/warder-gateway/warder/controlplane/internal/publisher"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/seal"
+)
+
+// Plane is a control plane. It is safe for concurrent use. Whoever opened it
+// runs Run, and calls Close after everything that was begun on it has returned.
+type Plane struct {
+	config Config
+	log    *slog.Logger
+
+	store     *store.Store
+	secrets   compiler.Secrets
+	authority *enrollment.Authority
+	feed      *feed.Feed
+	publisher *publisher.Publisher
+	ledger    *ledger.Ledger
+	setup     *login.SetupToken // nil once an administrator exists
+	admin     *admin.API
+
+	draining  chan struct{} // closed by Drain
+	drainOnce sync.Once
+}
+
+// Open migrates the database, makes or opens the secrets of the installation,
+// and compiles the configuration once. A configuration that does not compile is
+// logged, and leaves nodes with what they have: administrators must be able to
+// put it right.
+func Open(ctx context.Context, config Config) (*Plane, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the data directory cannot be made: "+err.Error(), err)
+	}
+	p := &Plane{config: config, log: config.Log, draining: make(chan struct{})}
+	if err := p.open(ctx); err != nil {
+		p.Close()
+		return nil, err
+	}
+	if _, err := p.apply(ctx); err != nil {
+		p.log.Error("the configuration does not compile; nodes keep what they have until it does", "error", err)
+	}
+	return p, nil
+}
+
+// open wires the parts, in the order in which they depend on each other.
+func (p *Plane) open(ctx context.Context) (err error) {
+	p.store, err = store.Open(ctx, store.Config{URL: p.config.DatabaseURL, MigrateURL: p.config.MigrateURL, Log: p.log})
+	if err != nil {
+		return err
+	}
+	keys, err := seal.LoadOrCreate(p.config.KEKFile)
+	if err != nil {
+		return fault.Wrap(fault.Precondition, "the key-encryption key cannot be used: "+err.Error(), err)
+	}
+	secrets, err := instance.Load(ctx, p.store, keys)
+	if err != nil {
+		return err
+	}
+	p.secrets = compiler.Secrets{Keys: keys, Pepper: secrets.Pepper, DigestKey: secrets.DigestKey}
+	if p.authority, err = enrollment.LoadAuthority(ctx, p.store, keys); err != nil {
+		return err
+	}
+	p.feed = feed.New(feed.Config{Store: p.store, Log: p.log})
+	p.publisher = publisher.New(publisher.Config{
+		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Registerer: p.config.Registerer, Log: p.log,
+	})
+	p.ledger = ledger.New(ledger.Config{Store: p.store, Registerer: p.config.Registerer, Log: p.log})
+	if err := p.openSetup(ctx); err != nil {
+		return err
+	}
+	return p.openAdmin(keys, secrets.Pepper)
+}
+
+// openAdmin wires the API of the administration.
+func (p *Plane) openAdmin(keys *seal.Keyring, pepper []byte) (err error) {
+	p.admin, err = admin.New(admin.Config{
+		Store:      p.store,
+		Desk:       login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, Log: p.log}),
+		Guard:      login.Guard{Hosts: p.config.hosts(), Secure: p.config.BehindProxy},
+		Discoverer: catalog.NewDiscoverer(p.config.Version),
+		Keys:       keys,
+		Pepper:     pepper,
+		CurrentSet: p.publisher.Current,
+		IssueNode:  p.authority.IssueNode,
+		Version:    p.config.Version,
+		StartedAt:  time.Now(),
+		Log:        p.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the admin API: %w", err)
+	}
+	return nil
+}
+
+// replicaName names this process among replicas.
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s:%d", host, os.Getpid())
+}
+
+// openSetup makes the setup token while nobody can sign in as an owner, and puts
+// it into a file for whoever may read it.
+func (p *Plane) openSetup(ctx context.Context) error {
+	exists, err := p.store.AdministratorExists(ctx)
+	if err != nil {
+		return fmt.Errorf("look for an administrator: %w", err)
+	}
+	if exists {
+		return p.removeSetupFile()
+	}
+	now := time.Now()
+	p.setup = login.NewSetupToken(now)
+	// Not through a link or onto a file of somebody else's: it is made anew.
+	if err := p.removeSetupFile(); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(p.setupFile(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write setup token: %w", err)
+	}
+	_, err = file.WriteString(p.setup.Reveal(now) + "\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write setup token: %w", err)
+	}
+	return nil
+}
+
+// setupFile is where the setup token lies.
+func (p *Plane) setupFile() string { return filepath.Join(p.config.DataDir, "setup-token") }
+
+// removeSetupFile removes the file, if there is one.
+func (p *Plane) removeSetupFile() error {
+	if err := os.Remove(p.setupFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove setup token: %w", err)
+	}
+	return nil
+}
+
+// SetupToken returns the secret with which the first administrator can be made;
+// empty once one exists or the token expired.
+func (p *Plane) SetupToken() string { return p.setup.Reveal(time.Now()) }
+
+// IssueNode makes a certificate with which a node of this name may connect, as
+// PEM: certificate, key, and the authority to trust. The key is kept nowhere.
+func (p *Plane) IssueNode(ctx context.Context, name string) (certPEM, keyPEM, caPEM []byte, err error) {
+	issued, err := p.authority.IssueNode(name)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	err = p.store.Act(ctx, "system", func(tx *store.Tx) error {
+		tx.Note("node.issue", name, map[string]any{"expires_at": issued.ExpiresAt})
+		return tx.EnsureNode(ctx, name)
+	})
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("record node %s: %w", name, err)
+	}
+	return issued.Certificate, issued.Key, issued.Authority, nil
+}
+
+// Drain ends the streams of the admin API, which would otherwise last as long as
+// those who read them. Register it with the shutdown of the servers that serve
+// the handlers.
+func (p *Plane) Drain() { p.drainOnce.Do(func() { close(p.draining) }) }
+
+// Close releases the database. Nothing of the plane works after it.
+func (p *Plane) Close() {
+	p.Drain()
+	if p.store != nil {
+		p.store.Close()
+	}
+}

@@ -1,0 +1,136 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
+	"github.com/warder-gateway/warder/dashboard"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+const (
+	// maxBatch bounds one message of a node, in bytes: a batch of audit.
+	maxBatch = 16 << 20
+	// nodeDrain bounds how long the end waits for streams of nodes.
+	nodeDrain = 10 * time.Second
+	// readyTimeout bounds the readiness check.
+	readyTimeout = 2 * time.Second
+	// apiPrefix is what the paths of all services begin with.
+	apiPrefix = "/warder.admin."
+)
+
+// AdminHandler serves what people and orchestrators see: the Connect API, the
+// dashboard, and health.
+func (p *Plane) AdminHandler() http.Handler {
+	api := p.ending(p.admin.Handler())
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /readyz", p.ready)
+	mux.Handle("/", dashboard.Handler())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, apiPrefix) {
+			api.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// LocalHandler serves the same API on the Unix socket, to the local owner. The
+// socket must be one of localsock, which lets nobody else in.
+func (p *Plane) LocalHandler() http.Handler { return p.ending(p.admin.LocalHandler()) }
+
+// alive says that the process lives.
+func alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// ready says whether the control plane can do its work: the database answers,
+// and there is a snapshot to give to nodes.
+func (p *Plane) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := p.store.Ping(ctx); err != nil {
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if p.publisher.Current() == nil {
+		http.Error(w, "the configuration does not compile; the log has the cause", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// ending ends endless calls when the plane drains.
+func (p *Plane) ending(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != adminv1connect.AuditServiceTailCallsProcedure {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		go func() {
+			select {
+			case <-p.draining:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// ServeNodes serves nodes on a listener until ctx ends, and closes it. At the
+// end it tells nodes to connect elsewhere, and waits until what they sent is
+// answered.
+func (p *Plane) ServeNodes(ctx context.Context, listener net.Listener) error {
+	server := p.nodeServer()
+	stopped := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		p.publisher.Stop()
+		p.ledger.Stop()
+		cut := time.AfterFunc(nodeDrain, server.Stop)
+		defer cut.Stop()
+		server.GracefulStop()
+	}()
+	err := server.Serve(listener)
+	cancel()
+	<-stopped
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fault.Wrap(fault.Unavailable, "the listener for nodes failed: "+err.Error(), err)
+	}
+	return nil
+}
+
+// nodeServer returns the gRPC server, with everything that nodes may call.
+func (p *Plane) nodeServer() *grpc.Server {
+	options := append(enrollment.Interceptors(p.log),
+		grpc.Creds(credentials.NewTLS(p.authority.ServerTLS())),
+		grpc.MaxRecvMsgSize(maxBatch),
+		grpc.MaxConcurrentStreams(16),
+		grpc.ConnectionTimeout(10*time.Second),
+		// A node that vanished without a word is noticed, and may ask likewise.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	server := grpc.NewServer(options...)
+	syncv1.RegisterSyncServiceServer(server, p.publisher)
+	auditv1.RegisterAuditServiceServer(server, p.ledger)
+	return server
+}

@@ -1,0 +1,123 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/controlplane/internal/compiler"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+)
+
+const (
+	// housekeeping is how often what has expired is removed.
+	housekeeping = time.Hour
+	// setupCheck is how often the setup token's file is compared with the token.
+	setupCheck = time.Second
+)
+
+// Run runs what goes on by itself, until ctx ends and all of it has returned.
+func (p *Plane) Run(ctx context.Context) error {
+	tasks := []func(context.Context){
+		p.feed.Run,
+		p.follow,
+		p.ledger.Run,
+		p.keepHouse,
+		p.watchSetup,
+	}
+	var wg sync.WaitGroup
+	for _, task := range tasks {
+		wg.Go(func() { task(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// follow applies each new revision.
+func (p *Plane) follow(ctx context.Context) {
+	var applied uint64
+	if set := p.publisher.Current(); set != nil {
+		applied = set.Revision()
+	}
+	p.feed.Follow(ctx, applied, p.apply)
+}
+
+// apply compiles the configuration and puts it in force, and returns its
+// revision.
+func (p *Plane) apply(ctx context.Context) (uint64, error) {
+	rows, err := p.store.ReadConfig(ctx)
+	if err != nil {
+		return 0, err
+	}
+	set, err := compiler.Compile(rows, p.secrets)
+	if err != nil {
+		return 0, err
+	}
+	if err := p.publisher.Publish(set); err != nil {
+		return 0, err
+	}
+	p.log.Debug("configuration in force", "revision", set.Revision(), "items", set.Len())
+	return set.Revision(), nil
+}
+
+// keepHouse removes what has expired, at the start and then now and again.
+func (p *Plane) keepHouse(ctx context.Context) {
+	ticker := time.NewTicker(housekeeping)
+	defer ticker.Stop()
+	for {
+		if err := p.sweep(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("cannot remove what has expired; tries again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// errNothing rolls back a sweep that found nothing.
+var errNothing = errors.New("nothing has expired")
+
+// sweep removes sessions and entries of the deny overlay that have expired. The
+// latter is a change like any other: what a snapshot holds follows from rows.
+func (p *Plane) sweep(ctx context.Context) error {
+	if _, err := p.store.DeleteExpiredLoginSessions(ctx); err != nil {
+		return fmt.Errorf("remove sessions: %w", err)
+	}
+	_, err := p.store.Change(ctx, "system", func(tx *store.Tx) error {
+		gone, err := tx.DeleteExpiredDenies(ctx)
+		if err == nil && len(gone) == 0 {
+			err = errNothing
+		}
+		for _, deny := range gone {
+			tx.Record("deny.expire", deny.Kind+"/"+deny.Name, nil)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, errNothing) {
+		return fmt.Errorf("remove denies: %w", err)
+	}
+	return nil
+}
+
+// watchSetup removes the setup token's file when the token was used or expired.
+func (p *Plane) watchSetup(ctx context.Context) {
+	if p.setup == nil {
+		return
+	}
+	ticker := time.NewTicker(setupCheck)
+	defer ticker.Stop()
+	for p.SetupToken() != "" {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+	if err := p.removeSetupFile(); err != nil {
+		p.log.Error("the setup token is worthless, but its file stays", "error", err)
+	}
+}
