@@ -10,11 +10,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
@@ -311,6 +315,72 @@ func TestAProcessServesWhatTheControlPlaneSendsAndHandsItsAuditOver(t *testing.T
 	}
 	if events := cp.taken(); len(events) != 1 || events[0].GetRule() != "default-deny" || events[0].GetUser() != "ana" {
 		t.Errorf("the control plane has %v; want the one denial", events)
+	}
+}
+
+// mcpServer is a modern MCP server that answers when it is let.
+func mcpServer(t *testing.T, answer func()) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var message struct {
+			ID jsontext.Value `json:"id"`
+		}
+		if err := json.UnmarshalRead(r.Body, &message); err != nil {
+			t.Error(err)
+		}
+		answer()
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[],"x":1.10}}`, message.ID)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	server := mcpServer(t, func() { close(started); <-release })
+	ca := newAuthority(t)
+	w := gatetest.New(t)
+	w.Server("git", "get")
+	for _, item := range w.Items {
+		if git := item.GetServer(); git != nil {
+			git.Url, git.ProtocolVersion = server.URL, "2026-07-28"
+		}
+	}
+	w.Role("dev", "git/get")
+	w.User("ana", "dev")
+	key := w.Key("ana", "ide", time.Time{})
+	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
+	p := startProcess(t, Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(),
+	})
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	answered := make(chan string)
+	go func() {
+		_, body := p.post(key, `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"git__get","arguments":{}}}`)
+		answered <- body
+	}()
+	<-started
+	ended := make(chan error)
+	go func() { ended <- p.stop() }()
+	await(t, "no further connections", func() bool { status, _ := p.get("/livez"); return status == 0 })
+	select {
+	case err := <-ended:
+		t.Fatalf("the process ended (%v) while a call was running", err)
+	default:
+	}
+	close(release)
+	if body := <-answered; !strings.Contains(body, `"x":1.10`) || !strings.Contains(body, `"id":"a"`) {
+		t.Errorf("answer: %s", body)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("end: %v", err)
+	}
+	events := cp.taken()
+	if len(events) != 2 || events[1].GetOutcome() != auditv1.Outcome_OUTCOME_OK {
+		t.Errorf("the control plane has %v; want intent and result", events)
 	}
 }
 

@@ -175,7 +175,11 @@ func (b *builder) newTool(item *snapshotv1.Tool) (*Tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{Item: item, Server: server, Risk: risk, exposed: exposed}, nil
+	params, err := paramsOf(item.GetDefinition())
+	if err != nil {
+		return nil, err
+	}
+	return &Tool{Item: item, Server: server, Risk: risk, Params: params, exposed: exposed}, nil
 }
 
 // exposable reports whether language models' tool interfaces take the name.

@@ -26,7 +26,7 @@
 //     denial revokes; a user who holds a role that does not exist
 //   - a server whose name or URL is not valid
 //   - a tool whose server is missing or set aside, whose risk is not known,
-//     whose definition is no JSON object with the tool's name in it, or whose
-//     exposed name is not valid, or is claimed by another tool too (then both
-//     are set aside)
+//     whose definition is no JSON object with the tool's name in it or asks for
+//     headers that are not valid, or whose exposed name is not valid, or is
+//     claimed by another tool too (then both are set aside)
 package gate

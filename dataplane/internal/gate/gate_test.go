@@ -322,6 +322,11 @@ func TestWhatIsWrongWithAnEntrySetsItAside(t *testing.T) {
 		{"exposed name with a dot", func(w *gatetest.World) { w.Tool("git", "t", 1).ExposedName = "a.b" }, "tool/git/t"},
 		{"exposed name too long", func(w *gatetest.World) { w.Tool("git", "t", 1).ExposedName = strings.Repeat("a", 65) }, "tool/git/t"},
 		{"exposed name twice", func(w *gatetest.World) { w.Tool("git", "t", 1).ExposedName = "git__get" }, "tool/git/t"},
+		{"header on an object", annotate(`{"a":{"type":"object","x-mcp-header":"A"}}`), "tool/git/t"},
+		{"header with a space", annotate(`{"a":{"type":"string","x-mcp-header":"A b"}}`), "tool/git/t"},
+		{"header without a name", annotate(`{"a":{"type":"string","x-mcp-header":""}}`), "tool/git/t"},
+		{"header twice", annotate(`{"a":{"type":"string","x-mcp-header":"A"},"b":{"properties":{"c":{"type":"string","x-mcp-header":"a"}}}}`), "tool/git/t"},
+		{"properties are no object", annotate(`["x-mcp-header"]`), "tool/git/t"},
 		{"user with a role that is not there", func(w *gatetest.World) { w.User("eve", "all", "ghost") }, "user/eve"},
 	}
 	for _, test := range tests {
@@ -344,6 +349,29 @@ func TestWhatIsWrongWithAnEntrySetsItAside(t *testing.T) {
 				t.Errorf("listed all the same: %v", names)
 			}
 		})
+	}
+}
+
+func annotate(properties string) func(*gatetest.World) {
+	return func(w *gatetest.World) {
+		w.Tool("git", "t", 1).Definition = []byte(`{"name":"t","inputSchema":{"properties":` + properties + `}}`)
+	}
+}
+
+func TestParamsAreFoundAtAnyDepth(t *testing.T) {
+	w := gatetest.New(t)
+	w.Server("git")
+	w.Tool("git", "t", 1).Definition = []byte(`{"name":"t","inputSchema":{"properties":{
+		"x-mcp-header":{"type":"string"}, "any":true,
+		"city":{"type":"string","x-mcp-header":"City"},
+		"at":{"type":"object","properties":{"zone":{"type":"integer","x-mcp-header":"tz"}}}}}}`)
+	tool, ok := w.Index(1).Exposed("git__t")
+	if !ok {
+		t.Fatal("the tool is set aside")
+	}
+	want := []gate.Param{{Header: "Mcp-Param-City", Path: []string{"city"}}, {Header: "Mcp-Param-Tz", Path: []string{"at", "zone"}}}
+	if diff := cmp.Diff(want, tool.Params); diff != "" {
+		t.Error(diff)
 	}
 }
 

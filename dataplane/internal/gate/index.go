@@ -45,6 +45,8 @@ type Tool struct {
 	// Risk is that of the item; one that was left open counts as unclassified,
 	// the riskiest.
 	Risk snapshotv1.Risk
+	// Params are the arguments that modern clients repeat in headers.
+	Params []Param
 
 	index   int    // in Index.tools
 	exposed []byte // the definition under the exposed name

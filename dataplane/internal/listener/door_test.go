@@ -77,6 +77,8 @@ func (d *door) world(revision uint64) *gate.Index {
 	w := gatetest.New(d.t)
 	w.Server("git", "get", "delete")
 	w.Server("mail", "send")
+	looking := w.Tool("git", "look", snapshotv1.Risk_RISK_READ)
+	looking.Position, looking.Definition = 2, []byte(look("look"))
 	w.Role("dev", "git/*")
 	w.User("ana", "dev")
 	w.User("bob")
@@ -88,6 +90,12 @@ func (d *door) world(revision uint64) *gate.Index {
 	d.bob = w.Key("bob", "ide", time.Time{})
 	d.old = w.Key("ana", "ide", time.Now().Add(-time.Hour))
 	return w.Index(revision)
+}
+
+// look is the definition of a tool whose arguments go into headers too.
+func look(name string) string {
+	return `{"name":"` + name + `","inputSchema":{"properties":{
+		"city":{"type":"string","x-mcp-header":"City"},"at":{"properties":{"n":{"type":"integer","x-mcp-header":"N"}}}}}}`
 }
 
 // server is an MCP server of the test.

@@ -97,7 +97,8 @@ func New(config Config) *Listener {
 	return l
 }
 
-// exchange is one request on its way.
+// exchange is one request on its way. It is one allocation for all that the
+// listener needs.
 type exchange struct {
 	*Listener
 	w        http.ResponseWriter
@@ -108,7 +109,8 @@ type exchange struct {
 	key      *credential.Key
 	server   string // slug of the path
 	accepts  accepts
-	body     *body
+	in       session.Request
+	out      output
 }
 
 // ServeHTTP answers one request.
@@ -182,9 +184,7 @@ func (x *exchange) message() {
 		return
 	}
 	defer x.bodies.put(body)
-	out := newOutput(x)
-	defer out.close()
-	answer := x.config.Session.Serve(x.r.Context(), &session.Request{
+	x.in = session.Request{
 		Index:    x.index,
 		Key:      x.key,
 		Server:   x.server,
@@ -192,8 +192,11 @@ func (x *exchange) message() {
 		Body:     body.bytes,
 		Remote:   x.r.RemoteAddr,
 		Received: x.received,
-	}, out)
-	out.finish(&answer)
+	}
+	x.out.open(x)
+	defer x.out.close()
+	answer := x.config.Session.Serve(x.r.Context(), &x.in, &x.out)
+	x.out.finish(&answer)
 }
 
 // endpoint returns the slug in a path, empty for the aggregate. What follows

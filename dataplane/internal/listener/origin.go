@@ -21,7 +21,14 @@ func newHosts(names []string) hosts {
 	return h
 }
 
-func (h hosts) allow(host string) bool { return h[host] || h[hostname(host)] }
+func (h hosts) allow(host string) bool {
+	if i := strings.LastIndexByte(host, ':'); i > 0 && h[host[:i]] {
+		return isPort(host[i+1:])
+	}
+	return h[host] || h[hostname(host)]
+}
+
+func isPort(s string) bool { return len(s) <= 5 && strings.Trim(s, "0123456789") == "" }
 
 // hostname returns a host without its port, its brackets and its capitals.
 func hostname(host string) string {

@@ -25,16 +25,15 @@ type output struct {
 	event  []byte // scratch
 }
 
-// newOutput returns an output whose client hears from it every KeepAlive at the
-// latest, if it takes event streams.
-func newOutput(x *exchange) *output {
-	o := &output{x: x}
+// open begins: from here on the client hears from the output every KeepAlive at
+// the latest, if it takes event streams.
+func (o *output) open(x *exchange) {
 	o.mu.Lock() // the timer may fire before it is known here
 	defer o.mu.Unlock()
+	o.x = x
 	if x.accepts.stream {
 		o.timer = time.AfterFunc(x.config.KeepAlive, o.keepAlive)
 	}
-	return o
 }
 
 // Notification sends a message that comes before the answer. A client that takes
@@ -55,7 +54,7 @@ func (o *output) keepAlive() {
 	if o.done {
 		return
 	}
-	o.open()
+	o.begin()
 	if err := o.flush([]byte(": keep-alive\n\n")); err != nil {
 		// The request's context ends with its connection, and the call with it.
 		o.done = true
@@ -93,8 +92,8 @@ func (o *output) close() {
 	o.done = true
 }
 
-// open sends the headers of an event stream, once.
-func (o *output) open() {
+// begin sends the headers of an event stream, once.
+func (o *output) begin() {
 	if o.stream {
 		return
 	}
@@ -108,7 +107,7 @@ func (o *output) open() {
 
 // send writes one message as one event.
 func (o *output) send(parts ...[]byte) error {
-	o.open()
+	o.begin()
 	o.event = append(o.event[:0], "event: message\ndata: "...)
 	for _, part := range parts {
 		o.event = appendData(o.event, part)
@@ -132,7 +131,8 @@ func appendData(dst, part []byte) []byte {
 
 // flush writes and sends at once.
 func (o *output) flush(text []byte) error {
-	defer o.x.timeWrites()()
+	o.x.timeWrites()
+	defer o.x.untimeWrites()
 	if _, err := o.x.w.Write(text); err != nil {
 		return err
 	}
@@ -140,22 +140,22 @@ func (o *output) flush(text []byte) error {
 }
 
 // timeWrites gives the client its time to take what is written and flushed until
-// the function that it returns is called. A client that is slower is cut off.
-// The deadline must not outlive the writing: the connection's next request may
-// be another handler's, which knows nothing of it.
+// untimeWrites. A client that is slower is cut off. The deadline must not outlive
+// the writing: the connection's next request may be another handler's, which
+// knows nothing of it.
 //
 // A writer that has no deadlines (a test's) has no slow clients either.
-func (x *exchange) timeWrites() (stop func()) {
+func (x *exchange) timeWrites() {
 	_ = x.control.SetWriteDeadline(time.Now().Add(x.config.WriteTime))
-	return x.untimed
 }
 
-func (x *exchange) untimed() { _ = x.control.SetWriteDeadline(time.Time{}) }
+func (x *exchange) untimeWrites() { _ = x.control.SetWriteDeadline(time.Time{}) }
 
 // writeJSON writes and sends a whole answer. There is nobody to tell if that
 // fails: the client has gone.
 func (x *exchange) writeJSON(status int, parts ...[]byte) {
-	defer x.timeWrites()()
+	x.timeWrites()
+	defer x.untimeWrites()
 	size := 0
 	for _, part := range parts {
 		size += len(part)

@@ -21,6 +21,11 @@ func (x *exchange) toolsCall(ctx context.Context, sink upstream.Sink) Answer {
 		return x.refuse(kindTool, invalidParams("Unknown tool: "+shown(x.req.Name)))
 	}
 	decision := x.in.Index.Decide(x.in.Key, tool)
+	if decision.Allowed() {
+		if refusal := x.checkParams(tool); refusal != nil {
+			return x.refuse(kindMessage, refusal)
+		}
+	}
 	event := x.begin()
 	setTool(event, tool)
 	setDecision(event, decision)

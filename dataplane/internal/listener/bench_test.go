@@ -1,0 +1,79 @@
+package listener
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/dataplane/internal/session"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+// discard is an audit queue and an HTTP response that keep nothing, so that only
+// the door's own work is counted.
+type discard struct{ header http.Header }
+
+func (discard) Intent(*auditv1.Event) (session.Ticket, error) { return discard{}, nil }
+func (discard) Refusal(*auditv1.Event) error                  { return nil }
+func (discard) Result(*auditv1.Event)                         {}
+func (d *discard) Header() http.Header                        { return d.header }
+func (d *discard) Write(b []byte) (int, error)                { return len(b), nil }
+func (d *discard) WriteHeader(int)                            {}
+func (d *discard) Flush()                                     {}
+func (d *discard) SetReadDeadline(time.Time) error            { return nil }
+func (d *discard) SetWriteDeadline(time.Time) error           { return nil }
+
+func visit(t testing.TB) (visit func()) {
+	w := gatetest.New(t)
+	w.Server("git", "get")
+	w.Role("dev", "git/*")
+	w.User("ana", "dev")
+	key := w.Key("ana", "ide", time.Time{})
+	index := w.Index(1)
+	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	s := session.New(session.Config{Upstream: &server{}, Audit: discard{}, Version: "1", Log: log, Registerer: registry})
+	l := New(Config{
+		Current: func() *gate.Index { return index }, Session: s, Refusals: s.Refusals(),
+		Hosts: []string{"127.0.0.1"}, Log: log, Registerer: registry,
+	})
+	body := bytes.NewReader([]byte(call))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1/mcp", io.NopCloser(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = int64(len(call))
+	r.Header = http.Header{
+		"Authorization": {"Bearer " + key.String()}, "Content-Type": {"application/json"},
+		"Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"},
+	}
+	out := &discard{header: http.Header{}}
+	return func() {
+		body.Seek(0, io.SeekStart)
+		clear(out.header)
+		l.ServeHTTP(out, r)
+	}
+}
+
+// BenchmarkCall is a call from net/http's hands to the server's and back; the
+// server of the test allocates twice.
+func BenchmarkCall(b *testing.B) {
+	visit := visit(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		visit()
+	}
+}
+
+func TestACallCostsFewAllocationsAtTheDoorToo(t *testing.T) {
+	visit := visit(t)
+	if allocs := testing.AllocsPerRun(200, visit); allocs > 15+slack {
+		t.Errorf("%v allocations; want at most 15", allocs)
+	}
+}
