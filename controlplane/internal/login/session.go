@@ -119,6 +119,23 @@ func cookieValue(r *http.Request, o origin) string {
 	return cookies[0].Value
 }
 
+// Still says whether the caller of a long answer may go on: nil, or
+// fault.Unauthenticated once his session has ended. It does not count as use.
+func (d *Desk) Still(ctx context.Context, procedure string) error {
+	c := From(ctx)
+	if c.session != nil {
+		s, err := d.book.Session(ctx, c.session.Hash)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		if err != nil || !s.live(d.now()) {
+			return fault.New(fault.Unauthenticated, "the session has ended; sign in again")
+		}
+		c.Roles = s.Roles
+	}
+	return Require(c, procedure)
+}
+
 // resume returns the caller for a cookie value.
 func (d *Desk) resume(ctx context.Context, value string) (Caller, error) {
 	hash, ok := tokenHash(value)

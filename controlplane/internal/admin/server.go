@@ -1,0 +1,285 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
+	"github.com/warder-gateway/warder/controlplane/internal/header"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/fault"
+	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+type servers struct{ *API }
+
+// AddServer discovers a server and saves it. One that does not answer is saved
+// too, with the reason; one whose URL is wrong is not.
+func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddServerRequest]) (*connect.Response[adminv1.AddServerResponse], error) {
+	m := r.Msg
+	target := catalog.Target{Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate()}
+	var err error
+	if target.Headers, err = requestHeaders(m.GetHeaders()); err != nil {
+		return nil, err
+	}
+	if _, err := s.Store.GetServer(ctx, m.GetName()); err == nil {
+		return nil, serverExists(m.GetName())
+	} else if !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	found, trouble := s.discover(ctx, target)
+	if trouble != nil && (fault.Is(trouble, fault.Invalid) || ctx.Err() != nil) {
+		return nil, trouble
+	}
+	report, err := s.save(ctx, m, found, trouble)
+	if err != nil {
+		return nil, err
+	}
+	response := &adminv1.AddServerResponse{Discovery: reportMessage(report)}
+	response.Server, response.Tools, err = s.read(ctx, m.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return reply(response), nil
+}
+
+// discover asks a server what it offers, and logs what is not for the caller.
+func (s servers) discover(ctx context.Context, target catalog.Target) (*catalog.Discovery, error) {
+	found, err := s.Discoverer.Discover(ctx, target)
+	if err != nil {
+		s.Log.InfoContext(ctx, "discovery failed", "server", target.Name, "error", err)
+	}
+	return found, err
+}
+
+// save writes a new server with what its discovery found, in one transaction.
+func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *catalog.Discovery, trouble error) (catalog.Report, error) {
+	headers := make([]*snapshotv1.Header, 0, len(m.GetHeaders()))
+	names := make([]string, 0, len(m.GetHeaders()))
+	for _, h := range m.GetHeaders() {
+		headers = append(headers, &snapshotv1.Header{Name: h.GetName(), Value: h.GetValue()})
+		names = append(names, h.GetName())
+	}
+	sealed, err := header.Seal(s.Keys, m.GetName(), headers)
+	if err != nil {
+		return catalog.Report{}, err
+	}
+	var report catalog.Report
+	_, err = s.change(ctx, func(tx *store.Tx) error {
+		_, err := tx.InsertServer(ctx, db.InsertServerParams{
+			Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate(), HeadersSealed: sealed, HeaderNames: names,
+		})
+		if fault.Is(err, fault.Exists) {
+			return serverExists(m.GetName())
+		}
+		if err != nil {
+			return err
+		}
+		tx.Record("server.add", m.GetName(), map[string]any{
+			"url": withoutQuery(m.GetUrl()), "private": m.GetPrivate(), "headers": names, "approve": m.GetApprove(),
+		})
+		if trouble != nil {
+			return catalog.Fail(ctx, tx, m.GetName(), fault.Text(trouble))
+		}
+		if report, err = catalog.Record(ctx, tx, m.GetName(), found); err != nil || !m.GetApprove() {
+			return err
+		}
+		_, err = decide(ctx, tx, approval{reason: "approved when the server was added"}, selection{all: true, server: m.GetName()})
+		return err
+	})
+	return report, err
+}
+
+func serverExists(name string) error {
+	return fault.Newf(fault.Exists, "a server named %q exists already; choose another name, or remove that one first: warder server remove %s", name, name)
+}
+
+// ListServers returns all, by name.
+func (s servers) ListServers(ctx context.Context, _ *connect.Request[adminv1.ListServersRequest]) (*connect.Response[adminv1.ListServersResponse], error) {
+	rows, err := s.Store.ListServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	response := new(adminv1.ListServersResponse)
+	for _, row := range rows {
+		response.Servers = append(response.Servers, serverMessage(row))
+	}
+	return reply(response), nil
+}
+
+// GetServer returns a server with its tools.
+func (s servers) GetServer(ctx context.Context, r *connect.Request[adminv1.GetServerRequest]) (*connect.Response[adminv1.GetServerResponse], error) {
+	server, tools, err := s.read(ctx, r.Msg.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return reply(&adminv1.GetServerResponse{Server: server, Tools: tools}), nil
+}
+
+// RemoveServer forgets a server and its tools.
+func (s servers) RemoveServer(ctx context.Context, r *connect.Request[adminv1.RemoveServerRequest]) (*connect.Response[adminv1.RemoveServerResponse], error) {
+	_, err := s.change(ctx, func(tx *store.Tx) error {
+		n, err := tx.DeleteServer(ctx, r.Msg.GetName())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return noServer(r.Msg.GetName())
+		}
+		tx.Record("server.remove", r.Msg.GetName(), nil)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply(&adminv1.RemoveServerResponse{}), nil
+}
+
+// RefreshServer discovers again. A discovery that fails is written down with the
+// server and is the answer; what was known stays in force.
+func (s servers) RefreshServer(ctx context.Context, r *connect.Request[adminv1.RefreshServerRequest]) (*connect.Response[adminv1.RefreshServerResponse], error) {
+	name := r.Msg.GetName()
+	target, err := s.target(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	found, trouble := s.discover(ctx, target)
+	if trouble != nil {
+		return nil, s.failed(ctx, name, trouble)
+	}
+	var report catalog.Report
+	_, err = s.change(ctx, func(tx *store.Tx) (err error) {
+		report, err = catalog.Record(ctx, tx, name, found)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	server, _, err := s.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return reply(&adminv1.RefreshServerResponse{Server: server, Discovery: reportMessage(report)}), nil
+}
+
+// failed writes a failed discovery down and returns it, unless nobody waits for
+// it any more.
+func (s servers) failed(ctx context.Context, name string, trouble error) error {
+	if ctx.Err() != nil {
+		return trouble
+	}
+	err := s.act(ctx, func(tx *store.Tx) error { return catalog.Fail(ctx, tx, name, fault.Text(trouble)) })
+	if err != nil {
+		return err
+	}
+	return trouble
+}
+
+// target reads what discovery needs of a saved server.
+func (s servers) target(ctx context.Context, name string) (catalog.Target, error) {
+	row, err := s.Store.GetServer(ctx, name)
+	if fault.Is(err, fault.NotFound) {
+		return catalog.Target{}, noServer(name)
+	}
+	if err != nil {
+		return catalog.Target{}, err
+	}
+	headers, err := header.Open(s.Keys, name, row.HeadersSealed)
+	if err != nil {
+		return catalog.Target{}, err
+	}
+	target := catalog.Target{Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header)}
+	for _, h := range headers {
+		target.Headers.Add(h.GetName(), h.GetValue())
+	}
+	return target, nil
+}
+
+// read returns a server and its tools.
+func (s servers) read(ctx context.Context, name string) (*adminv1.Server, []*adminv1.Tool, error) {
+	row, err := s.Store.GetServer(ctx, name)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil, noServer(name)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := s.Store.ListTools(ctx, db.ListToolsParams{Server: name})
+	if err != nil {
+		return nil, nil, err
+	}
+	return serverMessage(db.ListServersRow{
+		ID: row.ID, Name: row.Name, URL: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
+		ProtocolVersion: row.ProtocolVersion, LastError: row.LastError, CreatedAt: row.CreatedAt,
+		DiscoveredAt: row.DiscoveredAt, Tools: row.Tools, ToolsPending: row.ToolsPending, ToolsChanged: row.ToolsChanged,
+	}), toolMessages(rows), nil
+}
+
+func noServer(name string) error {
+	return fault.Newf(fault.NotFound, "there is no server %q; 'warder server list' shows the servers", name)
+}
+
+func serverMessage(row db.ListServersRow) *adminv1.Server {
+	m := &adminv1.Server{
+		Name: row.Name, Url: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
+		ProtocolVersion: row.ProtocolVersion, LastError: row.LastError,
+		CreatedAt: timestamppb.New(row.CreatedAt), DiscoveredAt: timestamp(row.DiscoveredAt),
+		Tools: int32(row.Tools), ToolsPending: int32(row.ToolsPending), ToolsChanged: int32(row.ToolsChanged),
+	}
+	switch {
+	case row.LastError != "":
+		m.State = adminv1.ServerState_SERVER_STATE_FAILED
+	case row.DiscoveredAt != nil:
+		m.State = adminv1.ServerState_SERVER_STATE_READY
+	}
+	return m
+}
+
+func reportMessage(r catalog.Report) *adminv1.DiscoveryReport {
+	return &adminv1.DiscoveryReport{
+		Added: r.Added, Changed: r.Changed, Missing: r.Missing, Unchanged: int32(r.Unchanged), Refused: r.Refused,
+	}
+}
+
+// reservedHeaders belong to the transport and the protocol; a server's own
+// headers cannot replace them.
+var reservedHeaders = []string{
+	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host",
+	"Keep-Alive", "Last-Event-Id", "Origin", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// requestHeaders refuses headers that are not the server's to have, and names
+// that come twice: which one counts would be anybody's guess.
+func requestHeaders(headers []*adminv1.Header) (http.Header, error) {
+	out := make(http.Header, len(headers))
+	for _, h := range headers {
+		name := http.CanonicalHeaderKey(h.GetName())
+		if slices.Contains(reservedHeaders, name) || strings.HasPrefix(name, "Mcp-") {
+			return nil, fault.Newf(fault.Invalid, "the header %s belongs to the protocol and is set by Warder; leave it out", name)
+		}
+		if _, twice := out[name]; twice {
+			return nil, fault.Newf(fault.Invalid, "the header %s is given twice", name)
+		}
+		out.Set(name, h.GetValue())
+	}
+	return out, nil
+}
+
+// withoutQuery returns a URL as it may stand in the audit: people put tokens
+// into queries.
+func withoutQuery(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s://%s%s", u.Scheme, u.Host, u.EscapedPath())
+}

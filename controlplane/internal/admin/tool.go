@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"context"
+	"encoding/hex"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/mcp"
+	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+)
+
+type tools struct{ *API }
+
+// toolStates are the states by their names in the database.
+var toolStates = map[string]adminv1.ToolState{
+	"pending":  adminv1.ToolState_TOOL_STATE_PENDING,
+	"approved": adminv1.ToolState_TOOL_STATE_APPROVED,
+	"changed":  adminv1.ToolState_TOOL_STATE_CHANGED,
+	"rejected": adminv1.ToolState_TOOL_STATE_REJECTED,
+}
+
+// stateName is the inverse; unspecified is "".
+func stateName(s adminv1.ToolState) (string, error) {
+	if s == adminv1.ToolState_TOOL_STATE_UNSPECIFIED {
+		return "", nil
+	}
+	for name, state := range toolStates {
+		if state == s {
+			return name, nil
+		}
+	}
+	return "", fault.New(fault.Invalid, "this state is not known; it is pending, approved, changed or rejected")
+}
+
+// ListTools returns tools by server, in the servers' own order.
+func (t tools) ListTools(ctx context.Context, r *connect.Request[adminv1.ListToolsRequest]) (*connect.Response[adminv1.ListToolsResponse], error) {
+	state, err := stateName(r.Msg.GetState())
+	if err != nil {
+		return nil, err
+	}
+	if name := r.Msg.GetServer(); name != "" {
+		if _, err := t.Store.GetServer(ctx, name); fault.Is(err, fault.NotFound) {
+			return nil, noServer(name)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	rows, err := t.Store.ListTools(ctx, db.ListToolsParams{Server: r.Msg.GetServer(), State: state})
+	if err != nil {
+		return nil, err
+	}
+	return reply(&adminv1.ListToolsResponse{Tools: toolMessages(rows)}), nil
+}
+
+// GetTool returns a tool with the definitions that it offers and that was
+// approved.
+func (t tools) GetTool(ctx context.Context, r *connect.Request[adminv1.GetToolRequest]) (*connect.Response[adminv1.GetToolResponse], error) {
+	server, name, err := splitTool(r.Msg.GetName())
+	if err != nil {
+		return nil, err
+	}
+	row, err := t.Store.GetTool(ctx, db.GetToolParams{Server: server, Name: name})
+	if fault.Is(err, fault.NotFound) {
+		return nil, noTool(r.Msg.GetName())
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := toolMessage(listRow(row))
+	m.Definition = string(row.Definition)
+	if m.GetApprovedHash() != m.GetDefinitionHash() {
+		m.ApprovedDefinition = string(row.ApprovedDefinition)
+	}
+	return reply(&adminv1.GetToolResponse{Tool: m}), nil
+}
+
+func noTool(name string) error {
+	return fault.Newf(fault.NotFound, "there is no tool %q; 'warder tool list' shows the tools", name)
+}
+
+func toolMessages(rows []db.ListToolsRow) []*adminv1.Tool {
+	out := make([]*adminv1.Tool, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, toolMessage(row))
+	}
+	return out
+}
+
+// listRow leaves out what only GetTool has.
+func listRow(r db.GetToolRow) db.ListToolsRow {
+	return db.ListToolsRow{
+		ID: r.ID, Server: r.Server, Name: r.Name, ExposedName: r.ExposedName, State: r.State, Disabled: r.Disabled,
+		Missing: r.Missing, Risk: r.Risk, OfferedHash: r.OfferedHash, ApprovedHash: r.ApprovedHash,
+		FirstSeenAt: r.FirstSeenAt, Definition: r.Definition, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt,
+		DecidedReason: r.DecidedReason,
+	}
+}
+
+func toolMessage(row db.ListToolsRow) *adminv1.Tool {
+	title, description := words(row.Definition)
+	return &adminv1.Tool{
+		Server: row.Server, Name: row.Name, ExposedName: row.ExposedName, State: toolStates[row.State],
+		Disabled: row.Disabled, Missing: row.Missing, Risk: row.Risk, Title: title, Description: description,
+		DefinitionHash: hex.EncodeToString(row.OfferedHash), ApprovedHash: hex.EncodeToString(row.ApprovedHash),
+		DecidedBy: optional(row.DecidedBy), DecidedAt: timestamp(row.DecidedAt), DecidedReason: optional(row.DecidedReason),
+		FirstSeenAt: timestamppb.New(row.FirstSeenAt),
+	}
+}
+
+// words reads what a definition says of itself for people: untrusted text.
+func words(definition []byte) (title, description string) {
+	var claimed string
+	err := mcp.Members(definition, func(name string, value mcp.Span) error {
+		raw := value.Of(definition)
+		switch name {
+		case "title":
+			title = text(raw)
+		case "description":
+			description = text(raw)
+		case "annotations":
+			claimed = annotatedTitle(raw)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", ""
+	}
+	if title == "" {
+		title = claimed
+	}
+	return title, description
+}
+
+// text returns the text of a JSON string; "" for anything else.
+func text(raw []byte) string {
+	s, err := mcp.String(raw)
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+func annotatedTitle(raw []byte) (title string) {
+	err := mcp.Members(raw, func(name string, value mcp.Span) error {
+		if name == "title" {
+			title = text(value.Of(raw))
+		}
+		return nil
+	})
+	if err != nil {
+		return ""
+	}
+	return title
+}

@@ -1,0 +1,129 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+// NewBook returns the Book in the database.
+func NewBook(s *store.Store) Book { return &book{s} }
+
+// book is the Book in the database. Sign-ins and sign-outs are acts of people
+// and stand in the audit of administrators.
+type book struct{ store *store.Store }
+
+func (b *book) Account(ctx context.Context, name string) (Account, error) {
+	row, err := b.store.GetUser(ctx, name)
+	if err != nil {
+		return Account{}, err
+	}
+	account := Account{Name: row.Name, Roles: row.Roles}
+	if row.PasswordHash != nil {
+		account.PasswordHash = *row.PasswordHash
+	}
+	return account, nil
+}
+
+func (b *book) Rehash(ctx context.Context, name, old, hash string) error {
+	return b.store.InTx(ctx, func(tx *store.Tx) error {
+		row, err := tx.GetUser(ctx, name)
+		if err != nil {
+			return err
+		}
+		if row.PasswordHash == nil || *row.PasswordHash != old {
+			return nil
+		}
+		_, err = tx.SetPassword(ctx, db.SetPasswordParams{ID: row.ID, PasswordHash: &hash})
+		return err
+	})
+}
+
+func (b *book) HasAdministrator(ctx context.Context) (bool, error) {
+	return b.store.AdministratorExists(ctx)
+}
+
+func (b *book) FirstOwner(ctx context.Context, name, passwordHash string) error {
+	return b.store.Act(ctx, name, func(tx *store.Tx) error {
+		if err := tx.LockUsers(ctx); err != nil {
+			return err
+		}
+		exists, err := tx.AdministratorExists(ctx)
+		if err != nil {
+			return err
+		}
+		if exists {
+			return errSetUpDone()
+		}
+		user, err := tx.InsertUser(ctx, db.InsertUserParams{Name: name, PasswordHash: &passwordHash})
+		if err != nil {
+			return err
+		}
+		err = tx.InsertUserRoles(ctx, db.InsertUserRolesParams{UserID: user.ID, Roles: []string{RoleOwner}})
+		if err != nil {
+			return err
+		}
+		tx.Note("user.set_up", name, map[string]any{"roles": []string{RoleOwner}})
+		return nil
+	})
+}
+
+func (b *book) AddSession(ctx context.Context, s Session, replaces *Session) error {
+	return b.store.Act(ctx, s.User, func(tx *store.Tx) error {
+		row, err := tx.GetUser(ctx, s.User)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.DeleteExpiredLoginSessions(ctx); err != nil {
+			return err
+		}
+		if replaces != nil {
+			if _, err := tx.DeleteLoginSession(ctx, replaces.Hash[:]); err != nil {
+				return err
+			}
+		}
+		tx.Note("login.sign_in", s.User, nil)
+		return tx.InsertLoginSession(ctx, db.InsertLoginSessionParams{
+			Hash: s.Hash[:], UserID: row.ID, ExpiresAt: s.Expires,
+		})
+	})
+}
+
+func (b *book) Session(ctx context.Context, hash [sha256.Size]byte) (*Session, error) {
+	row, err := b.store.GetLoginSession(ctx, hash[:])
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Hash: hash, User: row.Name, Roles: slices.Clone(row.Roles), SeenAt: row.SeenAt, Expires: row.ExpiresAt}, nil
+}
+
+func (b *book) TouchSession(ctx context.Context, hash [sha256.Size]byte, _ time.Time) error {
+	return b.store.TouchLoginSession(ctx, hash[:])
+}
+
+func (b *book) DropSession(ctx context.Context, s *Session) error {
+	err := b.store.Act(ctx, s.User, func(tx *store.Tx) error {
+		n, err := tx.DeleteLoginSession(ctx, s.Hash[:])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fault.New(fault.NotFound, "the session has ended already")
+		}
+		tx.Note("login.sign_out", s.User, nil)
+		return nil
+	})
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("drop session: %w", err)
+	}
+	return nil
+}
