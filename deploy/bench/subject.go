@@ -178,7 +178,7 @@ func startNode(ctx context.Context, binary, dir string, control *standIn) (addre
 		return "", nil, nil, err
 	}
 	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", address, "--control-plane", control.address,
-		"--identity", identity, "--data-dir", filepath.Join(dir, "node"), "--log-level", "warn")
+		"--identity-dir", identity, "--data-dir", filepath.Join(dir, "node"), "--log-level", "warn")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return "", nil, nil, err

@@ -66,7 +66,7 @@ func startApart(t *testing.T) *apart {
 	admin(t, a.dataDir, "node", "issue", "edge-1", "--out", identity)
 	listen := freeAddress(t)
 	a.mcp = "http://" + listen + "/mcp"
-	a.node = start(t, root, nil, binary, "dataplane", "--data-dir", filepath.Join(root, "node"), "--identity", identity,
+	a.node = start(t, root, nil, binary, "dataplane", "--data-dir", filepath.Join(root, "node"), "--identity-dir", identity,
 		"--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, "the node is ready", func() bool { return a.node.ended() || answers("http://"+listen+"/readyz") })
 	return a

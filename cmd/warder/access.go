@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+)
+
+func (c *cli) userCommand() *cobra.Command {
+	return group("user", "The people and services that hold keys", c.userCreate(), c.userList())
+}
+
+func (c *cli) userCreate() *cobra.Command {
+	request := &adminv1.CreateUserRequest{}
+	var passwordStdin bool
+	cmd := &cobra.Command{
+		Use:   "create NAME --role ROLE…",
+		Short: "Create a user",
+		Example: `  warder user create ana --role operator
+  warder user create bob --role viewer --role release --password-stdin <password.txt`,
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request.Name = args[0]
+			if passwordStdin {
+				password, err := io.ReadAll(io.LimitReader(c.stdin, 4096))
+				if err != nil {
+					return fmt.Errorf("read the password from standard input: %w", err)
+				}
+				request.Password = strings.TrimRight(string(password), "\r\n")
+			}
+			response, err := c.api().users.CreateUser(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				u := response.Msg.GetUser()
+				fmt.Fprintf(w, "Created %s with the roles %s.\n", u.GetName(), listed(u.GetRoles()))
+			})
+		},
+	}
+	cmd.Flags().StringArrayVar(&request.Roles, "role", nil, "a `role` of the user; may be given again")
+	cmd.Flags().BoolVar(&passwordStdin, "password-stdin", false, "read a password for the dashboard from standard input")
+	return cmd
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "(none)"
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c *cli) userList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the users",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			response, err := c.api().users.ListUsers(cmd.Context(), connect.NewRequest(&adminv1.ListUsersRequest{}))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				var rows [][]string
+				for _, u := range response.Msg.GetUsers() {
+					signIn := "no"
+					if u.GetHasPassword() {
+						signIn = "password"
+					}
+					rows = append(rows, []string{u.GetName(), strings.Join(u.GetRoles(), ","), signIn, ago(u.GetCreatedAt())})
+				}
+				columns(w, []string{"NAME", "ROLES", "SIGN-IN", "CREATED"}, rows)
+			})
+		},
+	}
+}
+
+func (c *cli) roleCommand() *cobra.Command {
+	return group("role", "Roles and the tools they grant", c.roleList(), c.roleCreate(), c.roleGrant())
+}
+
+func (c *cli) roleList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the roles and their grants",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			response, err := c.api().roles.ListRoles(cmd.Context(), connect.NewRequest(&adminv1.ListRolesRequest{}))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) { printRoles(w, response.Msg.GetRoles()) })
+		},
+	}
+}
+
+func printRoles(w io.Writer, roles []*adminv1.Role) {
+	var rows [][]string
+	for _, r := range roles {
+		kind := "custom"
+		if r.GetBuiltIn() {
+			kind = "built-in"
+		}
+		rows = append(rows, []string{r.GetName(), kind, grants(r), short(r.GetDescription(), 70)})
+	}
+	columns(w, []string{"NAME", "KIND", "GRANTS", "DESCRIPTION"}, rows)
+}
+
+func grants(r *adminv1.Role) string {
+	var parts []string
+	for _, g := range r.GetGrants() {
+		tools, risks := "any tool", "any risk"
+		if len(g.GetTools()) > 0 {
+			tools = strings.Join(g.GetTools(), ",")
+		}
+		if len(g.GetRisks()) > 0 {
+			risks = strings.Join(g.GetRisks(), ",")
+		}
+		parts = append(parts, tools+" ("+risks+")")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (c *cli) roleCreate() *cobra.Command {
+	request := &adminv1.CreateRoleRequest{}
+	grant := &adminv1.Grant{}
+	cmd := &cobra.Command{
+		Use:     "create NAME",
+		Short:   "Create a role, with a first grant if --tools or --risk is given",
+		Example: "  warder role create release --tools 'github/*' --risk read --risk write",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request.Name = args[0]
+			if len(grant.GetTools())+len(grant.GetRisks()) > 0 {
+				request.Grants = []*adminv1.Grant{grant}
+			}
+			response, err := c.api().roles.CreateRole(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) { printRoles(w, []*adminv1.Role{response.Msg.GetRole()}) })
+		},
+	}
+	cmd.Flags().StringVar(&request.Description, "description", "", "what the role is for")
+	grantFlags(cmd, grant)
+	return cmd
+}
+
+func (c *cli) roleGrant() *cobra.Command {
+	request := &adminv1.GrantRoleRequest{Grant: &adminv1.Grant{}}
+	var everything bool
+	cmd := &cobra.Command{
+		Use:   "grant NAME --tools GLOB… --risk RISK…",
+		Short: "Grant more tools to a role",
+		Long: `Grant more tools to a role: those that match any of --tools and any of --risk.
+One that is left out matches anything there.`,
+		Example: "  warder role grant release --tools 'jira/create_*'",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(request.Grant.GetTools())+len(request.Grant.GetRisks()) == 0 && !everything {
+				return usageError(errors.New("say what to grant with --tools or --risk, or --everything for all tools"))
+			}
+			request.Name = args[0]
+			response, err := c.api().roles.GrantRole(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) { printRoles(w, []*adminv1.Role{response.Msg.GetRole()}) })
+		},
+	}
+	cmd.Flags().BoolVar(&everything, "everything", false, "grant all tools")
+	grantFlags(cmd, request.Grant)
+	return cmd
+}
+
+func grantFlags(cmd *cobra.Command, grant *adminv1.Grant) {
+	cmd.Flags().StringArrayVar(&grant.Tools, "tools", nil, "a `glob` on SERVER/TOOL; may be given again")
+	cmd.Flags().StringArrayVar(&grant.Risks, "risk", nil, "a `risk` category; may be given again")
+}
+
+func (c *cli) applicationCommand() *cobra.Command {
+	return group("application", "The client programs that keys belong to", &cobra.Command{
+		Use:   "list",
+		Short: "List the applications; 'warder key create' makes new ones",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			response, err := c.api().applications.ListApplications(cmd.Context(), connect.NewRequest(&adminv1.ListApplicationsRequest{}))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				var rows [][]string
+				for _, a := range response.Msg.GetApplications() {
+					rows = append(rows, []string{a.GetName(), ago(a.GetCreatedAt())})
+				}
+				columns(w, []string{"NAME", "CREATED"}, rows)
+			})
+		},
+	})
+}
+
+func (c *cli) keyCommand() *cobra.Command {
+	return group("key", "API keys of MCP clients", c.keyCreate(), c.keyList(), c.keyRevoke())
+}
+
+func (c *cli) keyCreate() *cobra.Command {
+	request := &adminv1.CreateKeyRequest{}
+	var expires string
+	cmd := &cobra.Command{
+		Use:   "create --user USER --application APPLICATION",
+		Short: "Create a key; its secret is printed once",
+		Example: `  warder key create --user ana --application cursor --expires 30d
+  export WARDER_KEY=$(warder key create --user ci --application pipeline -o json | jq -r .key)`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if expires != "" {
+				d, err := days(expires)
+				if err != nil {
+					return usageError(fmt.Errorf("--expires: %w", err))
+				}
+				request.ExpiresIn = durationpb.New(d)
+			}
+			response, err := c.api().keys.CreateKey(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				d := response.Msg.GetDetails()
+				fmt.Fprintf(w, "%s\n", response.Msg.GetKey())
+				fmt.Fprintf(c.stderr, "This is the only time the key is shown. Send it as 'Authorization: Bearer …'.\nId %s, user %s, application %s, expires %s.\n",
+					d.GetId(), d.GetUser(), d.GetApplication(), orNever(clock(d.GetExpiresAt())))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&request.User, "user", "", "the user whose rights the key has")
+	cmd.Flags().StringVar(&request.Application, "application", "", "the client program that uses it; created if new")
+	cmd.Flags().StringVar(&expires, "expires", "", "time until it expires, for example 30d or 12h (default never)")
+	_ = cmd.MarkFlagRequired("user")
+	_ = cmd.MarkFlagRequired("application")
+	return cmd
+}
+
+func orNever(s string) string {
+	if s == "" {
+		return "never"
+	}
+	return s
+}
+
+func (c *cli) keyList() *cobra.Command {
+	request := &adminv1.ListKeysRequest{}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the keys, without their secrets",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			response, err := c.api().keys.ListKeys(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				var rows [][]string
+				for _, k := range response.Msg.GetKeys() {
+					rows = append(rows, []string{k.GetId(), k.GetUser(), k.GetApplication(), ago(k.GetCreatedAt()),
+						orNever(clock(k.GetExpiresAt())), clock(k.GetRevokedAt())})
+				}
+				columns(w, []string{"ID", "USER", "APPLICATION", "CREATED", "EXPIRES", "REVOKED"}, rows)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&request.User, "user", "", "only of this user")
+	return cmd
+}
+
+func (c *cli) keyRevoke() *cobra.Command {
+	request := &adminv1.RevokeKeyRequest{}
+	cmd := &cobra.Command{
+		Use:               "revoke ID",
+		Short:             "Revoke a key, for good",
+		Args:              exactly("ID"),
+		ValidArgsFunction: c.completeWith(keyIDs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request.Id = args[0]
+			response, err := c.api().keys.RevokeKey(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) { fmt.Fprintf(w, "Revoked %s.\n", response.Msg.GetKey().GetId()) })
+		},
+	}
+	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+func keyIDs(ctx context.Context, a *api) []string {
+	response, err := a.keys.ListKeys(ctx, connect.NewRequest(&adminv1.ListKeysRequest{}))
+	if err != nil {
+		return nil
+	}
+	var ids []string
+	for _, k := range response.Msg.GetKeys() {
+		if k.GetRevokedAt() == nil {
+			ids = append(ids, k.GetId())
+		}
+	}
+	return ids
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/build"
+)
+
+// banner tells a person what runs and what to do next.
+func (u *allInOne) banner(w io.Writer, took time.Duration) {
+	base := "http://" + u.address()
+	fmt.Fprintf(w, "warder %s  all-in-one (control plane + 1 data plane + dashboard), ready in %.1f s\n\n", build.Version, took.Seconds())
+	fmt.Fprintf(w, "  Database    %s\n", u.databaseLine())
+	fmt.Fprintf(w, "  Dashboard   %s\n", base)
+	fmt.Fprintf(w, "  MCP         %s/mcp          auth: API keys, default policy: deny\n", base)
+	fmt.Fprintf(w, "  Metrics     %s/metrics      Health /livez /readyz\n", base)
+	if token := u.control.SetupToken(); token != "" {
+		// The token is in the fragment, which browsers keep out of requests.
+		fmt.Fprintf(w, "\n  Create the first administrator (one use, new at each start):\n    %s/setup#t=%s\n", base, token)
+		fmt.Fprintf(w, "  On this machine the command line needs no login, for example:\n    warder server add NAME --url URL\n")
+	}
+	if u.database != nil {
+		fmt.Fprintf(w, "\n  Embedded database: fine for evaluation, not for more than one replica.")
+	}
+	fmt.Fprintf(w, "   Ctrl-C stops everything.\n")
+}
+
+// address is where clients on this machine reach the gateway.
+func (u *allInOne) address() string {
+	host, port, err := net.SplitHostPort(u.public.Addr().String())
+	if err != nil {
+		return u.public.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func (u *allInOne) databaseLine() string {
+	if u.database == nil {
+		return "PostgreSQL at --database-url"
+	}
+	return fmt.Sprintf("embedded PostgreSQL %s  %s", u.database.Version, u.database.Dir)
+}
+
+// logger writes to stderr: text for a terminal, JSON otherwise.
+func (c *cli) logger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError(fmt.Errorf("--log-level %s: it is debug, info, warn or error", level))
+	}
+	options := &slog.HandlerOptions{Level: l}
+	if isTerminal(c.stderr) {
+		return slog.New(slog.NewTextHandler(c.stderr, options)), nil
+	}
+	return slog.New(slog.NewJSONHandler(c.stderr, options)), nil
+}

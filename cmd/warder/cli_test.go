@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// invoke runs one command line in this process.
+func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args string
+		says string
+	}{
+		{"nonsense", `unknown command "nonsense"`},
+		{"server", "server needs one of: add"},
+		{"server nonsense", `server has no "nonsense"`},
+		{"server add", "takes NAME"},
+		{"server add x", `"url" not set`},
+		{"server add x --url http://x --header nocolon", "--header takes 'Name: value'"},
+		{"server list extra", "takes no arguments"},
+		{"server list --nonsense", "unknown flag"},
+		{"server list -o yaml", "table or json"},
+		{"tool approve", "--all"},
+		{"tool approve a/b --all", "not both"},
+		{"tool list --state odd", "pending, approved, changed or rejected"},
+		{"tool reject", "SERVER/TOOL"},
+		{"role grant x", "--everything"},
+		{"key create --user u --application a --expires soon", "for example 30d"},
+		{"key create --user u", `"application" not set`},
+		{"policy apply -f /no/such/file", "/no/such/file"},
+		{"policy explain --user u --tool a/b --expect maybe", "allow or deny"},
+		{"audit list --limit 0", "--limit 0"},
+		{"audit list --since yesterday", "for example 30d"},
+		{"up --listen nowhere", "is no address"},
+		{"up --listen 0.0.0.0:0", "clear text"},
+		{"up --log-level loud", "debug, info, warn or error"},
+	} {
+		code, stdout, stderr := invoke(t, append(strings.Fields(c.args), "--data-dir", dir)...)
+		if code != exitUsage && !(strings.HasPrefix(c.args, "up --listen") && code == exitPrecondition) {
+			t.Errorf("%s: exit %d", c.args, code)
+		}
+		if stdout != "" || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: says %q and %q, not %q", c.args, stdout, stderr, c.says)
+		}
+	}
+}
+
+func TestAVerbWithoutAnInstanceSaysHowToStartOne(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nothing")
+	for _, verb := range []string{"server list", "tool list", "user list", "key list", "audit list", "audit tail -f", "node list", "health"} {
+		code, _, stderr := invoke(t, append(strings.Fields(verb), "--data-dir", dir)...)
+		if code != exitUnavailable || !strings.Contains(stderr, "warder up") || !strings.Contains(stderr, dir) {
+			t.Errorf("%s: exit %d, %q", verb, code, stderr)
+		}
+	}
+	_, _, stderr := invoke(t, "server", "list", "-o", "json", "--data-dir", dir)
+	var m struct {
+		Error struct{ Code, Message string }
+	}
+	if err := json.Unmarshal([]byte(stderr), &m); err != nil || m.Error.Code != "unavailable" || m.Error.Message == "" {
+		t.Errorf("with -o json the error is %q", stderr)
+	}
+}
+
+func TestTheEnvironmentFillsFlags(t *testing.T) {
+	t.Setenv("WARDER_OUTPUT", "json")
+	t.Setenv("WARDER_DATA_DIR", t.TempDir())
+	if _, _, stderr := invoke(t, "server", "list"); !strings.HasPrefix(stderr, `{"error"`) {
+		t.Errorf("WARDER_OUTPUT is not read: %q", stderr)
+	}
+	if _, _, stderr := invoke(t, "server", "list", "-o", "table"); strings.HasPrefix(stderr, "{") {
+		t.Error("the environment is stronger than a flag")
+	}
+	t.Setenv("WARDER_LIMIT", "many")
+	if code, _, stderr := invoke(t, "audit", "list"); code != exitUsage || !strings.Contains(stderr, "WARDER_LIMIT") {
+		t.Errorf("a wrong variable: exit %d, %q", code, stderr)
+	}
+}
+
+func TestABusyPortNamesWhoHoldsIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	code, _, stderr := invoke(t, "up", "--listen", l.Addr().String(), "--data-dir", t.TempDir())
+	if code != exitPrecondition || !strings.Contains(stderr, "is used by") || !strings.Contains(stderr, "WARDER_LISTEN") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+}
+
+func TestWhatServersSayCannotMoveTheCursor(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain, größer, 漢字":       "plain, größer, 漢字",
+		"\x1b[2Jgone":             `\x1b[2Jgone`,
+		"a\u202eb":                `a\u202eb`,
+		"zero\u200bwidth":         `zero\u200bwidth`,
+		"line\nend":               "line\nend",
+		"tab\tand\rreturn":        `tab\tand\rreturn`,
+		"tag\U000E0041":           `tag\U000e0041`,
+		string([]byte{'x', 0xff}): `x\ufffd`,
+	} {
+		if got := visible(in); got != want {
+			t.Errorf("visible(%q) = %q, not %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+// Command warder is the command that people use: it runs the gateway and
+// administers it.
+//
+//	warder up                       all planes in one process tree
+//	warder controlplane|dataplane   one plane, to be run apart
+//	warder server|tool|user|…       the administrator's verbs
+//
+// The verbs speak the admin API over the Unix socket in the data directory of
+// the running instance; the socket tells who calls, so there is no login on the
+// same machine. Results go to stdout, as a table or, with -o json, as the API's
+// own message in protojson; everything else goes to stderr. The exit code says
+// what sort of failure it was (exit.go).
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := c.command()
+	root.SetArgs(args)
+	return c.report(ctx, root.ExecuteContext(ctx))
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"cmp"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warder-gateway/warder/controlplane"
+	"github.com/warder-gateway/warder/dataplane"
+	"github.com/warder-gateway/warder/internal/build"
+)
+
+func (c *cli) controlPlaneCommand() *cobra.Command {
+	config := controlplane.Config{Version: build.Version}
+	var level string
+	cmd := &cobra.Command{
+		Use:   "controlplane",
+		Short: "Run a control plane alone",
+		Long: `Run a control plane alone: it owns the database, serves the dashboard and the
+admin API, and streams snapshots to data planes over mutual TLS.`,
+		Example: "  warder controlplane --database-url postgres://warder@db.corp/warder --listen 127.0.0.1:8443 --node-listen :8444",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := c.logger(level)
+			if err != nil {
+				return err
+			}
+			config.Log, config.DataDir = log, cmp.Or(config.DataDir, c.dataDir)
+			return startErrorUnlessDone(cmd, controlplane.Run(cmd.Context(), config))
+		},
+	}
+	config.Flags(cmd.Flags())
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func (c *cli) dataPlaneCommand() *cobra.Command {
+	config := dataplane.Config{Version: build.Version}
+	var level string
+	cmd := &cobra.Command{
+		Use:   "dataplane",
+		Short: "Run a data plane (a node) alone",
+		Long: `Run a data plane alone: it serves MCP clients by the snapshot that a control
+plane streams to it, and goes on by its last good one while there is none.
+'warder node issue' makes its identity.`,
+		Example: "  warder dataplane --control-plane control.corp:8444 --identity-dir /etc/warder/identity --listen :8443 --tls-cert cert.pem --tls-key key.pem",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := c.logger(level)
+			if err != nil {
+				return err
+			}
+			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "node"))
+			return startErrorUnlessDone(cmd, dataplane.Run(cmd.Context(), config))
+		},
+	}
+	config.Flags(cmd.Flags())
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// startErrorUnlessDone marks an error of a plane as one of its start, unless it
+// was asked to stop.
+func startErrorUnlessDone(cmd *cobra.Command, err error) error {
+	if err == nil || cmd.Context().Err() != nil {
+		return nil
+	}
+	return startError(err)
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/warder-gateway/warder/controlplane"
+	"github.com/warder-gateway/warder/dataplane"
+	"github.com/warder-gateway/warder/internal/build"
+	"github.com/warder-gateway/warder/internal/localpg"
+	"github.com/warder-gateway/warder/internal/localsock"
+)
+
+// localNode is the name of the node that 'warder up' runs.
+const localNode = "local"
+
+// drainTime bounds how long a stop waits for calls in flight.
+const drainTime = 30 * time.Second
+
+// upConfig is what 'warder up' can be told.
+type upConfig struct {
+	listen      string
+	databaseURL string
+	behindProxy bool
+	hosts       []string
+	origins     []string
+	logLevel    string
+}
+
+func (c *cli) upCommand() *cobra.Command {
+	var config upConfig
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole gateway: control plane, a node, the dashboard, a private PostgreSQL",
+		Long: `Run the whole gateway in one process tree: control plane, one node (data plane)
+and the dashboard on one port, with a private PostgreSQL unless --database-url
+names another. It listens on loopback; nothing leaves the machine. Ctrl-C stops
+everything.`,
+		Example: `  warder up
+  warder up --listen 127.0.0.1:8080 --data-dir ~/warder
+  warder up --database-url postgres://warder@db.corp/warder`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.up(cmd.Context(), config) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&config.listen, "listen", "127.0.0.1:7070", "`address` of the dashboard, the admin API and MCP")
+	flags.StringVar(&config.databaseURL, "database-url", "", "use this PostgreSQL (version 15 or later) instead of a private one")
+	flags.BoolVar(&config.behindProxy, "behind-proxy", false, "allow another address than loopback without TLS: a proxy in front ends TLS")
+	flags.StringSliceVar(&config.hosts, "allowed-host", nil, "a further `host` name under which clients reach it")
+	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
+	flags.StringVar(&config.logLevel, "log-level", "warn", "debug, info, warn or error")
+	return cmd
+}
+
+// allInOne is all planes in one process. Fields are in the order in which they
+// start; they stop in the reverse one, so that the node's last audit still
+// finds a control plane and the control plane a database.
+type allInOne struct {
+	config  upConfig
+	dataDir string
+	log     *slog.Logger
+
+	database *localpg.Server // nil with --database-url
+	control  *controlplane.Plane
+	node     *dataplane.Plane
+
+	local  net.Listener // the Unix socket of the command line
+	nodes  net.Listener // gRPC for the node, loopback
+	public net.Listener // everything that people and clients see
+}
+
+func (c *cli) up(ctx context.Context, config upConfig) error {
+	log, err := c.logger(config.logLevel)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	dataDir, err := filepath.Abs(c.dataDir)
+	if err != nil {
+		return startError(fmt.Errorf("resolve --data-dir: %w", err))
+	}
+	u := &allInOne{config: config, dataDir: dataDir, log: log}
+	defer u.close()
+	if err := u.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return startError(err)
+	}
+	u.banner(c.stdout, time.Since(started))
+	return u.run(ctx)
+}
+
+// open takes the port first, since that is what fails most often and costs
+// least to find out, then starts what the rest stands on.
+func (u *allInOne) open(ctx context.Context) (err error) {
+	if err := u.checkListen(); err != nil {
+		return err
+	}
+	if u.public, err = listen(u.config.listen); err != nil {
+		return err
+	}
+	if err := makeDataDir(u.dataDir); err != nil {
+		return err
+	}
+	if err := u.openDatabase(ctx); err != nil {
+		return err
+	}
+	if err := u.openControlPlane(ctx); err != nil {
+		return err
+	}
+	return u.openNode(ctx)
+}
+
+// checkListen refuses to show the gateway to a network in clear text.
+func (u *allInOne) checkListen() error {
+	host, _, err := net.SplitHostPort(u.config.listen)
+	if err != nil {
+		return usageError(fmt.Errorf("--listen %q is no address; write for example 127.0.0.1:7070", u.config.listen))
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || u.config.behindProxy {
+		return nil
+	}
+	return usageError(fmt.Errorf("--listen %s would carry keys in clear text over a network; listen on loopback, "+
+		"or put a proxy with TLS in front and say --behind-proxy", u.config.listen))
+}
+
+// makeDataDir makes the directory that everything lives in. Root lets other
+// users pass through, since PostgreSQL runs as one; the secrets in it are 0600.
+func makeDataDir(dir string) error {
+	mode := os.FileMode(0o700)
+	if os.Geteuid() == 0 {
+		mode = 0o711
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return fmt.Errorf("make the data directory: %w; name another with --data-dir", err)
+	}
+	return nil
+}
+
+func (u *allInOne) openDatabase(ctx context.Context) (err error) {
+	if u.config.databaseURL != "" {
+		return nil
+	}
+	u.database, err = localpg.Start(ctx, localpg.Config{Root: u.dataDir, Log: u.log.With("component", "postgres")}.WithEnv(os.Getenv))
+	return err
+}
+
+func (u *allInOne) openControlPlane(ctx context.Context) (err error) {
+	config := controlplane.Config{
+		DatabaseURL: u.config.databaseURL, DataDir: u.dataDir, Listen: u.public.Addr().String(),
+		AllowedHosts: u.config.hosts,
+		Log:          u.log.With("plane", "control"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
+	}
+	if u.database != nil {
+		config.DatabaseURL, config.MigrateURL = u.database.AppDSN, u.database.OwnerDSN
+	}
+	if u.control, err = controlplane.Open(ctx, config); err != nil {
+		return err
+	}
+	if u.local, err = localsock.Listen(u.dataDir, u.log); err != nil {
+		return err
+	}
+	u.nodes, err = net.Listen("tcp", "127.0.0.1:0")
+	return err
+}
+
+// openNode admits the node the way any other is: with a certificate of the
+// control plane's authority, over a connection of its own.
+func (u *allInOne) openNode(ctx context.Context) error {
+	certificate, key, authority, err := u.control.IssueNode(ctx, localNode)
+	if err != nil {
+		return fmt.Errorf("issue the local node: %w", err)
+	}
+	identity, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return fmt.Errorf("read the local node's identity: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authority) {
+		return errors.New("the control plane's authority is no certificate")
+	}
+	u.node, err = dataplane.Open(ctx, dataplane.Config{
+		DataDir: filepath.Join(u.dataDir, "node"), Listen: u.public.Addr().String(), BehindProxy: u.config.behindProxy,
+		ControlPlane: u.nodes.Addr().String(), Identity: identity, Authority: pool,
+		AllowedHosts: u.config.hosts, AllowedOrigins: u.config.origins,
+		Log: u.log.With("plane", "data"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
+	})
+	return err
+}
+
+// run serves until ctx ends or a part fails, then stops in order.
+func (u *allInOne) run(ctx context.Context) error {
+	group, failed := errgroup.WithContext(ctx)
+	background := context.WithoutCancel(ctx)
+	controlCtx, stopControl := context.WithCancel(background)
+	nodeCtx, stopNode := context.WithCancel(background)
+	defer stopControl()
+	defer stopNode()
+
+	public := newServer(u.handler(), u.log)
+	local := newServer(u.control.LocalHandler(), u.log)
+	public.RegisterOnShutdown(u.control.Drain) // Else a live view would hold up the end.
+	nodeDone := make(chan struct{})
+
+	group.Go(func() error { return serve(public, u.public) })
+	group.Go(func() error { return serve(local, u.local) })
+	group.Go(func() error { return u.control.ServeNodes(controlCtx, u.nodes) })
+	group.Go(func() error { return u.control.Run(controlCtx) })
+	group.Go(func() error { defer close(nodeDone); return u.node.Run(nodeCtx) })
+	group.Go(func() error { return u.watchDatabase(failed) })
+	group.Go(func() error {
+		<-failed.Done()
+		drain, cancel := context.WithTimeout(background, drainTime)
+		defer cancel()
+		shutdown(drain, public)
+		stopNode() // The node flushes its audit while the control plane is there.
+		<-nodeDone
+		shutdown(drain, local)
+		stopControl()
+		return nil
+	})
+	err := group.Wait()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil // Asked to stop, and stopped: Ctrl-C is no failure here.
+	}
+	return err
+}
+
+// watchDatabase ends everything when the private PostgreSQL does.
+func (u *allInOne) watchDatabase(ctx context.Context) error {
+	if u.database == nil {
+		return nil
+	}
+	select {
+	case err := <-u.database.Done():
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// handler shares the one port: MCP to the node, the rest to the control plane.
+func (u *allInOne) handler() http.Handler {
+	mcp, admin := u.node.Handler(), u.control.AdminHandler()
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", mcp)
+	mux.Handle("/mcp/", mcp)
+	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.Handle("GET /readyz", http.HandlerFunc(u.ready(admin)))
+	mux.Handle("/", admin)
+	return mux
+}
+
+// ready is the control plane's readiness, once the node can serve as well.
+func (u *allInOne) ready(admin http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := u.node.Ready(); err != nil {
+			http.Error(w, "node: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		admin.ServeHTTP(w, r)
+	}
+}
+
+// close releases what open took. It may be called at any point of open.
+func (u *allInOne) close() {
+	for _, l := range []net.Listener{u.public, u.local, u.nodes} {
+		if l != nil {
+			_ = l.Close() // The servers have closed theirs already.
+		}
+	}
+	if u.control != nil {
+		u.control.Close()
+	}
+	if u.database != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		if err := u.database.Stop(ctx); err != nil {
+			u.log.Error("the private PostgreSQL did not stop in order", "err", err)
+		}
+	}
+}
+
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+func serve(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// shutdown lets calls in flight end until ctx does, then cuts the rest.
+func shutdown(ctx context.Context, s *http.Server) {
+	if s.Shutdown(ctx) != nil {
+		_ = s.Close()
+	}
+}
