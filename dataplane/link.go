@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -16,7 +17,9 @@ const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 5 * time.Second
 	// steady is how long a stream must have lasted to count as a success.
-	steady = 10 * time.Second
+	steady    = 10 * time.Second
+	pingEvery = 10 * time.Second
+	pingWait  = 5 * time.Second
 	// maxUpdate bounds one message from the control plane, in bytes: a whole
 	// snapshot.
 	maxUpdate = 256 << 20
@@ -40,6 +43,9 @@ func dial(config *Config) (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, Jitter: 0.3, MaxDelay: maxPause},
 			MinConnectTimeout: maxPause,
 		}),
+		// A control plane that has vanished without a word is noticed; otherwise
+		// revocations would wait for TCP to give up.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingEvery, Timeout: pingWait}),
 	)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "the address of the control plane, "+config.ControlPlane+", cannot be used", err)
