@@ -120,31 +120,6 @@ func (q *Queries) InsertTool(ctx context.Context, arg InsertToolParams) (int64, 
 	return id, err
 }
 
-const listExposedNames = `-- name: ListExposedNames :many
-SELECT exposed_name FROM tool WHERE exposed_name = ANY ($1::text[])
-`
-
-// The names that are taken, to find one that is free.
-func (q *Queries) ListExposedNames(ctx context.Context, names []string) ([]string, error) {
-	rows, err := q.db.Query(ctx, listExposedNames, names)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var exposed_name string
-		if err := rows.Scan(&exposed_name); err != nil {
-			return nil, err
-		}
-		items = append(items, exposed_name)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listToolItems = `-- name: ListToolItems :many
 SELECT s.name AS server, t.name, t.exposed_name, t.risk, t.approved_hash, t.position, d.definition
 FROM tool t

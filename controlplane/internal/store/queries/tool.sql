@@ -11,10 +11,6 @@ FROM tool
 WHERE server_id = @server_id
 ORDER BY position, id;
 
--- name: ListExposedNames :many
--- The names that are taken, to find one that is free.
-SELECT exposed_name FROM tool WHERE exposed_name = ANY (@names::text[]);
-
 -- name: MarkToolsMissing :exec
 -- Tools that the server's last list no longer has.
 UPDATE tool SET missing = true WHERE id = ANY (@ids::bigint[]);
