@@ -44,6 +44,20 @@ func NewSSEReader(r io.Reader, limit int) *SSEReader {
 	return &SSEReader{r: r, limit: limit, chunk: make([]byte, sseChunk)}
 }
 
+// keptEvent is what a reader keeps of its buffers for the next stream, in bytes: one large event is not paid for ever
+// after.
+const keptEvent = 64 << 10
+
+// Reset makes the reader read another stream from its beginning, with the buffers and the limit that it has. Slices of
+// the last event are no longer valid.
+func (r *SSEReader) Reset(stream io.Reader) {
+	line, data := r.line[:0], r.event.Data[:0]
+	if max(cap(line), cap(data)) > keptEvent {
+		line, data = nil, nil
+	}
+	*r = SSEReader{r: stream, limit: r.limit, chunk: r.chunk, line: line, event: Event{Data: data}}
+}
+
 // Next returns the next event. Its slices are valid until the next call. At the end of the stream it returns io.EOF,
 // or io.ErrUnexpectedEOF if the stream broke off within an event, which is then lost, as the standard wants it.
 func (r *SSEReader) Next() (Event, error) {

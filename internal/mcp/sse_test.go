@@ -8,6 +8,7 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -109,6 +110,24 @@ func TestSSEReaderPassesErrors(t *testing.T) {
 	events, err := readAll(r, 100)
 	if len(events) != 1 || !errors.Is(err, broken) {
 		t.Errorf("read %d events, %v; want 1 and %v", len(events), err, broken)
+	}
+}
+
+// TestSSEReaderStartsAfreshAfterReset: nothing of a stream that ended anywhere shows in the next one, and the limit stays.
+func TestSSEReaderStartsAfreshAfterReset(t *testing.T) {
+	reader := mcp.NewSSEReader(nil, 100)
+	for _, before := range []string{"", "data: a\r", "id: 7\nretry: 1\nevent: x\n: c\ndata: b", "data: a\n\ndata: b\n\n", strings.Repeat("x", 200)} {
+		reader.Reset(strings.NewReader(before))
+		for _, err := reader.Next(); err == nil; _, err = reader.Next() {
+		}
+		reader.Reset(strings.NewReader("\xef\xbb\xbfdata: z\n\ndata: " + strings.Repeat("x", 100)))
+		want := mcp.Event{Data: []byte("z"), HasData: true}
+		if e, err := reader.Next(); err != nil || !cmp.Equal(want, e, cmpopts.EquateEmpty()) {
+			t.Errorf("after %q: %+v, %v", before, e, err)
+		}
+		if _, err := reader.Next(); !errors.Is(err, mcp.ErrEventTooLarge) {
+			t.Errorf("after %q: error = %v, want %v", before, err, mcp.ErrEventTooLarge)
+		}
 	}
 }
 

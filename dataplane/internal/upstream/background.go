@@ -57,10 +57,7 @@ func (b *background) wait(ctx context.Context) {
 
 // post sends one message that has no answer.
 func (e *endpoint) post(ctx context.Context, header http.Header, message []byte) (status int, err error) {
-	body := newPayload()
-	defer body.release()
-	body.bytes = append(body.bytes, message...)
-	return e.send(e.request(ctx, http.MethodPost, header, body))
+	return e.send(e.request(ctx, http.MethodPost, header, message))
 }
 
 // send makes a request whose answer is nothing but a status.

@@ -67,7 +67,7 @@ func BenchmarkCall(b *testing.B) {
 // quick answers tools/call by cutting the id out of the body, which it expects at the front, and leaves the rest to slow.
 func quick(slow http.Handler, streaming bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := newPayload()
+		body := newBuffer()
 		defer body.release()
 		if _, err := body.readAll(r.Body, 1<<20); err != nil {
 			return

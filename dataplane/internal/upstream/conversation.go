@@ -35,7 +35,8 @@ type conversation struct {
 
 	response *http.Response
 	status   int
-	buffer   *payload // of a JSON answer
+	reader   *mcp.SSEReader // of a stream
+	buffer   *buffer        // of a JSON answer
 	scan     mcp.Response
 	ended    bool // the body was read to its end
 }
@@ -43,7 +44,7 @@ type conversation struct {
 // ask sends a request and returns the response message, which is one to our id and lies scanned in c.scan. It is valid
 // until the conversation is closed. With an HTTP status of 400 and above it is a JSON-RPC error. All errors are
 // failures, except those of the listener.
-func (c *conversation) ask(header http.Header, body *payload) ([]byte, error) {
+func (c *conversation) ask(header http.Header, body []byte) ([]byte, error) {
 	c.watch.wait()
 	response, err := c.endpoint.transport.RoundTrip(c.endpoint.request(c.watch.ctx, http.MethodPost, header, body))
 	if err != nil {
@@ -79,7 +80,7 @@ func (c *conversation) refused(media string) ([]byte, error) {
 	case c.status < 400, c.status == http.StatusUnauthorized, c.status == http.StatusForbidden, c.status == http.StatusTooManyRequests:
 	case strings.EqualFold(media, "application/json"):
 		message, err := c.readJSON()
-		if err == nil && !c.scan.Error.Empty() {
+		if err == nil && !c.scan.Err.Empty() {
 			return message, nil
 		}
 		if c.watch.ctx.Err() != nil {
@@ -95,7 +96,7 @@ func (c *conversation) readJSON() ([]byte, error) {
 	if c.response.ContentLength > int64(limit) {
 		return nil, c.endpoint.tooLarge()
 	}
-	c.buffer = newPayload()
+	c.buffer = newBuffer()
 	fits, err := c.buffer.readAll(c.response.Body, limit)
 	if err != nil {
 		return nil, c.endpoint.explain(c.watch.ctx, err)
@@ -111,7 +112,7 @@ func (c *conversation) readJSON() ([]byte, error) {
 		return nil, c.endpoint.garbage(errors.New("a message that is no response"))
 	}
 	// A server that could not read our id answers with none. With an HTTP error there is no doubt what that is about.
-	if c.status >= 400 && !c.scan.Error.Empty() && nullID(c.scan.ID.Of(c.buffer.bytes)) {
+	if c.status >= 400 && !c.scan.Err.Empty() && nullID(c.scan.ID.Of(c.buffer.bytes)) {
 		return c.buffer.bytes, nil
 	}
 	return c.ours(c.buffer.bytes)
@@ -131,9 +132,10 @@ func (c *conversation) ours(message []byte) ([]byte, error) {
 func (c *conversation) readStream() ([]byte, error) {
 	config := &c.endpoint.pool.config
 	budget := &budgetReader{r: c.response.Body, left: config.StreamBytes}
-	reader := mcp.NewSSEReader(budget, config.MessageBytes)
+	c.reader = c.endpoint.pool.readers.Get().(*mcp.SSEReader)
+	c.reader.Reset(budget)
 	for {
-		event, err := reader.Next()
+		event, err := c.reader.Next()
 		if err != nil {
 			if budget.left <= 0 {
 				return nil, c.endpoint.fail(mcp.CodeBadServerAnswer, nil, "server %q sent more than the %d bytes that one stream may have", config.StreamBytes)
@@ -160,12 +162,22 @@ func (c *conversation) readStream() ([]byte, error) {
 	}
 }
 
-// close gives the connection back, if the answer was read to its end or will be in a moment, and else closes it.
-func (c *conversation) close() {
+// release gives up the message.
+func (c *conversation) release() {
 	if c.buffer != nil {
 		c.buffer.release()
 		c.buffer = nil
 	}
+	if c.reader != nil {
+		c.reader.Reset(nil)
+		c.endpoint.pool.readers.Put(c.reader)
+		c.reader = nil
+	}
+}
+
+// close gives the connection back, if the answer was read to its end, and else closes it.
+func (c *conversation) close() {
+	c.release()
 	if c.response != nil {
 		c.response.Body.Close()
 	}
@@ -186,6 +198,7 @@ func (c *conversation) finish() {
 		c.watch.close()
 		return
 	}
+	c.release()
 	c.watch.linger(lingerTime)
 	go func(body io.ReadCloser, watch *watch) {
 		defer func() { <-c.endpoint.pool.drains }()

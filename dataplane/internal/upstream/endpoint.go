@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -114,18 +116,20 @@ func (e *endpoint) headerWith(room int) http.Header {
 	return header
 }
 
-// request returns one HTTP request. It takes a hold on the payload, which may be nil.
-func (e *endpoint) request(ctx context.Context, method string, header http.Header, body *payload) *http.Request {
+// request returns one HTTP request. The body, which may be nil, must not be written to any more.
+func (e *endpoint) request(ctx context.Context, method string, header http.Header, body []byte) *http.Request {
 	r := (&http.Request{
 		Method: method, URL: e.url, Host: e.host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	if body != nil {
-		r.Body = body.open()
-		r.ContentLength = int64(len(body.bytes))
-		// HTTP asks for the body again only where nothing of the request was written, or a server that speaks HTTP/2
-		// said that it did not look at it.
-		r.GetBody = body.reopen
+		// HTTP knows this type, and sends header and body in one packet.
+		open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		r.Body, _ = open()
+		r.ContentLength = int64(len(body))
+		// It asks for the body again only where nothing of the request was written, or a server that speaks HTTP/2 said
+		// that it did not look at it.
+		r.GetBody = open
 	}
 	return r
 }

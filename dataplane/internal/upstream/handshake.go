@@ -42,7 +42,7 @@ func (e *endpoint) initialize(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.scan.Error.Empty() {
+	if !c.scan.Err.Empty() {
 		return nil, e.fail(mcp.CodeUnavailable, nil, "server %q refused to open a session (JSON-RPC error %d)", c.scan.ErrorCode)
 	}
 	version, err := stringMember(c.scan.Result.Of(message), "protocolVersion")
@@ -77,10 +77,7 @@ func (e *endpoint) initialized(w *watch, s *session) error {
 // request asks with a fresh id.
 func (c *conversation) request(header http.Header, method string, params []byte) ([]byte, error) {
 	c.id = c.endpoint.pool.nextID(nil)
-	body := newPayload()
-	defer body.release()
-	body.bytes = mcp.WriteRequest(body.bytes, c.id, method, params)
-	return c.ask(header, body)
+	return c.ask(header, mcp.WriteRequest(nil, c.id, method, params))
 }
 
 // isLegacyVersion reports whether a server may answer initialize with this version.

@@ -42,7 +42,7 @@ func (x *exchange) progress(message []byte, scan *mcp.Response) error {
 	if err != nil || !bytes.Equal(token.Of(message), x.id) {
 		return nil
 	}
-	rewritten := newPayload()
+	rewritten := newBuffer()
 	defer rewritten.release()
 	rewritten.bytes = mcp.Splice(rewritten.bytes, message, mcp.Edit{Span: token, With: own.Of(x.call.Body)})
 	return x.notify(rewritten.bytes)

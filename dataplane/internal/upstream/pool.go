@@ -24,6 +24,7 @@ type Pool struct {
 	ids        atomic.Uint64
 	sessions   sessions
 	background background
+	readers    sync.Pool     // of *mcp.SSEReader
 	drains     chan struct{} // holds a token for each answered stream that may still end well
 
 	// known finds the endpoint of an item of a snapshot by the item's address: items are immutable.
@@ -41,6 +42,7 @@ func New(config Config) *Pool {
 		drains:    make(chan struct{}, maxDrains),
 		endpoints: make(map[string]*endpoint),
 	}
+	p.readers.New = func() any { return mcp.NewSSEReader(nil, p.config.MessageBytes) }
 	p.clientInfo = append(p.clientInfo, `{"name":"warder","version":`...)
 	p.clientInfo = append(mcp.AppendString(p.clientInfo, p.config.Version), '}')
 	p.background.slots = make(chan struct{}, maxBackground)

@@ -18,6 +18,9 @@ const (
 	// being closed.
 	idleConnection = 30 * time.Second
 
+	// writeBuffer holds most requests whole, in bytes, so that they leave in one packet.
+	writeBuffer = 18 << 10
+
 	// maxResponseHeader bounds the header of an answer, in bytes.
 	maxResponseHeader = 64 << 10
 )
@@ -42,6 +45,7 @@ func newTransport(config *Config, private bool) *http.Transport {
 		MaxIdleConnsPerHost:    config.IdleConnections,
 		IdleConnTimeout:        idleConnection,
 		MaxResponseHeaderBytes: maxResponseHeader,
+		WriteBufferSize:        writeBuffer,
 	}
 }
 
