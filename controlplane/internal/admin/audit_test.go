@@ -135,11 +135,35 @@ func next(t *testing.T, stream *connect.ServerStreamForClient[adminv1.TailCallsR
 	return nil
 }
 
+// passed waits until no transaction of the whole cluster is older than those
+// that the test committed: tests run beside this one.
+func (r *rig) passed(t *testing.T) {
+	t.Helper()
+	var last int64
+	err := r.Store.Pool().QueryRow(t.Context(), "SELECT max(settled) FROM audit_call").Scan(&last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		horizon, err := r.Store.AuditHorizon(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if horizon > last {
+			return
+		}
+		<-poll.C
+	}
+}
+
 func TestTailCallsSendsBacklogThenEachCallOnceWhenItIsComplete(t *testing.T) {
 	r := newRig(t)
 	for n := range 5 {
 		r.insertCall(t, n, nil)
 	}
+	r.passed(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	stream, err := r.local.audit.TailCalls(ctx, connect.NewRequest(&adminv1.TailCallsRequest{Backlog: 2}))

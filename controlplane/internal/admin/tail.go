@@ -23,8 +23,9 @@ const (
 
 // tail is one stream of calls. Its position is where in the order of outcomes it
 // stands: what was sent lies at or before it, so that nothing comes twice and,
-// because it never passes the oldest running transaction, nothing is missed. A
-// slow reader slows its own queries and nobody else's; nothing is queued for it.
+// because it never passes the oldest running transaction, nothing is missed:
+// while any database of the cluster has an older one that writes, calls come
+// late, after the backlog too. A slow reader slows its own queries and nobody else's; nothing is queued for it.
 type tail struct {
 	api     *API
 	stream  *connect.ServerStream[adminv1.TailCallsResponse]
