@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -98,6 +99,14 @@ func (c *Config) Validate() error {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
 			return fault.Wrap(fault.Invalid, flag+" must be HOST:PORT, not "+address, err)
 		}
+	}
+	return nil
+}
+
+// makeDataDir makes the data directory, for this user alone.
+func (c *Config) makeDataDir() error {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fault.Wrap(fault.Precondition, "the data directory cannot be made: "+err.Error(), err)
 	}
 	return nil
 }

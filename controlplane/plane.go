@@ -52,8 +52,8 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
-		return nil, fault.Wrap(fault.Precondition, "the data directory cannot be made: "+err.Error(), err)
+	if err := config.makeDataDir(); err != nil {
+		return nil, err
 	}
 	p := &Plane{config: config, log: config.Log, draining: make(chan struct{})}
 	if err := p.open(ctx); err != nil {
@@ -189,9 +189,15 @@ func (p *Plane) IssueNode(ctx context.Context, name string) (certPEM, keyPEM, ca
 // the handlers.
 func (p *Plane) Drain() { p.drainOnce.Do(func() { close(p.draining) }) }
 
-// Close releases the database. Nothing of the plane works after it.
+// Close releases the database. Nothing of the plane works after it; a setup token
+// that was not used is worthless.
 func (p *Plane) Close() {
 	p.Drain()
+	if p.setup != nil {
+		if err := p.removeSetupFile(); err != nil {
+			p.log.Warn("the setup token is worthless, but its file stays", "error", err)
+		}
+	}
 	if p.store != nil {
 		p.store.Close()
 	}

@@ -433,6 +433,12 @@ func TestRunServesAndStops(t *testing.T) {
 	if err != nil || !who.Msg.GetLocal() {
 		t.Errorf("local socket: %v, %v", who, err)
 	}
+	if err := Run(t.Context(), config); !fault.Is(err, fault.Exists) || !strings.Contains(fault.Text(err), "another warder") {
+		t.Errorf("a second instance on the same directory: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(config.DataDir, "setup-token")); err != nil {
+		t.Errorf("the second instance touched the first one's token: %v", err)
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("ended with %v", err)

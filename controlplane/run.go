@@ -21,10 +21,22 @@ import (
 const drainTime = 10 * time.Second
 
 // Run is the control plane as a process of its own: it serves until ctx ends or
-// a part fails, then stops in order.
+// a part fails, then stops in order. The sockets come first: a port in use, or
+// another instance on the same directory, is found before anything is touched.
 func Run(ctx context.Context, config Config) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
 	config = config.withDefaults()
 	if err := config.validateListen(); err != nil {
+		return err
+	}
+	if err := config.makeDataDir(); err != nil {
+		return err
+	}
+	sockets, err := listen(config)
+	defer sockets.close()
+	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
@@ -35,16 +47,40 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	defer p.Close()
-	process, err := p.listen(registry)
+	process, err := p.process(sockets, registry)
 	if err != nil {
 		return err
 	}
-	p.log.Info("control plane is up", "listen", process.people.socket.Addr().String(),
-		"node_listen", process.nodes.Addr().String(), "version", p.config.Version)
+	p.log.Info("control plane is up", "listen", sockets.people.Addr().String(),
+		"node_listen", sockets.nodes.Addr().String(), "version", p.config.Version)
 	return process.run(ctx)
 }
 
-// process is what a stand-alone control plane listens on.
+// sockets are what a stand-alone control plane listens on.
+type sockets struct{ local, people, nodes net.Listener }
+
+// listen opens the sockets. Those that it opened are returned with an error, too.
+func listen(c Config) (s sockets, err error) {
+	if s.local, err = localsock.Listen(c.DataDir, c.Log); err != nil {
+		return s, err
+	}
+	if s.people, err = bind(c.Listen, "--listen"); err != nil {
+		return s, err
+	}
+	s.nodes, err = bind(c.NodeListen, "--node-listen")
+	return s, err
+}
+
+// close closes what is open still; servers close their own.
+func (s sockets) close() {
+	for _, l := range []net.Listener{s.local, s.people, s.nodes} {
+		if l != nil {
+			_ = l.Close() // Closed already, or nobody was served on it.
+		}
+	}
+}
+
+// process is a stand-alone control plane.
 type process struct {
 	plane  *Plane
 	people *server
@@ -52,40 +88,19 @@ type process struct {
 	nodes  net.Listener
 }
 
-// listen opens all listeners, or none.
-func (p *Plane) listen(gatherer prometheus.Gatherer) (_ *process, err error) {
-	var opened []net.Listener
-	defer func() {
-		for _, l := range opened {
-			if err != nil {
-				err = errors.Join(err, l.Close())
-			}
-		}
-	}()
+// process puts the plane's handlers behind the sockets.
+func (p *Plane) process(s sockets, gatherer prometheus.Gatherer) (*process, error) {
 	secure, err := p.config.tls()
-	if err != nil {
-		return nil, err
-	}
-	local, err := localsock.Listen(p.config.DataDir, p.log)
-	if err != nil {
-		return nil, err
-	}
-	opened = append(opened, local)
-	people, err := bind(p.config.Listen, "--listen")
-	if err != nil {
-		return nil, err
-	}
-	opened = append(opened, people)
-	nodes, err := bind(p.config.NodeListen, "--node-listen")
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.Handle("/", p.AdminHandler())
-	web := &server{newServer(mux, p.log), people}
-	web.TLSConfig = secure
-	return &process{plane: p, people: web, local: &server{newServer(p.LocalHandler(), p.log), local}, nodes: nodes}, nil
+	people := &server{newServer(mux, p.log), s.people}
+	people.TLSConfig = secure
+	local := &server{newServer(p.LocalHandler(), p.log), s.local}
+	return &process{plane: p, people: people, local: local, nodes: s.nodes}, nil
 }
 
 // bind opens a TCP listener.

@@ -225,6 +225,18 @@ func (f *Feed) listen(ctx context.Context) {
 	}
 }
 
+// hangUp closes a connection, which a context that ended may be closing already
+// in the background, and waits until the database knows.
+func hangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	_ = conn.Close(ctx) // Nothing is lost with it.
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+	}
+}
+
 // listenOnce listens on a connection of its own until it breaks. It wakes once
 // after LISTEN took effect, since what came before was not heard.
 func (f *Feed) listenOnce(ctx context.Context) error {
@@ -232,7 +244,7 @@ func (f *Feed) listenOnce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer hangUp(conn)
 	if _, err := conn.Exec(ctx, "LISTEN "+store.Channel); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
