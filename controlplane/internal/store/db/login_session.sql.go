@@ -35,19 +35,6 @@ func (q *Queries) DeleteLoginSession(ctx context.Context, hash []byte) (int64, e
 	return result.RowsAffected(), nil
 }
 
-const deleteLoginSessionsOfUser = `-- name: DeleteLoginSessionsOfUser :execrows
-DELETE FROM login_session WHERE user_id = $1
-`
-
-// After a change of password, and to throw somebody out.
-func (q *Queries) DeleteLoginSessionsOfUser(ctx context.Context, userID int64) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteLoginSessionsOfUser, userID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const getLoginSession = `-- name: GetLoginSession :one
 SELECT s.user_id, u.name, s.created_at, s.seen_at, s.expires_at,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles

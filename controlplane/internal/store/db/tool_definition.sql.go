@@ -9,17 +9,6 @@ import (
 	"context"
 )
 
-const getToolDefinition = `-- name: GetToolDefinition :one
-SELECT definition FROM tool_definition WHERE hash = $1
-`
-
-func (q *Queries) GetToolDefinition(ctx context.Context, hash []byte) ([]byte, error) {
-	row := q.db.QueryRow(ctx, getToolDefinition, hash)
-	var definition []byte
-	err := row.Scan(&definition)
-	return definition, err
-}
-
 const putToolDefinition = `-- name: PutToolDefinition :exec
 INSERT INTO tool_definition (hash, definition)
 VALUES ($1, $2)

@@ -7,7 +7,6 @@ package db
 
 import (
 	"context"
-	"time"
 )
 
 const insertToolVerdict = `-- name: InsertToolVerdict :exec
@@ -33,54 +32,4 @@ func (q *Queries) InsertToolVerdict(ctx context.Context, arg InsertToolVerdictPa
 		arg.Reason,
 	)
 	return err
-}
-
-const listToolVerdicts = `-- name: ListToolVerdicts :many
-SELECT id, at, actor, verdict, hash, reason
-FROM tool_verdict
-WHERE tool_id = $1
-ORDER BY id DESC
-LIMIT $2
-`
-
-type ListToolVerdictsParams struct {
-	ToolID   int64
-	RowLimit int32
-}
-
-type ListToolVerdictsRow struct {
-	ID      int64
-	At      time.Time
-	Actor   string
-	Verdict string
-	Hash    []byte
-	Reason  string
-}
-
-// The history of one tool, newest first.
-func (q *Queries) ListToolVerdicts(ctx context.Context, arg ListToolVerdictsParams) ([]ListToolVerdictsRow, error) {
-	rows, err := q.db.Query(ctx, listToolVerdicts, arg.ToolID, arg.RowLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ListToolVerdictsRow{}
-	for rows.Next() {
-		var i ListToolVerdictsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.At,
-			&i.Actor,
-			&i.Verdict,
-			&i.Hash,
-			&i.Reason,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }

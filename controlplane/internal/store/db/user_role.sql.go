@@ -9,23 +9,6 @@ import (
 	"context"
 )
 
-const deleteUserRole = `-- name: DeleteUserRole :execrows
-DELETE FROM user_role WHERE user_id = $1 AND role = $2
-`
-
-type DeleteUserRoleParams struct {
-	UserID int64
-	Role   string
-}
-
-func (q *Queries) DeleteUserRole(ctx context.Context, arg DeleteUserRoleParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteUserRole, arg.UserID, arg.Role)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const insertUserRoles = `-- name: InsertUserRoles :exec
 INSERT INTO user_role (user_id, role)
 SELECT $1::bigint, unnest($2::text[])

@@ -19,9 +19,5 @@ UPDATE login_session SET seen_at = now() WHERE hash = @hash AND seen_at < now() 
 -- Signing out.
 DELETE FROM login_session WHERE hash = @hash;
 
--- name: DeleteLoginSessionsOfUser :execrows
--- After a change of password, and to throw somebody out.
-DELETE FROM login_session WHERE user_id = @user_id;
-
 -- name: DeleteExpiredLoginSessions :execrows
 DELETE FROM login_session WHERE expires_at <= now();

@@ -3,6 +3,3 @@
 INSERT INTO tool_definition (hash, definition)
 VALUES (@hash, @definition)
 ON CONFLICT (hash) DO NOTHING;
-
--- name: GetToolDefinition :one
-SELECT definition FROM tool_definition WHERE hash = @hash;

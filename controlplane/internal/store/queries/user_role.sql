@@ -3,6 +3,3 @@
 INSERT INTO user_role (user_id, role)
 SELECT @user_id::bigint, unnest(@roles::text[])
 ON CONFLICT DO NOTHING;
-
--- name: DeleteUserRole :execrows
-DELETE FROM user_role WHERE user_id = @user_id AND role = @role;
