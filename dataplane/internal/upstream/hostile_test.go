@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,117 +21,135 @@ const canary = "CANARY-of-the-server"
 // hang holds a request until its client gives up.
 func hang(r *http.Request) { <-r.Context().Done() }
 
+// misdeed is something that a server can do wrong with a call, and what is made of it.
+type misdeed struct {
+	name  string
+	call  func(w http.ResponseWriter, r *http.Request, id string)
+	code  int
+	words string
+}
+
+var large = strings.Repeat("x", 1<<20)
+
+// slow servers keep a call waiting.
+var slow = []misdeed{
+	{"hangs", func(_ http.ResponseWriter, r *http.Request, _ string) { hang(r) }, mcp.CodeTimeout, "did not answer within 500ms"},
+	{"hangs after the headers", func(w http.ResponseWriter, r *http.Request, _ string) {
+		reply(w, `{"jsonrpc":`)
+		w.(http.Flusher).Flush()
+		hang(r)
+	}, mcp.CodeTimeout, "stopped in the middle of its answer for 300ms"},
+	{"stream stalls", func(w http.ResponseWriter, r *http.Request, _ string) {
+		stream(w)(": hello\n\n")
+		hang(r)
+	}, mcp.CodeTimeout, "stopped in the middle"},
+	{"stream never ends", func(w http.ResponseWriter, r *http.Request, _ string) {
+		send := stream(w)
+		for r.Context().Err() == nil {
+			send(": still here\n\n")
+			time.Sleep(20 * time.Millisecond)
+		}
+	}, mcp.CodeTimeout, "did not finish the call within 1.5s"},
+	{"flood", func(w http.ResponseWriter, r *http.Request, _ string) {
+		send := stream(w)
+		for r.Context().Err() == nil {
+			send(`data: {"jsonrpc":"2.0","method":"notifications/x","params":{"x":"` + large[:1<<14] + `"}}` + "\n\n")
+		}
+	}, mcp.CodeBadServerAnswer, "bytes that one stream may have"},
+}
+
+// garblers answer with something that is no answer.
+var garblers = []misdeed{
+	{"no JSON", func(w http.ResponseWriter, _ *http.Request, _ string) { reply(w, canary) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"nothing", func(w http.ResponseWriter, _ *http.Request, _ string) { reply(w, "") }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"two messages", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(id)+ok(id)) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"batch", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, "["+ok(id)+"]") }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"duplicate members", func(w http.ResponseWriter, _ *http.Request, id string) {
+		reply(w, `{"jsonrpc":"2.0","id":`+id+`,"id":`+id+`,"result":{}}`)
+	}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"another id", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(id+"0")) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"the id as a string", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(`"`+id+`"`)) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"the id with a fraction", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(id+".0")) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"another id in a stream", func(w http.ResponseWriter, _ *http.Request, id string) {
+		stream(w)("data: " + ok("0") + "\n\ndata: " + ok(id) + "\n\n")
+	}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"a notification for an answer", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		reply(w, `{"jsonrpc":"2.0","method":"notifications/message","params":{}}`)
+	}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"garbage in a stream", func(w http.ResponseWriter, _ *http.Request, id string) {
+		stream(w)("data: " + canary + "\n\n")
+	}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+	{"huge JSON with a length", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.Header().Set("Content-Length", "1048576")
+		reply(w, large)
+	}, mcp.CodeBadServerAnswer, "more than the 65536 bytes"},
+	{"huge JSON in chunks", func(w http.ResponseWriter, _ *http.Request, id string) {
+		w.Header().Set("Content-Type", "application/json")
+		w.(http.Flusher).Flush()
+		reply(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"x":"`+large+`"}}`)
+	}, mcp.CodeBadServerAnswer, "more than the 65536 bytes"},
+	{"huge event", func(w http.ResponseWriter, _ *http.Request, _ string) { stream(w)("data: " + large + "\n\n") }, mcp.CodeBadServerAnswer, "more than the 65536 bytes"},
+	{"too deep", func(w http.ResponseWriter, _ *http.Request, id string) {
+		reply(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"x":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}}`)
+	}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
+}
+
+// refusers answer with a status or a type that is no answer.
+var refusers = []misdeed{
+	{"redirect", func(w http.ResponseWriter, r *http.Request, _ string) {
+		http.Redirect(w, r, "http://169.254.169.254/"+canary, http.StatusTemporaryRedirect)
+	}, mcp.CodeBadServerAnswer, "redirects elsewhere (HTTP 307), which is not followed"},
+	{"HTML", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<p>"+canary)
+	}, mcp.CodeBadServerAnswer, "content type that is neither JSON nor an event stream"},
+	{"accepted, no answer", func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(202) }, mcp.CodeBadServerAnswer, "gave no answer to it (HTTP 202)"},
+	{"401", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.Header().Set("WWW-Authenticate", "Bearer realm="+canary)
+		http.Error(w, canary, 401)
+	}, mcp.CodeUnavailable, "refused the credentials that Warder has for it (HTTP 401)"},
+	{"403", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 403) }, mcp.CodeUnavailable, "refused the credentials"},
+	{"429", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.Header().Set("Retry-After", "7")
+		http.Error(w, canary, 429)
+	}, mcp.CodeRateLimited, "asks to slow down"},
+	{"500", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 500) }, mcp.CodeBadServerAnswer, "answered with HTTP status 500"},
+	{"503", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 503) }, mcp.CodeUnavailable, "is not available (HTTP 503)"},
+	{"404", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 404) }, mcp.CodeBadServerAnswer, "has no MCP endpoint"},
+	{"500 with another answer's error", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(500)
+		io.WriteString(w, `{"jsonrpc":"2.0","id":0,"error":{"code":1,"message":"`+canary+`"}}`)
+	}, mcp.CodeBadServerAnswer, "answered with HTTP status 500"},
+}
+
+// quitters go away before the answer is there.
+var quitters = []misdeed{
+	{"hangs up", func(w http.ResponseWriter, _ *http.Request, _ string) { cut(w) }, mcp.CodeUnavailable, "closed the connection before its answer was complete"},
+	{"hangs up in the middle", func(w http.ResponseWriter, _ *http.Request, id string) {
+		w.Header().Set("Content-Length", "1000")
+		reply(w, ok(id)[:30])
+		w.(http.Flusher).Flush()
+		cut(w)
+	}, mcp.CodeUnavailable, "closed the connection before its answer was complete"},
+	{"stream ends without an answer", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		stream(w)("event: message\nid: 1\ndata:\n\n")
+	}, mcp.CodeUnavailable, "closed the connection before its answer was complete"},
+	{"stream ends within an event", func(w http.ResponseWriter, _ *http.Request, id string) { stream(w)("data: " + ok(id)) }, mcp.CodeUnavailable, "closed the connection"},
+	{"endless header", func(w http.ResponseWriter, _ *http.Request, id string) {
+		w.Header().Set("X-Large", large[:1<<17])
+		reply(w, ok(id))
+	}, mcp.CodeUnavailable, "the connection to server \"github\" failed"},
+}
+
 // TestAFailingServerGetsATextOfItsOwn covers what a server can do wrong: each way has its own text, which names the
 // server and holds none of its bytes, and the client's id is there.
 func TestAFailingServerGetsATextOfItsOwn(t *testing.T) {
-	large := strings.Repeat("x", 1<<20)
-	tests := []struct {
-		name  string
-		call  func(w http.ResponseWriter, r *http.Request, id string)
-		code  int
-		words string
-	}{
-		{"hangs", func(_ http.ResponseWriter, r *http.Request, _ string) { hang(r) }, mcp.CodeTimeout, "did not answer within 500ms"},
-		{"hangs after the headers", func(w http.ResponseWriter, r *http.Request, _ string) {
-			reply(w, `{"jsonrpc":`)
-			w.(http.Flusher).Flush()
-			hang(r)
-		}, mcp.CodeTimeout, "stopped in the middle of its answer for 300ms"},
-		{"stream stalls", func(w http.ResponseWriter, r *http.Request, _ string) {
-			stream(w)(": hello\n\n")
-			hang(r)
-		}, mcp.CodeTimeout, "stopped in the middle"},
-		{"stream never ends", func(w http.ResponseWriter, r *http.Request, _ string) {
-			send := stream(w)
-			for r.Context().Err() == nil {
-				send(": still here\n\n")
-				time.Sleep(20 * time.Millisecond)
-			}
-		}, mcp.CodeTimeout, "did not finish the call within 1.5s"},
-		{"flood", func(w http.ResponseWriter, r *http.Request, _ string) {
-			send := stream(w)
-			for r.Context().Err() == nil {
-				send(`data: {"jsonrpc":"2.0","method":"notifications/x","params":{"x":"` + large[:1<<14] + `"}}` + "\n\n")
-			}
-		}, mcp.CodeBadServerAnswer, "bytes that one stream may have"},
-		{"no JSON", func(w http.ResponseWriter, _ *http.Request, _ string) { reply(w, canary) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"nothing", func(w http.ResponseWriter, _ *http.Request, _ string) { reply(w, "") }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"two messages", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(id)+ok(id)) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"batch", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, "["+ok(id)+"]") }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"duplicate members", func(w http.ResponseWriter, _ *http.Request, id string) {
-			reply(w, `{"jsonrpc":"2.0","id":`+id+`,"id":`+id+`,"result":{}}`)
-		}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"another id", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(id+"0")) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"the id as a string", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(`"`+id+`"`)) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"the id with a fraction", func(w http.ResponseWriter, _ *http.Request, id string) { reply(w, ok(id+".0")) }, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"another id in a stream", func(w http.ResponseWriter, _ *http.Request, id string) {
-			stream(w)("data: " + ok("0") + "\n\ndata: " + ok(id) + "\n\n")
-		}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"a notification for an answer", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			reply(w, `{"jsonrpc":"2.0","method":"notifications/message","params":{}}`)
-		}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"garbage in a stream", func(w http.ResponseWriter, _ *http.Request, id string) {
-			stream(w)("data: " + canary + "\n\n")
-		}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"huge JSON with a length", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			w.Header().Set("Content-Length", "1048576")
-			reply(w, large)
-		}, mcp.CodeBadServerAnswer, "more than the 65536 bytes"},
-		{"huge JSON in chunks", func(w http.ResponseWriter, _ *http.Request, id string) {
-			w.Header().Set("Content-Type", "application/json")
-			w.(http.Flusher).Flush()
-			reply(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"x":"`+large+`"}}`)
-		}, mcp.CodeBadServerAnswer, "more than the 65536 bytes"},
-		{"huge event", func(w http.ResponseWriter, _ *http.Request, _ string) { stream(w)("data: " + large + "\n\n") }, mcp.CodeBadServerAnswer, "more than the 65536 bytes"},
-		{"too deep", func(w http.ResponseWriter, _ *http.Request, id string) {
-			reply(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"x":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}}`)
-		}, mcp.CodeBadServerAnswer, "not a valid MCP message"},
-		{"redirect", func(w http.ResponseWriter, r *http.Request, _ string) {
-			http.Redirect(w, r, "http://169.254.169.254/"+canary, http.StatusTemporaryRedirect)
-		}, mcp.CodeBadServerAnswer, "redirects elsewhere (HTTP 307), which is not followed"},
-		{"HTML", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			w.Header().Set("Content-Type", "text/html")
-			io.WriteString(w, "<p>"+canary)
-		}, mcp.CodeBadServerAnswer, "content type that is neither JSON nor an event stream"},
-		{"accepted, no answer", func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(202) }, mcp.CodeBadServerAnswer, "gave no answer to it (HTTP 202)"},
-		{"401", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			w.Header().Set("WWW-Authenticate", "Bearer realm="+canary)
-			http.Error(w, canary, 401)
-		}, mcp.CodeUnavailable, "refused the credentials that Warder has for it (HTTP 401)"},
-		{"403", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 403) }, mcp.CodeUnavailable, "refused the credentials"},
-		{"429", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			w.Header().Set("Retry-After", "7")
-			http.Error(w, canary, 429)
-		}, mcp.CodeRateLimited, "asks to slow down"},
-		{"500", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 500) }, mcp.CodeBadServerAnswer, "answered with HTTP status 500"},
-		{"503", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 503) }, mcp.CodeUnavailable, "is not available (HTTP 503)"},
-		{"404", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 404) }, mcp.CodeBadServerAnswer, "has no MCP endpoint"},
-		{"500 with another answer's error", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(500)
-			io.WriteString(w, `{"jsonrpc":"2.0","id":0,"error":{"code":1,"message":"`+canary+`"}}`)
-		}, mcp.CodeBadServerAnswer, "answered with HTTP status 500"},
-		{"hangs up", func(w http.ResponseWriter, _ *http.Request, _ string) { cut(w) }, mcp.CodeUnavailable, "closed the connection before its answer was complete"},
-		{"hangs up in the middle", func(w http.ResponseWriter, _ *http.Request, id string) {
-			w.Header().Set("Content-Length", "1000")
-			reply(w, ok(id)[:30])
-			w.(http.Flusher).Flush()
-			cut(w)
-		}, mcp.CodeUnavailable, "closed the connection before its answer was complete"},
-		{"stream ends without an answer", func(w http.ResponseWriter, _ *http.Request, _ string) {
-			stream(w)("event: message\nid: 1\ndata:\n\n")
-		}, mcp.CodeUnavailable, "closed the connection before its answer was complete"},
-		{"stream ends within an event", func(w http.ResponseWriter, _ *http.Request, id string) { stream(w)("data: " + ok(id)) }, mcp.CodeUnavailable, "closed the connection"},
-		{"endless header", func(w http.ResponseWriter, _ *http.Request, id string) {
-			w.Header().Set("X-Large", large[:1<<17])
-			reply(w, ok(id))
-		}, mcp.CodeUnavailable, "the connection to server \"github\" failed"},
-	}
 	config := Config{
 		HeaderTimeout: 500 * time.Millisecond, IdleTimeout: 300 * time.Millisecond, CallTimeout: 1500 * time.Millisecond,
 		MessageBytes: 64 << 10, StreamBytes: 512 << 10,
 	}
-	for _, test := range tests {
+	for _, test := range slices.Concat(slow, garblers, refusers, quitters) {
 		for _, version := range []string{mcp.Version20251125, mcp.Version20260728} {
 			t.Run(test.name+"/"+version, func(t *testing.T) {
 				t.Parallel()
