@@ -33,7 +33,8 @@ help: ## List the targets.
 ##@ The two commands
 
 .PHONY: up
-up: build ## Build what is needed and run the gateway with a private PostgreSQL.
+up: dashboard postgres ## Build what is needed and run the gateway with a private PostgreSQL.
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/warder
 	@exec $(BIN)/warder up $(UP)
 
 .PHONY: test
@@ -45,7 +46,7 @@ test: dashboard postgres fixtures ## Run all tests against a PostgreSQL of their
 
 .PHONY: build
 build: dashboard postgres ## Build the binaries into bin/.
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./controlplane/cmd/... ./dataplane/cmd/...
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./controlplane/cmd/... ./dataplane/cmd/...
 
 .PHONY: dashboard
 dashboard: dashboard/dist/index.html ## Build the dashboard into dashboard/dist/, to be embedded.

@@ -105,6 +105,7 @@ func (p *Plane) openAdmin(keys *seal.Keyring, pepper []byte) (err error) {
 		Keys:       keys,
 		Pepper:     pepper,
 		CurrentSet: p.publisher.Current,
+		AwaitNodes: p.publisher.AwaitNodes,
 		IssueNode:  p.authority.IssueNode,
 		Version:    p.config.Version,
 		StartedAt:  time.Now(),

@@ -62,7 +62,7 @@ func (c *cli) report(ctx context.Context, err error) int {
 		return code
 	}
 	fmt.Fprintln(c.stderr, "warder:", visible(text))
-	if code == exitUsage {
+	if _, remote := errors.AsType[*connect.Error](err); code == exitUsage && !remote {
 		fmt.Fprintln(c.stderr, "Run the command with --help to see how it is used.")
 	}
 	return code

@@ -19,9 +19,6 @@ type gateway struct {
 	dataDir string // of the instance that the command line speaks to
 }
 
-// base is the URL without a path.
-func (g gateway) base() string { return strings.TrimSuffix(g.mcp, "/mcp") }
-
 // scratch is a temporary directory that PostgreSQL, which does not run as root,
 // may pass through when the tests do.
 func scratch(t *testing.T) string {

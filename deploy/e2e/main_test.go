@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,9 +47,14 @@ const within = 30 * time.Second
 // eventually polls until ok says yes; what names what never came.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !ok(); {
+	eventuallyIn(t, within, what, ok)
+}
+
+func eventuallyIn(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, within)
+			t.Fatalf("%s: not within %v", what, limit)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -138,8 +142,14 @@ func (p *process) ended() bool {
 // waitFor polls the output for text and returns what stands behind it on its line.
 func (p *process) waitFor(t *testing.T, text string) string {
 	t.Helper()
+	return p.waitLong(t, within, text)
+}
+
+// waitLong is waitFor for a process that has much to do first.
+func (p *process) waitLong(t *testing.T, limit time.Duration, text string) string {
+	t.Helper()
 	var rest string
-	eventually(t, fmt.Sprintf("%q in the output of %s", text, p.cmd.Path), func() bool {
+	eventuallyIn(t, limit, fmt.Sprintf("%q in the output of %s", text, p.cmd.Path), func() bool {
 		_, after, ok := strings.Cut(p.output.String(), text)
 		if line, _, complete := strings.Cut(after, "\n"); ok && complete {
 			rest = strings.TrimSpace(line)
@@ -215,13 +225,4 @@ func admin(t *testing.T, dataDir string, args ...string) object {
 		t.Fatalf("warder %s printed no JSON: %v\n%s", strings.Join(args, " "), err, r.stdout)
 	}
 	return m
-}
-
-func mustRead(t *testing.T, r io.Reader) string {
-	t.Helper()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
 }

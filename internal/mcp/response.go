@@ -16,7 +16,6 @@ type Response struct {
 	Meta       Span   // result._meta, an object
 
 	Error     Span // an object
-	Err       Span // Deprecated: the same as Error, for controlplane/internal/catalog until it reads that.
 	ErrorCode int  // error.code
 	ErrorText string
 
@@ -47,7 +46,7 @@ func ScanResponse(body []byte, limits Limits, resp *Response) error {
 	}
 	if s.err == nil {
 		resp.ID, resp.Method, resp.Params, resp.Result, resp.Error = e.id, e.method, e.params, e.result, e.err
-		resp.Err, resp.whole = e.err, e.whole
+		resp.whole = e.whole
 		s.err = resp.readError(body)
 	}
 	if s.err != nil {

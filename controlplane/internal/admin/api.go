@@ -20,6 +20,9 @@ import (
 // maxRequest bounds a request, in bytes; a policy document is the largest.
 const maxRequest = 2 << 20
 
+// maxSettle is how long an answer waits for nodes to apply what it changed.
+const maxSettle = time.Second
+
 // Config is what an API is made of. Every field is required but Guard, whose
 // zero value serves loopback names only.
 type Config struct {
@@ -33,6 +36,9 @@ type Config struct {
 	Pepper []byte
 	// CurrentSet returns the snapshot that nodes get; nil before the first.
 	CurrentSet func() *snapshot.Set
+	// AwaitNodes returns when all connected nodes have answered for a revision,
+	// or when the context ends.
+	AwaitNodes func(ctx context.Context, revision uint64)
 	// IssueNode makes a certificate for a node.
 	IssueNode func(name string) (*enrollment.Issued, error)
 	Version   string
@@ -93,9 +99,18 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	return mux
 }
 
-// change runs a mutation that concerns nodes, as the caller of the request.
+// change runs a mutation that concerns nodes, as the caller of the request. It
+// returns when connected nodes have applied it, or a moment later: a node that is
+// slow must not hold up an administrator.
 func (a *API) change(ctx context.Context, fn func(*store.Tx) error) (revision uint64, err error) {
-	return a.Store.Change(ctx, login.From(ctx).Name, fn)
+	revision, err = a.Store.Change(ctx, login.From(ctx).Name, fn)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxSettle)
+	defer cancel()
+	a.AwaitNodes(ctx, revision)
+	return revision, nil
 }
 
 // act runs a mutation that does not concern nodes, as the caller of the request.

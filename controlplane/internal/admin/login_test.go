@@ -26,7 +26,7 @@ func setUp(t *testing.T, c *client, token, name string) result[adminv1.SetUpResp
 func TestSetUpMakesTheFirstOwnerOnce(t *testing.T) {
 	r := newRig(t)
 	browser := r.stranger(t)
-	setUp(t, browser, "wds_guess", "ana").refused(t, connect.CodeUnauthenticated, "not the setup token")
+	setUp(t, browser, "wds_guess", "ana").refused(t, connect.CodePermissionDenied, "not the setup token")
 	must(browser.login.SetUp(t.Context(), connect.NewRequest(&adminv1.SetUpRequest{Token: r.token, Name: "ana", Password: "short"}))).
 		refused(t, connect.CodeInvalidArgument, "password")
 	setUp(t, browser, r.token, "Ana").refused(t, connect.CodeInvalidArgument, "name: a user's name is")

@@ -61,6 +61,7 @@ func newRig(t *testing.T) *rig {
 		Store: s, Keys: kek, Pepper: pepper, Discoverer: catalog.NewDiscoverer("test"),
 		Desk:       login.NewDesk(login.Config{Book: login.NewBook(s), Setup: setup, Log: log}),
 		CurrentSet: func() *snapshot.Set { return compile(t, s, kek, pepper) },
+		AwaitNodes: func(context.Context, uint64) {},
 		IssueNode:  authority.IssueNode, Version: "test", StartedAt: time.Now(), Log: log,
 	})
 	if err != nil {

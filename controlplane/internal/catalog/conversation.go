@@ -63,7 +63,7 @@ func (a *answer) result() []byte {
 
 // code returns the code of a JSON-RPC error, and false if it is none.
 func (a *answer) code() (int, bool) {
-	if a.message == nil || a.message.Err.Empty() {
+	if a.message == nil || a.message.Error.Empty() {
 		return 0, false
 	}
 	return a.message.ErrorCode, true
@@ -186,7 +186,7 @@ func answerTo(id, body []byte) *mcp.Response {
 		return nil
 	}
 	got := string(message.ID.Of(body))
-	if got == string(id) || !message.Err.Empty() && (got == "" || got == "null") {
+	if got == string(id) || !message.Error.Empty() && (got == "" || got == "null") {
 		return message
 	}
 	return nil

@@ -107,6 +107,8 @@ func (d *Desk) SetUp(ctx context.Context, token, name, password string) (*http.C
 	return d.open(ctx, name)
 }
 
+// refuseSetUp says why a token is refused. It is not fault.Unauthenticated: by
+// that a browser would take its session to have ended, where none was asked for.
 func (d *Desk) refuseSetUp(ctx context.Context) error {
 	exists, err := d.book.HasAdministrator(ctx)
 	if err != nil {
@@ -115,7 +117,7 @@ func (d *Desk) refuseSetUp(ctx context.Context) error {
 	if exists {
 		return errSetUpDone()
 	}
-	return fault.New(fault.Unauthenticated, "this is not the setup token, or it has expired; a restart of the control plane prints a new one")
+	return fault.New(fault.Denied, "this is not the setup token, or it has expired; a restart of the control plane prints a new one")
 }
 
 func errSetUpDone() error {

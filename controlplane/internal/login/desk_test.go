@@ -277,13 +277,13 @@ func TestSetUpNeedsTheToken(t *testing.T) {
 		token func(*bench) string
 		kind  fault.Kind
 	}{
-		{"wrong", func(*bench) string { return "wds_wrong" }, fault.Unauthenticated},
-		{"empty", func(*bench) string { return "" }, fault.Unauthenticated},
+		{"wrong", func(*bench) string { return "wds_wrong" }, fault.Denied},
+		{"empty", func(*bench) string { return "" }, fault.Denied},
 		{"expired", func(b *bench) string {
 			token := b.setup.Reveal(start)
 			b.clock = start.Add(SetupTokenLife)
 			return token
-		}, fault.Unauthenticated},
+		}, fault.Denied},
 		{"guessed often", func(b *bench) string {
 			for range 50 {
 				_, _ = b.SetUp(https(t), "wds_guess", "ana", password)

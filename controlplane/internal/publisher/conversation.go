@@ -35,6 +35,9 @@ type conversation struct {
 
 	follower follower
 	report   *reporter
+	// answered is the highest revision that the node acked or nacked on this
+	// stream; the publisher's lock guards it.
+	answered uint64
 }
 
 // newStreamID returns a name for a stream.
@@ -62,6 +65,9 @@ func (c *conversation) run(ctx context.Context) error {
 func (c *conversation) greet(hello *syncv1.Hello) {
 	known, _ := c.publisher.state()
 	c.follower.hello(hello, known)
+	if c.follower.state == replicate {
+		c.publisher.settle(c, c.follower.acked.revision)
+	}
 	c.log.Info("node connected", "version", clean(hello.GetVersion()), "revision", hello.GetRevision(), "state", c.follower.state)
 	c.report.connected(hello, c.status())
 }
@@ -126,6 +132,7 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 // answer takes one message of the node.
 func (c *conversation) answer(request *syncv1.SyncRequest) error {
 	var what answer
+	asked := c.follower.inFlight.to.revision
 	switch kind := request.GetKind().(type) {
 	case *syncv1.SyncRequest_Ack:
 		what = c.follower.ack(kind.Ack.GetNonce())
@@ -140,6 +147,7 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 	if what == stale {
 		return nil
 	}
+	c.publisher.settle(c, asked)
 	if what == nacked {
 		c.log.Error("node refused a snapshot; it serves on from its last good one",
 			"refused", c.follower.refused.revision, "serves", c.follower.acked.revision, "reason", c.follower.reason)

@@ -58,6 +58,7 @@ type Publisher struct {
 	mu        sync.Mutex
 	history   *history
 	changed   chan struct{} // closed, and replaced, by each Publish
+	progress  chan struct{} // likewise, by each answer of a node and each leave
 	streams   map[string]*conversation
 	stopped   bool
 	remaining sync.WaitGroup // conversations that have not ended
@@ -72,10 +73,11 @@ func New(c Config) *Publisher {
 		c.Book = noBook{}
 	}
 	return &Publisher{
-		config:  c,
-		metrics: newMetrics(c.Registerer),
-		changed: make(chan struct{}),
-		streams: make(map[string]*conversation),
+		config:   c,
+		metrics:  newMetrics(c.Registerer),
+		changed:  make(chan struct{}),
+		progress: make(chan struct{}),
+		streams:  make(map[string]*conversation),
 	}
 }
 
@@ -181,6 +183,7 @@ func (p *Publisher) leave(c *conversation) {
 	defer p.mu.Unlock()
 	if p.streams[c.node] == c {
 		delete(p.streams, c.node)
+		p.wake()
 	}
 	p.metrics.followers.Set(float64(len(p.streams)))
 	p.remaining.Done()

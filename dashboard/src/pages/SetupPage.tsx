@@ -20,7 +20,10 @@ export function SetupPage() {
       <PublicFrame title="Warder is set up">
         <Text>
           The first administrator exists.{" "}
-          <Anchor renderRoot={(props) => <Link {...props} {...pb.login()} />}>Sign in</Anchor>.
+          <Anchor underline="always" renderRoot={(props) => <Link {...props} {...pb.login()} />}>
+            Sign in
+          </Anchor>
+          .
         </Text>
       </PublicFrame>
     );

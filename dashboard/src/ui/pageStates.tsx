@@ -29,7 +29,7 @@ export function PageNotFound() {
     <Page title="No such page">
       <Text>
         Nothing lives at this address.{" "}
-        <Anchor renderRoot={(props) => <Link {...props} {...pb.overview()} />}>
+        <Anchor underline="always" renderRoot={(props) => <Link {...props} {...pb.overview()} />}>
           Go to the overview
         </Anchor>
         .

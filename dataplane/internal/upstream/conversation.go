@@ -80,7 +80,7 @@ func (c *conversation) refused(media string) ([]byte, error) {
 	case c.status < 400, c.status == http.StatusUnauthorized, c.status == http.StatusForbidden, c.status == http.StatusTooManyRequests:
 	case strings.EqualFold(media, "application/json"):
 		message, err := c.readJSON()
-		if err == nil && !c.scan.Err.Empty() {
+		if err == nil && !c.scan.Error.Empty() {
 			return message, nil
 		}
 		if c.watch.ctx.Err() != nil {
@@ -112,7 +112,7 @@ func (c *conversation) readJSON() ([]byte, error) {
 		return nil, c.endpoint.garbage(errors.New("a message that is no response"))
 	}
 	// A server that could not read our id answers with none. With an HTTP error there is no doubt what that is about.
-	if c.status >= 400 && !c.scan.Err.Empty() && nullID(c.scan.ID.Of(c.buffer.bytes)) {
+	if c.status >= 400 && !c.scan.Error.Empty() && nullID(c.scan.ID.Of(c.buffer.bytes)) {
 		return c.buffer.bytes, nil
 	}
 	return c.ours(c.buffer.bytes)

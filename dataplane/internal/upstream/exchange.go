@@ -236,7 +236,7 @@ func (x *exchange) translate(c *conversation, message []byte) *Answer {
 	clientID := x.call.Request.ID.Of(x.call.Body)
 	answer := &Answer{Outcome: outcomeOK}
 	switch {
-	case !c.scan.Err.Empty():
+	case !c.scan.Error.Empty():
 		answer.Outcome = outcomeProtocolError
 		answer.Error = x.endpoint.fail(c.scan.ErrorCode, nil, "server %q answered with JSON-RPC error %d", c.scan.ErrorCode).text
 	case c.scan.IsError:

@@ -42,7 +42,7 @@ func (e *endpoint) initialize(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.scan.Err.Empty() {
+	if !c.scan.Error.Empty() {
 		return nil, e.fail(mcp.CodeUnavailable, nil, "server %q refused to open a session (JSON-RPC error %d)", c.scan.ErrorCode)
 	}
 	version, err := stringMember(c.scan.Result.Of(message), "protocolVersion")

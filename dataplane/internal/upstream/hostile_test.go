@@ -106,15 +106,17 @@ var refusers = []misdeed{
 	{"accepted, no answer", func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(202) }, mcp.CodeBadServerAnswer, "gave no answer to it (HTTP 202)"},
 	{"401", func(w http.ResponseWriter, _ *http.Request, _ string) {
 		w.Header().Set("WWW-Authenticate", "Bearer realm="+canary)
-		http.Error(w, canary, 401)
+		http.Error(w, canary, http.StatusUnauthorized)
 	}, mcp.CodeUnavailable, "refused the credentials that Warder has for it (HTTP 401)"},
-	{"403", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 403) }, mcp.CodeUnavailable, "refused the credentials"},
+	{"403", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, http.StatusForbidden) }, mcp.CodeUnavailable, "refused the credentials"},
 	{"429", func(w http.ResponseWriter, _ *http.Request, _ string) {
 		w.Header().Set("Retry-After", "7")
-		http.Error(w, canary, 429)
+		http.Error(w, canary, http.StatusTooManyRequests)
 	}, mcp.CodeRateLimited, "asks to slow down"},
 	{"500", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 500) }, mcp.CodeBadServerAnswer, "answered with HTTP status 500"},
-	{"503", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 503) }, mcp.CodeUnavailable, "is not available (HTTP 503)"},
+	{"503", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		http.Error(w, canary, http.StatusServiceUnavailable)
+	}, mcp.CodeUnavailable, "is not available (HTTP 503)"},
 	{"404", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, canary, 404) }, mcp.CodeBadServerAnswer, "has no MCP endpoint"},
 	{"500 with another answer's error", func(w http.ResponseWriter, _ *http.Request, _ string) {
 		w.Header().Set("Content-Type", "application/json")
