@@ -23,8 +23,10 @@ UP ?=
 TEST ?= ./... ./proto/...
 # Short forms run in 'make test'; a longer time finds more.
 FUZZTIME ?= 30s
-# What the protos must stay compatible with: the last release, else the last commit.
-BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || echo HEAD)
+# What the protos must stay compatible with: the last release, else the commit
+# before this one. HEAD itself would hold nothing of what is committed already.
+BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/dev/null || \
+    git rev-parse --verify --quiet HEAD^ || echo HEAD)
 
 .PHONY: help
 help: ## List the targets.
@@ -89,6 +91,7 @@ generate: tools dashboard/node_modules/.package-lock.json ## Write all generated
 	mv $(TMP)/validate.proto proto/buf/validate/validate.proto
 	$(TOOLS)/buf generate
 	$(TOOLS)/buf generate --template dashboard/buf.gen.yaml
+	rm -f controlplane/internal/store/db/*.go # sqlc leaves what is not a query's any more.
 	$(TOOLS)/sqlc generate
 
 .PHONY: check-generate

@@ -27,6 +27,7 @@ const insertApplication = `-- name: InsertApplication :one
 INSERT INTO application (name) VALUES ($1) RETURNING created_at
 `
 
+// An administrator made it; its name is taken once.
 func (q *Queries) InsertApplication(ctx context.Context, name string) (time.Time, error) {
 	row := q.db.QueryRow(ctx, insertApplication, name)
 	var created_at time.Time
@@ -38,6 +39,7 @@ const listApplications = `-- name: ListApplications :many
 SELECT name, created_at FROM application ORDER BY name
 `
 
+// All of them, for people and for what a rule or a key may name.
 func (q *Queries) ListApplications(ctx context.Context) ([]Application, error) {
 	rows, err := q.db.Query(ctx, listApplications)
 	if err != nil {

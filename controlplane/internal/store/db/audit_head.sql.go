@@ -21,6 +21,8 @@ type AdvanceAuditHeadParams struct {
 	Epoch    int64
 }
 
+// Where a queue continues, moved in the transaction that stored what lies
+// before it: this is what makes a batch that comes again no new one.
 func (q *Queries) AdvanceAuditHead(ctx context.Context, arg AdvanceAuditHeadParams) error {
 	_, err := q.db.Exec(ctx, advanceAuditHead,
 		arg.Sequence,

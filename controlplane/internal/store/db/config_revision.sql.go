@@ -10,7 +10,7 @@ import (
 )
 
 const advanceRevision = `-- name: AdvanceRevision :one
-UPDATE config_revision SET revision = revision + 1 RETURNING revision
+UPDATE config_revision SET revision = revision + 1 WHERE one RETURNING revision
 `
 
 // Takes the next revision. The row lock that this leaves until commit is what

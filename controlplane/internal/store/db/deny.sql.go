@@ -76,6 +76,7 @@ const listDenies = `-- name: ListDenies :many
 SELECT kind, name, reason, created_at, created_by, expires_at FROM deny ORDER BY kind, name
 `
 
+// The whole overlay, for a snapshot.
 func (q *Queries) ListDenies(ctx context.Context) ([]Deny, error) {
 	rows, err := q.db.Query(ctx, listDenies)
 	if err != nil {

@@ -51,6 +51,7 @@ const unlockMigrations = `-- name: UnlockMigrations :exec
 SELECT pg_advisory_unlock($1::bigint)
 `
 
+// Lets the next replica look whether anything is left to migrate.
 func (q *Queries) UnlockMigrations(ctx context.Context, key int64) error {
 	_, err := q.db.Exec(ctx, unlockMigrations, key)
 	return err

@@ -14,6 +14,7 @@ const deleteExpiredLoginSessions = `-- name: DeleteExpiredLoginSessions :execrow
 DELETE FROM login_session WHERE expires_at <= now()
 `
 
+// Housekeeping: an expired session has been worth nothing since it expired.
 func (q *Queries) DeleteExpiredLoginSessions(ctx context.Context) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteExpiredLoginSessions)
 	if err != nil {
@@ -78,6 +79,7 @@ type InsertLoginSessionParams struct {
 	ExpiresAt time.Time
 }
 
+// Somebody signed in. The hash is of the cookie, which is kept nowhere.
 func (q *Queries) InsertLoginSession(ctx context.Context, arg InsertLoginSessionParams) error {
 	_, err := q.db.Exec(ctx, insertLoginSession, arg.Hash, arg.UserID, arg.ExpiresAt)
 	return err

@@ -40,6 +40,7 @@ const listRoles = `-- name: ListRoles :many
 SELECT name, built_in, description FROM role ORDER BY built_in DESC, name
 `
 
+// Built-in roles first, as people look for them.
 func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 	rows, err := q.db.Query(ctx, listRoles)
 	if err != nil {

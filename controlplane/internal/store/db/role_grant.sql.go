@@ -20,6 +20,7 @@ type InsertRoleGrantParams struct {
 	Risks []string
 }
 
+// One more grant; an empty list matches anything there.
 func (q *Queries) InsertRoleGrant(ctx context.Context, arg InsertRoleGrantParams) error {
 	_, err := q.db.Exec(ctx, insertRoleGrant, arg.Role, arg.Tools, arg.Risks)
 	return err

@@ -93,6 +93,7 @@ type InsertServerRow struct {
 	CreatedAt time.Time
 }
 
+// A new server without tools; its headers come sealed already.
 func (q *Queries) InsertServer(ctx context.Context, arg InsertServerParams) (InsertServerRow, error) {
 	row := q.db.QueryRow(ctx, insertServer,
 		arg.Name,

@@ -358,6 +358,7 @@ const rejectTool = `-- name: RejectTool :execrows
 UPDATE tool SET state = 'rejected' WHERE id = $1
 `
 
+// A person said no: whatever the state was, it is blocked until approved.
 func (q *Queries) RejectTool(ctx context.Context, id int64) (int64, error) {
 	result, err := q.db.Exec(ctx, rejectTool, id)
 	if err != nil {

@@ -73,6 +73,7 @@ type InsertUserRow struct {
 	CreatedAt time.Time
 }
 
+// A new user; without a password, one that holds keys and does not sign in.
 func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) (InsertUserRow, error) {
 	row := q.db.QueryRow(ctx, insertUser, arg.Name, arg.PasswordHash)
 	var i InsertUserRow

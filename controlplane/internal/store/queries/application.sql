@@ -1,4 +1,5 @@
 -- name: InsertApplication :one
+-- An administrator made it; its name is taken once.
 INSERT INTO application (name) VALUES (@name) RETURNING created_at;
 
 -- name: EnsureApplication :execrows
@@ -6,4 +7,5 @@ INSERT INTO application (name) VALUES (@name) RETURNING created_at;
 INSERT INTO application (name) VALUES (@name) ON CONFLICT (name) DO NOTHING;
 
 -- name: ListApplications :many
+-- All of them, for people and for what a rule or a key may name.
 SELECT name, created_at FROM application ORDER BY name;

@@ -7,6 +7,8 @@ INSERT INTO audit_head (node, epoch) VALUES (@node, @epoch) ON CONFLICT (node, e
 SELECT sequence, hash, ended_at FROM audit_head WHERE node = @node AND epoch = @epoch FOR UPDATE;
 
 -- name: AdvanceAuditHead :exec
+-- Where a queue continues, moved in the transaction that stored what lies
+-- before it: this is what makes a batch that comes again no new one.
 UPDATE audit_head SET sequence = @sequence, hash = @hash WHERE node = @node AND epoch = @epoch;
 
 -- name: EndAuditEpochs :exec

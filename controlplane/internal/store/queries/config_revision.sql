@@ -7,7 +7,7 @@ SELECT epoch, revision FROM config_revision;
 -- Takes the next revision. The row lock that this leaves until commit is what
 -- makes revisions follow commit order, so it comes after all other writes of a
 -- transaction: a change must not make others wait longer than it has to.
-UPDATE config_revision SET revision = revision + 1 RETURNING revision;
+UPDATE config_revision SET revision = revision + 1 WHERE one RETURNING revision;
 
 -- name: NotifyRevision :exec
 -- Wakes whoever follows the revision. Delivered at commit; a lost one costs the

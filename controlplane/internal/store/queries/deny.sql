@@ -10,6 +10,7 @@ SET reason = excluded.reason, created_by = excluded.created_by,
     END;
 
 -- name: ListDenies :many
+-- The whole overlay, for a snapshot.
 SELECT kind, name, reason, created_at, created_by, expires_at FROM deny ORDER BY kind, name;
 
 -- name: DeleteExpiredDenies :many

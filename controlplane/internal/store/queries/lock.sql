@@ -4,6 +4,7 @@
 SELECT pg_advisory_lock(@key::bigint);
 
 -- name: UnlockMigrations :exec
+-- Lets the next replica look whether anything is left to migrate.
 SELECT pg_advisory_unlock(@key::bigint);
 
 -- name: ServerVersion :one

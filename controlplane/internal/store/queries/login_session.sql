@@ -1,4 +1,5 @@
 -- name: InsertLoginSession :exec
+-- Somebody signed in. The hash is of the cookie, which is kept nowhere.
 INSERT INTO login_session (hash, user_id, expires_at) VALUES (@hash, @user_id, @expires_at);
 
 -- name: GetLoginSession :one
@@ -20,4 +21,5 @@ UPDATE login_session SET seen_at = now() WHERE hash = @hash AND seen_at < now() 
 DELETE FROM login_session WHERE hash = @hash;
 
 -- name: DeleteExpiredLoginSessions :execrows
+-- Housekeeping: an expired session has been worth nothing since it expired.
 DELETE FROM login_session WHERE expires_at <= now();

@@ -7,4 +7,5 @@ INSERT INTO role (name, description) VALUES (@name, @description);
 SELECT name, built_in, description FROM role WHERE name = @name FOR UPDATE;
 
 -- name: ListRoles :many
+-- Built-in roles first, as people look for them.
 SELECT name, built_in, description FROM role ORDER BY built_in DESC, name;

@@ -1,4 +1,5 @@
 -- name: InsertRoleGrant :exec
+-- One more grant; an empty list matches anything there.
 INSERT INTO role_grant (role, tools, risks)
 VALUES (@role, coalesce(@tools::text[], '{}'), coalesce(@risks::text[], '{}'));
 

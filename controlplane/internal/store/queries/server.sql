@@ -1,4 +1,5 @@
 -- name: InsertServer :one
+-- A new server without tools; its headers come sealed already.
 INSERT INTO server (name, url, private, headers_sealed, header_names)
 VALUES (@name, @url, @private, @headers_sealed, coalesce(@header_names::text[], '{}'))
 RETURNING id, created_at;

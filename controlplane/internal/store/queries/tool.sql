@@ -21,6 +21,7 @@ UPDATE tool SET missing = true WHERE id = ANY (@ids::bigint[]);
 UPDATE tool SET state = 'approved', approved_hash = @hash WHERE id = @id AND offered_hash = @hash;
 
 -- name: RejectTool :execrows
+-- A person said no: whatever the state was, it is blocked until approved.
 UPDATE tool SET state = 'rejected' WHERE id = @id;
 
 -- name: SetToolDisabled :execrows

@@ -1,4 +1,5 @@
 -- name: InsertUser :one
+-- A new user; without a password, one that holds keys and does not sign in.
 INSERT INTO users (name, password_hash)
 VALUES (@name, sqlc.narg(password_hash))
 RETURNING id, created_at;
