@@ -52,6 +52,9 @@ type Config struct {
 	// MetricsListen is an address for metrics and health; empty means that they
 	// are served at Listen.
 	MetricsListen string
+	// Pprof serves profiles of the process at /debug/pprof/ of MetricsListen,
+	// which must then be on loopback: a profile holds what passes through memory.
+	Pprof bool
 
 	// MaxBody bounds a message, in bytes, MaxRequests the requests at once, and
 	// AuditEvents and AuditBytes the events that wait for the control plane. Zero
@@ -92,6 +95,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
 	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to clients")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", c.MetricsListen, "address for /metrics and health (default: with the clients)")
+	fs.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles at /debug/pprof/ of --metrics-listen, which must be on loopback")
 	fs.Int64Var(&c.MaxBody, "max-body", c.MaxBody, "largest message in bytes (default 4 MiB)")
 	fs.Int64Var(&c.MaxRequests, "max-requests", c.MaxRequests, "most requests at once (default 4096)")
 	fs.IntVar(&c.AuditEvents, "audit-queue-events", c.AuditEvents, "most audit events to hold for the control plane (default 65536)")
@@ -129,10 +133,22 @@ func (c *Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.ControlPlane); err != nil {
 		return fault.Wrap(fault.Invalid, "--control-plane must be HOST:PORT, not "+c.ControlPlane, err)
 	}
+	if err := c.validatePprof(); err != nil {
+		return err
+	}
 	if c.Listen == "" {
 		return nil // Open takes the default, which is good
 	}
 	return c.validateListen()
+}
+
+// validatePprof keeps profiles from the clients' address and from networks.
+func (c *Config) validatePprof() error {
+	host, _, _ := net.SplitHostPort(c.MetricsListen) // Without a port there is no host either.
+	if c.Pprof && !isLoopback(host) {
+		return fault.New(fault.Invalid, "--pprof needs an address of its own on loopback, for example --metrics-listen 127.0.0.1:9090")
+	}
+	return nil
 }
 
 // validateListen refuses to send API keys over a network in the clear.

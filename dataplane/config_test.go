@@ -36,6 +36,9 @@ func TestValidateSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"all addresses behind a proxy", func(c *Config) { c.Listen, c.BehindProxy = ":7070", true }, ""},
 		{"all addresses with TLS", func(c *Config) { c.Listen, c.TLSCert, c.TLSKey = ":7070", "c", "k" }, ""},
 		{"certificate without a key", func(c *Config) { c.TLSCert = "c" }, "--tls-key"},
+		{"profiles on loopback", func(c *Config) { c.Pprof, c.MetricsListen = true, "127.0.0.1:9090" }, ""},
+		{"profiles with the clients", func(c *Config) { c.Pprof = true }, "--metrics-listen"},
+		{"profiles for a network", func(c *Config) { c.Pprof, c.MetricsListen = true, ":9090" }, "loopback"},
 		{"negative limit", func(c *Config) { c.MaxBody = -1 }, "negative"},
 	}
 	for _, test := range tests {

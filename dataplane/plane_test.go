@@ -498,3 +498,30 @@ func TestAPortInUseIsSaidClearly(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestProfilesAreServedOnlyWhereAndWhenAskedFor(t *testing.T) {
+	ca := newAuthority(t)
+	set, _ := world(t)
+	for _, asked := range []bool{false, true} {
+		cp := startControlPlane(t, ca, controlPlaneName, set)
+		config := Config{
+			DataDir: t.TempDir(), Listen: freeAddress(t), MetricsListen: freeAddress(t), Pprof: asked,
+			ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+		}
+		clients := startProcess(t, config)
+		metrics := &process{t: t, url: "http://" + config.MetricsListen}
+		await(t, "ready", func() bool { status, _ := metrics.get("/readyz"); return status == http.StatusOK })
+		want := http.StatusNotFound
+		if asked {
+			want = http.StatusOK
+		}
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine", "/debug/pprof/trace?seconds=0.01"} {
+			if status, body := metrics.get(path); status != want {
+				t.Errorf("asked for: %t; %s: %d %.200s", asked, path, status, body)
+			}
+			if status, _ := clients.get(path); status != http.StatusNotFound {
+				t.Errorf("%s for clients: %d", path, status)
+			}
+		}
+	}
+}

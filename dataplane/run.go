@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -87,6 +88,9 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	inner := http.NewServeMux()
 	inner.Handle("GET /metrics", metrics)
 	p.health(inner)
+	if p.config.Pprof {
+		profiles(inner)
+	}
 	return []*server{clients, {listener.NewServer(inner, p.log), socket}}, nil
 }
 
@@ -110,6 +114,13 @@ func (p *Plane) health(mux *http.ServeMux) {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+}
+
+// profiles serves what 'go tool pprof' reads.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // And each named profile below it.
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // serve returns an error as soon as the server can serve no more, and nil when

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type subject struct {
 	tool    string
 	key     string
 	process *exec.Cmd // whose CPU counts; nil for direct
+	metrics string    // host:port of its metrics and profiles; empty: address
 }
 
 // usage is what a process has used so far.
@@ -39,7 +41,7 @@ func (s *subject) usage() (usage, error) {
 	if s.process == nil {
 		return usage{}, nil
 	}
-	mallocs, bytes, err := allocations(s.address)
+	mallocs, bytes, err := allocations(cmp.Or(s.metrics, s.address))
 	if err != nil {
 		return usage{}, err
 	}
@@ -119,7 +121,7 @@ func startSubjects(ctx context.Context, o options, dir string) (subjects []*subj
 		return nil, stop, err
 	}
 	stops = append(stops, control.close)
-	nodeAddress, end, node, err := startNode(ctx, o.binary, dir, control)
+	warder, end, err := startNode(o.binary, dir, control)
 	if err != nil {
 		return nil, stop, err
 	}
@@ -127,7 +129,7 @@ func startSubjects(ctx context.Context, o options, dir string) (subjects []*subj
 	return []*subject{
 		{name: "direct", address: echoAddress, tool: "echo"},
 		{name: "proxy", address: proxyAddress, tool: "echo", process: proxyProcess},
-		{name: "warder", address: nodeAddress, tool: "bench__echo", key: control.key, process: node},
+		warder,
 	}, stop, nil
 }
 
@@ -169,29 +171,35 @@ func startRole(role, core, target string) (address string, end func(), process *
 	return address, end, cmd, nil
 }
 
-func startNode(ctx context.Context, binary, dir string, control *standIn) (address string, end func(), process *exec.Cmd, err error) {
-	if address, err = freeAddress(); err != nil {
-		return "", nil, nil, err
+// startNode starts what is measured, with its profiles to be had.
+func startNode(binary, dir string, control *standIn) (node *subject, end func(), err error) {
+	node = &subject{name: "warder", tool: "bench__echo", key: control.key}
+	if node.address, err = freeAddress(); err != nil {
+		return nil, nil, err
+	}
+	if node.metrics, err = freeAddress(); err != nil {
+		return nil, nil, err
 	}
 	identity := filepath.Join(dir, "identity")
 	if err := control.writeIdentity(identity); err != nil {
-		return "", nil, nil, err
+		return nil, nil, err
 	}
-	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", address, "--control-plane", control.address,
-		"--identity-dir", identity, "--data-dir", filepath.Join(dir, "node"), "--log-level", "warn")
+	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", node.address, "--metrics-listen", node.metrics, "--pprof",
+		"--control-plane", control.address, "--identity-dir", identity, "--data-dir", filepath.Join(dir, "node"), "--log-level", "warn")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return "", nil, nil, err
+		return nil, nil, err
 	}
+	node.process = cmd
 	end = func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	}
-	if err := await("http://" + address + "/readyz"); err != nil {
+	if err := await("http://" + node.address + "/readyz"); err != nil {
 		end()
-		return "", nil, nil, fmt.Errorf("the node: %w", err)
+		return nil, nil, fmt.Errorf("the node: %w", err)
 	}
-	return address, end, cmd, nil
+	return node, end, nil
 }
 
 func freeAddress() (string, error) {
@@ -230,14 +238,17 @@ func profile(ctx context.Context, o options, subjects []*subject) error {
 		_, err := drive(ctx, node, scenario{16, 256}, 8*time.Second)
 		load <- err
 	}()
-	response, err := http.Get("http://" + node.address + "/debug/pprof/profile?seconds=5")
+	response, err := http.Get("http://" + node.metrics + "/debug/pprof/profile?seconds=5")
 	if err != nil {
 		return errors.Join(err, <-load)
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return errors.Join(err, <-load, fmt.Errorf("the node answers %s", response.Status))
+	if response.StatusCode != http.StatusOK {
+		err = errors.Join(err, fmt.Errorf("the node answers %s", response.Status))
+	}
+	if err != nil {
+		return errors.Join(err, <-load)
 	}
 	return errors.Join(os.WriteFile(o.profile, data, 0o644), <-load)
 }
