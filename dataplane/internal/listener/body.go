@@ -111,6 +111,16 @@ func (x *exchange) readBody() (*body, *refusal) {
 	return nil, cutShort
 }
 
+// abandonBody is called before an answer that does not depend on the body. HTTP
+// reads what is left of it first, so that the connection can be used again: that
+// wait must end, and meanwhile strangers must not hold a place that a caller
+// could have.
+func (x *exchange) abandonBody() {
+	x.leave()
+	// A writer that has no deadlines (a test's) has no slow clients either.
+	_ = x.control.SetReadDeadline(time.Now().Add(x.config.BodyTime))
+}
+
 var errTooLarge = errors.New("body is too large")
 
 // fill reads to the end, at most limit bytes.

@@ -107,6 +107,7 @@ type exchange struct {
 	received time.Time
 	index    *gate.Index
 	key      *credential.Key
+	gone     bool   // the request has given its place up
 	server   string // slug of the path
 	accepts  accepts
 	in       session.Request
@@ -116,7 +117,7 @@ type exchange struct {
 // ServeHTTP answers one request.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Listener: l, w: w, r: r, control: http.NewResponseController(w), received: l.config.Now()}
-	defer l.inflight.Add(-1)
+	defer x.leave()
 	if l.inflight.Add(1) > l.config.MaxRequests {
 		l.turned.Inc()
 		x.refuse(full)
@@ -135,6 +136,14 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.message()
+}
+
+// leave gives the place of the request up, once.
+func (x *exchange) leave() {
+	if !x.gone {
+		x.gone = true
+		x.inflight.Add(-1)
+	}
 }
 
 // enter passes the gates that need neither a snapshot nor a credential.

@@ -96,6 +96,7 @@ func (x *exchange) preflight() {
 		header.Set("Access-Control-Allow-Headers", allowedHeaders(x.r.Header["Access-Control-Request-Headers"]))
 		header.Set("Access-Control-Max-Age", "600")
 	}
+	x.abandonBody()
 	x.w.WriteHeader(http.StatusNoContent)
 }
 

@@ -94,6 +94,7 @@ func (x *exchange) refuse(refusal *refusal) {
 	if refusal.hangUp {
 		header.Set("Connection", "close")
 	}
+	x.abandonBody()
 	x.writeJSON(refusal.status, mcp.WriteError(nil, nil, refusal.code, refusal.text, nil))
 }
 
