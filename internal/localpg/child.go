@@ -80,11 +80,20 @@ func (c *child) wait(ctx context.Context) error {
 	}
 }
 
-// end asks postgres to shut down, more and more firmly: in order for as long as
-// grace and ctx allow, then without a checkpoint, then not at all politely. It
-// reports whether it ended.
+// farewell is how long postgres waits for clients that have said goodbye. Their
+// connections are closed on this side, but the processes behind them may not
+// have read that yet, and each that is cut off instead logs a FATAL.
+const farewell = time.Second
+
+// end asks postgres to shut down, more and more firmly: when its clients have
+// gone, then in order whoever is there for as long as grace and ctx allow, then
+// without a checkpoint, then not at all politely. It reports whether it ended.
 func (c *child) end(ctx context.Context, grace time.Duration) bool {
 	c.asked.Store(true)
+	askSmart(c)
+	if c.gone(ctx, farewell) {
+		return true
+	}
 	askFast(c)
 	if c.gone(ctx, grace) {
 		return true

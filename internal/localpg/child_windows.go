@@ -45,9 +45,10 @@ func tie(p *os.Process) (release func(), err error) {
 	return release, nil
 }
 
-// askFast asks through pg_ctl, because there are no signals here.
-func askFast(c *child) { askCtl(c, "fast") }
-func askNow(c *child)  { askCtl(c, "immediate") }
+// askSmart asks through pg_ctl, because there are no signals here.
+func askSmart(c *child) { askCtl(c, "smart") }
+func askFast(c *child)  { askCtl(c, "fast") }
+func askNow(c *child)   { askCtl(c, "immediate") }
 
 func askCtl(c *child, mode string) {
 	for i, arg := range c.cmd.Args {

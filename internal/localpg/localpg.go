@@ -207,10 +207,10 @@ func (s *Server) watch(t *tail) {
 // closed once it has ended for whatever reason. It has one reader.
 func (s *Server) Done() <-chan error { return s.done }
 
-// Stop ends postgres: in order (SIGINT), after ten seconds or when ctx ends at
-// once (SIGQUIT), which costs a recovery at the next start and no data. It
-// returns when postgres has ended. Close every pool first. Stopping a server
-// that has ended is no error.
+// Stop ends postgres: when its clients have gone (SIGTERM), after a second in
+// order (SIGINT), after ten more or when ctx ends at once (SIGQUIT), which costs
+// a recovery at the next start and no data. It returns when postgres has ended.
+// Close every pool first. Stopping a server that has ended is no error.
 func (s *Server) Stop(ctx context.Context) error {
 	if s.postmaster.end(ctx, stopGrace) {
 		s.listens.vacate()

@@ -3,6 +3,7 @@
 package localpg
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -180,6 +181,43 @@ func TestServerKeepsDataOverRestart(t *testing.T) {
 			t.Errorf("restarted as %d in %s, was %d in %s", again.Major, again.Dir, s.Major, s.Dir)
 		}
 	})
+}
+
+// Clients that have closed their connections are not cut off: the processes
+// behind those may still have to read that, and would log that they were.
+func TestStopLogsNothingOfClientsThatHaveGone(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer // tail writes under its lock, and has ended when it is read
+	c := someServer(t)
+	c.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+	for range 3 {
+		s, err := Start(within(t), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, client := range clients(t, s.AppDSN, 20) {
+			if err := client.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop(t, s)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged:\n%s", &log)
+	}
+}
+
+// clients opens connections.
+func clients(t *testing.T, dsn string, n int) []*pgx.Conn {
+	t.Helper()
+	all := make([]*pgx.Conn, n)
+	for i := range all {
+		var err error
+		if all[i], err = pgx.Connect(within(t), dsn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 func TestServerListensOnItsSocketAlone(t *testing.T) {
