@@ -83,6 +83,7 @@ func New(c Config) *Publisher {
 
 // Publish puts a set in force: every connected node gets it, or a later one. A
 // set that is in force already changes nothing; one older than that is refused.
+// Of the same revision, the last one counts.
 func (p *Publisher) Publish(set *snapshot.Set) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
