@@ -96,6 +96,7 @@ func bare(t *testing.T, method, url, key string) int {
 type moody struct {
 	url  string
 	call func(http.ResponseWriter, *http.Request, json.RawMessage) // answers tools/call
+	body []byte                                                    // of the last tools/call
 }
 
 func startMoody(t *testing.T) *moody {
@@ -127,6 +128,7 @@ func (m *moody) serve(w http.ResponseWriter, r *http.Request) {
 	case "tools/list":
 		result = `{"tools":[{"name":"read","description":"Reads","inputSchema":{"type":"object"}}]}`
 	case "tools/call":
+		m.body = body
 		m.call(w, r, request.ID)
 		return
 	case "notifications/initialized":
