@@ -1,5 +1,8 @@
 import { Alert, type CSSVariablesResolver, createTheme } from "@mantine/core";
 
+// The library writes a <header>, which would be a second banner of the page.
+const plainHeader = { attributes: { header: { role: "presentation" } } };
+
 /** Shade 8 of the primary colour is the lightest whose white text has enough contrast. */
 export const theme = createTheme({
   primaryColor: "blue",
@@ -14,6 +17,10 @@ export const theme = createTheme({
       defaultProps: { variant: "outline" },
       styles: { label: { color: "var(--mantine-color-text)" } },
     }),
+    // By name alone: an import would put them into the first script.
+    Drawer: { defaultProps: plainHeader },
+    Modal: { defaultProps: plainHeader },
+    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
   },
 });
 

@@ -7,8 +7,11 @@ interface Options<O extends DescMessage> {
   /** What to tell the person once it is done. */
   done?: (answer: MessageShape<O>) => string;
   onSuccess?: (answer: MessageShape<O>) => void;
-  /** Signing in: "unauthenticated" means a wrong password, not an ended session. */
-  expectsSignedOut?: boolean;
+  /**
+   * Signing in and out: "unauthenticated" means a wrong password, not an ended
+   * session, and what is cached is another person's. onSuccess clears it.
+   */
+  changesSession?: boolean;
 }
 
 /**
@@ -18,13 +21,15 @@ interface Options<O extends DescMessage> {
  */
 export function useApiMutation<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
-  { done, onSuccess, expectsSignedOut }: Options<O> = {},
+  { done, onSuccess, changesSession = false }: Options<O> = {},
 ) {
   const queryClient = useQueryClient();
   return useMutation(method, {
-    meta: { expectsSignedOut },
+    meta: { expectsSignedOut: changesSession },
     onSuccess: (answer) => {
-      void queryClient.invalidateQueries();
+      if (!changesSession) {
+        void queryClient.invalidateQueries();
+      }
       if (done !== undefined) {
         notifications.show({ message: done(answer) });
       }

@@ -32,7 +32,7 @@ function LoginForm() {
   const router = useRouter();
   const queryClient = useQueryClient();
   const signIn = useApiMutation(LoginService.method.signIn, {
-    expectsSignedOut: true,
+    changesSession: true,
     onSuccess: () => {
       queryClient.clear();
       router.history.push(safeReturn(next));

@@ -20,7 +20,7 @@ export function NewKey({ secret, onClose }: { secret: string; onClose: () => voi
         <Alert color="orange" title="Copy it now" icon={<Icon name="changed" />}>
           It is shown this once. Warder keeps only a hash of it.
         </Alert>
-        <Group wrap="nowrap">
+        <Group wrap="nowrap" align="flex-end">
           <TextInput
             label="Key"
             value={secret}

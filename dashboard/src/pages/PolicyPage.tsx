@@ -6,7 +6,7 @@ import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { type Policy, PolicyService, type Rule } from "../gen/warder/admin/v1/policy_pb";
 import { VisibleText } from "../text/VisibleText";
-import { DecisionBadge } from "../ui/badges";
+import { EffectBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Page } from "../ui/Page";
@@ -35,7 +35,7 @@ export function PolicyPage() {
           onClose={() => setEditing(undefined)}
         />
       )}
-      <section>
+      <Stack gap="xs" component="section">
         <Title order={2} size="h4">
           Rules, in the order they are asked
         </Title>
@@ -46,7 +46,7 @@ export function PolicyPage() {
           rowKey={(rule) => rule.name}
           empty="No rule. Only what a role grants is allowed; all else is denied."
         />
-      </section>
+      </Stack>
       <ExplainPanel />
     </Page>
   );
@@ -55,7 +55,7 @@ export function PolicyPage() {
 const columns: Column<Rule>[] = [
   { title: "Priority", cell: (rule) => rule.priority },
   { title: "Name", cell: (rule) => <VisibleText text={rule.name} /> },
-  { title: "Effect", cell: (rule) => <DecisionBadge decision={rule.effect} /> },
+  { title: "Effect", cell: (rule) => <EffectBadge effect={rule.effect} /> },
   { title: "Applies to", cell: (rule) => <VisibleText text={scope(rule)} /> },
   { title: "Reason", cell: (rule) => <VisibleText text={rule.reason} /> },
 ];

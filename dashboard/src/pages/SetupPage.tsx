@@ -40,6 +40,7 @@ function SetupForm() {
   const router = useRouter();
   const queryClient = useQueryClient();
   const setUp = useApiMutation(LoginService.method.setUp, {
+    changesSession: true,
     onSuccess: () => {
       queryClient.clear();
       void router.navigate(pb.overview());

@@ -71,14 +71,14 @@ function Details({ tool }: { tool: Tool }) {
 
 function Definition({ title, text }: { title: string; text: string }) {
   return (
-    <section>
+    <Stack gap="xs" component="section">
       <Title order={2} size="h5">
         {title}
       </Title>
       <Code block>
         <VisibleText text={indentJson(text)} />
       </Code>
-    </section>
+    </Stack>
   );
 }
 
@@ -92,7 +92,7 @@ const marks: Record<DiffLine["kind"], { sign: string; word: string }> = {
 function Difference({ before, after }: { before: string; after: string }) {
   const lines = lineDiff(indentJson(before), indentJson(after));
   return (
-    <section>
+    <Stack gap="xs" component="section">
       <Title order={2} size="h5">
         What changed since it was approved
       </Title>
@@ -106,6 +106,6 @@ function Difference({ before, after }: { before: string; after: string }) {
           </div>
         ))}
       </div>
-    </section>
+    </Stack>
   );
 }

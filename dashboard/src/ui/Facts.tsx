@@ -13,7 +13,7 @@ export function Facts({ rows }: { rows: [name: string, value: ReactNode][] }) {
               <Table.Th w={150} scope="row">
                 {name}
               </Table.Th>
-              <Table.Td>{value}</Table.Td>
+              <Table.Td style={{ overflowWrap: "anywhere" }}>{value}</Table.Td>
             </Table.Tr>
           ))}
       </Table.Tbody>

@@ -84,9 +84,11 @@ function Account() {
   const queryClient = useQueryClient();
   const router = useRouter();
   const signOut = useApiMutation(LoginService.method.signOut, {
-    onSuccess: () => {
+    changesSession: true,
+    onSuccess: async () => {
+      // First away from the page, or it would ask again for what is cleared.
+      await router.navigate(pb.login());
       queryClient.clear();
-      void router.navigate(pb.login());
     },
   });
   return (

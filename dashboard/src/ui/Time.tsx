@@ -1,4 +1,4 @@
-import { type Duration, durationMs, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Duration, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
@@ -15,9 +15,11 @@ export function Time({ at, absent = "never" }: { at: Timestamp | undefined; abse
   );
 }
 
-/** A duration in milliseconds, to three digits. */
+/** A duration in milliseconds, to three digits. A refusal has none: the ledger holds zero for it. */
 export function Latency({ value }: { value: Duration | undefined }) {
-  return (
-    <span>{value === undefined ? "–" : `${Number(durationMs(value).toPrecision(3))} ms`}</span>
-  );
+  const milliseconds = value === undefined ? 0 : Number(value.seconds) * 1e3 + value.nanos / 1e6;
+  if (milliseconds === 0) {
+    return <span>–</span>;
+  }
+  return <span>{`${Number(milliseconds.toPrecision(3))} ms`}</span>;
 }

@@ -53,6 +53,15 @@ export function DecisionBadge({ decision }: { decision: string }) {
   );
 }
 
+/** What a rule does. Anything but "allow" is shown as a refusal. */
+export function EffectBadge({ effect }: { effect: string }) {
+  return effect === "allow" ? (
+    <StateBadge icon="allow" color="green" label="Allow" />
+  ) : (
+    <StateBadge icon="deny" color="red" label="Deny" />
+  );
+}
+
 const outcomeLooks: Record<string, BadgeLook> = {
   ok: { icon: "allow", color: "green", label: "OK" },
   running: { icon: "running", color: "blue", label: "Running" },

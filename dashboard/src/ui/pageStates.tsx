@@ -1,4 +1,4 @@
-import { Anchor, Button, Center, Loader, Stack, Text } from "@mantine/core";
+import { Anchor, Box, Button, Center, Loader, Stack, Text } from "@mantine/core";
 import { type ErrorComponentProps, Link, useRouter } from "@tanstack/react-router";
 import { pb } from "../paths";
 import { ErrorNote } from "./ErrorNote";
@@ -26,14 +26,16 @@ export function PageError({ error }: ErrorComponentProps) {
 
 export function PageNotFound() {
   return (
-    <Page title="No such page">
-      <Text>
-        Nothing lives at this address.{" "}
-        <Anchor underline="always" renderRoot={(props) => <Link {...props} {...pb.overview()} />}>
-          Go to the overview
-        </Anchor>
-        .
-      </Text>
-    </Page>
+    <Box component="main" p="md">
+      <Page title="No such page">
+        <Text>
+          Nothing lives at this address.{" "}
+          <Anchor underline="always" renderRoot={(props) => <Link {...props} {...pb.overview()} />}>
+            Go to the overview
+          </Anchor>
+          .
+        </Text>
+      </Page>
+    </Box>
   );
 }
