@@ -49,6 +49,10 @@ test: dashboard postgres fixtures ## Run all tests against a PostgreSQL of their
 	$(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -timeout 14m $(TEST)
 	$(NPM) test --prefix dashboard --silent
 
+.PHONY: browser-test
+browser-test: dashboard postgres deploy/e2e/browser/node_modules/.package-lock.json ## Go through the dashboard in a Chromium of the system, or in WARDER_BROWSER.
+	$(GO) test -tags browser -count=1 -timeout 10m -run '^TestDashboard$$' ./deploy/e2e
+
 ##@ Building
 
 .PHONY: build
@@ -88,6 +92,7 @@ tools/postgres/node_modules/.package-lock.json: tools/postgres/package-lock.json
 lint: tools ## Check style and mistakes.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./... ./proto/...
+	$(GO) vet -tags browser ./deploy/e2e
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format --diff --exit-code proto --path proto/warder
@@ -142,11 +147,11 @@ $(TOOLS)/.stamp: tools/go.mod tools/go.sum
 .PHONY: fixtures
 fixtures: deploy/e2e/fixtures/node_modules/.package-lock.json ## Fetch the MCP servers and clients that the tests drive.
 
-deploy/e2e/fixtures/node_modules/.package-lock.json: deploy/e2e/fixtures/package-lock.json
-	$(NPM) ci --prefix deploy/e2e/fixtures --ignore-scripts --no-audit --no-fund --loglevel=error
+deploy/e2e/%/node_modules/.package-lock.json: deploy/e2e/%/package-lock.json
+	$(NPM) ci --prefix deploy/e2e/$* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: clean
 clean: ## Remove what the build made.
-	rm -rf $(BIN) $(TMP) dashboard/node_modules tools/postgres/node_modules deploy/e2e/fixtures/node_modules
+	rm -rf $(BIN) $(TMP) dashboard/node_modules tools/postgres/node_modules deploy/e2e/*/node_modules
 	find dashboard/dist -mindepth 1 ! -name placeholder.html -delete

@@ -1,0 +1,451 @@
+// A person's whole way through the dashboard of a running gateway, in a real
+// browser: from the printed link to an audited call, and out again. Everything
+// is found by the name that a screen reader would say. Run by browser_test.go.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+import { Watch } from "./watch.mjs";
+
+const {
+  WARDER_BROWSER,
+  WARDER_BASE: base,
+  WARDER_SETUP_TOKEN,
+  WARDER_SERVER,
+  WARDER_SCREENSHOTS,
+} = process.env;
+const me = { name: "ana", password: "correct horse battery" };
+const patience = 15_000; // milliseconds, for whatever a person waits for
+
+const browser = await chromium.launch({
+  executablePath: WARDER_BROWSER,
+  // The browser itself, too, reaches nobody but the gateway.
+  args: [
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
+  ],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
+context.setDefaultTimeout(patience);
+const page = await context.newPage();
+const watch = new Watch(page, base, WARDER_SCREENSHOTS);
+await watch.begin();
+
+let failed = false;
+
+function report(name, problems) {
+  failed ||= problems.length > 0;
+  console.log([problems.length === 0 ? `ok: ${name}` : `FAILED: ${name}`, ...problems].join("\n"));
+}
+
+/**
+ * One leg of the way. refusals are the answers of 400 and above that belong to
+ * it; no others may come. A problem on a page does not end the journey, a way
+ * that cannot be gone does.
+ */
+async function step(name, run, refusals = []) {
+  try {
+    await run();
+    report(name, watch.problems(refusals));
+  } catch (error) {
+    const where = `at ${page.url()}, which shows:\n${await page.locator("body").ariaSnapshot()}`;
+    report(name, [error.stack, ...watch.problems(refusals), where]);
+    await browser.close();
+    process.exit(1);
+  }
+}
+
+const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
+const press = (name, within = page) => within.getByRole("button", { name, exact: true }).click();
+const fill = (label, text, within = page) =>
+  within.getByRole("textbox", { name: label, exact: true }).fill(text);
+const secret = (label, text) => page.getByLabel(label, { exact: true }).fill(text);
+const shown = (text, within = page) => within.getByText(text, { exact: true }).first().waitFor();
+const dialog = (name) => page.getByRole("dialog", { name });
+const alert = (text) => page.getByRole("alert").filter({ hasText: text }).waitFor();
+const gone = (locator) => locator.waitFor({ state: "detached" });
+const row = (...texts) =>
+  texts.reduce((found, hasText) => found.filter({ hasText }), page.getByRole("row"));
+
+async function open(name) {
+  await page
+    .getByRole("navigation", { name: "Pages" })
+    .getByRole("link", { name, exact: true })
+    .click();
+  await heading(name);
+}
+
+/** Opens a list and takes an option. The click may land on the frame around the field, as a person's would. */
+async function choose(label, option) {
+  await page.getByRole("combobox", { name: label, exact: true }).click({ force: true });
+  await page.getByRole("option", { name: option, exact: true }).click();
+}
+
+/** Polls until ok says yes. */
+async function eventually(what, ok) {
+  for (
+    const deadline = Date.now() + patience;
+    !(await ok());
+    await new Promise((done) => setTimeout(done, 50))
+  ) {
+    assert.ok(Date.now() < deadline, `${what}: not within ${patience} ms`);
+  }
+}
+
+/** Speaks MCP to the gateway as a client with the key does; returns the status and the message. */
+async function mcp(key, method, params = {}) {
+  const response = await fetch(`${base}/mcp`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": "application/json",
+      accept: "application/json",
+    },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+  });
+  const body = await response.text();
+  return { status: response.status, message: body.startsWith("{") ? JSON.parse(body) : body };
+}
+
+const call = (key, name, args) => mcp(key, "tools/call", { name, arguments: args });
+
+async function setUpWith(token) {
+  await page.goto("about:blank"); // Else only the fragment changes, and nothing loads.
+  await page.goto(`${base}/setup#t=${token}`);
+}
+
+async function fillSetUp() {
+  await heading("Create the first administrator");
+  await fill("Name", me.name);
+  await secret("Password", me.password);
+  await press("Create administrator");
+}
+
+async function signIn(password) {
+  await fill("Name", me.name);
+  await secret("Password", password);
+  await press("Sign in");
+}
+
+/** Opens a call from the list and looks at its drawer; texts must stand there. */
+async function openCall(found, ...texts) {
+  await found.getByRole("link").first().click();
+  const drawer = dialog("Call");
+  for (const text of texts) {
+    await shown(text, drawer);
+  }
+  return drawer;
+}
+
+await step("a stranger is led to the sign-in", async () => {
+  await page.goto(`${base}/tools?state=pending`);
+  await heading("Sign in");
+  await page.getByText("No administrator exists yet").waitFor();
+  assert.equal(new URL(page.url()).searchParams.get("next"), "/tools?state=pending");
+  await watch.look("login");
+}, ["WhoAmI 401"]);
+
+await step("a wrong setup token is refused in words, and the form stays", async () => {
+  await setUpWith("wds_wrong");
+  await fillSetUp();
+  await alert("this is not the setup token");
+  assert.equal(
+    await page.getByRole("textbox", { name: "Name", exact: true }).inputValue(),
+    me.name,
+  );
+}, ["SetUp 403"]);
+
+await step("the printed link creates the first administrator", async () => {
+  await setUpWith(WARDER_SETUP_TOKEN);
+  await heading("Create the first administrator");
+  assert.equal(page.url(), `${base}/setup`, "the token left the address bar");
+  await fill("Name", me.name);
+  await secret("Password", "short");
+  await press("Create administrator");
+  await shown("At least 12 characters");
+  await watch.look("setup");
+  await fillSetUp();
+  await heading("Overview");
+  await shown(me.name, page.getByRole("banner"));
+  await watch.look("overview-first");
+  const kept = await page.evaluate(() =>
+    JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state, document.cookie]),
+  );
+  assert.ok(!kept.includes("wds_"), `the token is kept: ${kept}`);
+});
+
+await step("the session is in a cookie that no script reads", async () => {
+  const cookies = await context.cookies();
+  assert.deepEqual(
+    cookies.map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })),
+    [{ name: "warder", httpOnly: true, sameSite: "Lax" }],
+  );
+});
+
+await step("the link does not work twice", async () => {
+  await setUpWith(WARDER_SETUP_TOKEN);
+  await heading("Warder is set up");
+  await watch.look("setup-done");
+  const again = await fetch(`${base}/warder.admin.v1.LoginService/SetUp`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ token: WARDER_SETUP_TOKEN, name: "eve", password: me.password }),
+  });
+  const { code, message } = await again.json();
+  assert.equal(code, "failed_precondition", message);
+  await page.goto(`${base}/`);
+  await heading("Overview");
+});
+
+await step("a server is added, and a private address must be marked", async () => {
+  await open("Servers");
+  await press("Add a server");
+  await fill("Name", "calculator");
+  await fill("Address", WARDER_SERVER);
+  await press("Add", dialog("Add a server"));
+  await alert("private");
+  await watch.look("server-refused");
+  await page.getByRole("checkbox", { name: /private address/ }).check();
+  await press("Add", dialog("Add a server"));
+  await shown("calculator was discovered");
+  await page.getByText("3 new, 0 changed").waitFor();
+  await gone(dialog("Add a server"));
+  await watch.look("servers");
+}, ["AddServer 400"]);
+
+await step(
+  "its tools are pending, and one is approved with its definition before the eyes",
+  async () => {
+    await page.getByRole("link", { name: "Review its tools" }).click();
+    await heading("Tools");
+    for (const tool of ["add", "delete_item", "read_notes"]) {
+      await shown("Pending", row(`calculator/${tool}`));
+    }
+    await watch.look("tools");
+    await page.getByRole("link", { name: "calculator/add", exact: true }).click();
+    const drawer = dialog("calculator/add");
+    await drawer.getByText("Adds two numbers").first().waitFor();
+    await drawer.getByText('"inputSchema"').waitFor();
+    await shown("calculator__add", drawer);
+    await watch.look("tool-drawer");
+    await press("Approve", drawer);
+    await fill("Reason", "It only adds", dialog(/Approve calculator/));
+    await watch.look("tool-approve");
+    await press("Approve", dialog(/Approve calculator/));
+    await shown("Approved", drawer);
+    await shown("It only adds", drawer);
+    await page.keyboard.press("Escape");
+    await gone(drawer);
+    await shown("Approved", row("calculator/add"));
+  },
+);
+
+await step("several tools are approved at once", async () => {
+  await page.getByRole("checkbox", { name: "Select calculator/delete_item" }).check();
+  await page.getByRole("checkbox", { name: "Select calculator/read_notes" }).check();
+  await shown("2 selected");
+  await press("Approve");
+  await press("Approve", dialog("Approve 2 tools?"));
+  await shown("Approved", row("calculator/delete_item"));
+  await shown("Approved", row("calculator/read_notes"));
+  await gone(dialog("Approve 2 tools?"));
+});
+
+await step("a user is created", async () => {
+  await open("Access");
+  await press("Create a user");
+  await fill("Name", "bob");
+  await choose("Roles", "operator");
+  await page.keyboard.press("Escape"); // Closes the list, not the dialog.
+  await press("Create", dialog("Create a user"));
+  await shown("bob is created");
+  await shown("operator", row("bob"));
+  await watch.look("users");
+  await page.getByRole("tab", { name: "Roles" }).click();
+  await row("operator").first().waitFor();
+  await watch.look("roles");
+});
+
+let key = "";
+await step("a key is created, and its secret shown once", async () => {
+  await page.getByRole("tab", { name: "Keys" }).click();
+  await press("Create a key");
+  await choose("User", "bob");
+  await page.getByLabel("Application", { exact: true }).first().fill("cursor");
+  await watch.look("key-create");
+  await press("Create", dialog("Create a key"));
+  await shown("Copy it now");
+  key = await page.getByRole("textbox", { name: "Key", exact: true }).inputValue();
+  assert.match(key, /^wdr_/);
+  await press("Copy the key");
+  await shown("Copied");
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), key);
+  await watch.look("key-new");
+  await press("I have copied it");
+  await gone(dialog("The key is created"));
+  await shown("Valid", row("bob", "cursor"));
+  assert.ok(!(await page.content()).includes(key), "the secret is still in the page");
+  await watch.look("keys");
+});
+
+await step("calls show in the live tail as they are made", async () => {
+  await open("Audit");
+  await press("Follow live");
+  await shown("Live");
+  await eventually("a node knows the key", async () => (await mcp(key, "ping")).status === 200);
+  const allowed = await call(key, "calculator__add", { a: 2, b: 3 });
+  assert.equal(allowed.message.result?.structuredContent?.sum, 5, JSON.stringify(allowed));
+  await row("calculator/add", "Allowed", "OK").waitFor();
+  const denied = await call(key, "calculator__delete_item", { id: "7" });
+  assert.ok(denied.message.error, JSON.stringify(denied));
+  const found = row("calculator/delete_item", "Denied", "Refused");
+  await found.waitFor();
+  await watch.look("audit-live");
+  const drawer = await openCall(found, "bob", "cursor", "default-deny");
+  await watch.look("call");
+  await page.keyboard.press("Escape");
+  await gone(drawer);
+});
+
+await step("a pause holds new calls back", async () => {
+  await press("Pause");
+  await shown("0 new since the pause");
+  await call(key, "calculator__delete_item", { id: "8" });
+  await page.getByText("1 new since the pause").waitFor();
+  assert.equal(await row("calculator/delete_item").count(), 1);
+  await press("Resume");
+  await eventually(
+    "the held call shows",
+    async () => (await row("calculator/delete_item").count()) === 2,
+  );
+});
+
+await step("a document with an error is refused where it stands, and a good one is in force", async () => {
+  await open("Policy");
+  await press("Edit");
+  await fill("Policy document", "rules:\n  - name: no-deletes\n    efect: deny\n");
+  await press("Apply");
+  await alert("efect");
+  await watch.look("policy-error");
+  await fill(
+    "Policy document",
+    [
+      "rules:",
+      "  - name: no-deletes",
+      "    priority: 10",
+      "    effect: deny",
+      "    reason: Deleting items needs a person",
+      '    tools: ["*/delete_*"]',
+      "",
+    ].join("\n"),
+  );
+  await press("Apply");
+  await page.getByText("Version 1 is applied").waitFor();
+  await row("10", "no-deletes").waitFor();
+  await watch.look("policy");
+}, ["ApplyPolicy 400"]);
+
+await step("a decision is explained", async () => {
+  await choose("User", "bob");
+  await page.getByLabel("Application", { exact: true }).first().fill("cursor");
+  await page.getByLabel("Tool", { exact: true }).first().fill("calculator/delete_item");
+  await page.keyboard.press("Escape");
+  await press("Explain");
+  await shown("Deleting items needs a person", page.getByRole("status"));
+  await watch.look("policy-explain");
+});
+
+await step(
+  "a call that a rule denies shows the rule and its reason, to the client and in the ledger",
+  async () => {
+    await eventually("a node has the policy", async () => {
+      const { message } = await call(key, "calculator__delete_item", { id: "9" });
+      return message.error?.message.includes("Deleting items needs a person");
+    });
+    await open("Audit");
+    await fill("Tool or server", "calculator/delete_item");
+    await press("Filter");
+    await page.waitForURL(/tool=calculator/);
+    await gone(row("calculator/add"));
+    await openCall(
+      row("calculator/delete_item").first(),
+      "no-deletes",
+      "Deleting items needs a person",
+    );
+    await page.getByRole("link", { name: /Explain this decision/ }).click();
+    await heading("Policy");
+    await shown("Deleting items needs a person", page.getByRole("status"));
+    await open("Audit");
+    await watch.look("audit");
+    await open("Overview");
+    await row("calculator/delete_item").first().waitFor();
+    await watch.look("overview");
+  },
+);
+
+await step("a revoked key is refused", async () => {
+  await page.goto(`${base}/access?tab=keys`);
+  await row("bob", "cursor")
+    .getByRole("button", { name: /Revoke/ })
+    .click();
+  await fill("Reason", "The tour is over");
+  await press("Revoke", dialog(/Revoke key/));
+  await shown("Revoked", row("bob", "cursor"));
+  await eventually("the key is refused", async () => (await mcp(key, "ping")).status === 401);
+});
+
+await step("the colours can be chosen", async () => {
+  await page.emulateMedia({ colorScheme: "light" });
+  await page
+    .getByRole("radiogroup", { name: "Colours" })
+    .getByText("Dark", { exact: true })
+    .click();
+  const scheme = () => page.evaluate(() => document.documentElement.dataset.mantineColorScheme);
+  assert.equal(await scheme(), "dark");
+  await page.reload();
+  await heading("Access");
+  assert.equal(await scheme(), "dark");
+  await page
+    .getByRole("radiogroup", { name: "Colours" })
+    .getByText("Auto", { exact: true })
+    .click();
+});
+
+await step("an unknown address says so", async () => {
+  await page.goto(`${base}/no-such-page`);
+  await heading("No such page");
+  await watch.look("not-found");
+  await page.getByRole("link", { name: "Go to the overview" }).click();
+  await heading("Overview");
+});
+
+await step("signing out ends the session", async () => {
+  await press("Sign out");
+  await heading("Sign in");
+  assert.deepEqual(await context.cookies(), []);
+});
+
+await step("a wrong password is refused in words", async () => {
+  await signIn("incorrect horse battery");
+  await alert("name or password is wrong");
+  await watch.look("login-wrong");
+}, ["SignIn 401"]);
+
+await step("the right one signs in again", async () => {
+  await signIn(me.password);
+  await heading("Overview");
+});
+
+await step("a session that ended elsewhere leads to the sign-in and back", async () => {
+  await context.clearCookies();
+  await page
+    .getByRole("navigation", { name: "Pages" })
+    .getByRole("link", { name: "Policy", exact: true })
+    .click();
+  await heading("Sign in");
+  await signIn(me.password);
+  await heading("Policy");
+}, ["GetPolicy 401", "WhoAmI 401"]);
+
+await browser.close();
+process.exitCode = failed ? 1 : 0;
