@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -113,37 +113,15 @@ func (c *Config) makeDataDir() error {
 
 // validateListen refuses to send passwords over a network in the clear.
 func (c *Config) validateListen() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return fault.Wrap(fault.Invalid, "--listen must be HOST:PORT, not "+c.Listen, err)
-	}
-	if isLoopback(host) || c.TLSCert != "" || c.BehindProxy {
-		return nil
-	}
-	return fault.Newf(fault.Precondition,
-		"%s can be reached from other machines, and passwords would cross the network in the clear; "+
-			"give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS, or listen on 127.0.0.1", c.Listen)
-}
-
-// isLoopback reports whether a host is this machine, seen from itself.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Unmap().IsLoopback()
+	return address.CheckClear(c.Listen, c.TLSCert != "" || c.BehindProxy, "passwords")
 }
 
 // hosts returns the names, besides those of loopback, under which people come.
 func (c *Config) hosts() []string {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil || host == "" {
-		return c.AllowedHosts
+	if host := address.Host(c.Listen); host != "" {
+		return append([]string{host}, c.AllowedHosts...)
 	}
-	if address, err := netip.ParseAddr(host); err == nil && address.IsUnspecified() {
-		return c.AllowedHosts
-	}
-	return append([]string{host}, c.AllowedHosts...)
+	return c.AllowedHosts
 }
 
 // tls returns how the admin listener speaks to people, nil for in the clear.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -145,7 +145,7 @@ func (c *Config) Validate() error {
 // validatePprof keeps profiles from the clients' address and from networks.
 func (c *Config) validatePprof() error {
 	host, _, _ := net.SplitHostPort(c.MetricsListen) // Without a port there is no host either.
-	if c.Pprof && !isLoopback(host) {
+	if c.Pprof && !address.IsLoopback(host) {
 		return fault.New(fault.Invalid, "--pprof needs an address of its own on loopback, for example --metrics-listen 127.0.0.1:9090")
 	}
 	return nil
@@ -153,37 +153,16 @@ func (c *Config) validatePprof() error {
 
 // validateListen refuses to send API keys over a network in the clear.
 func (c *Config) validateListen() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return fault.Wrap(fault.Invalid, "--listen must be HOST:PORT, not "+c.Listen, err)
-	}
-	if isLoopback(host) || c.TLSCert != "" || c.BehindProxy {
-		return nil
-	}
-	return fault.Newf(fault.Precondition,
-		"%s can be reached from other machines, and API keys would cross the network in the clear; "+
-			"give --tls-cert and --tls-key, or --behind-proxy if a proxy in front speaks TLS, or listen on 127.0.0.1", c.Listen)
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Unmap().IsLoopback()
+	return address.CheckClear(c.Listen, c.TLSCert != "" || c.BehindProxy, "API keys")
 }
 
 // hosts returns the names by which clients may call the node.
 func (c *Config) hosts() []string {
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, c.AllowedHosts...)
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil || host == "" {
-		return hosts
+	if host := address.Host(c.Listen); host != "" {
+		hosts = append(hosts, host)
 	}
-	if address, err := netip.ParseAddr(host); err == nil && address.IsUnspecified() {
-		return hosts
-	}
-	return append(hosts, host)
+	return hosts
 }
 
 // identity returns the node's certificate and whom it trusts.

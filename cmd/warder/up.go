@@ -20,6 +20,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane"
 	"github.com/warder-gateway/warder/dataplane"
+	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/localpg"
 	"github.com/warder-gateway/warder/internal/localsock"
@@ -94,6 +95,9 @@ func (c *cli) up(ctx context.Context, config upConfig) error {
 		return startError(fmt.Errorf("resolve --data-dir: %w", err))
 	}
 	u := &allInOne{config: config, dataDir: dataDir, log: log}
+	if err := u.checkListen(); err != nil {
+		return err
+	}
 	defer u.close()
 	if err := u.open(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -108,9 +112,6 @@ func (c *cli) up(ctx context.Context, config upConfig) error {
 // open takes the port first, since that is what fails most often and costs
 // least to find out, then starts what the rest stands on.
 func (u *allInOne) open(ctx context.Context) (err error) {
-	if err := u.checkListen(); err != nil {
-		return err
-	}
 	if u.public, err = listen(u.config.listen); err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (u *allInOne) checkListen() error {
 	if err != nil {
 		return usageError(fmt.Errorf("--listen %q is no address; write for example 127.0.0.1:7070", u.config.listen))
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || u.config.behindProxy {
+	if u.config.behindProxy || address.IsLoopback(host) {
 		return nil
 	}
 	return usageError(fmt.Errorf("--listen %s would carry keys in clear text over a network; listen on loopback, "+
@@ -163,8 +164,8 @@ func (u *allInOne) openDatabase(ctx context.Context) (err error) {
 func (u *allInOne) openControlPlane(ctx context.Context) (err error) {
 	config := controlplane.Config{
 		DatabaseURL: u.config.databaseURL, DataDir: u.dataDir, Listen: u.public.Addr().String(),
-		AllowedHosts: u.config.hosts,
-		Log:          u.log.With("plane", "control"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
+		AllowedHosts: u.config.hosts, BehindProxy: u.config.behindProxy,
+		Log: u.log.With("plane", "control"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
 	}
 	if u.database != nil {
 		config.DatabaseURL, config.MigrateURL = u.database.AppDSN, u.database.OwnerDSN
