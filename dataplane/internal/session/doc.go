@@ -16,6 +16,5 @@
 // A call that was let through has exactly one intent and one result in the audit
 // queue, the intent before anything leaves for the server, the result before the
 // answer is released, whatever happens in between. A refusal has one event;
-// floods of those that nobody signed for are folded into one event with a count,
-// see Refusals.
+// floods of them are folded into one event with a count, see Refusals.
 package session

@@ -32,7 +32,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"mcp_method_name", "error_type"}),
 		folded: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "warder_audit_refusals_folded_total",
-			Help: "Refusals without a valid key that came in a flood and share an audit event with others.",
+			Help: "Refusals that came in a flood and share an audit event with others.",
 		}, []string{"reason"}),
 		unrecorded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "warder_audit_refusals_deferred_total",

@@ -14,6 +14,6 @@
 //   - Nothing accepted is dropped: an event leaves the queue by an ack, or its loss at the end of the process is logged
 //     with a count. The log on disk that ends this loss comes later, behind the same functions.
 //   - The queue is bounded in events and in bytes. When it is full, Intent and Refusal return ErrFull, and the caller
-//     denies the call.
+//     denies the call. Refusals leave a quarter to the calls.
 //   - Intent reserves the room of the result, so that the result of a call that was let through always fits.
 package spool

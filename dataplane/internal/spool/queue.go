@@ -123,19 +123,20 @@ func (q *Queue) Intent(event *auditv1.Event) (*Ticket, error) {
 		return nil, err
 	}
 	room := int64(len(encoded)) + resultRoom
-	if err := q.accept(encoded, 1, room); err != nil {
+	if err := q.accept(encoded, 1, room, q.config.Events, q.config.Bytes); err != nil {
 		return nil, err
 	}
 	return &Ticket{queue: q, room: room}, nil
 }
 
-// Refusal accepts the event of a call that was refused. An error means that nothing was recorded.
+// Refusal accepts the event of a call that was refused. An error means that nothing was recorded. The last quarter of
+// the queue is for calls that were let through: those who are refused cannot fill it and so have everybody refused.
 func (q *Queue) Refusal(event *auditv1.Event) error {
 	encoded, err := encode(event)
 	if err != nil {
 		return err
 	}
-	return q.accept(encoded, 0, 0)
+	return q.accept(encoded, 0, 0, q.config.Events-q.config.Events/4, q.config.Bytes-q.config.Bytes/4)
 }
 
 // Result accepts the result of the call, in the room that Intent reserved. It owns the event from here on, and may
@@ -149,13 +150,14 @@ func (t *Ticket) Result(event *auditv1.Event) {
 	t.queue.settle(fit(event, t.room), t.room)
 }
 
-// accept appends an encoded event, and reserves room for further events.
-func (q *Queue) accept(encoded []byte, reserve int, room int64) error {
+// accept appends an encoded event, and reserves room for further events, unless the queue then held more than so many
+// events or bytes.
+func (q *Queue) accept(encoded []byte, reserve int, room int64, events int, bytes int64) error {
 	at := time.Since(q.start)
 	size := int64(len(encoded))
 
 	q.mu.Lock()
-	if q.events+1+reserve > q.config.Events || q.bytes+size+room > q.config.Bytes {
+	if q.events+1+reserve > events || q.bytes+size+room > bytes {
 		q.refused++
 		q.mu.Unlock()
 		return ErrFull

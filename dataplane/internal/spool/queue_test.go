@@ -77,6 +77,23 @@ func TestP04_AFullQueueTakesNoRefusalEither(t *testing.T) {
 	}
 }
 
+func TestP04_RefusalsLeaveRoomForCalls(t *testing.T) {
+	for name, config := range map[string]Config{"events": {Events: 40}, "bytes": {Bytes: 40_000}} {
+		t.Run(name, func(t *testing.T) {
+			q := New(config)
+			refusals := 0
+			for ; q.Refusal(call(refusal, refusals, 1000)) == nil; refusals++ {
+			}
+			if refusals < 20 || refusals > 30 {
+				t.Errorf("%d refusals fit; want about three quarters of the queue", refusals)
+			}
+			if _, err := q.Intent(call(intent, refusals, 1000)); err != nil {
+				t.Errorf("a call after a flood of refusals: %v", err)
+			}
+		})
+	}
+}
+
 func TestIntentRefusesAnEventThatCannotBeRecorded(t *testing.T) {
 	q := New(Config{})
 	if _, err := q.Intent(call(intent, 0, MaxEvent)); !errors.Is(err, ErrTooLarge) {
