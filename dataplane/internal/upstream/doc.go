@@ -13,8 +13,8 @@
 //
 //   - Every request has an id of our own, and an answer with another id is garbage. No answer reaches a client that did
 //     not ask for it (security.md T-22).
-//   - A call is sent once. It is sent again only where the server says that it was not executed: HTTP 404 for a session
-//     that it forgot.
+//   - A call is sent once. It is sent again, once, only where the server says that it was not executed: HTTP 404 for a
+//     session that it forgot, or the HTTP 400 that older SDKs have for it.
 //   - Nothing of the client's request but the message itself reaches the server: no credential, cookie or origin
 //     (P-18). Nothing of the server's HTTP answer but the message reaches the client: texts about failures are ours.
 //   - An address is checked when it is dialled, after name resolution, and redirects are not followed (P-19).

@@ -97,11 +97,12 @@ func (e *endpoint) baseHeader(configured []*snapshotv1.Header) http.Header {
 	return header
 }
 
-// reserved reports whether a header is not for configuration.
+// reserved reports whether a header is not for configuration. With an idempotency key, net/http would take a call for one
+// that may be sent again.
 func reserved(name string) bool {
 	switch name {
 	case headerAccept, headerContentType, headerTraceParent, "Accept-Encoding", "Connection", "Content-Length",
-		"Expect", "Keep-Alive", "Last-Event-Id", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		"Expect", "Idempotency-Key", "X-Idempotency-Key", "Keep-Alive", "Last-Event-Id", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
 		return true
 	}
 	return strings.HasPrefix(name, "Mcp-")

@@ -198,8 +198,10 @@ func (x *exchange) hopRoom() int {
 	return 96 + len(x.call.Tool)
 }
 
-// checkSession looks whether a legacy server has lost the session. HTTP 404 says so, and that the call was not executed.
-// HTTP 400 with the code of the older SDKs says it less clearly: the next call gets a new session, this one is over.
+// checkSession looks whether a legacy server has lost the session, which means that the call was not executed. HTTP 404
+// says so. The older SDKs say it with HTTP 400, a code of their own and no id: they look for the session before they look
+// at the message, and whoever has run a request knows its id. With an id, or without a session, it may mean anything: the
+// next call gets a new session, this one is over.
 func (x *exchange) checkSession(c *conversation, lease *lease, err error) error {
 	switch {
 	case c.status == http.StatusNotFound && lease.id != "":
@@ -207,6 +209,9 @@ func (x *exchange) checkSession(c *conversation, lease *lease, err error) error 
 		return errSessionLost
 	case c.status == http.StatusBadRequest && err == nil && c.scan.ErrorCode == codeLegacyRefusal:
 		lease.lost()
+		if lease.id != "" && nullID(c.scan.ID.Of(c.buffer.bytes)) {
+			return errSessionLost
+		}
 		return x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q refused the session that Warder has with it; call again to open a new one")
 	}
 	return nil

@@ -182,7 +182,7 @@ func TestP18_ConfiguredHeadersCannotReplaceThoseOfTheProtocol(t *testing.T) {
 	server := versioned(listen(t, f), mcp.Version20260728)
 	for _, h := range [][2]string{
 		{"Mcp-Name", "evil"}, {"mcp-method", "evil"}, {"Content-Type", "text/evil"}, {"Accept", "evil"}, {"Transfer-Encoding", "evil"},
-		{"Bad Name", "x"}, {"X-Bad", "a\r\nInjected: 1"}, {"Host", "virtual.example"}, {"X-Good", "1"}, {"x-good", "2"},
+		{"Bad Name", "x"}, {"X-Bad", "a\r\nInjected: 1"}, {"Idempotency-Key", "evil"}, {"X-Idempotency-Key", "evil"}, {"Host", "virtual.example"}, {"X-Good", "1"}, {"x-good", "2"},
 	} {
 		server.Headers = append(server.Headers, &snapshotv1.Header{Name: h[0], Value: h[1]})
 	}
@@ -190,7 +190,7 @@ func TestP18_ConfiguredHeadersCannotReplaceThoseOfTheProtocol(t *testing.T) {
 		t.Fatalf("%s", show(answer))
 	}
 	if got.Get("Mcp-Name") != mcp.EncodeHeaderValue("näme") || got.Get("Mcp-Method") != "tools/call" || got.Get("Content-Type") != "application/json" ||
-		got.Get("Injected") != "" || host != "virtual.example" || strings.Join(got["X-Good"], ",") != "1,2" {
+		got.Get("Injected") != "" || got.Get("Idempotency-Key") != "" || got.Get("X-Idempotency-Key") != "" || host != "virtual.example" || strings.Join(got["X-Good"], ",") != "1,2" {
 		t.Errorf("host %s, headers %v", host, got)
 	}
 }

@@ -148,16 +148,53 @@ func TestNothingButALostSessionIsEverSentAgain(t *testing.T) {
 	}
 }
 
-func TestA400OfAnOlderSDKEndsTheSessionWithoutARetry(t *testing.T) {
+// olderSDK answers as servers made with the older SDKs do to a session that they do not know.
+func olderSDK(w http.ResponseWriter, id string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	io.WriteString(w, `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":`+id+`}`)
+}
+
+func TestACallThatAnOlderSDKRefusedForItsSessionIsMadeAgainOnce(t *testing.T) {
+	f := statefulFake(t)
+	server := versioned(listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session := r.Header.Get(mcp.HeaderSession)
+		switch {
+		case session != "" && r.Method == http.MethodPost && !f.knows(session):
+			olderSDK(w, "null")
+		default:
+			f.ServeHTTP(w, r)
+		}
+	})), mcp.Version20251125)
+	p := newPool(t, Config{})
+	callAs(t, p, server, ana)
+	f.forgetAll()
+	if answer := callAs(t, p, server, ana); answer.Outcome != outcomeOK {
+		t.Errorf("after the server forgot the session: %s", show(answer))
+	}
+	if n, calls := f.initializes.Load(), f.calls.Load(); n != 2 || calls != 2 {
+		t.Errorf("%d handshakes, %d executed calls; want 2 and 2", n, calls)
+	}
+}
+
+func TestAServerThatRefusesEachSessionTheOldWayFailsAfterOneRetry(t *testing.T) {
+	f := statefulFake(t)
+	f.call = func(w http.ResponseWriter, _ *http.Request, _ string) { olderSDK(w, "null") }
+	server := versioned(listen(t, f), mcp.Version20251125)
+	wantFailure(t, callAs(t, newPool(t, Config{}), server, ana), mcp.CodeBadServerAnswer, "forgets each session at once")
+	if n := f.calls.Load(); n != 2 {
+		t.Errorf("the call was sent %d times; want 2", n)
+	}
+}
+
+func TestA400ThatNamesTheRequestEndsTheSessionWithoutARetry(t *testing.T) {
 	f := statefulFake(t)
 	f.call = func(w http.ResponseWriter, _ *http.Request, id string) {
 		if f.calls.Load() > 1 {
 			reply(w, ok(id))
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(400)
-		io.WriteString(w, `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}`)
+		olderSDK(w, id)
 	}
 	server := versioned(listen(t, f), mcp.Version20251125)
 	p := newPool(t, Config{})
