@@ -13,7 +13,11 @@
 //     under a lock of the queue's head, and must be what it was.
 //   - A batch whose hash chain does not go on where the queue's head ended is
 //     refused whole, with a status that says so, and counted: to accept it would
-//     hide that something was changed, left out or forked. The node keeps it.
+//     hide that something was changed or forked. The node keeps it.
+//   - A gap is never silent, and never stops a queue: a database that was restored
+//     from a backup lacks what nodes have long forgotten. What comes behind it is
+//     taken, and the gap stands in the audit of administrators, in the log and in
+//     a metric.
 //   - No content of a record can stop a queue. Text is made fit for PostgreSQL
 //     (control characters escaped, invalid UTF-8 cannot be decoded in the first
 //     place, length cut); a record that is no event, or an event that is no call,

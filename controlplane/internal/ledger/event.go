@@ -172,21 +172,20 @@ func micros(d *durationpb.Duration) int64 {
 // signed returns n, cut to what a column holds.
 func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
-// clean makes text fit for a column: at most limit bytes before escapes, and
-// without the control characters that PostgreSQL (NUL) or a terminal would
-// choke on, which are escaped visibly.
+// clean makes text fit for a column: about limit bytes at most, escapes among
+// them, since an index that refuses a long entry would stop the queue; and without
+// the control characters that PostgreSQL (NUL) or a terminal would choke on, which
+// are escaped visibly.
 func clean(text string, limit int) string {
-	if len(text) > limit {
-		for limit > 0 && !utf8.RuneStart(text[limit]) {
-			limit--
-		}
-		text = text[:limit] + "…"
-	}
-	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+	if len(text) <= limit && strings.IndexFunc(text, unicode.IsControl) < 0 {
 		return text
 	}
 	var b strings.Builder
 	for _, c := range text {
+		if b.Len()+utf8.RuneLen(c) > limit {
+			b.WriteRune('…')
+			break
+		}
 		if unicode.IsControl(c) {
 			fmt.Fprintf(&b, `\u%04x`, c)
 			continue

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
@@ -90,11 +91,12 @@ func receive(stream auditv1.AuditService_PushServer, batches chan<- *auditv1.Pus
 // Append takes one batch of a node and returns the sequence up to which
 // everything of its epoch is committed. Nothing of a batch that fails is kept.
 func (l *Ledger) Append(ctx context.Context, node string, batch *auditv1.PushRequest) (uint64, error) {
-	var done intake
-	err := l.store.InTx(ctx, func(tx *store.Tx) error {
-		done = intake{node: node, epoch: int64(batch.GetEpoch())}
-		return done.run(ctx, tx, batch)
-	})
+	done := intake{node: node, epoch: int64(batch.GetEpoch())}
+	err := l.store.InTx(ctx, func(tx *store.Tx) error { return done.run(ctx, tx, batch) })
+	if errors.Is(err, errGap) {
+		done = intake{node: node, epoch: int64(batch.GetEpoch()), mayGap: true}
+		err = l.store.Act(ctx, "system", func(tx *store.Tx) error { return done.run(ctx, tx, batch) })
+	}
 	if r, ok := errors.AsType[*unacceptable](err); ok {
 		l.metrics.refused.WithLabelValues(r.reason).Inc()
 		l.log.Error("refused audit records: they do not continue what this node sent before",
@@ -114,6 +116,11 @@ func (l *Ledger) count(done *intake) {
 	l.metrics.duplicates.Add(float64(done.duplicates))
 	l.metrics.poisoned.Add(float64(done.poisoned))
 	l.metrics.orphans.Add(float64(done.orphans))
+	if done.missing > 0 {
+		l.metrics.missing.Add(float64(done.missing))
+		l.log.Error("audit records are missing: the ledger went on behind a gap. Was the database restored from a backup?",
+			"node", done.node, "epoch", uint64(done.epoch), "missing", done.missing)
+	}
 	if done.poisoned > 0 || done.orphans > 0 {
 		l.log.Warn("audit records without a call", "node", done.node, "poisoned", done.poisoned, "orphans", done.orphans)
 	}
@@ -127,7 +134,13 @@ type intake struct {
 
 	fresh, duplicates, poisoned int
 	orphans                     int64
+
+	mayGap  bool
+	missing uint64 // records between the head and the batch
 }
+
+// errGap ends an intake that may not write what a gap needs.
+var errGap = errors.New("records between the head and the batch are missing")
 
 // run checks the batch against the head of its queue and writes what is new.
 func (i *intake) run(ctx context.Context, tx *store.Tx, batch *auditv1.PushRequest) error {
@@ -144,7 +157,7 @@ func (i *intake) run(ctx context.Context, tx *store.Tx, batch *auditv1.PushReque
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
-	if err := continues(head, batch.GetEpoch(), fresh); err != nil {
+	if err := i.continues(tx, head, batch.GetEpoch(), fresh); err != nil {
 		return err
 	}
 	if err := i.keep(ctx, tx, fresh); err != nil {
@@ -214,14 +227,27 @@ func (i *intake) skipKnown(ctx context.Context, tx *store.Tx, records []*auditv1
 	return records[i.duplicates:], nil
 }
 
-// continues checks that records follow the head without a gap and that their
-// chain goes on from its hash.
-func continues(head db.LockAuditHeadRow, epoch uint64, records []*auditv1.Record) error {
+// continues checks that the chain of records goes on from the hash of the head.
+//
+// A node forgets what was acked. So what a database lost that was restored from
+// a backup never comes again, and a queue that were held to it would stand still,
+// and its node with it, for ever. Records that begin behind a gap are taken, if
+// their own chain holds; the gap stands in the audit of administrators, which
+// nobody can remove.
+func (i *intake) continues(tx *store.Tx, head db.LockAuditHeadRow, epoch uint64, records []*auditv1.Record) error {
+	last := head.Hash
 	if first := records[0].GetSequence(); first != uint64(head.Sequence)+1 {
-		return &unacceptable{"gap", fault.Newf(fault.Precondition,
-			"record %d came, but the last one committed is %d: what lies between is missing", first, head.Sequence)}
+		if !i.mayGap {
+			return errGap
+		}
+		i.missing = first - uint64(head.Sequence) - 1
+		tx.Note("audit.gap", i.node, map[string]any{
+			"epoch": strconv.FormatUint(epoch, 16), "committed": head.Sequence, "next": first, "missing": i.missing,
+		})
+		// Nobody knows any more what the first record follows.
+		last, records = records[0].GetHash(), records[1:]
 	}
-	if err := audit.VerifyChain(head.Hash, epoch, records); err != nil {
+	if err := audit.VerifyChain(last, epoch, records); err != nil {
 		return &unacceptable{"chain", fault.Wrap(fault.Precondition, "the hash chain of the records does not verify: "+err.Error(), err)}
 	}
 	return nil

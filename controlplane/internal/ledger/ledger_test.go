@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -192,8 +193,9 @@ func TestBrokenChainsAreRefused(t *testing.T) {
 	for name, spoil := range map[string]func(b *auditv1.PushRequest){
 		"an event was changed": func(b *auditv1.PushRequest) { b.Records[1].Event = append(b.Records[1].Event, 0) },
 		"a hash was changed":   func(b *auditv1.PushRequest) { b.Records[0].Hash = bytes.Repeat([]byte{1}, 32) },
-		"a record was left out": func(b *auditv1.PushRequest) {
+		"changed behind a gap": func(b *auditv1.PushRequest) {
 			b.Records = b.Records[1:]
+			b.Records[1].Event = append(b.Records[1].Event, 0)
 		},
 		"one in the middle was left out": func(b *auditv1.PushRequest) {
 			b.Records = append(b.Records[:1:1], b.Records[2])
@@ -234,6 +236,46 @@ func TestBrokenChainsAreRefused(t *testing.T) {
 	}
 }
 
+// A database that was restored from a backup lacks what its nodes have long
+// forgotten: their queues go on, and the gap stands where nobody can remove it.
+func TestAGapIsWrittenDownAndStopsNoQueue(t *testing.T) {
+	for name, committed := range map[string]int{"the epoch is older than the backup": 1, "the epoch is newer than the backup": 0} {
+		t.Run(name, func(t *testing.T) {
+			s := storetest.New(t)
+			l := New(Config{Store: s})
+			q := newQueue(t, 1<<63)
+			for n := range 3 {
+				if b := q.batch(encode(t, intent(callID(byte('a'+n))))); n < committed {
+					push(t, l, "n1", b) // The others went the way of the database.
+				}
+			}
+			if acked := push(t, l, "n1", q.batch(encode(t, intent(callID('x'))), encode(t, refused(callID('y'))))); acked != 5 {
+				t.Fatalf("acked %d", acked)
+			}
+			push(t, l, "n1", q.batch(encode(t, result(callID('x')))))
+			want := map[string]string{"x": "ok", "y": "refused"}
+			if committed > 0 {
+				want["a"] = running
+			}
+			if diff := cmp.Diff(want, outcomesByLetter(t, l)); diff != "" {
+				t.Error(diff)
+			}
+			wantOneGap(t, s, fmt.Sprintf(`{"next": 4, "epoch": "8000000000000000", "missing": %d, "committed": %d}`, 3-committed, committed))
+		})
+	}
+}
+
+func wantOneGap(t *testing.T, s *store.Store, detail string) {
+	t.Helper()
+	acts, err := s.ListAdminAudit(t.Context(), db.ListAdminAuditParams{RowLimit: 10})
+	if err != nil || len(acts) != 1 {
+		t.Fatalf("%d acts, %v", len(acts), err)
+	}
+	if a := acts[0]; a.Action != "audit.gap" || a.Target != "n1" || string(a.Detail) != detail {
+		t.Errorf("%s %s %s", a.Action, a.Target, a.Detail)
+	}
+}
+
 // Whatever a record holds, the queue behind it goes on (a predecessor lost all
 // after a NUL byte).
 func TestNoContentStopsAQueue(t *testing.T) {
@@ -243,6 +285,8 @@ func TestNoContentStopsAQueue(t *testing.T) {
 	nasty := intent(callID('a'))
 	nasty.Tool, nasty.User, nasty.Reason = "nul\x00esc\x1b[31m", strings.Repeat("é", 5000), "line\nbreak"
 	nasty.RequestBytes, nasty.Revision = 1<<64-1, 1<<63
+	long := intent(callID('e')) // Its escapes would not fit into an index entry.
+	long.Server, long.Tool = controls(maxName, 1), controls(maxName, 2)
 	unknownKind := intent(callID('b'))
 	unknownKind.Kind = 99
 	noTime := intent(callID('c'))
@@ -254,7 +298,7 @@ func TestNoContentStopsAQueue(t *testing.T) {
 		encode(t, intent([]byte("short"))), encode(t, unknownKind), encode(t, noTime), encode(t, badResult),
 		encode(t, intent(callID('a'))), // the same id again
 		encode(t, result(callID('z'))), // a result of nothing
-		encode(t, intent(callID('d'))),
+		encode(t, long), encode(t, intent(callID('d'))),
 	}
 	if acked := push(t, l, "n1", q.batch(records...)); acked != uint64(len(records)) {
 		t.Fatalf("acked %d of %d", acked, len(records))
@@ -263,7 +307,7 @@ func TestNoContentStopsAQueue(t *testing.T) {
 	for _, c := range calls(t, l, db.ListAuditCallsParams{}) {
 		got[c.ID[0]] = c
 	}
-	if len(got) != 2 || got['d'].Tool != "get_me" {
+	if len(got) != 3 || got['d'].Tool != "get_me" || len(got['e'].Tool) > maxName+10 {
 		t.Fatalf("calls: %+v", got)
 	}
 	a := got['a']
@@ -274,6 +318,16 @@ func TestNoContentStopsAQueue(t *testing.T) {
 	if err != nil || len(kept) != len(records) || string(kept[1].Event) != string(records[1]) {
 		t.Errorf("kept %d records, %v", len(kept), err)
 	}
+}
+
+// controls returns n control characters that compress badly.
+func controls(n int, seed uint64) string {
+	random := rand.New(rand.NewPCG(seed, seed))
+	text := make([]rune, 0, n)
+	for range n {
+		text = append(text, []rune{random.Int32N(32), 0x7f + random.Int32N(33)}[random.IntN(2)])
+	}
+	return string(text)
 }
 
 // A node that uses another's call id neither stops its own queue nor changes the

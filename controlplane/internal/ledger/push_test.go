@@ -74,8 +74,9 @@ func TestABatchThatIsRefusedEndsTheStream(t *testing.T) {
 	l := New(Config{Store: storetest.New(t)})
 	p, done := open(t, l)
 	q := newQueue(t, 1)
-	q.next = 5
-	p.batches <- q.batch(encode(t, refused(callID('a'))))
+	forged := q.batch(encode(t, refused(callID('a'))))
+	forged.Records[0].Hash[0]++
+	p.batches <- forged
 	if err := <-done; status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("ended with %v", err)
 	}
