@@ -341,6 +341,44 @@ func TestAConfigurationThatDoesNotCompileDoesNotStopTheAPI(t *testing.T) {
 	follow(t, r.dial(t, "edge-1")).retryUntilServed(r)
 }
 
+// A policy that cannot be read must not hold up a revocation (security.md P-08).
+func TestARevocationReachesNodesAlthoughTheConfigurationDoesNotCompile(t *testing.T) {
+	r := start(t, testConfig(t))
+	users := adminv1connect.NewUserServiceClient(r.local.Client(), r.local.URL)
+	if _, err := users.CreateUser(t.Context(), connect.NewRequest(&adminv1.CreateUserRequest{Name: "ana", Roles: []string{"viewer"}})); err != nil {
+		t.Fatal(err)
+	}
+	keys := adminv1connect.NewKeyServiceClient(r.local.Client(), r.local.URL)
+	made, err := keys.CreateKey(t.Context(), connect.NewRequest(&adminv1.CreateKeyRequest{User: "ana", Application: "cursor"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := made.Msg.GetDetails().GetId()
+	f := follow(t, r.dial(t, "edge-1"))
+	f.until(func(s *snapshot.Set) bool { _, found := s.Get("key/" + id); return found })
+	good := f.held.Revision()
+
+	if _, err := r.store.Pool().Exec(t.Context(), `INSERT INTO policy_version (version, document, created_by) VALUES (1, 'rules: [{effect: maybe}]', 'test')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.RevokeKey(t.Context(), connect.NewRequest(&adminv1.RevokeKeyRequest{Id: id})); err != nil {
+		t.Fatal(err)
+	}
+	f.until(func(s *snapshot.Set) bool {
+		_, held := s.Get("key/" + id)
+		_, denied := s.Get("deny/key/" + id)
+		return !held && denied
+	})
+	if f.held.Revision() != good {
+		t.Errorf("at revision %d, which does not compile", f.held.Revision())
+	}
+	policy := adminv1connect.NewPolicyServiceClient(r.local.Client(), r.local.URL)
+	if _, err := policy.ApplyPolicy(t.Context(), connect.NewRequest(&adminv1.ApplyPolicyRequest{Document: "rules: []\n"})); err != nil {
+		t.Fatal(err)
+	}
+	f.until(func(s *snapshot.Set) bool { return s.Revision() > good })
+}
+
 // retryUntilServed connects again until there is a snapshot.
 func (f *follower) retryUntilServed(r *running) {
 	f.t.Helper()

@@ -45,7 +45,8 @@ func (p *Plane) follow(ctx context.Context) {
 }
 
 // apply compiles the configuration and puts it in force, and returns its
-// revision.
+// revision. Of one that does not compile, what it takes away is in force all the
+// same.
 func (p *Plane) apply(ctx context.Context) (uint64, error) {
 	rows, err := p.store.ReadConfig(ctx)
 	if err != nil {
@@ -53,13 +54,27 @@ func (p *Plane) apply(ctx context.Context) (uint64, error) {
 	}
 	set, err := compiler.Compile(rows, p.secrets)
 	if err != nil {
-		return 0, err
+		return 0, errors.Join(err, p.restrict(rows))
 	}
 	if err := p.publisher.Publish(set); err != nil {
 		return 0, err
 	}
 	p.log.Debug("configuration in force", "revision", set.Revision(), "items", set.Len())
 	return set.Revision(), nil
+}
+
+// restrict takes from the set in force what the rows take away. A plane that has
+// never compiled has none: its nodes keep what they have.
+func (p *Plane) restrict(rows *store.Rows) error {
+	current := p.publisher.Current()
+	if current == nil {
+		return nil
+	}
+	set, err := compiler.Restrict(current, rows)
+	if err != nil {
+		return err
+	}
+	return p.publisher.Publish(set)
 }
 
 // keepHouse removes what has expired, at the start and then now and again.

@@ -5,8 +5,9 @@
 // It is pure: the same rows and secrets give the same bytes and the same digest,
 // in every replica and at any time. It is total in the other direction: what it
 // does not understand (a risk, a kind of deny, a policy that does not parse) is
-// an error that names it, and the snapshot that nodes have stays in force. It
-// never guesses, and never leaves out what might forbid something.
+// an error that names it, and the snapshot that nodes have stays in force, but for
+// what the rows take away (Restrict). It never guesses, and never leaves out what
+// might forbid something.
 package compiler
 
 import (

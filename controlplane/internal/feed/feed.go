@@ -106,19 +106,23 @@ func (f *Feed) Follow(ctx context.Context, from uint64, fn func(ctx context.Cont
 	reconcile := time.NewTicker(f.config.Reconcile)
 	defer reconcile.Stop()
 	done := from
+	var said string // what failed, when it was logged last
 	for {
 		if !f.waitOr(ctx, done, reconcile.C) {
 			return
 		}
 		applied, err := fn(ctx)
 		if err == nil {
-			done = max(done, applied)
+			done, said = max(done, applied), ""
 			continue
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		f.config.Log.Error("cannot apply the configuration; the last one stays in force", "error", err)
+		if text := err.Error(); text != said {
+			said = text
+			f.config.Log.Error("cannot apply the configuration; the last one stays in force", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

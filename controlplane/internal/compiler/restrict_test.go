@@ -1,0 +1,63 @@
+package compiler_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/warder-gateway/warder/controlplane/internal/compiler"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/snapshot"
+)
+
+func keysOf(set *snapshot.Set) (keys []string) {
+	for key := range set.All() {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// What the rows take away is gone, what they add is not there: only denies are.
+func TestRestrictTakesAwayAndGivesNothing(t *testing.T) {
+	s := secrets(t)
+	last, err := compiler.Compile(rows(t, s), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := keysOf(last)
+	for name, tt := range map[string]struct {
+		change     func(*store.Rows)
+		gone, come string
+	}{
+		"nothing":         {change: func(*store.Rows) {}},
+		"a key revoked":   {change: func(r *store.Rows) { r.Keys = nil }, gone: "key/abcdefghijkl"},
+		"a tool withheld": {change: func(r *store.Rows) { r.Tools = nil }, gone: "tool/github/get_me"},
+		"a tool approved anew": {change: func(r *store.Rows) {
+			r.Tools[0].ApprovedHash = slices.Repeat([]byte{9}, 32)
+		}, gone: "tool/github/get_me"},
+		"a key made":   {change: func(r *store.Rows) { r.Keys = append(r.Keys, db.ListKeyItemsRow{ID: "zzzzzzzzzzzz"}) }},
+		"a deny":       {change: func(r *store.Rows) { r.Denies = append(r.Denies, db.Deny{Kind: "user", Name: "ana"}) }, come: "deny/user/ana"},
+		"a deny ended": {change: func(r *store.Rows) { r.Denies = nil }},
+		"a bad policy": {change: func(r *store.Rows) { r.Policy.Document = "no" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rows(t, s)
+			r.Revision = 9
+			tt.change(r)
+			got, err := compiler.Restrict(last, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := slices.DeleteFunc(slices.Clone(all), func(key string) bool { return key == tt.gone })
+			if tt.come != "" {
+				want = append(want, tt.come)
+			}
+			slices.Sort(want)
+			if diff := cmp.Diff(want, keysOf(got)); diff != "" || got.Revision() != last.Revision() {
+				t.Errorf("revision %d: %s", got.Revision(), diff)
+			}
+		})
+	}
+}
