@@ -39,6 +39,7 @@ type Plane struct {
 	setup     *login.SetupToken // nil once an administrator exists
 	admin     *admin.API
 
+	lost      chan history  // what the database may have lost; see watchHistory
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
 }
@@ -55,7 +56,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	if err := config.makeDataDir(); err != nil {
 		return nil, err
 	}
-	p := &Plane{config: config, log: config.Log, draining: make(chan struct{})}
+	p := &Plane{config: config, log: config.Log, lost: make(chan history, 1), draining: make(chan struct{})}
 	if err := p.open(ctx); err != nil {
 		p.Close()
 		return nil, err
@@ -84,9 +85,10 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	if p.authority, err = enrollment.LoadAuthority(ctx, p.store, keys); err != nil {
 		return err
 	}
-	p.feed = feed.New(feed.Config{Store: p.store, Log: p.log})
+	p.feed = feed.New(feed.Config{Store: p.store, WentBack: p.suspect, Log: p.log})
 	p.publisher = publisher.New(publisher.Config{
-		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Registerer: p.config.Registerer, Log: p.log,
+		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Ahead: p.suspect,
+		Registerer: p.config.Registerer, Log: p.log,
 	})
 	p.ledger = ledger.New(ledger.Config{Store: p.store, Registerer: p.config.Registerer, Log: p.log})
 	if err := p.openSetup(ctx); err != nil {
@@ -163,6 +165,9 @@ func (p *Plane) removeSetupFile() error {
 	}
 	return nil
 }
+
+// SetupTokenLife is how long the setup token of a process is valid.
+const SetupTokenLife = login.SetupTokenLife
 
 // SetupToken returns the secret with which the first administrator can be made;
 // empty once one exists or the token expired.

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/localsock"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
@@ -66,6 +67,9 @@ type dialError struct {
 }
 
 func (e *dialError) Error() string {
+	if fault.Is(e.cause, fault.Denied) {
+		return fault.Text(e.cause) // There is one, of somebody else.
+	}
 	return fmt.Sprintf("no running Warder found in %s (%v); start one with 'warder up', or name its directory with --data-dir or WARDER_DATA_DIR",
 		e.dir, e.cause)
 }
@@ -81,10 +85,14 @@ func explainDial(next connect.UnaryFunc) connect.UnaryFunc {
 }
 
 func withoutLayers(err error) error {
-	if dial, ok := errors.AsType[*dialError](err); ok {
-		return connect.NewError(connect.CodeUnavailable, dial)
+	dial, ok := errors.AsType[*dialError](err)
+	switch {
+	case !ok:
+		return err
+	case fault.Is(dial.cause, fault.Denied):
+		return connect.NewError(connect.CodePermissionDenied, dial)
 	}
-	return err
+	return connect.NewError(connect.CodeUnavailable, dial)
 }
 
 // completeWith lets the shell complete arguments with live names. It gives up

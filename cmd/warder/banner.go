@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/warder-gateway/warder/controlplane"
 	"github.com/warder-gateway/warder/internal/build"
 )
 
@@ -17,10 +18,11 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 	fmt.Fprintf(w, "  Database    %s\n", u.databaseLine())
 	fmt.Fprintf(w, "  Dashboard   %s\n", base)
 	fmt.Fprintf(w, "  MCP         %s/mcp          auth: API keys, default policy: deny\n", base)
-	fmt.Fprintf(w, "  Metrics     %s/metrics      Health /livez /readyz\n", base)
+	fmt.Fprintf(w, "  Metrics     %s/metrics      Health /healthz /readyz\n", base)
 	if token := u.control.SetupToken(); token != "" {
 		// The token is in the fragment, which browsers keep out of requests.
-		fmt.Fprintf(w, "\n  Create the first administrator (one use, new at each start):\n    %s/setup#t=%s\n", base, token)
+		fmt.Fprintf(w, "\n  Create the first administrator (one use, valid %d min):\n    %s/setup#t=%s\n",
+			int(controlplane.SetupTokenLife.Minutes()), base, token)
 		fmt.Fprintf(w, "  On this machine the command line needs no login, for example:\n    warder server add NAME --url URL\n")
 	}
 	if u.database != nil {
