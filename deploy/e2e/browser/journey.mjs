@@ -377,11 +377,25 @@ await step(
     await shown("Deleting items needs a person", page.getByRole("status"));
     await open("Audit");
     await watch.look("audit");
-    await open("Overview");
-    await row("calculator/delete_item").first().waitFor();
-    await watch.look("overview");
   },
 );
+
+await step("following begins with the latest calls, newest first", async () => {
+  await press("Follow live");
+  await row("calculator/add").waitFor();
+  const times = await page
+    .getByRole("row")
+    .locator("time")
+    .evaluateAll((all) => all.map((each) => each.dateTime));
+  assert.ok(times.length >= 4, `only ${times}`);
+  assert.deepEqual(times, [...times].sort().reverse());
+});
+
+await step("the overview shows the last calls", async () => {
+  await open("Overview");
+  await row("calculator/delete_item").first().waitFor();
+  await watch.look("overview");
+});
 
 await step("a revoked key is refused", async () => {
   await page.goto(`${base}/access?tab=keys`);
