@@ -26,9 +26,9 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 		fmt.Fprintf(w, "  On this machine the command line needs no login, for example:\n    warder server add NAME --url URL\n")
 	}
 	if u.database != nil {
-		fmt.Fprintf(w, "\n  Embedded database: fine for evaluation, not for more than one replica.")
+		fmt.Fprintf(w, "\n  The embedded database is fine for evaluation, not for more than one replica.")
 	}
-	fmt.Fprintf(w, "   Ctrl-C stops everything.\n")
+	fmt.Fprintf(w, "\n  Ctrl-C stops everything.\n")
 }
 
 // address is where clients on this machine reach the gateway.

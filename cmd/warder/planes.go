@@ -26,6 +26,7 @@ admin API, and streams snapshots to data planes over mutual TLS.`,
 			if err != nil {
 				return err
 			}
+			outliveReaders()
 			config.Log, config.DataDir = log, cmp.Or(config.DataDir, c.dataDir)
 			return startErrorUnlessDone(cmd, controlplane.Run(cmd.Context(), config))
 		},
@@ -51,6 +52,7 @@ plane streams to it, and goes on by its last good one while there is none.
 			if err != nil {
 				return err
 			}
+			outliveReaders()
 			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "node"))
 			return startErrorUnlessDone(cmd, dataplane.Run(cmd.Context(), config))
 		},

@@ -23,7 +23,8 @@ func TestTheReferenceIsWhatTheCommandSays(t *testing.T) {
 	b.WriteString(`# Command line
 
 Every flag can be given in the environment as ` + "`WARDER_<FLAG>`" + `, in capitals with underscores: ` + "`WARDER_DATA_DIR`, `WARDER_OUTPUT`" + `.
-With ` + "`-o json`" + ` a result is the API's message in protojson, and an error is one object on standard error.
+Every command takes ` + "`--data-dir DIR`" + `, where the instance keeps its data and its socket. It also takes ` + "`-o json`" + `: then a result is
+the API's message in protojson, and an error is one object on standard error.
 
 | exit code | meaning |
 |---|---|

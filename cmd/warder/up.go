@@ -89,6 +89,7 @@ func (c *cli) up(ctx context.Context, config upConfig) error {
 	if err != nil {
 		return err
 	}
+	outliveReaders()
 	started := time.Now()
 	dataDir, err := filepath.Abs(c.dataDir)
 	if err != nil {
@@ -157,7 +158,7 @@ func (u *allInOne) openDatabase(ctx context.Context) (err error) {
 	if u.config.databaseURL != "" {
 		return nil
 	}
-	u.database, err = localpg.Start(ctx, localpg.Config{Root: u.dataDir, Log: u.log.With("component", "postgres")}.WithEnv(os.Getenv))
+	u.database, err = localpg.Start(ctx, localpg.Config{Root: u.dataDir, Log: u.log}.WithEnv(os.Getenv))
 	return err
 }
 

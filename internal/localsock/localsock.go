@@ -41,30 +41,41 @@ const (
 // Path returns where the socket of a data directory lies. The directory must
 // exist.
 func Path(dataDir string) (string, error) {
+	path, _, err := locate(dataDir)
+	return path, err
+}
+
+// locate returns where the socket of a data directory lies, and whether that is
+// elsewhere, in a directory made for it.
+func locate(dataDir string) (path string, elsewhere bool, err error) {
 	dir, err := filepath.Abs(dataDir)
 	if err != nil {
-		return "", fmt.Errorf("find data directory: %w", err)
+		return "", false, fmt.Errorf("find data directory: %w", err)
 	}
 	if path := filepath.Join(dir, name); len(path) <= maxPath {
-		return path, nil
+		return path, false, nil
 	}
 	owner, err := ownerOf(dir)
 	if err != nil {
-		return "", fmt.Errorf("find owner of the data directory: %w", err)
+		return "", false, fmt.Errorf("find owner of the data directory: %w", err)
 	}
 	sum := sha256.Sum256([]byte(dir))
-	return filepath.Join("/tmp", fmt.Sprintf("warder-%d-%s", owner, hex.EncodeToString(sum[:8])), name), nil
+	return filepath.Join("/tmp", fmt.Sprintf("warder-%d-%s", owner, hex.EncodeToString(sum[:8])), name), true, nil
 }
 
 // Listen makes the socket. It fails where another instance serves it; what one
 // that is gone left behind is replaced. Closing the listener removes the socket.
 func Listen(dataDir string, log *slog.Logger) (net.Listener, error) {
-	path, err := Path(dataDir)
+	path, elsewhere, err := locate(dataDir)
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(filepath.Dir(path), filepath.Dir(path) != filepath.Clean(dataDir)); err != nil {
-		return nil, err
+	var dir string
+	if elsewhere {
+		dir = filepath.Dir(path)
+		if err := prepare(dir); err != nil {
+			return nil, err
+		}
 	}
 	if err := clear(path); err != nil {
 		return nil, err
@@ -76,15 +87,12 @@ func Listen(dataDir string, log *slog.Logger) (net.Listener, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("protect %s: %w", path, err), listener.Close())
 	}
-	return &guarded{listener, log}, nil
+	return &guarded{listener, log, dir}, nil
 }
 
-// prepare makes sure that nobody else can put a socket where ours is. A
-// directory outside of the data directory must be ours alone.
-func prepare(dir string, foreign bool) error {
-	if !foreign {
-		return nil
-	}
+// prepare makes the directory of a socket that lies elsewhere. Nobody else may be
+// able to put a socket into it, so it must be ours alone.
+func prepare(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make directory of the socket: %w", err)
 	}
@@ -143,13 +151,24 @@ func unavailable(dataDir string, err error) error {
 			"the instance on %s belongs to another user; run the command as that user", dataDir), err)
 	}
 	return fault.Wrap(fault.Unavailable, fmt.Sprintf(
-		"no instance runs on %s; start one with 'warder up', or name its directory with --data-dir", dataDir), err)
+		"no instance runs on %s; start one with 'warder up', or name its directory with --data-dir or WARDER_DATA_DIR", dataDir), err)
 }
 
 // guarded accepts connections of the right user only.
 type guarded struct {
 	*net.UnixListener
 	log *slog.Logger
+	dir string // made for the socket, and removed with it; often none
+}
+
+// Close ends the listener and removes the socket, with its directory if that was
+// made for it.
+func (g *guarded) Close() error {
+	err := g.UnixListener.Close()
+	if g.dir != "" {
+		_ = os.Remove(g.dir) // The next start makes it again, or finds it.
+	}
+	return err
 }
 
 // Accept returns the next connection of this user or of root. Others are closed.

@@ -1,7 +1,9 @@
 package localsock
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -63,8 +65,13 @@ func TestALongDataDirectoryHasItsSocketElsewhere(t *testing.T) {
 	if err != nil || len(path) > maxPath || strings.HasPrefix(path, dir) {
 		t.Fatalf("path %q, %v", path, err)
 	}
-	t.Cleanup(func() { _ = os.Remove(filepath.Dir(path)) })
 	talk(t, dir, listener)
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its directory stays: %v", err)
+	}
 }
 
 func TestADirectoryOthersCanWriteIsRefused(t *testing.T) {

@@ -74,7 +74,7 @@ func Secret(ctx context.Context, store Store, keys *seal.Keyring, name string, g
 	secret, err = keys.Open(row.Sealed, place(name)...)
 	if err != nil {
 		return nil, nil, fault.Wrap(fault.Precondition, fmt.Sprintf(
-			"the key-encryption key does not open the secrets of this installation (%s): it is not the one that the database was set up with; restore the kek file, or set WARDER_KEK_FILE to it", name), err)
+			"the key-encryption key does not open the secrets of this installation (%s): it is not the one that the database was set up with; restore the kek file of the data directory (a control plane apart: or name it with --kek-file)", name), err)
 	}
 	return secret, row.Public, nil
 }

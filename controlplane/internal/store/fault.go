@@ -123,7 +123,9 @@ func badURL(err error) error {
 // no. The reason is shown: who starts a process must see why it does not.
 func unreachable(c *pgx.ConnConfig, err error) error {
 	where := net.JoinHostPort(c.Host, fmt.Sprint(c.Port))
-	reason := err.Error()
+	// A line for each address that was tried, and more than one often says the same.
+	lines := strings.Split(err.Error(), "\n")
+	reason := strings.TrimSpace(lines[len(lines)-1])
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		reason = e.Message
 	}
