@@ -45,28 +45,54 @@ type apart struct {
 	root        string
 	adminListen string
 	nodeListen  string
+	listen      string   // of the node
+	nodeFlags   []string // further ones
 	database    *localpg.Server
 	control     *process
 	node        *process
 }
 
-func startApart(t *testing.T) *apart {
+func startApart(t *testing.T, nodeFlags ...string) *apart {
 	t.Helper()
 	root := scratch(t)
-	a := &apart{root: root, adminListen: freeAddress(t), nodeListen: freeAddress(t)}
+	a := &apart{root: root, adminListen: freeAddress(t), nodeListen: freeAddress(t), listen: freeAddress(t), nodeFlags: nodeFlags}
 	a.dataDir = filepath.Join(root, "control")
 	a.startDatabase(t)
 	t.Cleanup(func() { _ = a.database.Stop(context.Background()) })
 	a.startControlPlane(t)
 
-	identity := filepath.Join(root, "identity")
-	admin(t, a.dataDir, "node", "issue", "edge-1", "--out", identity)
-	listen := freeAddress(t)
-	a.mcp = "http://" + listen + "/mcp"
-	a.node = start(t, root, nil, binary, "dataplane", "--data-dir", filepath.Join(root, "node"), "--identity-dir", identity,
-		"--control-plane", a.nodeListen, "--listen", listen)
-	eventually(t, "the node is ready", func() bool { return a.node.ended() || answers("http://"+listen+"/readyz") })
+	admin(t, a.dataDir, "node", "issue", "edge-1", "--out", filepath.Join(root, "identity"))
+	a.mcp = "http://" + a.listen + "/mcp"
+	a.startNode(t)
 	return a
+}
+
+// startNode starts the node, anew or again.
+func (a *apart) startNode(t *testing.T) {
+	t.Helper()
+	a.node = start(t, a.root, nil, binary, append([]string{"dataplane", "--data-dir", filepath.Join(a.root, "node"),
+		"--identity-dir", filepath.Join(a.root, "identity"), "--control-plane", a.nodeListen, "--listen", a.listen}, a.nodeFlags...)...)
+	eventually(t, "the node is ready", func() bool {
+		if a.node.ended() {
+			t.Fatalf("the node ended:\n%s", a.node.output.String())
+		}
+		return answers("http://" + a.listen + "/readyz")
+	})
+}
+
+// takeAwayControlPlane kills the control plane, and stops its database.
+func (a *apart) takeAwayControlPlane(t *testing.T) {
+	t.Helper()
+	a.control.kill()
+	if err := a.database.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (a *apart) bringBackControlPlane(t *testing.T) {
+	t.Helper()
+	a.startDatabase(t)
+	a.startControlPlane(t)
 }
 
 func (a *apart) startDatabase(t *testing.T) {

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -230,17 +229,63 @@ func TestMainJobWhileControlPlaneAndDatabaseAreAway(t *testing.T) {
 	t.Parallel()
 	a := startApart(t)
 	w := prepare(t, a.gateway)
-	c := clients[0]
-	key := w.key(t, c.name)
+	running, restarted := clients[0], clients[1]
+	keys := []string{w.key(t, running.name), w.key(t, restarted.name)}
+	w.settled(t, keys[1])
+
+	a.takeAwayControlPlane(t)
+	w.drive(t, running, keys[0])
+	a.bringBackControlPlane(t)
+	w.checkLedger(t, running.name)
+
+	a.takeAwayControlPlane(t)
+	a.node.stop() // With nothing to hand over: its records wait in memory still.
+	a.startNode(t)
+	w.drive(t, restarted, keys[1])
+	a.bringBackControlPlane(t)
+	w.checkLedger(t, restarted.name)
+}
+
+// TestWhatCannotBeRecordedIsNotDone holds P-04 with processes: while nobody takes
+// the audit and the queue is full, calls are refused and do not reach their
+// server; what was made is in the ledger when the control plane is back.
+func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
+	t.Parallel()
+	a := startApart(t, "--audit-queue-events", "16")
+	server := startSDK(t, true)
+	admin(t, a.dataDir, "server", "add", "modern", "--url", server.url, "--private", "--approve")
+	admin(t, a.dataDir, "user", "create", "ana", "--role", "owner")
+	w := &world{gateway: a.gateway}
+	key := w.key(t, "unrecorded")
 	w.settled(t, key)
+	a.takeAwayControlPlane(t)
 
-	a.control.kill()
-	if err := a.database.Stop(context.Background()); err != nil {
-		t.Fatal(err)
+	const add = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"modern__add","arguments":{"a":1,"b":2}}}`
+	made, refused := 0, 0
+	for range 32 {
+		switch status, body, _ := post(t, a.mcp, key, add); {
+		case status == http.StatusOK && strings.Contains(body, `"sum":3`):
+			made++
+		case status == http.StatusOK && strings.Contains(body, `"code":1507`) && strings.Contains(body, "cannot be recorded"):
+			refused++
+		default:
+			t.Fatalf("%d %s", status, body)
+		}
 	}
-	w.drive(t, c, key)
-
-	a.startDatabase(t)
-	a.startControlPlane(t)
-	w.checkLedger(t, c.name)
+	if made == 0 || refused == 0 || made+refused != 32 || int64(made) != server.added.Load() {
+		t.Errorf("%d calls were made and %d refused; %d reached the server", made, refused, server.added.Load())
+	}
+	if status, body, _ := post(t, a.mcp, key, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`); status != http.StatusOK || !strings.Contains(body, "modern__add") {
+		t.Errorf("a list meanwhile: %d %s", status, body)
+	}
+	a.bringBackControlPlane(t)
+	for _, c := range w.ledgerOf(t, "unrecorded", made) {
+		if c["decision"] != "allow" || c["outcome"] != "ok" {
+			t.Errorf("the ledger has %v", c)
+		}
+	}
+	eventually(t, "calls are made again", func() bool {
+		_, body, _ := post(t, a.mcp, key, add)
+		return strings.Contains(body, `"sum":3`)
+	})
 }
