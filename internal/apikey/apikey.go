@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"strings"
 )
 
 const (
@@ -119,6 +120,31 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(k.redacted()) }
 func (k Key) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }
 
 func (k Key) redacted() string { return mark + k.ID + "_…" }
+
+// Redact blots out what may be the secret of a key, or a part of one, wherever in
+// a text of a stranger's it stands. The id stays: it says which key to revoke.
+func Redact(text string) string {
+	at := strings.Index(text, mark)
+	if at < 0 {
+		return text
+	}
+	var out strings.Builder
+	for ; at >= 0; at = strings.Index(text, mark) {
+		end := at + len(mark)
+		for end < len(text) && isKeyByte(text[end]) {
+			end++
+		}
+		out.WriteString(text[:min(end, at+len(mark)+idLen)])
+		if end > at+len(mark)+idLen {
+			out.WriteString("_…")
+		}
+		text = text[end:]
+	}
+	out.WriteString(text)
+	return out.String()
+}
+
+func isKeyByte(c byte) bool { return c == '_' || within(string(c), true) == 1 }
 
 // draw returns n characters, each equally likely, of an alphabet of at most 64.
 func draw(alphabet string, n int) (string, error) {

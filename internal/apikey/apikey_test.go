@@ -23,6 +23,28 @@ func mustNew(t testing.TB) apikey.Key {
 	return key
 }
 
+func TestT24_RedactLeavesNoSecretInAnyText(t *testing.T) {
+	key, err := apikey.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, short := key.String(), "wdr_"+key.ID+"_…"
+	for text, want := range map[string]string{
+		"":                               "",
+		"nothing of ours, wdr":           "nothing of ours, wdr",
+		whole:                            short,
+		"/mcp/" + whole + "/x":           "/mcp/" + short + "/x",
+		whole + " " + whole:              short + " " + short,
+		whole[:apikey.Length-10] + "...": short + "...",
+		whole[:len("wdr_"+key.ID)]:       "wdr_" + key.ID,
+		"wdr_ and " + whole + whole:      "wdr_ and " + short,
+	} {
+		if got := apikey.Redact(text); got != want {
+			t.Errorf("Redact(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestT24KeyHasTheFormThatScannersKnow(t *testing.T) {
 	form := regexp.MustCompile(`^wdr_[a-z0-9]{12}_[A-Za-z0-9]{24}_[A-Za-z0-9]{6}$`)
 	seen := map[string]bool{}

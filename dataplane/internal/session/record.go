@@ -11,6 +11,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -101,7 +102,7 @@ func (x *exchange) refuseStatus(status int, kind string, refusal *mcp.Error) Ans
 	if refusal.Reason != "" && kind == kindMessage {
 		kind += ":" + string(refusal.Reason)
 	}
-	event.Rule, event.Reason = kind, refusal.Text
+	event.Rule, event.Reason = kind, apikey.Redact(refusal.Text)
 	x.countDecision(effectDeny, kind, x.in.Server)
 	x.recordRefusal(kind, event)
 	return reply(status, refusal.Append(nil, x.id()))

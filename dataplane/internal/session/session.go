@@ -13,6 +13,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -240,8 +241,9 @@ func (x *exchange) result(result []byte) Answer {
 const maxShown = 128
 
 // shown makes a stranger's text fit for an answer or an event. Most need no
-// making.
+// making. An API key in the wrong place is not kept (security.md T-24).
 func shown(text string) string {
+	text = apikey.Redact(text)
 	if len(text) > maxShown {
 		return mcp.EscapeName(text, maxShown)
 	}
