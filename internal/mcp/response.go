@@ -23,6 +23,7 @@ type Response struct {
 	resultCount int
 	// Members that one era has and the other has not, from the quote of the name to the end of the value.
 	resultType, ttl, cacheScope Span
+	unstructured                Span // result.structuredContent, if it is no object
 	codeSpan                    Span
 }
 
@@ -119,6 +120,10 @@ func (s *scanner) resultMember(o *object, value Span) {
 		resp.ttl = o.member(value.End)
 	case "cacheScope":
 		resp.cacheScope = o.member(value.End)
+	case "structuredContent":
+		if raw[0] != '{' {
+			resp.unstructured = o.member(value.End)
+		}
 	}
 }
 

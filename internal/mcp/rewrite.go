@@ -172,10 +172,11 @@ func (r *Response) translate(edits []Edit, body []byte, to Era) []Edit {
 
 const resultComplete = `"resultType":"complete"`
 
-// cutModern removes what legacy results do not have.
+// cutModern removes what legacy results do not have. Their structured content is an object or not there: clients refuse
+// the whole result for another one.
 func (r *Response) cutModern(edits []Edit, body []byte) []Edit {
-	cuts := make([]Span, 0, 3)
-	for _, member := range [...]Span{r.resultType, r.ttl, r.cacheScope} {
+	cuts := make([]Span, 0, 4)
+	for _, member := range [...]Span{r.resultType, r.ttl, r.cacheScope, r.unstructured} {
 		if !member.Empty() {
 			cuts = append(cuts, member)
 		}

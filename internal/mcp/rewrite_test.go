@@ -161,6 +161,9 @@ func TestRewriteResult(t *testing.T) {
 		{"to legacy: resultType last", `{"jsonrpc":"2.0","id":41,"result":{"content":[] , "resultType":"complete"}}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{"content":[] }}`},
 		{"to legacy: resultType alone", `{"jsonrpc":"2.0","id":41,"result":{ "resultType":"complete" }}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{  }}`},
 		{"to legacy: cache hints too", `{"jsonrpc":"2.0","id":41,"result":{"ttlMs":0,"tools":[],"cacheScope":"private","resultType":"complete"}}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{"tools":[]}}`},
+		{"to legacy: structured content that is no object", `{"jsonrpc":"2.0","id":41,"result":{"content":[],"structuredContent":[1,2],"resultType":"complete"}}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{"content":[]}}`},
+		{"to legacy: structured content that is an object", `{"jsonrpc":"2.0","id":41,"result":{"structuredContent":{"a":1},"content":[]}}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"a":1},"content":[]}}`},
+		{"modern throughout: structured content of any kind", `{"jsonrpc":"2.0","id":41,"result":{"content":[],"structuredContent":null,"resultType":"complete"}}`, "7", mcp.Modern, mcp.Modern, `{"jsonrpc":"2.0","id":7,"result":{"content":[],"structuredContent":null,"resultType":"complete"}}`},
 		{"to legacy: all three alone", `{"jsonrpc":"2.0","id":41,"result":{"ttlMs":0,"cacheScope":"private","resultType":"complete"}}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{}}`},
 		{"to legacy: a deeper resultType stays", `{"jsonrpc":"2.0","id":41,"result":{"structuredContent":{"resultType":"x"}}}`, "7", mcp.Modern, mcp.Legacy, `{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"resultType":"x"}}}`},
 
