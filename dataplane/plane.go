@@ -94,6 +94,7 @@ func (p *Plane) openReplica() error {
 		Dir:     p.config.DataDir,
 		Seal:    keyring,
 		Build:   p.build,
+		Applied: func(index *gate.Index) { p.pool.Retain(index.Servers()) },
 		Version: p.config.Version,
 		Address: p.config.Listen,
 		Log:     p.log,
@@ -118,9 +119,7 @@ func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
 		}
 		p.log.Warn("item is set aside", "revision", index.Revision(), "item", item.Key, "reason", item.Why)
 	}
-	servers := index.Servers()
-	p.pool.Retain(servers)
-	p.log.Info("snapshot is ready", "revision", index.Revision(), "servers", len(servers), "tools", index.Tools(),
+	p.log.Info("snapshot is ready", "revision", index.Revision(), "servers", len(index.Servers()), "tools", index.Tools(),
 		"keys", index.Credentials().Len(), "took", time.Since(start))
 	return index, nil
 }

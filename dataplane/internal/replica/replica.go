@@ -23,6 +23,8 @@ type Config[I any] struct {
 	// Build makes of a set what calls are served from. An error refuses the set. It must not keep the set from being
 	// shared: sets are immutable.
 	Build func(*snapshot.Set) (*I, error)
+	// Applied, if not nil, is told of each index after calls are served from it. It must not keep the follower waiting.
+	Applied func(*I)
 	// Version and Address are told to the control plane, for people to read.
 	Version, Address string
 	// Log gets refused updates and files. Default: nowhere.
@@ -96,6 +98,9 @@ func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state
 	}
 	next := &state[I]{set: set, index: index, signature: update.GetSignature()}
 	r.current.Store(next)
+	if r.config.Applied != nil {
+		r.config.Applied(index)
+	}
 	return next, nil
 }
 

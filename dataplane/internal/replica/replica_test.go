@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,6 +193,26 @@ func wantServing(t *testing.T, n *node, revision uint64, users string) {
 	t.Helper()
 	if got := n.Current(); got == nil || got.users != users || got.revision != revision || n.Revision() != revision {
 		t.Errorf("serving %+v at revision %d, want %q at %d", got, n.Revision(), users, revision)
+	}
+}
+
+func TestAppliedIsToldOfWhatServesAlready(t *testing.T) {
+	p, n := newPublisher(t), newNode(t, t.TempDir())
+	var served []uint64
+	n.config.Applied = func(applied *index) {
+		if applied != n.Current() {
+			t.Errorf("told of revision %d while %d serves", applied.revision, n.Revision())
+		}
+		served = append(served, applied.revision)
+	}
+	first := set(t, 1, "ana")
+	_, stop := n.follow(t, p)
+	p.send(t, snapshot.FullUpdate(first))
+	bad := snapshot.FullUpdate(set(t, 2, "unbuildable"))
+	p.send(t, bad)
+	stop()
+	if !slices.Equal(served, []uint64{1}) {
+		t.Errorf("told of revisions %v; want the one that serves", served)
 	}
 }
 
