@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"bytes"
+	"context"
 	"log"
 	"log/slog"
 	"net/http"
@@ -46,10 +48,14 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // quiet passes on what net/http has to say of connections, most of which is
-// about strangers who send what is not HTTP.
+// about strangers who send what is not HTTP. A panic is a fault of ours.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Write(line []byte) (int, error) {
-	q.log.Debug("connection", "text", string(line))
+	level := slog.LevelDebug
+	if bytes.HasPrefix(line, []byte("http: panic serving")) || bytes.HasPrefix(line, []byte("http2: panic serving")) {
+		level = slog.LevelError
+	}
+	q.log.Log(context.Background(), level, "connection", "text", string(line))
 	return len(line), nil
 }
