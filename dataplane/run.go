@@ -69,7 +69,7 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	mux.Handle("/mcp/", p.Handler())
 	p.health(mux)
 	metrics := promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
-	socket, err := bind(p.config.Listen)
+	socket, err := bind("--listen", p.config.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 		mux.Handle("GET /metrics", metrics)
 		return []*server{clients}, nil
 	}
-	socket, err = bind(p.config.MetricsListen)
+	socket, err = bind("--metrics-listen", p.config.MetricsListen)
 	if err != nil {
 		return nil, errors.Join(err, clients.socket.Close())
 	}
@@ -94,10 +94,10 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	return []*server{clients, {listener.NewServer(inner, p.log), socket}}, nil
 }
 
-func bind(address string) (net.Listener, error) {
+func bind(flag, address string) (net.Listener, error) {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fault.Wrap(fault.Precondition, "cannot listen on "+address+"; is something else running there? Choose another address with --listen", err)
+		return nil, fault.Wrap(fault.Precondition, "cannot listen on "+address+"; is something else running there? Choose another address with "+flag, err)
 	}
 	return socket, nil
 }
