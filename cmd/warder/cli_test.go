@@ -74,6 +74,26 @@ func TestAVerbWithoutAnInstanceSaysHowToStartOne(t *testing.T) {
 	}
 }
 
+func TestMistakesAreJSONWhereJSONWasAskedFor(t *testing.T) {
+	for _, c := range []struct{ args, code string }{
+		{"nonsense -o json", "usage"},
+		{"-o json nonsense", "usage"},
+		{"server list --nonsense -o json", "usage"},
+		{"server list --nonsense x --output=json", "usage"},
+		{"server add x -ojson", "usage"},
+		{"server list extra -o json", "usage"},
+		{"up --listen nowhere -o json", "usage"},
+	} {
+		_, stdout, stderr := invoke(t, strings.Fields(c.args)...)
+		var m struct {
+			Error struct{ Code, Message string }
+		}
+		if err := json.Unmarshal([]byte(stderr), &m); err != nil || m.Error.Code != c.code || m.Error.Message == "" || stdout != "" {
+			t.Errorf("%s: %q and %q", c.args, stdout, stderr)
+		}
+	}
+}
+
 func TestTheEnvironmentFillsFlags(t *testing.T) {
 	t.Setenv("WARDER_OUTPUT", "json")
 	t.Setenv("WARDER_DATA_DIR", t.TempDir())

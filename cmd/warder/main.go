@@ -18,6 +18,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -47,5 +49,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := c.command()
 	root.SetArgs(args)
-	return c.report(ctx, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if err != nil && wantsJSON(args) {
+		c.output = "json"
+	}
+	return c.report(ctx, err)
+}
+
+// wantsJSON reads -o out of a command line that may be wrong elsewhere: a script
+// that asked for JSON gets it for its mistakes as well.
+func wantsJSON(args []string) bool {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	flags.Usage = func() {}
+	output := flags.StringP("output", "o", os.Getenv("WARDER_OUTPUT"), "")
+	_ = flags.Parse(args) // What else is wrong is being reported.
+	return *output == "json"
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestBadInputAtTheDoorForClients holds that each kind of bad request gets its
@@ -284,5 +286,34 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 		if strings.Contains(r.stderr, "hunter2") {
 			t.Errorf("%s: the password is shown: %s", c.name, r.stderr)
 		}
+	}
+}
+
+// TestADatabaseOfANewerWarderIsLeftAlone holds that an older Warder neither
+// starts on it nor writes to it.
+func TestADatabaseOfANewerWarderIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	a := startApart(t)
+	a.control.stop()
+	database, err := pgx.Connect(t.Context(), a.database.OwnerDSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close(t.Context())
+	if _, err := database.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"up", "--listen", "127.0.0.1:0", "--data-dir", scratch(t), "--database-url", a.database.OwnerDSN},
+		{"controlplane", "--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--data-dir", scratch(t), "--database-url", a.database.OwnerDSN},
+	} {
+		r := command(t, "", "", args...)
+		if r.code != 10 || !strings.Contains(r.stderr, "migrated by a newer Warder") || !strings.Contains(r.stderr, "99999") {
+			t.Errorf("warder %s: exit %d, %s", args[0], r.code, r.stderr)
+		}
+	}
+	var newest int64
+	if err := database.QueryRow(t.Context(), "SELECT max(version_id) FROM goose_db_version").Scan(&newest); err != nil || newest != 99999 {
+		t.Errorf("afterwards the database is at %d, %v", newest, err)
 	}
 }
