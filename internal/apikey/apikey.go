@@ -136,7 +136,7 @@ func Redact(text string) string {
 		}
 		out.WriteString(text[:min(end, at+len(mark)+idLen)])
 		if end > at+len(mark)+idLen {
-			out.WriteString("_…")
+			out.WriteString("_...") // ASCII, so that no escaping makes it unreadable
 		}
 		text = text[end:]
 	}

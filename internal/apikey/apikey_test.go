@@ -28,7 +28,7 @@ func TestT24_RedactLeavesNoSecretInAnyText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, short := key.String(), "wdr_"+key.ID+"_…"
+	whole, short := key.String(), "wdr_"+key.ID+"_..."
 	for text, want := range map[string]string{
 		"":                               "",
 		"nothing of ours, wdr":           "nothing of ours, wdr",
