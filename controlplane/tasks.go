@@ -26,6 +26,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.ledger.Run,
 		p.keepHouse,
 		p.watchSetup,
+		p.watchHistory,
 	}
 	var wg sync.WaitGroup
 	for _, task := range tasks {
@@ -93,8 +94,8 @@ func (p *Plane) keepHouse(ctx context.Context) {
 	}
 }
 
-// errNothing rolls back a sweep that found nothing.
-var errNothing = errors.New("nothing has expired")
+// errNothing rolls back a task that found nothing to do.
+var errNothing = errors.New("nothing to do")
 
 // sweep removes sessions and entries of the deny overlay that have expired. The
 // latter is a change like any other: what a snapshot holds follows from rows.

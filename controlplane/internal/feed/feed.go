@@ -36,7 +36,10 @@ type Config struct {
 	Store     *store.Store
 	Poll      time.Duration // 0: DefaultPoll
 	Reconcile time.Duration // 0: DefaultReconcile
-	Log       *slog.Logger  // nil: discarded
+	// WentBack is told that the database is at an earlier revision than seen, in
+	// whatever epoch it is now; nil: nobody is. It must not block.
+	WentBack func(epoch string, seen uint64)
+	Log      *slog.Logger // nil: discarded
 }
 
 // Feed knows the latest revision. Its methods may be called concurrently; it
@@ -47,7 +50,6 @@ type Feed struct {
 
 	mu       sync.Mutex
 	revision uint64
-	seen     bool          // revision was read at least once
 	moved    chan struct{} // closed, and replaced, when revision moves
 }
 
@@ -61,6 +63,9 @@ func New(c Config) *Feed {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.WentBack == nil {
+		c.WentBack = func(string, uint64) {}
 	}
 	return &Feed{config: c, wake: make(chan struct{}, 1), moved: make(chan struct{})}
 }
@@ -191,27 +196,23 @@ func (f *Feed) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read revision: %w", err)
 	}
-	f.set(uint64(position.Revision))
+	if seen := f.set(uint64(position.Revision)); seen > uint64(position.Revision) {
+		f.config.WentBack(position.Epoch, seen)
+	}
 	return nil
 }
 
-// set moves the revision. It never moves back within a process: a database that
-// was restored to an earlier state needs a restart, and says so.
-func (f *Feed) set(revision uint64) {
+// set moves the revision forward, and returns the latest. It never moves back: a
+// database that was restored to an earlier state has to go on above it.
+func (f *Feed) set(revision uint64) (latest uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.seen && revision < f.revision {
-		f.config.Log.Error("the revision of the configuration went back: was the database restored? restart the control plane",
-			"was", f.revision, "is", revision)
-		return
+	if revision > f.revision {
+		f.revision = revision
+		close(f.moved)
+		f.moved = make(chan struct{})
 	}
-	f.seen = true
-	if revision == f.revision {
-		return
-	}
-	f.revision = revision
-	close(f.moved)
-	f.moved = make(chan struct{})
+	return f.revision
 }
 
 // listen keeps a connection that listens, and makes it again when it breaks.

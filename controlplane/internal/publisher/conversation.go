@@ -68,6 +68,9 @@ func (c *conversation) greet(hello *syncv1.Hello) {
 	if c.follower.state == replicate {
 		c.publisher.settle(c, c.follower.acked.revision)
 	}
+	if latest := known.latest(); hello.GetEpoch() == latest.Epoch() && hello.GetRevision() > latest.Revision() {
+		c.publisher.config.Ahead(latest.Epoch(), hello.GetRevision())
+	}
 	c.log.Info("node connected", "version", clean(hello.GetVersion()), "revision", hello.GetRevision(), "state", c.follower.state)
 	c.report.connected(hello, c.status())
 }

@@ -44,6 +44,9 @@ type Config struct {
 	Replica string
 	// Book keeps what is known of nodes; nil: nothing is kept.
 	Book Book
+	// Ahead is told of a node that says it holds a later revision of this epoch
+	// than there is here; nil: nobody is. It must not block.
+	Ahead func(epoch string, revision uint64)
 	// Registerer takes the metrics; nil: nobody reads them.
 	Registerer prometheus.Registerer
 	Log        *slog.Logger // nil: discarded
@@ -71,6 +74,9 @@ func New(c Config) *Publisher {
 	}
 	if c.Book == nil {
 		c.Book = noBook{}
+	}
+	if c.Ahead == nil {
+		c.Ahead = func(string, uint64) {}
 	}
 	return &Publisher{
 		config:   c,

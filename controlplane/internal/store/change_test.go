@@ -114,7 +114,7 @@ func TestActIsAuditedWithoutRevision(t *testing.T) {
 // Whoever reads revision N sees what every revision up to N wrote, however
 // changes overlap.
 func TestRevisionsFollowCommitOrder(t *testing.T) {
-	const writers, each = 8, 10
+	const writers, each = 16, 10
 	s := storetest.New(t)
 	done := make(chan struct{})
 	checked := make(chan error, 1)

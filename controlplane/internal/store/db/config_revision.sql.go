@@ -23,6 +23,30 @@ func (q *Queries) AdvanceRevision(ctx context.Context) (int64, error) {
 	return revision, err
 }
 
+const beginEpoch = `-- name: BeginEpoch :execrows
+UPDATE config_revision
+SET epoch = gen_random_uuid(), revision = greatest(revision, $1::bigint)
+WHERE one AND epoch = $2 AND revision < $3::bigint
+`
+
+type BeginEpochParams struct {
+	AtLeast int64
+	Epoch   string
+	Seen    int64
+}
+
+// A node or a replica has seen a later revision of this epoch than the database
+// knows: it was restored from a backup, and its next revisions would be other
+// ones under numbers that are taken. It begins another history, above what the
+// replica has seen. Affects no row where that has happened already.
+func (q *Queries) BeginEpoch(ctx context.Context, arg BeginEpochParams) (int64, error) {
+	result, err := q.db.Exec(ctx, beginEpoch, arg.AtLeast, arg.Epoch, arg.Seen)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getRevision = `-- name: GetRevision :one
 SELECT epoch, revision FROM config_revision
 `
