@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -37,11 +36,7 @@ const localURL = "http://warder.local"
 func (c *cli) api() *api {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := localsock.Dial(ctx, c.dataDir)
-			if err != nil {
-				return nil, &dialError{c.dataDir, err}
-			}
-			return conn, nil
+			return localsock.Dial(ctx, c.dataDir)
 		},
 	}
 	client := &http.Client{Transport: transport}
@@ -60,23 +55,7 @@ func (c *cli) api() *api {
 	}
 }
 
-// dialError says that no instance answers.
-type dialError struct {
-	dir   string
-	cause error
-}
-
-func (e *dialError) Error() string {
-	if fault.Is(e.cause, fault.Denied) {
-		return fault.Text(e.cause) // There is one, of somebody else.
-	}
-	return fmt.Sprintf("no running Warder found in %s (%v); start one with 'warder up', or name its directory with --data-dir or WARDER_DATA_DIR",
-		e.dir, e.cause)
-}
-
-func (e *dialError) Unwrap() error { return e.cause }
-
-// explainDial brings a dialError out from under the layers of an HTTP client.
+// explainDial brings what localsock says out from under the layers of an HTTP client.
 func explainDial(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		response, err := next(ctx, request)
@@ -84,15 +63,12 @@ func explainDial(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
+// withoutLayers finds it by its type: an answer of the API has none of it.
 func withoutLayers(err error) error {
-	dial, ok := errors.AsType[*dialError](err)
-	switch {
-	case !ok:
-		return err
-	case fault.Is(dial.cause, fault.Denied):
-		return connect.NewError(connect.CodePermissionDenied, dial)
+	if dial, ok := errors.AsType[*fault.Error](err); ok {
+		return fault.Connect(dial)
 	}
-	return connect.NewError(connect.CodeUnavailable, dial)
+	return err
 }
 
 // completeWith lets the shell complete arguments with live names. It gives up
