@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/httpserver"
 	"github.com/warder-gateway/warder/internal/localsock"
 )
 
@@ -97,9 +98,9 @@ func (p *Plane) process(s sockets, gatherer prometheus.Gatherer) (*process, erro
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.Handle("/", p.AdminHandler())
-	people := &server{newServer(mux, p.log), s.people}
+	people := &server{httpserver.New(mux, p.log), s.people}
 	people.TLSConfig = secure
-	local := &server{newServer(p.LocalHandler(), p.log), s.local}
+	local := &server{httpserver.New(p.LocalHandler(), p.log), s.local}
 	return &process{plane: p, people: people, local: local, nodes: s.nodes}, nil
 }
 
@@ -139,17 +140,6 @@ func (p *process) run(ctx context.Context) error {
 type server struct {
 	*http.Server
 	socket net.Listener
-}
-
-// newServer returns a server with limits on what a client may make it hold.
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }
 
 // serve returns an error when the server can serve no more, and nil when it was

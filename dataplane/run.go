@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/warder-gateway/warder/dataplane/internal/listener"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/httpserver"
 )
 
 // Run is the data plane as a process of its own: it serves until ctx ends, then
@@ -73,7 +73,7 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients := &server{listener.NewServer(mux, p.log), socket}
+	clients := &server{httpserver.New(mux, p.log), socket}
 	if clients.TLSConfig, err = p.config.clientTLS(); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
@@ -91,7 +91,7 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	if p.config.Pprof {
 		profiles(inner)
 	}
-	return []*server{clients, {listener.NewServer(inner, p.log), socket}}, nil
+	return []*server{clients, {httpserver.New(inner, p.log), socket}}, nil
 }
 
 func bind(flag, address string) (net.Listener, error) {

@@ -22,6 +22,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane"
 	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
+	"github.com/warder-gateway/warder/internal/httpserver"
 	"github.com/warder-gateway/warder/internal/localpg"
 	"github.com/warder-gateway/warder/internal/localsock"
 )
@@ -214,8 +215,8 @@ func (u *allInOne) run(ctx context.Context) error {
 	defer stopControl()
 	defer stopNode()
 
-	public := newServer(u.handler(), u.log)
-	local := newServer(u.control.LocalHandler(), u.log)
+	public := httpserver.New(u.handler(), u.log)
+	local := httpserver.New(u.control.LocalHandler(), u.log)
 	public.RegisterOnShutdown(u.control.Drain) // Else a live view would hold up the end.
 	nodeDone := make(chan struct{})
 
@@ -295,16 +296,6 @@ func (u *allInOne) close() {
 		if err := u.database.Stop(ctx); err != nil {
 			u.log.Error("the private PostgreSQL did not stop in order", "err", err)
 		}
-	}
-}
-
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 

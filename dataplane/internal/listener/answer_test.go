@@ -20,6 +20,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/httpserver"
 	"github.com/warder-gateway/warder/internal/mcp"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -442,7 +443,7 @@ func TestAClientThatGoesAwayIsRecordedAsSuch(t *testing.T) {
 func TestACallThatPanicsHasAResult(t *testing.T) {
 	d := open(t)
 	var log bytes.Buffer // written before the connection is closed
-	d.Config.ErrorLog = NewServer(nil, slog.New(slog.NewTextHandler(&log, nil))).ErrorLog
+	d.Config.ErrorLog = httpserver.New(nil, slog.New(slog.NewTextHandler(&log, nil))).ErrorLog
 	d.up.do = func(context.Context, *upstream.Call, upstream.Sink) (*upstream.Answer, error) {
 		panic("bug of the test")
 	}

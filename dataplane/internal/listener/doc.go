@@ -15,6 +15,6 @@
 //
 // The bounds: of requests at once (beyond: 503, counted), of the body's size and
 // time, of each write's time. Headers are bounded by the http.Server, for which
-// NewServer has the figures. Buffers of bodies are used again; nothing may keep
+// package httpserver has the figures. Buffers of bodies are used again; nothing may keep
 // a part of one after the request is over, so each is wiped then.
 package listener

@@ -23,6 +23,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/httpserver"
 	"github.com/warder-gateway/warder/internal/mcp"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -64,7 +65,7 @@ func open(t *testing.T, change ...func(*Config)) *door {
 	}
 	d.listener = New(config)
 	d.Server = httptest.NewUnstartedServer(nil)
-	d.Config = NewServer(d.listener, log)
+	d.Config = httpserver.New(d.listener, log)
 	d.Start()
 	t.Cleanup(d.Close)
 	d.client = d.Client()

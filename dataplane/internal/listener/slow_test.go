@@ -3,10 +3,8 @@ package listener
 import (
 	"bufio"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -41,19 +39,6 @@ func TestT41_AStrangerWhoHoldsHisBodyBackHoldsNoPlace(t *testing.T) {
 				t.Errorf("%s, %q: %d requests are still counted", name, framing, n)
 			}
 		}
-	}
-}
-
-func TestT41_OtherHandlersOfTheServerWaitForNoBodyEither(t *testing.T) {
-	server := httptest.NewServer(bounded{http.NotFoundHandler(), 20 * time.Millisecond})
-	defer server.Close()
-	stranger := send(t, server.Listener.Addr(), "POST /elsewhere HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(stranger), nil)
-	if err != nil || response.StatusCode != http.StatusNotFound {
-		t.Errorf("answer: %v, %v; want 404", response, err)
-	}
-	if wrapped, ok := NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler)).Handler.(bounded); !ok || wrapped.rest != restTime {
-		t.Error("NewServer does not bound bodies")
 	}
 }
 
