@@ -35,11 +35,16 @@ func (p policies) ApplyPolicy(ctx context.Context, r *connect.Request[adminv1.Ap
 			return err
 		}
 		actor = tx.Actor()
-		row, err = tx.InsertPolicy(ctx, db.InsertPolicyParams{Document: text, CreatedBy: actor})
+		if row, err = tx.InsertPolicy(ctx, db.InsertPolicyParams{Document: text, CreatedBy: actor}); err != nil {
+			return err
+		}
+		if e := r.Msg.ExpectedVersion; e != nil && row.Version != *e+1 {
+			return policyMoved(row.Version-1, *e) // Committed between the look and the insertion.
+		}
 		tx.Record("policy.apply", "policy", map[string]any{
 			"version": row.Version, "rules": len(document.Rules), "tests": len(document.Tests),
 		})
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -50,8 +55,7 @@ func (p policies) ApplyPolicy(ctx context.Context, r *connect.Request[adminv1.Ap
 	}}), nil
 }
 
-// expectVersion refuses if another version is in force than the caller saw. Of
-// two at the same time the later fails on the primary key.
+// expectVersion refuses early if another version is in force than the caller saw.
 func expectVersion(ctx context.Context, tx *store.Tx, expected *int64) error {
 	if expected == nil {
 		return nil
@@ -61,9 +65,13 @@ func expectVersion(ctx context.Context, tx *store.Tx, expected *int64) error {
 		return err
 	}
 	if current.Version != *expected {
-		return fault.Newf(fault.Conflict, "version %d of the policy is in force, and you began from version %d; read it again, then apply", current.Version, *expected)
+		return policyMoved(current.Version, *expected)
 	}
 	return nil
+}
+
+func policyMoved(current, expected int64) error {
+	return fault.Newf(fault.Conflict, "version %d of the policy is in force, and you began from version %d; read it again, then apply", current, expected)
 }
 
 // check runs the document's tests against roles, tools and users as they are.

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -64,6 +66,32 @@ func TestApplyPolicyKeepsVersions(t *testing.T) {
 	}
 	if rule := got.GetRules()[0]; rule.GetEffect() != "deny" || rule.GetName() != "no-deletes" || rule.GetPriority() != 10 {
 		t.Errorf("rule %v", rule)
+	}
+}
+
+// Of many who began from the same version, one wins: nobody's document is
+// replaced by somebody who never saw it.
+func TestApplyPolicyOfManyAtOnceLosesNobodysVersion(t *testing.T) {
+	r := newRig(t)
+	for version := range int64(5) {
+		var won atomic.Int32
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				_, err := r.local.policy.ApplyPolicy(t.Context(), connect.NewRequest(&adminv1.ApplyPolicyRequest{
+					Document: "rules: []\n", ExpectedVersion: &version,
+				}))
+				if err == nil {
+					won.Add(1)
+				} else if connect.CodeOf(err) != connect.CodeAborted {
+					t.Errorf("ApplyPolicy = %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d replaced version %d", won.Load(), version)
+		}
 	}
 }
 
