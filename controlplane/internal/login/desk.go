@@ -117,6 +117,7 @@ func (d *Desk) refuseSetUp(ctx context.Context) error {
 	if exists {
 		return errSetUpDone()
 	}
+	d.log.WarnContext(ctx, "set-up refused: this is not the setup token, or it has expired", "address", originOf(ctx).address)
 	return fault.New(fault.Denied, "this is not the setup token, or it has expired; a restart of the control plane prints a new one")
 }
 
@@ -167,6 +168,8 @@ func (d *Desk) check(ctx context.Context, name, password string) (Account, error
 		return Account{}, fmt.Errorf("verify password: %w", err)
 	}
 	if !ok {
+		// At the rate that the throttle lets through, and whoever it was meant for.
+		d.log.WarnContext(ctx, "sign-in refused: name or password is wrong", "user", name, "address", originOf(ctx).address)
 		return Account{}, fault.New(fault.Unauthenticated, "name or password is wrong")
 	}
 	if stale {

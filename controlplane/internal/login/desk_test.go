@@ -302,3 +302,25 @@ func TestSetUpNeedsTheToken(t *testing.T) {
 		})
 	}
 }
+
+// A failed sign-in can be seen by who operates: the name and the address, never
+// the password.
+func TestFailedSignInsAreLogged(t *testing.T) {
+	b := newBench(t)
+	var out strings.Builder
+	b.log = slog.New(slog.NewJSONHandler(&out, nil))
+	if _, err := b.SetUp(https(t), "wds_guess", "eve", password); !fault.Is(err, fault.Denied) {
+		t.Fatal(err)
+	}
+	b.addAna(t)
+	for _, name := range []string{"ana", "nobody\n"} {
+		if _, _, err := b.SignIn(https(t), name, "not the password"); !fault.Is(err, fault.Unauthenticated) {
+			t.Fatal(err)
+		}
+	}
+	log := out.String()
+	if strings.Count(log, "\n") != 3 || strings.Count(log, `"address":"192.0.2.1"`) != 3 || !strings.Contains(log, `"user":"ana"`) ||
+		strings.Contains(log, "not the password") || strings.Contains(log, "wds_guess") {
+		t.Errorf("log:\n%s", log)
+	}
+}

@@ -39,9 +39,25 @@ func (g Guard) Handler(next http.Handler) http.Handler {
 			http.Error(w, "more than one Origin header", http.StatusForbidden)
 			return
 		}
-		from := origin{address: remote(r.RemoteAddr), secure: r.TLS != nil || g.Secure, loopback: isLoopback(host)}
+		from := origin{address: remote(g.peer(r)), secure: r.TLS != nil || g.Secure, loopback: isLoopback(host)}
 		checked.ServeHTTP(w, r.WithContext(withOrigin(r.Context(), from)))
 	})
+}
+
+// peer returns the address of who asks. Behind a proxy everybody comes from one,
+// and one guesser's failures would lock out all: there the address counts that
+// the proxy itself added, the last one; what stands before it anybody can write.
+func (g Guard) peer(r *http.Request) string {
+	chain := r.Header.Values("X-Forwarded-For")
+	if !g.Secure || len(chain) == 0 {
+		return r.RemoteAddr
+	}
+	last := chain[len(chain)-1]
+	last = strings.TrimSpace(last[strings.LastIndex(last, ",")+1:])
+	if ip, err := netip.ParseAddr(last); err == nil {
+		return netip.AddrPortFrom(ip, 0).String()
+	}
+	return r.RemoteAddr
 }
 
 // bodies refuses bodies of a type that needs no preflight.

@@ -185,3 +185,36 @@ func TestRemoteGroupsIPv6BySubscriber(t *testing.T) {
 		}
 	}
 }
+
+// T-42: behind a proxy, attempts count for the address that the proxy saw; what a
+// client writes itself counts nowhere.
+func TestT42_GuardTakesTheAddressFromTheProxyAlone(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		proxied bool
+		forward []string
+		want    string
+	}{
+		{"no proxy", false, []string{"203.0.113.9"}, "192.0.2.1"},
+		{"proxy", true, []string{"203.0.113.9"}, "203.0.113.9"},
+		{"forged before it", true, []string{"198.51.100.1, 203.0.113.9"}, "203.0.113.9"},
+		{"forged line", true, []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"},
+		{"IPv6", true, []string{"2001:db8:1:2:3::4"}, "2001:db8:1:2::/64"},
+		{"says nothing", true, nil, "192.0.2.1"},
+		{"says nonsense", true, []string{"unknown"}, "192.0.2.1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got string
+			h := Guard{Secure: c.proxied}.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got = originOf(r.Context()).address
+			}))
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Host, r.RemoteAddr = "localhost", "192.0.2.1:1234"
+			r.Header["X-Forwarded-For"] = c.forward
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			if got != c.want {
+				t.Errorf("address %q, want %q", got, c.want)
+			}
+		})
+	}
+}
