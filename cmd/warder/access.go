@@ -35,6 +35,9 @@ func (c *cli) userCreate() *cobra.Command {
 					return fmt.Errorf("read the password from standard input: %w", err)
 				}
 				request.Password = strings.TrimRight(string(password), "\r\n")
+				if request.Password == "" { // Else the user could never sign in, and nobody would say so.
+					return usageError(errors.New("--password-stdin: there is no password on standard input"))
+				}
 			}
 			response, err := c.api().users.CreateUser(cmd.Context(), connect.NewRequest(request))
 			if err != nil {

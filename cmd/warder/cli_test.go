@@ -36,6 +36,7 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		{"tool approve a/b --all", "not both"},
 		{"tool list --state odd", "pending, approved, changed or rejected"},
 		{"tool reject", "SERVER/TOOL"},
+		{"user create x --role owner --password-stdin", "no password on standard input"},
 		{"role grant x", "--everything"},
 		{"key create --user u --application a --expires soon", "for example 30d"},
 		{"key create --user u", `"application" not set`},

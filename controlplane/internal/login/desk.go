@@ -118,7 +118,8 @@ func (d *Desk) refuseSetUp(ctx context.Context) error {
 		return errSetUpDone()
 	}
 	d.log.WarnContext(ctx, "set-up refused: this is not the setup token, or it has expired", "address", originOf(ctx).address)
-	return fault.New(fault.Denied, "this is not the setup token, or it has expired; a restart of the control plane prints a new one")
+	return fault.New(fault.Denied, "this is not the setup token, or it has expired; a restart of the control plane prints a new one, and on its machine "+
+		"'warder user create NAME --role owner --password-stdin' needs none")
 }
 
 func errSetUpDone() error {
