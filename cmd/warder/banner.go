@@ -26,7 +26,7 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 		fmt.Fprintf(w, "  On this machine the command line needs no login, for example:\n    warder server add NAME --url URL\n")
 	}
 	if u.database != nil {
-		fmt.Fprintf(w, "\n  The embedded database is fine for evaluation, not for more than one replica.")
+		fmt.Fprintf(w, "\n  Embedded database: fine for evaluation, not for more than one replica.")
 	}
 	fmt.Fprintf(w, "\n  Ctrl-C stops everything.\n")
 }
