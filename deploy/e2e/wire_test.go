@@ -76,7 +76,10 @@ func hearProgress(t *testing.T, g gateway, key, version, tool string, release ch
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cs.Close()
+	defer func() {
+		cancel() // Else a call that still waits for release would keep it open.
+		_ = cs.Close()
+	}()
 	params := &mcp.CallToolParams{Name: tool, Arguments: object{}}
 	params.SetProgressToken("mine")
 	result := make(chan error, 1)
