@@ -113,6 +113,8 @@ func (x *exchange) recordRefusal(kind string, event *auditv1.Event) {
 	event.Kind = auditv1.EventKind_EVENT_KIND_REFUSAL
 	event.Decision = auditv1.Decision_DECISION_DENY
 	event.Outcome = auditv1.Outcome_OUTCOME_REFUSED
+	setDuration(&x.record.latency, max(0, x.now().Sub(x.in.Received)))
+	event.Latency = &x.record.latency
 	x.failure = kind
 	x.refusals.record(kind, event)
 }
@@ -200,6 +202,7 @@ func (r *Refusals) AtDoor(d *Door) {
 		Revision:        d.Revision,
 		RequestBytes:    d.Bytes,
 		Outcome:         auditv1.Outcome_OUTCOME_REFUSED,
+		Latency:         durationpb.New(max(0, r.now().Sub(d.Received))),
 	}
 	event.ClientName, event.ClientVersion = product(d.Header)
 	if d.Key != nil {
