@@ -152,6 +152,9 @@ const (
 	// No result was ever recorded, because the node ended first. Only the ledger
 	// says this.
 	Outcome_OUTCOME_UNKNOWN Outcome = 7
+	// The server asked for input (elicitation, sampling, roots). The client's
+	// retry is a call of its own.
+	Outcome_OUTCOME_INPUT_REQUIRED Outcome = 8
 )
 
 // Enum value maps for Outcome.
@@ -165,6 +168,7 @@ var (
 		5: "OUTCOME_CANCELLED",
 		6: "OUTCOME_REFUSED",
 		7: "OUTCOME_UNKNOWN",
+		8: "OUTCOME_INPUT_REQUIRED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED":    0,
@@ -175,6 +179,7 @@ var (
 		"OUTCOME_CANCELLED":      5,
 		"OUTCOME_REFUSED":        6,
 		"OUTCOME_UNKNOWN":        7,
+		"OUTCOME_INPUT_REQUIRED": 8,
 	}
 )
 
@@ -399,8 +404,9 @@ type Event struct {
 	ProtocolVersion string `protobuf:"bytes,10,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	Method          string `protobuf:"bytes,11,opt,name=method,proto3" json:"method,omitempty"`
 	Server          string `protobuf:"bytes,12,opt,name=server,proto3" json:"server,omitempty"`
-	// The name the server knows; where it could not be resolved, the name asked
-	// for, escaped and cut.
+	// What the method is about: a tool or a prompt by the name the server knows, a
+	// resource by its URI; where it could not be resolved, what was asked for,
+	// escaped and cut.
 	Tool           string  `protobuf:"bytes,13,opt,name=tool,proto3" json:"tool,omitempty"`
 	Risk           v1.Risk `protobuf:"varint,14,opt,name=risk,proto3,enum=warder.snapshot.v1.Risk" json:"risk,omitempty"`
 	DefinitionHash []byte  `protobuf:"bytes,15,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
@@ -710,7 +716,7 @@ const file_warder_audit_v1_audit_proto_rawDesc = "" +
 	"\bDecision\x12\x18\n" +
 	"\x14DECISION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eDECISION_ALLOW\x10\x01\x12\x11\n" +
-	"\rDECISION_DENY\x10\x02*\xc2\x01\n" +
+	"\rDECISION_DENY\x10\x02*\xde\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -720,7 +726,8 @@ const file_warder_audit_v1_audit_proto_rawDesc = "" +
 	"\x15OUTCOME_SERVER_FAILED\x10\x04\x12\x15\n" +
 	"\x11OUTCOME_CANCELLED\x10\x05\x12\x13\n" +
 	"\x0fOUTCOME_REFUSED\x10\x06\x12\x13\n" +
-	"\x0fOUTCOME_UNKNOWN\x10\a2W\n" +
+	"\x0fOUTCOME_UNKNOWN\x10\a\x12\x1a\n" +
+	"\x16OUTCOME_INPUT_REQUIRED\x10\b2W\n" +
 	"\fAuditService\x12G\n" +
 	"\x04Push\x12\x1c.warder.audit.v1.PushRequest\x1a\x1d.warder.audit.v1.PushResponse(\x010\x01B\xc3\x01\n" +
 	"\x13com.warder.audit.v1B\n" +

@@ -16,6 +16,7 @@ package snapshotv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -222,6 +223,9 @@ type Item struct {
 	//	*Item_Key
 	//	*Item_Deny
 	//	*Item_Settings
+	//	*Item_Prompt
+	//	*Item_Resource
+	//	*Item_Template
 	Kind          isItem_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -336,6 +340,33 @@ func (x *Item) GetSettings() *Settings {
 	return nil
 }
 
+func (x *Item) GetPrompt() *Prompt {
+	if x != nil {
+		if x, ok := x.Kind.(*Item_Prompt); ok {
+			return x.Prompt
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetResource() *Resource {
+	if x != nil {
+		if x, ok := x.Kind.(*Item_Resource); ok {
+			return x.Resource
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetTemplate() *Template {
+	if x != nil {
+		if x, ok := x.Kind.(*Item_Template); ok {
+			return x.Template
+		}
+	}
+	return nil
+}
+
 type isItem_Kind interface {
 	isItem_Kind()
 }
@@ -372,6 +403,18 @@ type Item_Settings struct {
 	Settings *Settings `protobuf:"bytes,8,opt,name=settings,proto3,oneof"`
 }
 
+type Item_Prompt struct {
+	Prompt *Prompt `protobuf:"bytes,9,opt,name=prompt,proto3,oneof"`
+}
+
+type Item_Resource struct {
+	Resource *Resource `protobuf:"bytes,10,opt,name=resource,proto3,oneof"`
+}
+
+type Item_Template struct {
+	Template *Template `protobuf:"bytes,11,opt,name=template,proto3,oneof"`
+}
+
 func (*Item_Server) isItem_Kind() {}
 
 func (*Item_Tool) isItem_Kind() {}
@@ -388,6 +431,12 @@ func (*Item_Deny) isItem_Kind() {}
 
 func (*Item_Settings) isItem_Kind() {}
 
+func (*Item_Prompt) isItem_Kind() {}
+
+func (*Item_Resource) isItem_Kind() {}
+
+func (*Item_Template) isItem_Kind() {}
+
 // Server is an MCP server behind the gateway.
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -403,8 +452,21 @@ type Server struct {
 	// The protocol version that discovery negotiated: "2026-07-28" or later
 	// means that the server is modern. Empty: not known yet.
 	ProtocolVersion string `protobuf:"bytes,5,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The capabilities that the server declared: one JSON object, as it sent it.
+	// Empty: not known yet.
+	Capabilities []byte `protobuf:"bytes,6,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// What the server tells models about itself, if a person approved it.
+	Instructions string `protobuf:"bytes,7,opt,name=instructions,proto3" json:"instructions,omitempty"`
+	// PEM certificates of the authorities that may sign for this server. Empty:
+	// those of the system.
+	CaCertificates []byte `protobuf:"bytes,8,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
+	// How long a call may take. Absent: the node's own bound.
+	CallTimeout *durationpb.Duration `protobuf:"bytes,9,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
+	// How many calls the server may have at a time, per node. 0: the node's own
+	// bound.
+	MaxInFlight   uint32 `protobuf:"varint,10,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
@@ -470,6 +532,41 @@ func (x *Server) GetProtocolVersion() string {
 		return x.ProtocolVersion
 	}
 	return ""
+}
+
+func (x *Server) GetCapabilities() []byte {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
+func (x *Server) GetInstructions() string {
+	if x != nil {
+		return x.Instructions
+	}
+	return ""
+}
+
+func (x *Server) GetCaCertificates() []byte {
+	if x != nil {
+		return x.CaCertificates
+	}
+	return nil
+}
+
+func (x *Server) GetCallTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.CallTimeout
+	}
+	return nil
+}
+
+func (x *Server) GetMaxInFlight() uint32 {
+	if x != nil {
+		return x.MaxInFlight
+	}
+	return 0
 }
 
 // Header is one HTTP header of a request to a server.
@@ -624,6 +721,304 @@ func (x *Tool) GetPosition() uint32 {
 	return 0
 }
 
+// Prompt is an approved, enabled prompt.
+type Prompt struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// The name the server knows.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The name on the aggregate endpoint.
+	ExposedName string `protobuf:"bytes,3,opt,name=exposed_name,json=exposedName,proto3" json:"exposed_name,omitempty"`
+	// The definition exactly as the server sent it: one JSON object.
+	Definition []byte `protobuf:"bytes,4,opt,name=definition,proto3" json:"definition,omitempty"`
+	// SHA-256 of the canonical definition, as approved.
+	DefinitionHash []byte `protobuf:"bytes,5,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	Risk           Risk   `protobuf:"varint,6,opt,name=risk,proto3,enum=warder.snapshot.v1.Risk" json:"risk,omitempty"`
+	// Place in the server's own list.
+	Position      uint32 `protobuf:"varint,7,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prompt) Reset() {
+	*x = Prompt{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prompt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prompt) ProtoMessage() {}
+
+func (x *Prompt) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prompt.ProtoReflect.Descriptor instead.
+func (*Prompt) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Prompt) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Prompt) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Prompt) GetExposedName() string {
+	if x != nil {
+		return x.ExposedName
+	}
+	return ""
+}
+
+func (x *Prompt) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *Prompt) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+func (x *Prompt) GetRisk() Risk {
+	if x != nil {
+		return x.Risk
+	}
+	return Risk_RISK_UNSPECIFIED
+}
+
+func (x *Prompt) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+// Resource is a resource that the server lists. Servers may have resources that
+// they do not list, so those that people withhold are named here too: a node
+// that only knew the approved ones could not tell the two apart.
+type Resource struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// The URI the server knows.
+	Uri string `protobuf:"bytes,2,opt,name=uri,proto3" json:"uri,omitempty"`
+	// Not approved, or disabled: it does not exist for any client. It has no
+	// definition then.
+	Withheld bool `protobuf:"varint,3,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	// The definition exactly as the server sent it: one JSON object.
+	Definition []byte `protobuf:"bytes,4,opt,name=definition,proto3" json:"definition,omitempty"`
+	// SHA-256 of the canonical definition, as approved.
+	DefinitionHash []byte `protobuf:"bytes,5,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	Risk           Risk   `protobuf:"varint,6,opt,name=risk,proto3,enum=warder.snapshot.v1.Risk" json:"risk,omitempty"`
+	// Place in the server's own list.
+	Position      uint32 `protobuf:"varint,7,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resource) Reset() {
+	*x = Resource{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resource) ProtoMessage() {}
+
+func (x *Resource) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resource.ProtoReflect.Descriptor instead.
+func (*Resource) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Resource) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Resource) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *Resource) GetWithheld() bool {
+	if x != nil {
+		return x.Withheld
+	}
+	return false
+}
+
+func (x *Resource) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *Resource) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+func (x *Resource) GetRisk() Risk {
+	if x != nil {
+		return x.Risk
+	}
+	return Risk_RISK_UNSPECIFIED
+}
+
+func (x *Resource) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+// Template names resources by a URI template (RFC 6570).
+type Template struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// The template the server knows.
+	UriTemplate string `protobuf:"bytes,2,opt,name=uri_template,json=uriTemplate,proto3" json:"uri_template,omitempty"`
+	// Not approved, or disabled: no resource that matches it exists for any
+	// client, unless it is listed by itself. It has no definition then.
+	Withheld bool `protobuf:"varint,3,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	// The definition exactly as the server sent it: one JSON object.
+	Definition []byte `protobuf:"bytes,4,opt,name=definition,proto3" json:"definition,omitempty"`
+	// SHA-256 of the canonical definition, as approved.
+	DefinitionHash []byte `protobuf:"bytes,5,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	Risk           Risk   `protobuf:"varint,6,opt,name=risk,proto3,enum=warder.snapshot.v1.Risk" json:"risk,omitempty"`
+	// Place in the server's own list.
+	Position      uint32 `protobuf:"varint,7,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Template) Reset() {
+	*x = Template{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Template) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Template) ProtoMessage() {}
+
+func (x *Template) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Template.ProtoReflect.Descriptor instead.
+func (*Template) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Template) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Template) GetUriTemplate() string {
+	if x != nil {
+		return x.UriTemplate
+	}
+	return ""
+}
+
+func (x *Template) GetWithheld() bool {
+	if x != nil {
+		return x.Withheld
+	}
+	return false
+}
+
+func (x *Template) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *Template) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+func (x *Template) GetRisk() Risk {
+	if x != nil {
+		return x.Risk
+	}
+	return Risk_RISK_UNSPECIFIED
+}
+
+func (x *Template) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
 // Rule is one line of the policy. An empty list matches anything there; the
 // lists are joined by "and", the entries of one list by "or".
 type Rule struct {
@@ -642,14 +1037,19 @@ type Rule struct {
 	Tools []string `protobuf:"bytes,10,rep,name=tools,proto3" json:"tools,omitempty"`
 	Risks []Risk   `protobuf:"varint,11,rep,packed,name=risks,proto3,enum=warder.snapshot.v1.Risk" json:"risks,omitempty"`
 	// MCP methods, for example "tools/call".
-	Methods       []string `protobuf:"bytes,12,rep,name=methods,proto3" json:"methods,omitempty"`
+	Methods []string `protobuf:"bytes,12,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Globs on "server/prompt" and on "server/uri". A rule that has globs of one
+	// kind only says nothing of the other kinds; one that has none at all speaks
+	// of everything.
+	Prompts       []string `protobuf:"bytes,13,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources     []string `protobuf:"bytes,14,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[4]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +1061,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[4]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +1074,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{4}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Rule) GetId() string {
@@ -761,6 +1161,20 @@ func (x *Rule) GetMethods() []string {
 	return nil
 }
 
+func (x *Rule) GetPrompts() []string {
+	if x != nil {
+		return x.Prompts
+	}
+	return nil
+}
+
+func (x *Rule) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
 // Role grants tools to the users that hold it.
 type Role struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -772,7 +1186,7 @@ type Role struct {
 
 func (x *Role) Reset() {
 	*x = Role{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[5]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +1198,7 @@ func (x *Role) String() string {
 func (*Role) ProtoMessage() {}
 
 func (x *Role) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[5]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +1211,7 @@ func (x *Role) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Role.ProtoReflect.Descriptor instead.
 func (*Role) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{5}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Role) GetName() string {
@@ -819,15 +1233,18 @@ func (x *Role) GetGrants() []*Grant {
 type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Globs on "server/tool".
-	Tools         []string `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
-	Risks         []Risk   `protobuf:"varint,2,rep,packed,name=risks,proto3,enum=warder.snapshot.v1.Risk" json:"risks,omitempty"`
+	Tools []string `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
+	Risks []Risk   `protobuf:"varint,2,rep,packed,name=risks,proto3,enum=warder.snapshot.v1.Risk" json:"risks,omitempty"`
+	// Globs on "server/prompt" and on "server/uri"; as in Rule.
+	Prompts       []string `protobuf:"bytes,3,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources     []string `protobuf:"bytes,4,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[6]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1256,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[6]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1269,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{6}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Grant) GetTools() []string {
@@ -869,6 +1286,20 @@ func (x *Grant) GetRisks() []Risk {
 	return nil
 }
 
+func (x *Grant) GetPrompts() []string {
+	if x != nil {
+		return x.Prompts
+	}
+	return nil
+}
+
+func (x *Grant) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
 // User is a person or a service that holds keys.
 type User struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -881,7 +1312,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[7]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1324,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[7]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1337,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{7}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *User) GetName() string {
@@ -947,7 +1378,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[8]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1390,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[8]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1403,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{8}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Key) GetId() string {
@@ -1024,7 +1455,7 @@ type Deny struct {
 
 func (x *Deny) Reset() {
 	*x = Deny{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[9]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1467,7 @@ func (x *Deny) String() string {
 func (*Deny) ProtoMessage() {}
 
 func (x *Deny) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[9]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1480,7 @@ func (x *Deny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deny.ProtoReflect.Descriptor instead.
 func (*Deny) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{9}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Deny) GetKind() DenyKind {
@@ -1079,14 +1510,17 @@ type Settings struct {
 	// Keys the hashes of API keys. Secret.
 	KeyPepper []byte `protobuf:"bytes,1,opt,name=key_pepper,json=keyPepper,proto3" json:"key_pepper,omitempty"`
 	// Keys the digests of payloads in audit events. Secret.
-	DigestKey     []byte `protobuf:"bytes,2,opt,name=digest_key,json=digestKey,proto3" json:"digest_key,omitempty"`
+	DigestKey []byte `protobuf:"bytes,2,opt,name=digest_key,json=digestKey,proto3" json:"digest_key,omitempty"`
+	// Seal the state that clients carry: sessions, cursors, request states. All
+	// of them open. Secret.
+	SealKeys      []*SealKey `protobuf:"bytes,3,rep,name=seal_keys,json=sealKeys,proto3" json:"seal_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[10]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1532,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[10]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1545,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{10}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Settings) GetKeyPepper() []byte {
@@ -1128,11 +1562,75 @@ func (x *Settings) GetDigestKey() []byte {
 	return nil
 }
 
+func (x *Settings) GetSealKeys() []*SealKey {
+	if x != nil {
+		return x.SealKeys
+	}
+	return nil
+}
+
+// SealKey is a key of the ring that seals what clients carry.
+type SealKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 random bytes.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// From when on it seals: of the keys whose time has come, the latest does. A
+	// key reaches all nodes before its time, so that each can open what another
+	// seals.
+	SealsFrom     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=seals_from,json=sealsFrom,proto3" json:"seals_from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealKey) Reset() {
+	*x = SealKey{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealKey) ProtoMessage() {}
+
+func (x *SealKey) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
+func (*SealKey) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SealKey) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SealKey) GetSealsFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SealsFrom
+	}
+	return nil
+}
+
 var File_warder_snapshot_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"!warder/snapshot/v1/snapshot.proto\x12\x12warder.snapshot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x03\n" +
+	"!warder/snapshot/v1/snapshot.proto\x12\x12warder.snapshot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x04\n" +
 	"\x04Item\x124\n" +
 	"\x06server\x18\x01 \x01(\v2\x1a.warder.snapshot.v1.ServerH\x00R\x06server\x12.\n" +
 	"\x04tool\x18\x02 \x01(\v2\x18.warder.snapshot.v1.ToolH\x00R\x04tool\x12.\n" +
@@ -1141,14 +1639,24 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x04user\x18\x05 \x01(\v2\x18.warder.snapshot.v1.UserH\x00R\x04user\x12+\n" +
 	"\x03key\x18\x06 \x01(\v2\x17.warder.snapshot.v1.KeyH\x00R\x03key\x12.\n" +
 	"\x04deny\x18\a \x01(\v2\x18.warder.snapshot.v1.DenyH\x00R\x04deny\x12:\n" +
-	"\bsettings\x18\b \x01(\v2\x1c.warder.snapshot.v1.SettingsH\x00R\bsettingsB\x06\n" +
-	"\x04kind\"\xa9\x01\n" +
+	"\bsettings\x18\b \x01(\v2\x1c.warder.snapshot.v1.SettingsH\x00R\bsettings\x124\n" +
+	"\x06prompt\x18\t \x01(\v2\x1a.warder.snapshot.v1.PromptH\x00R\x06prompt\x12:\n" +
+	"\bresource\x18\n" +
+	" \x01(\v2\x1c.warder.snapshot.v1.ResourceH\x00R\bresource\x12:\n" +
+	"\btemplate\x18\v \x01(\v2\x1c.warder.snapshot.v1.TemplateH\x00R\btemplateB\x06\n" +
+	"\x04kind\"\xfc\x02\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
 	"\aprivate\x18\x03 \x01(\bR\aprivate\x124\n" +
 	"\aheaders\x18\x04 \x03(\v2\x1a.warder.snapshot.v1.HeaderR\aheaders\x12)\n" +
-	"\x10protocol_version\x18\x05 \x01(\tR\x0fprotocolVersion\"2\n" +
+	"\x10protocol_version\x18\x05 \x01(\tR\x0fprotocolVersion\x12\"\n" +
+	"\fcapabilities\x18\x06 \x01(\fR\fcapabilities\x12\"\n" +
+	"\finstructions\x18\a \x01(\tR\finstructions\x12'\n" +
+	"\x0fca_certificates\x18\b \x01(\fR\x0ecaCertificates\x12<\n" +
+	"\fcall_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\vcallTimeout\x12\"\n" +
+	"\rmax_in_flight\x18\n" +
+	" \x01(\rR\vmaxInFlight\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"\xe8\x01\n" +
@@ -1161,7 +1669,37 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"definition\x12'\n" +
 	"\x0fdefinition_hash\x18\x05 \x01(\fR\x0edefinitionHash\x12,\n" +
 	"\x04risk\x18\x06 \x01(\x0e2\x18.warder.snapshot.v1.RiskR\x04risk\x12\x1a\n" +
-	"\bposition\x18\a \x01(\rR\bposition\"\xda\x02\n" +
+	"\bposition\x18\a \x01(\rR\bposition\"\xea\x01\n" +
+	"\x06Prompt\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
+	"\fexposed_name\x18\x03 \x01(\tR\vexposedName\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x04 \x01(\fR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x05 \x01(\fR\x0edefinitionHash\x12,\n" +
+	"\x04risk\x18\x06 \x01(\x0e2\x18.warder.snapshot.v1.RiskR\x04risk\x12\x1a\n" +
+	"\bposition\x18\a \x01(\rR\bposition\"\xe3\x01\n" +
+	"\bResource\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x10\n" +
+	"\x03uri\x18\x02 \x01(\tR\x03uri\x12\x1a\n" +
+	"\bwithheld\x18\x03 \x01(\bR\bwithheld\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x04 \x01(\fR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x05 \x01(\fR\x0edefinitionHash\x12,\n" +
+	"\x04risk\x18\x06 \x01(\x0e2\x18.warder.snapshot.v1.RiskR\x04risk\x12\x1a\n" +
+	"\bposition\x18\a \x01(\rR\bposition\"\xf4\x01\n" +
+	"\bTemplate\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12!\n" +
+	"\furi_template\x18\x02 \x01(\tR\vuriTemplate\x12\x1a\n" +
+	"\bwithheld\x18\x03 \x01(\bR\bwithheld\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x04 \x01(\fR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x05 \x01(\fR\x0edefinitionHash\x12,\n" +
+	"\x04risk\x18\x06 \x01(\x0e2\x18.warder.snapshot.v1.RiskR\x04risk\x12\x1a\n" +
+	"\bposition\x18\a \x01(\rR\bposition\"\x92\x03\n" +
 	"\x04Rule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1175,13 +1713,17 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x05tools\x18\n" +
 	" \x03(\tR\x05tools\x12.\n" +
 	"\x05risks\x18\v \x03(\x0e2\x18.warder.snapshot.v1.RiskR\x05risks\x12\x18\n" +
-	"\amethods\x18\f \x03(\tR\amethods\"M\n" +
+	"\amethods\x18\f \x03(\tR\amethods\x12\x18\n" +
+	"\aprompts\x18\r \x03(\tR\aprompts\x12\x1c\n" +
+	"\tresources\x18\x0e \x03(\tR\tresources\"M\n" +
 	"\x04Role\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
-	"\x06grants\x18\x02 \x03(\v2\x19.warder.snapshot.v1.GrantR\x06grants\"M\n" +
+	"\x06grants\x18\x02 \x03(\v2\x19.warder.snapshot.v1.GrantR\x06grants\"\x85\x01\n" +
 	"\x05Grant\x12\x14\n" +
 	"\x05tools\x18\x01 \x03(\tR\x05tools\x12.\n" +
-	"\x05risks\x18\x02 \x03(\x0e2\x18.warder.snapshot.v1.RiskR\x05risks\"H\n" +
+	"\x05risks\x18\x02 \x03(\x0e2\x18.warder.snapshot.v1.RiskR\x05risks\x12\x18\n" +
+	"\aprompts\x18\x03 \x03(\tR\aprompts\x12\x1c\n" +
+	"\tresources\x18\x04 \x03(\tR\tresources\"H\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x16\n" +
@@ -1196,12 +1738,17 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x04Deny\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.warder.snapshot.v1.DenyKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"H\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x01\n" +
 	"\bSettings\x12\x1d\n" +
 	"\n" +
 	"key_pepper\x18\x01 \x01(\fR\tkeyPepper\x12\x1d\n" +
 	"\n" +
-	"digest_key\x18\x02 \x01(\fR\tdigestKey*\x9d\x01\n" +
+	"digest_key\x18\x02 \x01(\fR\tdigestKey\x128\n" +
+	"\tseal_keys\x18\x03 \x03(\v2\x1b.warder.snapshot.v1.SealKeyR\bsealKeys\"V\n" +
+	"\aSealKey\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x129\n" +
+	"\n" +
+	"seals_from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsealsFrom*\x9d\x01\n" +
 	"\x04Risk\x12\x14\n" +
 	"\x10RISK_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tRISK_READ\x10\x01\x12\x0e\n" +
@@ -1240,7 +1787,7 @@ func file_warder_snapshot_v1_snapshot_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_snapshot_v1_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_warder_snapshot_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_warder_snapshot_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_warder_snapshot_v1_snapshot_proto_goTypes = []any{
 	(Risk)(0),                     // 0: warder.snapshot.v1.Risk
 	(Effect)(0),                   // 1: warder.snapshot.v1.Effect
@@ -1249,37 +1796,51 @@ var file_warder_snapshot_v1_snapshot_proto_goTypes = []any{
 	(*Server)(nil),                // 4: warder.snapshot.v1.Server
 	(*Header)(nil),                // 5: warder.snapshot.v1.Header
 	(*Tool)(nil),                  // 6: warder.snapshot.v1.Tool
-	(*Rule)(nil),                  // 7: warder.snapshot.v1.Rule
-	(*Role)(nil),                  // 8: warder.snapshot.v1.Role
-	(*Grant)(nil),                 // 9: warder.snapshot.v1.Grant
-	(*User)(nil),                  // 10: warder.snapshot.v1.User
-	(*Key)(nil),                   // 11: warder.snapshot.v1.Key
-	(*Deny)(nil),                  // 12: warder.snapshot.v1.Deny
-	(*Settings)(nil),              // 13: warder.snapshot.v1.Settings
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Prompt)(nil),                // 7: warder.snapshot.v1.Prompt
+	(*Resource)(nil),              // 8: warder.snapshot.v1.Resource
+	(*Template)(nil),              // 9: warder.snapshot.v1.Template
+	(*Rule)(nil),                  // 10: warder.snapshot.v1.Rule
+	(*Role)(nil),                  // 11: warder.snapshot.v1.Role
+	(*Grant)(nil),                 // 12: warder.snapshot.v1.Grant
+	(*User)(nil),                  // 13: warder.snapshot.v1.User
+	(*Key)(nil),                   // 14: warder.snapshot.v1.Key
+	(*Deny)(nil),                  // 15: warder.snapshot.v1.Deny
+	(*Settings)(nil),              // 16: warder.snapshot.v1.Settings
+	(*SealKey)(nil),               // 17: warder.snapshot.v1.SealKey
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_warder_snapshot_v1_snapshot_proto_depIdxs = []int32{
 	4,  // 0: warder.snapshot.v1.Item.server:type_name -> warder.snapshot.v1.Server
 	6,  // 1: warder.snapshot.v1.Item.tool:type_name -> warder.snapshot.v1.Tool
-	7,  // 2: warder.snapshot.v1.Item.rule:type_name -> warder.snapshot.v1.Rule
-	8,  // 3: warder.snapshot.v1.Item.role:type_name -> warder.snapshot.v1.Role
-	10, // 4: warder.snapshot.v1.Item.user:type_name -> warder.snapshot.v1.User
-	11, // 5: warder.snapshot.v1.Item.key:type_name -> warder.snapshot.v1.Key
-	12, // 6: warder.snapshot.v1.Item.deny:type_name -> warder.snapshot.v1.Deny
-	13, // 7: warder.snapshot.v1.Item.settings:type_name -> warder.snapshot.v1.Settings
-	5,  // 8: warder.snapshot.v1.Server.headers:type_name -> warder.snapshot.v1.Header
-	0,  // 9: warder.snapshot.v1.Tool.risk:type_name -> warder.snapshot.v1.Risk
-	1,  // 10: warder.snapshot.v1.Rule.effect:type_name -> warder.snapshot.v1.Effect
-	0,  // 11: warder.snapshot.v1.Rule.risks:type_name -> warder.snapshot.v1.Risk
-	9,  // 12: warder.snapshot.v1.Role.grants:type_name -> warder.snapshot.v1.Grant
-	0,  // 13: warder.snapshot.v1.Grant.risks:type_name -> warder.snapshot.v1.Risk
-	14, // 14: warder.snapshot.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 15: warder.snapshot.v1.Deny.kind:type_name -> warder.snapshot.v1.DenyKind
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	10, // 2: warder.snapshot.v1.Item.rule:type_name -> warder.snapshot.v1.Rule
+	11, // 3: warder.snapshot.v1.Item.role:type_name -> warder.snapshot.v1.Role
+	13, // 4: warder.snapshot.v1.Item.user:type_name -> warder.snapshot.v1.User
+	14, // 5: warder.snapshot.v1.Item.key:type_name -> warder.snapshot.v1.Key
+	15, // 6: warder.snapshot.v1.Item.deny:type_name -> warder.snapshot.v1.Deny
+	16, // 7: warder.snapshot.v1.Item.settings:type_name -> warder.snapshot.v1.Settings
+	7,  // 8: warder.snapshot.v1.Item.prompt:type_name -> warder.snapshot.v1.Prompt
+	8,  // 9: warder.snapshot.v1.Item.resource:type_name -> warder.snapshot.v1.Resource
+	9,  // 10: warder.snapshot.v1.Item.template:type_name -> warder.snapshot.v1.Template
+	5,  // 11: warder.snapshot.v1.Server.headers:type_name -> warder.snapshot.v1.Header
+	18, // 12: warder.snapshot.v1.Server.call_timeout:type_name -> google.protobuf.Duration
+	0,  // 13: warder.snapshot.v1.Tool.risk:type_name -> warder.snapshot.v1.Risk
+	0,  // 14: warder.snapshot.v1.Prompt.risk:type_name -> warder.snapshot.v1.Risk
+	0,  // 15: warder.snapshot.v1.Resource.risk:type_name -> warder.snapshot.v1.Risk
+	0,  // 16: warder.snapshot.v1.Template.risk:type_name -> warder.snapshot.v1.Risk
+	1,  // 17: warder.snapshot.v1.Rule.effect:type_name -> warder.snapshot.v1.Effect
+	0,  // 18: warder.snapshot.v1.Rule.risks:type_name -> warder.snapshot.v1.Risk
+	12, // 19: warder.snapshot.v1.Role.grants:type_name -> warder.snapshot.v1.Grant
+	0,  // 20: warder.snapshot.v1.Grant.risks:type_name -> warder.snapshot.v1.Risk
+	19, // 21: warder.snapshot.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 22: warder.snapshot.v1.Deny.kind:type_name -> warder.snapshot.v1.DenyKind
+	17, // 23: warder.snapshot.v1.Settings.seal_keys:type_name -> warder.snapshot.v1.SealKey
+	19, // 24: warder.snapshot.v1.SealKey.seals_from:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_warder_snapshot_v1_snapshot_proto_init() }
@@ -1296,6 +1857,9 @@ func file_warder_snapshot_v1_snapshot_proto_init() {
 		(*Item_Key)(nil),
 		(*Item_Deny)(nil),
 		(*Item_Settings)(nil),
+		(*Item_Prompt)(nil),
+		(*Item_Resource)(nil),
+		(*Item_Template)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1303,7 +1867,7 @@ func file_warder_snapshot_v1_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_snapshot_v1_snapshot_proto_rawDesc), len(file_warder_snapshot_v1_snapshot_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,6 +18,7 @@ import (
 	v1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -38,6 +39,8 @@ type SyncRequest struct {
 	//	*SyncRequest_Hello
 	//	*SyncRequest_Ack
 	//	*SyncRequest_Nack
+	//	*SyncRequest_ServerChanged
+	//	*SyncRequest_EndedSessions
 	Kind          isSyncRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,6 +110,24 @@ func (x *SyncRequest) GetNack() *Nack {
 	return nil
 }
 
+func (x *SyncRequest) GetServerChanged() *ServerChanged {
+	if x != nil {
+		if x, ok := x.Kind.(*SyncRequest_ServerChanged); ok {
+			return x.ServerChanged
+		}
+	}
+	return nil
+}
+
+func (x *SyncRequest) GetEndedSessions() *EndedSessions {
+	if x != nil {
+		if x, ok := x.Kind.(*SyncRequest_EndedSessions); ok {
+			return x.EndedSessions
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Kind interface {
 	isSyncRequest_Kind()
 }
@@ -124,11 +145,23 @@ type SyncRequest_Nack struct {
 	Nack *Nack `protobuf:"bytes,3,opt,name=nack,proto3,oneof"`
 }
 
+type SyncRequest_ServerChanged struct {
+	ServerChanged *ServerChanged `protobuf:"bytes,4,opt,name=server_changed,json=serverChanged,proto3,oneof"`
+}
+
+type SyncRequest_EndedSessions struct {
+	EndedSessions *EndedSessions `protobuf:"bytes,5,opt,name=ended_sessions,json=endedSessions,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Kind() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Kind() {}
 
 func (*SyncRequest_Nack) isSyncRequest_Kind() {}
+
+func (*SyncRequest_ServerChanged) isSyncRequest_Kind() {}
+
+func (*SyncRequest_EndedSessions) isSyncRequest_Kind() {}
 
 // Hello says what the node holds, so that a delta can continue from there.
 type Hello struct {
@@ -319,17 +352,167 @@ func (x *Nack) GetReason() string {
 	return ""
 }
 
-// SyncResponse is what the control plane says.
+// ServerChanged says that a server announced new lists (list_changed), so that
+// the catalogue asks it again. It is a hint: it may come twice, and be lost.
+type ServerChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The slug.
+	Server        string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerChanged) Reset() {
+	*x = ServerChanged{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerChanged) ProtoMessage() {}
+
+func (x *ServerChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerChanged.ProtoReflect.Descriptor instead.
+func (*ServerChanged) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ServerChanged) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+// EndedSessions names sessions that clients ended before their time. A node
+// says so of its own; the control plane says so to all nodes, the one that said
+// it included, and of all that still matter to a node that connects.
+type EndedSessions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*EndedSession        `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndedSessions) Reset() {
+	*x = EndedSessions{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndedSessions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndedSessions) ProtoMessage() {}
+
+func (x *EndedSessions) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndedSessions.ProtoReflect.Descriptor instead.
+func (*EndedSessions) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *EndedSessions) GetSessions() []*EndedSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// EndedSession is one session that must not be served any more.
+type EndedSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session's random id: 16 bytes.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When the session would have ended anyhow, and this can be forgotten.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndedSession) Reset() {
+	*x = EndedSession{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndedSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndedSession) ProtoMessage() {}
+
+func (x *EndedSession) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndedSession.ProtoReflect.Descriptor instead.
+func (*EndedSession) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *EndedSession) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *EndedSession) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// SyncResponse is what the control plane says: an update or ended sessions.
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
+	EndedSessions *EndedSessions         `protobuf:"bytes,2,opt,name=ended_sessions,json=endedSessions,proto3" json:"ended_sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +524,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,12 +537,19 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{4}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SyncResponse) GetUpdate() *Update {
 	if x != nil {
 		return x.Update
+	}
+	return nil
+}
+
+func (x *SyncResponse) GetEndedSessions() *EndedSessions {
+	if x != nil {
+		return x.EndedSessions
 	}
 	return nil
 }
@@ -390,7 +580,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +592,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +605,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Update) GetNonce() string {
@@ -511,7 +701,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +713,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +726,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Snapshot) GetItems() []*v1.Item {
@@ -561,7 +751,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +763,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +776,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{7}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -621,11 +811,13 @@ var File_warder_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x19warder/sync/v1/sync.proto\x12\x0ewarder.sync.v1\x1a!warder/snapshot/v1/snapshot.proto\"\x99\x01\n" +
+	"\x19warder/sync/v1/sync.proto\x12\x0ewarder.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!warder/snapshot/v1/snapshot.proto\"\xa9\x02\n" +
 	"\vSyncRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.warder.sync.v1.HelloH\x00R\x05hello\x12'\n" +
 	"\x03ack\x18\x02 \x01(\v2\x13.warder.sync.v1.AckH\x00R\x03ack\x12*\n" +
-	"\x04nack\x18\x03 \x01(\v2\x14.warder.sync.v1.NackH\x00R\x04nackB\x06\n" +
+	"\x04nack\x18\x03 \x01(\v2\x14.warder.sync.v1.NackH\x00R\x04nack\x12F\n" +
+	"\x0eserver_changed\x18\x04 \x01(\v2\x1d.warder.sync.v1.ServerChangedH\x00R\rserverChanged\x12F\n" +
+	"\x0eended_sessions\x18\x05 \x01(\v2\x1d.warder.sync.v1.EndedSessionsH\x00R\rendedSessionsB\x06\n" +
 	"\x04kind\"\x85\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
@@ -638,9 +830,18 @@ const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"4\n" +
 	"\x04Nack\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"'\n" +
+	"\rServerChanged\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\"I\n" +
+	"\rEndedSessions\x128\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1c.warder.sync.v1.EndedSessionR\bsessions\"Y\n" +
+	"\fEndedSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x84\x01\n" +
 	"\fSyncResponse\x12.\n" +
-	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\"\x94\x02\n" +
+	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\x12D\n" +
+	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\"\x94\x02\n" +
 	"\x06Update\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
@@ -676,34 +877,43 @@ func file_warder_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_warder_sync_v1_sync_proto_rawDescData
 }
 
-var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_warder_sync_v1_sync_proto_goTypes = []any{
-	(*SyncRequest)(nil),  // 0: warder.sync.v1.SyncRequest
-	(*Hello)(nil),        // 1: warder.sync.v1.Hello
-	(*Ack)(nil),          // 2: warder.sync.v1.Ack
-	(*Nack)(nil),         // 3: warder.sync.v1.Nack
-	(*SyncResponse)(nil), // 4: warder.sync.v1.SyncResponse
-	(*Update)(nil),       // 5: warder.sync.v1.Update
-	(*Snapshot)(nil),     // 6: warder.sync.v1.Snapshot
-	(*Delta)(nil),        // 7: warder.sync.v1.Delta
-	(*v1.Item)(nil),      // 8: warder.snapshot.v1.Item
+	(*SyncRequest)(nil),           // 0: warder.sync.v1.SyncRequest
+	(*Hello)(nil),                 // 1: warder.sync.v1.Hello
+	(*Ack)(nil),                   // 2: warder.sync.v1.Ack
+	(*Nack)(nil),                  // 3: warder.sync.v1.Nack
+	(*ServerChanged)(nil),         // 4: warder.sync.v1.ServerChanged
+	(*EndedSessions)(nil),         // 5: warder.sync.v1.EndedSessions
+	(*EndedSession)(nil),          // 6: warder.sync.v1.EndedSession
+	(*SyncResponse)(nil),          // 7: warder.sync.v1.SyncResponse
+	(*Update)(nil),                // 8: warder.sync.v1.Update
+	(*Snapshot)(nil),              // 9: warder.sync.v1.Snapshot
+	(*Delta)(nil),                 // 10: warder.sync.v1.Delta
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*v1.Item)(nil),               // 12: warder.snapshot.v1.Item
 }
 var file_warder_sync_v1_sync_proto_depIdxs = []int32{
-	1, // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
-	2, // 1: warder.sync.v1.SyncRequest.ack:type_name -> warder.sync.v1.Ack
-	3, // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
-	5, // 3: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
-	6, // 4: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
-	7, // 5: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
-	8, // 6: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
-	8, // 7: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
-	0, // 8: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
-	4, // 9: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
+	2,  // 1: warder.sync.v1.SyncRequest.ack:type_name -> warder.sync.v1.Ack
+	3,  // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
+	4,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
+	5,  // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
+	6,  // 5: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
+	11, // 6: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 7: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
+	5,  // 8: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
+	9,  // 9: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
+	10, // 10: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
+	12, // 11: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
+	12, // 12: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
+	0,  // 13: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
+	7,  // 14: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
+	14, // [14:15] is the sub-list for method output_type
+	13, // [13:14] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_warder_sync_v1_sync_proto_init() }
@@ -715,8 +925,10 @@ func file_warder_sync_v1_sync_proto_init() {
 		(*SyncRequest_Hello)(nil),
 		(*SyncRequest_Ack)(nil),
 		(*SyncRequest_Nack)(nil),
+		(*SyncRequest_ServerChanged)(nil),
+		(*SyncRequest_EndedSessions)(nil),
 	}
-	file_warder_sync_v1_sync_proto_msgTypes[5].OneofWrappers = []any{
+	file_warder_sync_v1_sync_proto_msgTypes[8].OneofWrappers = []any{
 		(*Update_Snapshot)(nil),
 		(*Update_Delta)(nil),
 	}
@@ -726,7 +938,7 @@ func file_warder_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_sync_v1_sync_proto_rawDesc), len(file_warder_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
