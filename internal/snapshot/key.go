@@ -13,8 +13,10 @@ import (
 
 // Key returns the name of an item in a snapshot:
 //
-//	server/<slug>   tool/<slug>/<name>   rule/<id>   role/<name>   user/<name>
-//	key/<id>   deny/<kind>/<name>   deny/all   settings
+//	server/<slug>   tool/<slug>/<name>   prompt/<slug>/<name>
+//	resource/<slug>/<uri>   template/<slug>/<uri template>
+//	rule/<id>   role/<name>   user/<name>   key/<id>
+//	deny/<kind>/<name>   deny/all   settings
 //
 // Only the last part of a key may hold a "/" itself, so keys are as distinct as
 // what they name. It fails on a kind that this build does not know and where a
@@ -25,6 +27,12 @@ func Key(item *snapshotv1.Item) (string, error) {
 		return join("server", slug(kind.Server.GetName()))
 	case *snapshotv1.Item_Tool:
 		return join("tool", slug(kind.Tool.GetServer()), kind.Tool.GetName())
+	case *snapshotv1.Item_Prompt:
+		return join("prompt", slug(kind.Prompt.GetServer()), kind.Prompt.GetName())
+	case *snapshotv1.Item_Resource:
+		return join("resource", slug(kind.Resource.GetServer()), kind.Resource.GetUri())
+	case *snapshotv1.Item_Template:
+		return join("template", slug(kind.Template.GetServer()), kind.Template.GetUriTemplate())
 	case *snapshotv1.Item_Rule:
 		return join("rule", kind.Rule.GetId())
 	case *snapshotv1.Item_Role:

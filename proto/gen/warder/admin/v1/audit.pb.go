@@ -48,8 +48,8 @@ type Call struct {
 	Rule     string `protobuf:"bytes,15,opt,name=rule,proto3" json:"rule,omitempty"`
 	Reason   string `protobuf:"bytes,16,opt,name=reason,proto3" json:"reason,omitempty"`
 	Revision uint64 `protobuf:"varint,17,opt,name=revision,proto3" json:"revision,omitempty"`
-	// ok, tool_error, protocol_error, server_failed, cancelled, refused, unknown;
-	// running while no result came yet.
+	// ok, tool_error, protocol_error, server_failed, cancelled, refused,
+	// input_required, unknown; running while no result came yet.
 	Outcome       string               `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	Error         string               `protobuf:"bytes,19,opt,name=error,proto3" json:"error,omitempty"`
 	Latency       *durationpb.Duration `protobuf:"bytes,20,opt,name=latency,proto3" json:"latency,omitempty"`

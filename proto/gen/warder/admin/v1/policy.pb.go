@@ -117,6 +117,8 @@ type Rule struct {
 	Tools         []string `protobuf:"bytes,9,rep,name=tools,proto3" json:"tools,omitempty"`
 	Risks         []string `protobuf:"bytes,10,rep,name=risks,proto3" json:"risks,omitempty"`
 	Methods       []string `protobuf:"bytes,11,rep,name=methods,proto3" json:"methods,omitempty"`
+	Prompts       []string `protobuf:"bytes,12,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources     []string `protobuf:"bytes,13,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -224,6 +226,20 @@ func (x *Rule) GetRisks() []string {
 func (x *Rule) GetMethods() []string {
 	if x != nil {
 		return x.Methods
+	}
+	return nil
+}
+
+func (x *Rule) GetPrompts() []string {
+	if x != nil {
+		return x.Prompts
+	}
+	return nil
+}
+
+func (x *Rule) GetResources() []string {
+	if x != nil {
+		return x.Resources
 	}
 	return nil
 }
@@ -419,10 +435,14 @@ type ExplainDecisionRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	User        string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Application string                 `protobuf:"bytes,2,opt,name=application,proto3" json:"application,omitempty"`
-	// "server/tool".
+	// What is asked for: exactly one of tool, prompt and resource. "server/tool".
 	Tool string `protobuf:"bytes,3,opt,name=tool,proto3" json:"tool,omitempty"`
 	// The arguments as a JSON object; read by conditions only.
-	Arguments     string `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	Arguments string `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	// "server/prompt".
+	Prompt string `protobuf:"bytes,5,opt,name=prompt,proto3" json:"prompt,omitempty"`
+	// "server/uri", listed or not.
+	Resource      string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -481,6 +501,20 @@ func (x *ExplainDecisionRequest) GetTool() string {
 func (x *ExplainDecisionRequest) GetArguments() string {
 	if x != nil {
 		return x.Arguments
+	}
+	return ""
+}
+
+func (x *ExplainDecisionRequest) GetPrompt() string {
+	if x != nil {
+		return x.Prompt
+	}
+	return ""
+}
+
+func (x *ExplainDecisionRequest) GetResource() string {
+	if x != nil {
+		return x.Resource
 	}
 	return ""
 }
@@ -648,7 +682,7 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"created_by\x18\x04 \x01(\tR\tcreatedBy\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x94\x02\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xcc\x02\n" +
 	"\x04Rule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x16\n" +
@@ -661,7 +695,9 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\x05tools\x18\t \x03(\tR\x05tools\x12\x14\n" +
 	"\x05risks\x18\n" +
 	" \x03(\tR\x05risks\x12\x18\n" +
-	"\amethods\x18\v \x03(\tR\amethods\"\x82\x01\n" +
+	"\amethods\x18\v \x03(\tR\amethods\x12\x18\n" +
+	"\aprompts\x18\f \x03(\tR\aprompts\x12\x1c\n" +
+	"\tresources\x18\r \x03(\tR\tresources\"\x82\x01\n" +
 	"\x12ApplyPolicyRequest\x12'\n" +
 	"\bdocument\x18\x01 \x01(\tB\v\xbaH\br\x06\x10\x01\x18\x80\x80@R\bdocument\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x03H\x00R\x0fexpectedVersion\x88\x01\x01B\x13\n" +
@@ -671,12 +707,14 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\x12\n" +
 	"\x10GetPolicyRequest\"D\n" +
 	"\x11GetPolicyResponse\x12/\n" +
-	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\"\x9d\x01\n" +
+	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\"\xc8\x01\n" +
 	"\x16ExplainDecisionRequest\x12\x1b\n" +
 	"\x04user\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04user\x12 \n" +
-	"\vapplication\x18\x02 \x01(\tR\vapplication\x12\x1b\n" +
-	"\x04tool\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x03R\x04tool\x12'\n" +
-	"\targuments\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\targuments\"\xb1\x01\n" +
+	"\vapplication\x18\x02 \x01(\tR\vapplication\x12\x12\n" +
+	"\x04tool\x18\x03 \x01(\tR\x04tool\x12'\n" +
+	"\targuments\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\targuments\x12\x16\n" +
+	"\x06prompt\x18\x05 \x01(\tR\x06prompt\x12\x1a\n" +
+	"\bresource\x18\x06 \x01(\tR\bresource\"\xb1\x01\n" +
 	"\x17ExplainDecisionResponse\x12\x1a\n" +
 	"\bdecision\x18\x01 \x01(\tR\bdecision\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +

@@ -12,6 +12,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -33,6 +34,9 @@ const (
 	ServerState_SERVER_STATE_READY ServerState = 1
 	// The last discovery failed.
 	ServerState_SERVER_STATE_FAILED ServerState = 2
+	// Of the last discovery a part failed: last_error says which. What was known of
+	// it stays in force.
+	ServerState_SERVER_STATE_PARTIAL ServerState = 3
 )
 
 // Enum value maps for ServerState.
@@ -41,11 +45,13 @@ var (
 		0: "SERVER_STATE_UNSPECIFIED",
 		1: "SERVER_STATE_READY",
 		2: "SERVER_STATE_FAILED",
+		3: "SERVER_STATE_PARTIAL",
 	}
 	ServerState_value = map[string]int32{
 		"SERVER_STATE_UNSPECIFIED": 0,
 		"SERVER_STATE_READY":       1,
 		"SERVER_STATE_FAILED":      2,
+		"SERVER_STATE_PARTIAL":     3,
 	}
 )
 
@@ -88,14 +94,30 @@ type Server struct {
 	State       ServerState `protobuf:"varint,5,opt,name=state,proto3,enum=warder.admin.v1.ServerState" json:"state,omitempty"`
 	// As negotiated at the last discovery.
 	ProtocolVersion string `protobuf:"bytes,6,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	// Why the last discovery failed; empty if it did not.
+	// Why the last discovery failed, or what of it; empty if nothing did.
 	LastError string                 `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// The last successful discovery.
-	DiscoveredAt  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=discovered_at,json=discoveredAt,proto3" json:"discovered_at,omitempty"`
-	Tools         int32                  `protobuf:"varint,10,opt,name=tools,proto3" json:"tools,omitempty"`
-	ToolsPending  int32                  `protobuf:"varint,11,opt,name=tools_pending,json=toolsPending,proto3" json:"tools_pending,omitempty"`
-	ToolsChanged  int32                  `protobuf:"varint,12,opt,name=tools_changed,json=toolsChanged,proto3" json:"tools_changed,omitempty"`
+	DiscoveredAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=discovered_at,json=discoveredAt,proto3" json:"discovered_at,omitempty"`
+	Tools        int32                  `protobuf:"varint,10,opt,name=tools,proto3" json:"tools,omitempty"`
+	ToolsPending int32                  `protobuf:"varint,11,opt,name=tools_pending,json=toolsPending,proto3" json:"tools_pending,omitempty"`
+	ToolsChanged int32                  `protobuf:"varint,12,opt,name=tools_changed,json=toolsChanged,proto3" json:"tools_changed,omitempty"`
+	Prompts      int32                  `protobuf:"varint,13,opt,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources    int32                  `protobuf:"varint,14,opt,name=resources,proto3" json:"resources,omitempty"`
+	Templates    int32                  `protobuf:"varint,15,opt,name=templates,proto3" json:"templates,omitempty"`
+	// Pending or changed, of every kind.
+	Waiting int32 `protobuf:"varint,16,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The capabilities that the server declared, as one JSON object; empty: not
+	// known.
+	Capabilities string `protobuf:"bytes,17,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// PEM certificates of the authorities that may sign for this server; empty:
+	// those of the system.
+	CaCertificates string `protobuf:"bytes,18,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
+	// How long a call may take. Absent: the node's own bound.
+	CallTimeout *durationpb.Duration `protobuf:"bytes,19,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
+	// How many calls the server may have at a time, per node. 0: the node's own
+	// bound.
+	MaxInFlight   int32 `protobuf:"varint,20,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +236,62 @@ func (x *Server) GetToolsChanged() int32 {
 	return 0
 }
 
+func (x *Server) GetPrompts() int32 {
+	if x != nil {
+		return x.Prompts
+	}
+	return 0
+}
+
+func (x *Server) GetResources() int32 {
+	if x != nil {
+		return x.Resources
+	}
+	return 0
+}
+
+func (x *Server) GetTemplates() int32 {
+	if x != nil {
+		return x.Templates
+	}
+	return 0
+}
+
+func (x *Server) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Server) GetCapabilities() string {
+	if x != nil {
+		return x.Capabilities
+	}
+	return ""
+}
+
+func (x *Server) GetCaCertificates() string {
+	if x != nil {
+		return x.CaCertificates
+	}
+	return ""
+}
+
+func (x *Server) GetCallTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.CallTimeout
+	}
+	return nil
+}
+
+func (x *Server) GetMaxInFlight() int32 {
+	if x != nil {
+		return x.MaxInFlight
+	}
+	return 0
+}
+
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -270,14 +348,16 @@ func (x *Header) GetValue() string {
 // DiscoveryReport says what a discovery found.
 type DiscoveryReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Full names, "server/tool".
+	// Full names, "server/tool"; what is no tool says so: "prompt server/name".
 	Added   []string `protobuf:"bytes,1,rep,name=added,proto3" json:"added,omitempty"`
 	Changed []string `protobuf:"bytes,2,rep,name=changed,proto3" json:"changed,omitempty"`
-	// Tools that the server no longer offers.
+	// What the server no longer offers.
 	Missing   []string `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
 	Unchanged int32    `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	// Definitions that were refused, and why. They are not callable.
-	Refused       []string `protobuf:"bytes,5,rep,name=refused,proto3" json:"refused,omitempty"`
+	// Definitions that were refused, and why. They reach no client.
+	Refused []string `protobuf:"bytes,5,rep,name=refused,proto3" json:"refused,omitempty"`
+	// Kinds that could not be listed, and why. Of those, what was known stays.
+	Failed        []string `protobuf:"bytes,6,rep,name=failed,proto3" json:"failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,17 +427,28 @@ func (x *DiscoveryReport) GetRefused() []string {
 	return nil
 }
 
+func (x *DiscoveryReport) GetFailed() []string {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
 type AddServerRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Url     string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	Headers []*Header              `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	Private bool                   `protobuf:"varint,4,opt,name=private,proto3" json:"private,omitempty"`
-	// Approve the tools found now. Findings are not looked at: for servers that
-	// the administrator wrote or already reviewed.
-	Approve       bool `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Approve all that is found now, of every kind. Findings are not looked at: for
+	// servers that the administrator wrote or already reviewed.
+	Approve bool `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
+	// PEM; see Server.
+	CaCertificates string               `protobuf:"bytes,6,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
+	CallTimeout    *durationpb.Duration `protobuf:"bytes,7,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
+	MaxInFlight    int32                `protobuf:"varint,8,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AddServerRequest) Reset() {
@@ -425,11 +516,34 @@ func (x *AddServerRequest) GetApprove() bool {
 	return false
 }
 
+func (x *AddServerRequest) GetCaCertificates() string {
+	if x != nil {
+		return x.CaCertificates
+	}
+	return ""
+}
+
+func (x *AddServerRequest) GetCallTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.CallTimeout
+	}
+	return nil
+}
+
+func (x *AddServerRequest) GetMaxInFlight() int32 {
+	if x != nil {
+		return x.MaxInFlight
+	}
+	return 0
+}
+
 type AddServerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Server        *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
-	Discovery     *DiscoveryReport       `protobuf:"bytes,2,opt,name=discovery,proto3" json:"discovery,omitempty"`
-	Tools         []*Tool                `protobuf:"bytes,3,rep,name=tools,proto3" json:"tools,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Server    *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Discovery *DiscoveryReport       `protobuf:"bytes,2,opt,name=discovery,proto3" json:"discovery,omitempty"`
+	Tools     []*Tool                `protobuf:"bytes,3,rep,name=tools,proto3" json:"tools,omitempty"`
+	// What else it offers: prompts, resources, templates and instructions.
+	Others        []*Tool `protobuf:"bytes,4,rep,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -481,6 +595,13 @@ func (x *AddServerResponse) GetDiscovery() *DiscoveryReport {
 func (x *AddServerResponse) GetTools() []*Tool {
 	if x != nil {
 		return x.Tools
+	}
+	return nil
+}
+
+func (x *AddServerResponse) GetOthers() []*Tool {
+	if x != nil {
+		return x.Others
 	}
 	return nil
 }
@@ -610,9 +731,12 @@ func (x *GetServerRequest) GetName() string {
 }
 
 type GetServerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Server        *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
-	Tools         []*Tool                `protobuf:"bytes,2,rep,name=tools,proto3" json:"tools,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tools  []*Tool                `protobuf:"bytes,2,rep,name=tools,proto3" json:"tools,omitempty"`
+	// What else it offers: prompts, resources, templates and instructions, which
+	// come with their definition.
+	Others        []*Tool `protobuf:"bytes,3,rep,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -661,6 +785,137 @@ func (x *GetServerResponse) GetTools() []*Tool {
 	return nil
 }
 
+func (x *GetServerResponse) GetOthers() []*Tool {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+type UpdateServerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty: those of the system.
+	CaCertificates *string `protobuf:"bytes,2,opt,name=ca_certificates,json=caCertificates,proto3,oneof" json:"ca_certificates,omitempty"`
+	// 0: the node's own bound.
+	CallTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
+	// 0: the node's own bound.
+	MaxInFlight   *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateServerRequest) Reset() {
+	*x = UpdateServerRequest{}
+	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateServerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateServerRequest) ProtoMessage() {}
+
+func (x *UpdateServerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateServerRequest.ProtoReflect.Descriptor instead.
+func (*UpdateServerRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UpdateServerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateServerRequest) GetCaCertificates() string {
+	if x != nil && x.CaCertificates != nil {
+		return *x.CaCertificates
+	}
+	return ""
+}
+
+func (x *UpdateServerRequest) GetCallTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.CallTimeout
+	}
+	return nil
+}
+
+func (x *UpdateServerRequest) GetMaxInFlight() int32 {
+	if x != nil && x.MaxInFlight != nil {
+		return *x.MaxInFlight
+	}
+	return 0
+}
+
+type UpdateServerResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Absent if nothing was discovered.
+	Discovery     *DiscoveryReport `protobuf:"bytes,2,opt,name=discovery,proto3" json:"discovery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateServerResponse) Reset() {
+	*x = UpdateServerResponse{}
+	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateServerResponse) ProtoMessage() {}
+
+func (x *UpdateServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateServerResponse.ProtoReflect.Descriptor instead.
+func (*UpdateServerResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateServerResponse) GetServer() *Server {
+	if x != nil {
+		return x.Server
+	}
+	return nil
+}
+
+func (x *UpdateServerResponse) GetDiscovery() *DiscoveryReport {
+	if x != nil {
+		return x.Discovery
+	}
+	return nil
+}
+
 type RemoveServerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -670,7 +925,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +937,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +950,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{9}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -713,7 +968,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +980,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +993,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{10}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{12}
 }
 
 type RefreshServerRequest struct {
@@ -750,7 +1005,7 @@ type RefreshServerRequest struct {
 
 func (x *RefreshServerRequest) Reset() {
 	*x = RefreshServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +1017,7 @@ func (x *RefreshServerRequest) String() string {
 func (*RefreshServerRequest) ProtoMessage() {}
 
 func (x *RefreshServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +1030,7 @@ func (x *RefreshServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshServerRequest.ProtoReflect.Descriptor instead.
 func (*RefreshServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{11}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RefreshServerRequest) GetName() string {
@@ -795,7 +1050,7 @@ type RefreshServerResponse struct {
 
 func (x *RefreshServerResponse) Reset() {
 	*x = RefreshServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +1062,7 @@ func (x *RefreshServerResponse) String() string {
 func (*RefreshServerResponse) ProtoMessage() {}
 
 func (x *RefreshServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +1075,7 @@ func (x *RefreshServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshServerResponse.ProtoReflect.Descriptor instead.
 func (*RefreshServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{12}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RefreshServerResponse) GetServer() *Server {
@@ -841,7 +1096,7 @@ var File_warder_admin_v1_server_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xc5\x03\n" +
+	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xe4\x05\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -857,16 +1112,25 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x05tools\x18\n" +
 	" \x01(\x05R\x05tools\x12#\n" +
 	"\rtools_pending\x18\v \x01(\x05R\ftoolsPending\x12#\n" +
-	"\rtools_changed\x18\f \x01(\x05R\ftoolsChanged\"\x88\x01\n" +
+	"\rtools_changed\x18\f \x01(\x05R\ftoolsChanged\x12\x18\n" +
+	"\aprompts\x18\r \x01(\x05R\aprompts\x12\x1c\n" +
+	"\tresources\x18\x0e \x01(\x05R\tresources\x12\x1c\n" +
+	"\ttemplates\x18\x0f \x01(\x05R\ttemplates\x12\x18\n" +
+	"\awaiting\x18\x10 \x01(\x05R\awaiting\x12\"\n" +
+	"\fcapabilities\x18\x11 \x01(\tR\fcapabilities\x12'\n" +
+	"\x0fca_certificates\x18\x12 \x01(\tR\x0ecaCertificates\x12<\n" +
+	"\fcall_timeout\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\vcallTimeout\x12\"\n" +
+	"\rmax_in_flight\x18\x14 \x01(\x05R\vmaxInFlight\"\x88\x01\n" +
 	"\x06Header\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18\x80\x012\x1d^[!#$%&'*+.^_`|~0-9A-Za-z-]+$R\x04name\x12?\n" +
-	"\x05value\x18\x02 \x01(\tB)\xbaH&r$\x18\x80@2\x1f^[\\t\\x20-\\x7e\\x80-\\x{10ffff}]*$R\x05value\"\x93\x01\n" +
+	"\x05value\x18\x02 \x01(\tB)\xbaH&r$\x18\x80@2\x1f^[\\t\\x20-\\x7e\\x80-\\x{10ffff}]*$R\x05value\"\xab\x01\n" +
 	"\x0fDiscoveryReport\x12\x14\n" +
 	"\x05added\x18\x01 \x03(\tR\x05added\x12\x18\n" +
 	"\achanged\x18\x02 \x03(\tR\achanged\x12\x18\n" +
 	"\amissing\x18\x03 \x03(\tR\amissing\x12\x1c\n" +
 	"\tunchanged\x18\x04 \x01(\x05R\tunchanged\x12\x18\n" +
-	"\arefused\x18\x05 \x03(\tR\arefused\"\xc9\x02\n" +
+	"\arefused\x18\x05 \x03(\tR\arefused\x12\x16\n" +
+	"\x06failed\x18\x06 \x03(\tR\x06failed\"\xfb\x03\n" +
 	"\x10AddServerRequest\x12\xa5\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\x90\x01\xbaH\x8c\x01\xba\x01\x88\x01\n" +
 	"\vserver.name\x12Qa server's name is 1 to 20 characters of a-z, 0-9 and -, and begins with a letter\x1a&this.matches('^[a-z][a-z0-9-]{0,19}$')R\x04name\x12\x1c\n" +
@@ -874,19 +1138,36 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x10R\x03url\x12;\n" +
 	"\aheaders\x18\x03 \x03(\v2\x17.warder.admin.v1.HeaderB\b\xbaH\x05\x92\x01\x02\x10 R\aheaders\x12\x18\n" +
 	"\aprivate\x18\x04 \x01(\bR\aprivate\x12\x18\n" +
-	"\aapprove\x18\x05 \x01(\bR\aapprove\"\xb1\x01\n" +
+	"\aapprove\x18\x05 \x01(\bR\aapprove\x122\n" +
+	"\x0fca_certificates\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10R\x0ecaCertificates\x12K\n" +
+	"\fcall_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c*\x00R\vcallTimeout\x12/\n" +
+	"\rmax_in_flight\x18\b \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\vmaxInFlight\"\xe0\x01\n" +
 	"\x11AddServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12>\n" +
 	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery\x12+\n" +
-	"\x05tools\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\"\x14\n" +
+	"\x05tools\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\x12-\n" +
+	"\x06others\x18\x04 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\x14\n" +
 	"\x12ListServersRequest\"H\n" +
 	"\x13ListServersResponse\x121\n" +
 	"\aservers\x18\x01 \x03(\v2\x17.warder.admin.v1.ServerR\aservers\"/\n" +
 	"\x10GetServerRequest\x12\x1b\n" +
-	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"q\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\xa0\x01\n" +
 	"\x11GetServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12+\n" +
-	"\x05tools\x18\x02 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\"2\n" +
+	"\x05tools\x18\x02 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\x12-\n" +
+	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\x94\x02\n" +
+	"\x13UpdateServerRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x127\n" +
+	"\x0fca_certificates\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10H\x00R\x0ecaCertificates\x88\x01\x01\x12K\n" +
+	"\fcall_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\vcallTimeout\x124\n" +
+	"\rmax_in_flight\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00H\x01R\vmaxInFlight\x88\x01\x01B\x12\n" +
+	"\x10_ca_certificatesB\x10\n" +
+	"\x0e_max_in_flight\"\x87\x01\n" +
+	"\x14UpdateServerResponse\x12/\n" +
+	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12>\n" +
+	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery\"2\n" +
 	"\x13RemoveServerRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\x16\n" +
 	"\x14RemoveServerResponse\"3\n" +
@@ -894,16 +1175,18 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\x88\x01\n" +
 	"\x15RefreshServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12>\n" +
-	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery*\\\n" +
+	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery*v\n" +
 	"\vServerState\x12\x1c\n" +
 	"\x18SERVER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SERVER_STATE_READY\x10\x01\x12\x17\n" +
-	"\x13SERVER_STATE_FAILED\x10\x022\xd8\x03\n" +
+	"\x13SERVER_STATE_FAILED\x10\x02\x12\x18\n" +
+	"\x14SERVER_STATE_PARTIAL\x10\x032\xb5\x04\n" +
 	"\rServerService\x12R\n" +
 	"\tAddServer\x12!.warder.admin.v1.AddServerRequest\x1a\".warder.admin.v1.AddServerResponse\x12]\n" +
 	"\vListServers\x12#.warder.admin.v1.ListServersRequest\x1a$.warder.admin.v1.ListServersResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\tGetServer\x12!.warder.admin.v1.GetServerRequest\x1a\".warder.admin.v1.GetServerResponse\"\x03\x90\x02\x01\x12[\n" +
-	"\fRemoveServer\x12$.warder.admin.v1.RemoveServerRequest\x1a%.warder.admin.v1.RemoveServerResponse\x12^\n" +
+	"\fRemoveServer\x12$.warder.admin.v1.RemoveServerRequest\x1a%.warder.admin.v1.RemoveServerResponse\x12[\n" +
+	"\fUpdateServer\x12$.warder.admin.v1.UpdateServerRequest\x1a%.warder.admin.v1.UpdateServerResponse\x12^\n" +
 	"\rRefreshServer\x12%.warder.admin.v1.RefreshServerRequest\x1a&.warder.admin.v1.RefreshServerResponseB\xc4\x01\n" +
 	"\x13com.warder.admin.v1B\vServerProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
@@ -920,7 +1203,7 @@ func file_warder_admin_v1_server_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_admin_v1_server_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_warder_admin_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_warder_admin_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_warder_admin_v1_server_proto_goTypes = []any{
 	(ServerState)(0),              // 0: warder.admin.v1.ServerState
 	(*Server)(nil),                // 1: warder.admin.v1.Server
@@ -932,41 +1215,53 @@ var file_warder_admin_v1_server_proto_goTypes = []any{
 	(*ListServersResponse)(nil),   // 7: warder.admin.v1.ListServersResponse
 	(*GetServerRequest)(nil),      // 8: warder.admin.v1.GetServerRequest
 	(*GetServerResponse)(nil),     // 9: warder.admin.v1.GetServerResponse
-	(*RemoveServerRequest)(nil),   // 10: warder.admin.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),  // 11: warder.admin.v1.RemoveServerResponse
-	(*RefreshServerRequest)(nil),  // 12: warder.admin.v1.RefreshServerRequest
-	(*RefreshServerResponse)(nil), // 13: warder.admin.v1.RefreshServerResponse
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Tool)(nil),                  // 15: warder.admin.v1.Tool
+	(*UpdateServerRequest)(nil),   // 10: warder.admin.v1.UpdateServerRequest
+	(*UpdateServerResponse)(nil),  // 11: warder.admin.v1.UpdateServerResponse
+	(*RemoveServerRequest)(nil),   // 12: warder.admin.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),  // 13: warder.admin.v1.RemoveServerResponse
+	(*RefreshServerRequest)(nil),  // 14: warder.admin.v1.RefreshServerRequest
+	(*RefreshServerResponse)(nil), // 15: warder.admin.v1.RefreshServerResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*Tool)(nil),                  // 18: warder.admin.v1.Tool
 }
 var file_warder_admin_v1_server_proto_depIdxs = []int32{
 	0,  // 0: warder.admin.v1.Server.state:type_name -> warder.admin.v1.ServerState
-	14, // 1: warder.admin.v1.Server.created_at:type_name -> google.protobuf.Timestamp
-	14, // 2: warder.admin.v1.Server.discovered_at:type_name -> google.protobuf.Timestamp
-	2,  // 3: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
-	1,  // 4: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 5: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	15, // 6: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
-	1,  // 7: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
-	1,  // 8: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
-	15, // 9: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
-	1,  // 10: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 11: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	4,  // 12: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
-	6,  // 13: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
-	8,  // 14: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
-	10, // 15: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
-	12, // 16: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
-	5,  // 17: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
-	7,  // 18: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
-	9,  // 19: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
-	11, // 20: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
-	13, // 21: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	16, // 1: warder.admin.v1.Server.created_at:type_name -> google.protobuf.Timestamp
+	16, // 2: warder.admin.v1.Server.discovered_at:type_name -> google.protobuf.Timestamp
+	17, // 3: warder.admin.v1.Server.call_timeout:type_name -> google.protobuf.Duration
+	2,  // 4: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
+	17, // 5: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	1,  // 6: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
+	3,  // 7: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	18, // 8: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
+	18, // 9: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
+	1,  // 10: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
+	1,  // 11: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
+	18, // 12: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
+	18, // 13: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
+	17, // 14: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	1,  // 15: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
+	3,  // 16: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	1,  // 17: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
+	3,  // 18: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	4,  // 19: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
+	6,  // 20: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
+	8,  // 21: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
+	12, // 22: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
+	10, // 23: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
+	14, // 24: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
+	5,  // 25: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
+	7,  // 26: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
+	9,  // 27: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
+	13, // 28: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
+	11, // 29: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
+	15, // 30: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
+	25, // [25:31] is the sub-list for method output_type
+	19, // [19:25] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_server_proto_init() }
@@ -975,13 +1270,14 @@ func file_warder_admin_v1_server_proto_init() {
 		return
 	}
 	file_warder_admin_v1_tool_proto_init()
+	file_warder_admin_v1_server_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_server_proto_rawDesc), len(file_warder_admin_v1_server_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -112,8 +112,8 @@ export type Call = Message<"warder.admin.v1.Call"> & {
   revision: bigint;
 
   /**
-   * ok, tool_error, protocol_error, server_failed, cancelled, refused, unknown;
-   * running while no result came yet.
+   * ok, tool_error, protocol_error, server_failed, cancelled, refused,
+   * input_required, unknown; running while no result came yet.
    *
    * @generated from field: string outcome = 18;
    */

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/policy.proto.
  */
 export const file_warder_admin_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvcG9saWN5LnByb3RvEg93YXJkZXIuYWRtaW4udjEilQEKBlBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEhAKCGRvY3VtZW50GAIgASgJEiQKBXJ1bGVzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlJ1bGUSEgoKY3JlYXRlZF9ieRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK5AQoEUnVsZRIMCgRuYW1lGAEgASgJEhAKCHByaW9yaXR5GAIgASgFEg4KBmVmZmVjdBgDIAEoCRIOCgZyZWFzb24YBCABKAkSDQoFdXNlcnMYBSADKAkSDgoGZ3JvdXBzGAYgAygJEg0KBXJvbGVzGAcgAygJEhQKDGFwcGxpY2F0aW9ucxgIIAMoCRINCgV0b29scxgJIAMoCRINCgVyaXNrcxgKIAMoCRIPCgdtZXRob2RzGAsgAygJIloKEkFwcGx5UG9saWN5UmVxdWVzdBIQCghkb2N1bWVudBgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgDSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iUAoTQXBwbHlQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhAKCHJldmlzaW9uGAIgASgEIhIKEEdldFBvbGljeVJlcXVlc3QiPAoRR2V0UG9saWN5UmVzcG9uc2USJwoGcG9saWN5GAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeSJcChZFeHBsYWluRGVjaXNpb25SZXF1ZXN0EgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSDAoEdG9vbBgDIAEoCRIRCglhcmd1bWVudHMYBCABKAkiiAEKF0V4cGxhaW5EZWNpc2lvblJlc3BvbnNlEhAKCGRlY2lzaW9uGAEgASgJEgwKBHJ1bGUYAiABKAkSDgoGcmVhc29uGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEisKBXN0ZXBzGAUgAygLMhwud2FyZGVyLmFkbWluLnYxLkV4cGxhaW5TdGVwIksKC0V4cGxhaW5TdGVwEg0KBXN0YWdlGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHbWF0Y2hlZBgDIAEoCBIOCgZkZXRhaWwYBCABKAkyrQIKDVBvbGljeVNlcnZpY2USWAoLQXBwbHlQb2xpY3kSIy53YXJkZXIuYWRtaW4udjEuQXBwbHlQb2xpY3lSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkFwcGx5UG9saWN5UmVzcG9uc2USVwoJR2V0UG9saWN5EiEud2FyZGVyLmFkbWluLnYxLkdldFBvbGljeVJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuR2V0UG9saWN5UmVzcG9uc2UiA5ACARJpCg9FeHBsYWluRGVjaXNpb24SJy53YXJkZXIuYWRtaW4udjEuRXhwbGFpbkRlY2lzaW9uUmVxdWVzdBooLndhcmRlci5hZG1pbi52MS5FeHBsYWluRGVjaXNpb25SZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvcG9saWN5LnByb3RvEg93YXJkZXIuYWRtaW4udjEilQEKBlBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEhAKCGRvY3VtZW50GAIgASgJEiQKBXJ1bGVzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlJ1bGUSEgoKY3JlYXRlZF9ieRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLdAQoEUnVsZRIMCgRuYW1lGAEgASgJEhAKCHByaW9yaXR5GAIgASgFEg4KBmVmZmVjdBgDIAEoCRIOCgZyZWFzb24YBCABKAkSDQoFdXNlcnMYBSADKAkSDgoGZ3JvdXBzGAYgAygJEg0KBXJvbGVzGAcgAygJEhQKDGFwcGxpY2F0aW9ucxgIIAMoCRINCgV0b29scxgJIAMoCRINCgVyaXNrcxgKIAMoCRIPCgdtZXRob2RzGAsgAygJEg8KB3Byb21wdHMYDCADKAkSEQoJcmVzb3VyY2VzGA0gAygJIloKEkFwcGx5UG9saWN5UmVxdWVzdBIQCghkb2N1bWVudBgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgDSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iUAoTQXBwbHlQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhAKCHJldmlzaW9uGAIgASgEIhIKEEdldFBvbGljeVJlcXVlc3QiPAoRR2V0UG9saWN5UmVzcG9uc2USJwoGcG9saWN5GAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeSJ+ChZFeHBsYWluRGVjaXNpb25SZXF1ZXN0EgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSDAoEdG9vbBgDIAEoCRIRCglhcmd1bWVudHMYBCABKAkSDgoGcHJvbXB0GAUgASgJEhAKCHJlc291cmNlGAYgASgJIogBChdFeHBsYWluRGVjaXNpb25SZXNwb25zZRIQCghkZWNpc2lvbhgBIAEoCRIMCgRydWxlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBIrCgVzdGVwcxgFIAMoCzIcLndhcmRlci5hZG1pbi52MS5FeHBsYWluU3RlcCJLCgtFeHBsYWluU3RlcBINCgVzdGFnZRgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB21hdGNoZWQYAyABKAgSDgoGZGV0YWlsGAQgASgJMq0CCg1Qb2xpY3lTZXJ2aWNlElgKC0FwcGx5UG9saWN5EiMud2FyZGVyLmFkbWluLnYxLkFwcGx5UG9saWN5UmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5BcHBseVBvbGljeVJlc3BvbnNlElcKCUdldFBvbGljeRIhLndhcmRlci5hZG1pbi52MS5HZXRQb2xpY3lSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkdldFBvbGljeVJlc3BvbnNlIgOQAgESaQoPRXhwbGFpbkRlY2lzaW9uEicud2FyZGVyLmFkbWluLnYxLkV4cGxhaW5EZWNpc2lvblJlcXVlc3QaKC53YXJkZXIuYWRtaW4udjEuRXhwbGFpbkRlY2lzaW9uUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Policy
@@ -117,6 +117,16 @@ export type Rule = Message<"warder.admin.v1.Rule"> & {
    * @generated from field: repeated string methods = 11;
    */
   methods: string[];
+
+  /**
+   * @generated from field: repeated string prompts = 12;
+   */
+  prompts: string[];
+
+  /**
+   * @generated from field: repeated string resources = 13;
+   */
+  resources: string[];
 };
 
 /**
@@ -221,7 +231,7 @@ export type ExplainDecisionRequest = Message<"warder.admin.v1.ExplainDecisionReq
   application: string;
 
   /**
-   * "server/tool".
+   * What is asked for: exactly one of tool, prompt and resource. "server/tool".
    *
    * @generated from field: string tool = 3;
    */
@@ -233,6 +243,20 @@ export type ExplainDecisionRequest = Message<"warder.admin.v1.ExplainDecisionReq
    * @generated from field: string arguments = 4;
    */
   arguments: string;
+
+  /**
+   * "server/prompt".
+   *
+   * @generated from field: string prompt = 5;
+   */
+  prompt: string;
+
+  /**
+   * "server/uri", listed or not.
+   *
+   * @generated from field: string resource = 6;
+   */
+  resource: string;
 };
 
 /**

@@ -6,8 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Tool } from "./tool_pb";
 import { file_warder_admin_v1_tool } from "./tool_pb";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/server.proto.
  */
 export const file_warder_admin_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvc2VydmVyLnByb3RvEg93YXJkZXIuYWRtaW4udjEixQIKBlNlcnZlchIMCgRuYW1lGAEgASgJEgsKA3VybBgCIAEoCRIPCgdwcml2YXRlGAMgASgIEhQKDGhlYWRlcl9uYW1lcxgEIAMoCRIrCgVzdGF0ZRgFIAEoDjIcLndhcmRlci5hZG1pbi52MS5TZXJ2ZXJTdGF0ZRIYChBwcm90b2NvbF92ZXJzaW9uGAYgASgJEhIKCmxhc3RfZXJyb3IYByABKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGlzY292ZXJlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFdG9vbHMYCiABKAUSFQoNdG9vbHNfcGVuZGluZxgLIAEoBRIVCg10b29sc19jaGFuZ2VkGAwgASgFIiUKBkhlYWRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJImYKD0Rpc2NvdmVyeVJlcG9ydBINCgVhZGRlZBgBIAMoCRIPCgdjaGFuZ2VkGAIgAygJEg8KB21pc3NpbmcYAyADKAkSEQoJdW5jaGFuZ2VkGAQgASgFEg8KB3JlZnVzZWQYBSADKAkieQoQQWRkU2VydmVyUmVxdWVzdBIMCgRuYW1lGAEgASgJEgsKA3VybBgCIAEoCRIoCgdoZWFkZXJzGAMgAygLMhcud2FyZGVyLmFkbWluLnYxLkhlYWRlchIPCgdwcml2YXRlGAQgASgIEg8KB2FwcHJvdmUYBSABKAgilwEKEUFkZFNlcnZlclJlc3BvbnNlEicKBnNlcnZlchgBIAEoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXISMwoJZGlzY292ZXJ5GAIgASgLMiAud2FyZGVyLmFkbWluLnYxLkRpc2NvdmVyeVJlcG9ydBIkCgV0b29scxgDIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIhQKEkxpc3RTZXJ2ZXJzUmVxdWVzdCI/ChNMaXN0U2VydmVyc1Jlc3BvbnNlEigKB3NlcnZlcnMYASADKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyIiAKEEdldFNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCSJiChFHZXRTZXJ2ZXJSZXNwb25zZRInCgZzZXJ2ZXIYASABKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyEiQKBXRvb2xzGAIgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wiIwoTUmVtb3ZlU2VydmVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIhYKFFJlbW92ZVNlcnZlclJlc3BvbnNlIiQKFFJlZnJlc2hTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkidQoVUmVmcmVzaFNlcnZlclJlc3BvbnNlEicKBnNlcnZlchgBIAEoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXISMwoJZGlzY292ZXJ5GAIgASgLMiAud2FyZGVyLmFkbWluLnYxLkRpc2NvdmVyeVJlcG9ydCpcCgtTZXJ2ZXJTdGF0ZRIcChhTRVJWRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJTRVJWRVJfU1RBVEVfUkVBRFkQARIXChNTRVJWRVJfU1RBVEVfRkFJTEVEEAIy2AMKDVNlcnZlclNlcnZpY2USUgoJQWRkU2VydmVyEiEud2FyZGVyLmFkbWluLnYxLkFkZFNlcnZlclJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuQWRkU2VydmVyUmVzcG9uc2USXQoLTGlzdFNlcnZlcnMSIy53YXJkZXIuYWRtaW4udjEuTGlzdFNlcnZlcnNSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkxpc3RTZXJ2ZXJzUmVzcG9uc2UiA5ACARJXCglHZXRTZXJ2ZXISIS53YXJkZXIuYWRtaW4udjEuR2V0U2VydmVyUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5HZXRTZXJ2ZXJSZXNwb25zZSIDkAIBElsKDFJlbW92ZVNlcnZlchIkLndhcmRlci5hZG1pbi52MS5SZW1vdmVTZXJ2ZXJSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLlJlbW92ZVNlcnZlclJlc3BvbnNlEl4KDVJlZnJlc2hTZXJ2ZXISJS53YXJkZXIuYWRtaW4udjEuUmVmcmVzaFNlcnZlclJlcXVlc3QaJi53YXJkZXIuYWRtaW4udjEuUmVmcmVzaFNlcnZlclJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_warder_admin_v1_tool]);
+  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvc2VydmVyLnByb3RvEg93YXJkZXIuYWRtaW4udjEihAQKBlNlcnZlchIMCgRuYW1lGAEgASgJEgsKA3VybBgCIAEoCRIPCgdwcml2YXRlGAMgASgIEhQKDGhlYWRlcl9uYW1lcxgEIAMoCRIrCgVzdGF0ZRgFIAEoDjIcLndhcmRlci5hZG1pbi52MS5TZXJ2ZXJTdGF0ZRIYChBwcm90b2NvbF92ZXJzaW9uGAYgASgJEhIKCmxhc3RfZXJyb3IYByABKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGlzY292ZXJlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFdG9vbHMYCiABKAUSFQoNdG9vbHNfcGVuZGluZxgLIAEoBRIVCg10b29sc19jaGFuZ2VkGAwgASgFEg8KB3Byb21wdHMYDSABKAUSEQoJcmVzb3VyY2VzGA4gASgFEhEKCXRlbXBsYXRlcxgPIAEoBRIPCgd3YWl0aW5nGBAgASgFEhQKDGNhcGFiaWxpdGllcxgRIAEoCRIXCg9jYV9jZXJ0aWZpY2F0ZXMYEiABKAkSLwoMY2FsbF90aW1lb3V0GBMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDW1heF9pbl9mbGlnaHQYFCABKAUiJQoGSGVhZGVyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkidgoPRGlzY292ZXJ5UmVwb3J0Eg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHbWlzc2luZxgDIAMoCRIRCgl1bmNoYW5nZWQYBCABKAUSDwoHcmVmdXNlZBgFIAMoCRIOCgZmYWlsZWQYBiADKAki2gEKEEFkZFNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRILCgN1cmwYAiABKAkSKAoHaGVhZGVycxgDIAMoCzIXLndhcmRlci5hZG1pbi52MS5IZWFkZXISDwoHcHJpdmF0ZRgEIAEoCBIPCgdhcHByb3ZlGAUgASgIEhcKD2NhX2NlcnRpZmljYXRlcxgGIAEoCRIvCgxjYWxsX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNbWF4X2luX2ZsaWdodBgIIAEoBSK+AQoRQWRkU2VydmVyUmVzcG9uc2USJwoGc2VydmVyGAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlNlcnZlchIzCglkaXNjb3ZlcnkYAiABKAsyIC53YXJkZXIuYWRtaW4udjEuRGlzY292ZXJ5UmVwb3J0EiQKBXRvb2xzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wSJQoGb3RoZXJzGAQgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wiFAoSTGlzdFNlcnZlcnNSZXF1ZXN0Ij8KE0xpc3RTZXJ2ZXJzUmVzcG9uc2USKAoHc2VydmVycxgBIAMoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXIiIAoQR2V0U2VydmVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIokBChFHZXRTZXJ2ZXJSZXNwb25zZRInCgZzZXJ2ZXIYASABKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyEiQKBXRvb2xzGAIgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wSJQoGb3RoZXJzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2witAEKE1VwZGF0ZVNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIcCg9jYV9jZXJ0aWZpY2F0ZXMYAiABKAlIAIgBARIvCgxjYWxsX3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoNbWF4X2luX2ZsaWdodBgEIAEoBUgBiAEBQhIKEF9jYV9jZXJ0aWZpY2F0ZXNCEAoOX21heF9pbl9mbGlnaHQidAoUVXBkYXRlU2VydmVyUmVzcG9uc2USJwoGc2VydmVyGAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlNlcnZlchIzCglkaXNjb3ZlcnkYAiABKAsyIC53YXJkZXIuYWRtaW4udjEuRGlzY292ZXJ5UmVwb3J0IiMKE1JlbW92ZVNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCSIWChRSZW1vdmVTZXJ2ZXJSZXNwb25zZSIkChRSZWZyZXNoU2VydmVyUmVxdWVzdBIMCgRuYW1lGAEgASgJInUKFVJlZnJlc2hTZXJ2ZXJSZXNwb25zZRInCgZzZXJ2ZXIYASABKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyEjMKCWRpc2NvdmVyeRgCIAEoCzIgLndhcmRlci5hZG1pbi52MS5EaXNjb3ZlcnlSZXBvcnQqdgoLU2VydmVyU3RhdGUSHAoYU0VSVkVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSU0VSVkVSX1NUQVRFX1JFQURZEAESFwoTU0VSVkVSX1NUQVRFX0ZBSUxFRBACEhgKFFNFUlZFUl9TVEFURV9QQVJUSUFMEAMytQQKDVNlcnZlclNlcnZpY2USUgoJQWRkU2VydmVyEiEud2FyZGVyLmFkbWluLnYxLkFkZFNlcnZlclJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuQWRkU2VydmVyUmVzcG9uc2USXQoLTGlzdFNlcnZlcnMSIy53YXJkZXIuYWRtaW4udjEuTGlzdFNlcnZlcnNSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkxpc3RTZXJ2ZXJzUmVzcG9uc2UiA5ACARJXCglHZXRTZXJ2ZXISIS53YXJkZXIuYWRtaW4udjEuR2V0U2VydmVyUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5HZXRTZXJ2ZXJSZXNwb25zZSIDkAIBElsKDFJlbW92ZVNlcnZlchIkLndhcmRlci5hZG1pbi52MS5SZW1vdmVTZXJ2ZXJSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLlJlbW92ZVNlcnZlclJlc3BvbnNlElsKDFVwZGF0ZVNlcnZlchIkLndhcmRlci5hZG1pbi52MS5VcGRhdGVTZXJ2ZXJSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLlVwZGF0ZVNlcnZlclJlc3BvbnNlEl4KDVJlZnJlc2hTZXJ2ZXISJS53YXJkZXIuYWRtaW4udjEuUmVmcmVzaFNlcnZlclJlcXVlc3QaJi53YXJkZXIuYWRtaW4udjEuUmVmcmVzaFNlcnZlclJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_warder_admin_v1_tool]);
 
 /**
  * @generated from message warder.admin.v1.Server
@@ -61,7 +61,7 @@ export type Server = Message<"warder.admin.v1.Server"> & {
   protocolVersion: string;
 
   /**
-   * Why the last discovery failed; empty if it did not.
+   * Why the last discovery failed, or what of it; empty if nothing did.
    *
    * @generated from field: string last_error = 7;
    */
@@ -93,6 +93,59 @@ export type Server = Message<"warder.admin.v1.Server"> & {
    * @generated from field: int32 tools_changed = 12;
    */
   toolsChanged: number;
+
+  /**
+   * @generated from field: int32 prompts = 13;
+   */
+  prompts: number;
+
+  /**
+   * @generated from field: int32 resources = 14;
+   */
+  resources: number;
+
+  /**
+   * @generated from field: int32 templates = 15;
+   */
+  templates: number;
+
+  /**
+   * Pending or changed, of every kind.
+   *
+   * @generated from field: int32 waiting = 16;
+   */
+  waiting: number;
+
+  /**
+   * The capabilities that the server declared, as one JSON object; empty: not
+   * known.
+   *
+   * @generated from field: string capabilities = 17;
+   */
+  capabilities: string;
+
+  /**
+   * PEM certificates of the authorities that may sign for this server; empty:
+   * those of the system.
+   *
+   * @generated from field: string ca_certificates = 18;
+   */
+  caCertificates: string;
+
+  /**
+   * How long a call may take. Absent: the node's own bound.
+   *
+   * @generated from field: google.protobuf.Duration call_timeout = 19;
+   */
+  callTimeout?: Duration | undefined;
+
+  /**
+   * How many calls the server may have at a time, per node. 0: the node's own
+   * bound.
+   *
+   * @generated from field: int32 max_in_flight = 20;
+   */
+  maxInFlight: number;
 };
 
 /**
@@ -133,7 +186,7 @@ export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
  */
 export type DiscoveryReport = Message<"warder.admin.v1.DiscoveryReport"> & {
   /**
-   * Full names, "server/tool".
+   * Full names, "server/tool"; what is no tool says so: "prompt server/name".
    *
    * @generated from field: repeated string added = 1;
    */
@@ -145,7 +198,7 @@ export type DiscoveryReport = Message<"warder.admin.v1.DiscoveryReport"> & {
   changed: string[];
 
   /**
-   * Tools that the server no longer offers.
+   * What the server no longer offers.
    *
    * @generated from field: repeated string missing = 3;
    */
@@ -157,11 +210,18 @@ export type DiscoveryReport = Message<"warder.admin.v1.DiscoveryReport"> & {
   unchanged: number;
 
   /**
-   * Definitions that were refused, and why. They are not callable.
+   * Definitions that were refused, and why. They reach no client.
    *
    * @generated from field: repeated string refused = 5;
    */
   refused: string[];
+
+  /**
+   * Kinds that could not be listed, and why. Of those, what was known stays.
+   *
+   * @generated from field: repeated string failed = 6;
+   */
+  failed: string[];
 };
 
 /**
@@ -196,12 +256,29 @@ export type AddServerRequest = Message<"warder.admin.v1.AddServerRequest"> & {
   private: boolean;
 
   /**
-   * Approve the tools found now. Findings are not looked at: for servers that
-   * the administrator wrote or already reviewed.
+   * Approve all that is found now, of every kind. Findings are not looked at: for
+   * servers that the administrator wrote or already reviewed.
    *
    * @generated from field: bool approve = 5;
    */
   approve: boolean;
+
+  /**
+   * PEM; see Server.
+   *
+   * @generated from field: string ca_certificates = 6;
+   */
+  caCertificates: string;
+
+  /**
+   * @generated from field: google.protobuf.Duration call_timeout = 7;
+   */
+  callTimeout?: Duration | undefined;
+
+  /**
+   * @generated from field: int32 max_in_flight = 8;
+   */
+  maxInFlight: number;
 };
 
 /**
@@ -229,6 +306,13 @@ export type AddServerResponse = Message<"warder.admin.v1.AddServerResponse"> & {
    * @generated from field: repeated warder.admin.v1.Tool tools = 3;
    */
   tools: Tool[];
+
+  /**
+   * What else it offers: prompts, resources, templates and instructions.
+   *
+   * @generated from field: repeated warder.admin.v1.Tool others = 4;
+   */
+  others: Tool[];
 };
 
 /**
@@ -298,6 +382,14 @@ export type GetServerResponse = Message<"warder.admin.v1.GetServerResponse"> & {
    * @generated from field: repeated warder.admin.v1.Tool tools = 2;
    */
   tools: Tool[];
+
+  /**
+   * What else it offers: prompts, resources, templates and instructions, which
+   * come with their definition.
+   *
+   * @generated from field: repeated warder.admin.v1.Tool others = 3;
+   */
+  others: Tool[];
 };
 
 /**
@@ -306,6 +398,68 @@ export type GetServerResponse = Message<"warder.admin.v1.GetServerResponse"> & {
  */
 export const GetServerResponseSchema: GenMessage<GetServerResponse> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_server, 8);
+
+/**
+ * @generated from message warder.admin.v1.UpdateServerRequest
+ */
+export type UpdateServerRequest = Message<"warder.admin.v1.UpdateServerRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Empty: those of the system.
+   *
+   * @generated from field: optional string ca_certificates = 2;
+   */
+  caCertificates?: string | undefined;
+
+  /**
+   * 0: the node's own bound.
+   *
+   * @generated from field: google.protobuf.Duration call_timeout = 3;
+   */
+  callTimeout?: Duration | undefined;
+
+  /**
+   * 0: the node's own bound.
+   *
+   * @generated from field: optional int32 max_in_flight = 4;
+   */
+  maxInFlight?: number | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.UpdateServerRequest.
+ * Use `create(UpdateServerRequestSchema)` to create a new message.
+ */
+export const UpdateServerRequestSchema: GenMessage<UpdateServerRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_server, 9);
+
+/**
+ * @generated from message warder.admin.v1.UpdateServerResponse
+ */
+export type UpdateServerResponse = Message<"warder.admin.v1.UpdateServerResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.Server server = 1;
+   */
+  server?: Server | undefined;
+
+  /**
+   * Absent if nothing was discovered.
+   *
+   * @generated from field: warder.admin.v1.DiscoveryReport discovery = 2;
+   */
+  discovery?: DiscoveryReport | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.UpdateServerResponse.
+ * Use `create(UpdateServerResponseSchema)` to create a new message.
+ */
+export const UpdateServerResponseSchema: GenMessage<UpdateServerResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_server, 10);
 
 /**
  * @generated from message warder.admin.v1.RemoveServerRequest
@@ -322,7 +476,7 @@ export type RemoveServerRequest = Message<"warder.admin.v1.RemoveServerRequest">
  * Use `create(RemoveServerRequestSchema)` to create a new message.
  */
 export const RemoveServerRequestSchema: GenMessage<RemoveServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 9);
+  messageDesc(file_warder_admin_v1_server, 11);
 
 /**
  * @generated from message warder.admin.v1.RemoveServerResponse
@@ -335,7 +489,7 @@ export type RemoveServerResponse = Message<"warder.admin.v1.RemoveServerResponse
  * Use `create(RemoveServerResponseSchema)` to create a new message.
  */
 export const RemoveServerResponseSchema: GenMessage<RemoveServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 10);
+  messageDesc(file_warder_admin_v1_server, 12);
 
 /**
  * @generated from message warder.admin.v1.RefreshServerRequest
@@ -352,7 +506,7 @@ export type RefreshServerRequest = Message<"warder.admin.v1.RefreshServerRequest
  * Use `create(RefreshServerRequestSchema)` to create a new message.
  */
 export const RefreshServerRequestSchema: GenMessage<RefreshServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 11);
+  messageDesc(file_warder_admin_v1_server, 13);
 
 /**
  * @generated from message warder.admin.v1.RefreshServerResponse
@@ -374,7 +528,7 @@ export type RefreshServerResponse = Message<"warder.admin.v1.RefreshServerRespon
  * Use `create(RefreshServerResponseSchema)` to create a new message.
  */
 export const RefreshServerResponseSchema: GenMessage<RefreshServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 12);
+  messageDesc(file_warder_admin_v1_server, 14);
 
 /**
  * @generated from enum warder.admin.v1.ServerState
@@ -398,6 +552,14 @@ export enum ServerState {
    * @generated from enum value: SERVER_STATE_FAILED = 2;
    */
   FAILED = 2,
+
+  /**
+   * Of the last discovery a part failed: last_error says which. What was known of
+   * it stays in force.
+   *
+   * @generated from enum value: SERVER_STATE_PARTIAL = 3;
+   */
+  PARTIAL = 3,
 }
 
 /**
@@ -413,7 +575,7 @@ export const ServerStateSchema: GenEnum<ServerState> = /*@__PURE__*/
  */
 export const ServerService: GenService<{
   /**
-   * AddServer saves a server and discovers its tools. A server that cannot be
+   * AddServer saves a server and discovers what it offers. A server that cannot be
    * reached is saved all the same, with the reason in last_error, so that
    * nothing typed is lost; refresh it when it is up.
    *
@@ -451,8 +613,19 @@ export const ServerService: GenService<{
     output: typeof RemoveServerResponseSchema;
   },
   /**
-   * RefreshServer discovers again: new tools become pending, tools with another
-   * definition become changed.
+   * UpdateServer changes how a server is spoken to; fields that are absent stay
+   * as they are. Where that may change what discovery finds, it discovers again.
+   *
+   * @generated from rpc warder.admin.v1.ServerService.UpdateServer
+   */
+  updateServer: {
+    methodKind: "unary";
+    input: typeof UpdateServerRequestSchema;
+    output: typeof UpdateServerResponseSchema;
+  },
+  /**
+   * RefreshServer discovers again: what is new becomes pending, what has another
+   * definition becomes changed.
    *
    * @generated from rpc warder.admin.v1.ServerService.RefreshServer
    */

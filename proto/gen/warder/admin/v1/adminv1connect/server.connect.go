@@ -45,6 +45,9 @@ const (
 	// ServerServiceRemoveServerProcedure is the fully-qualified name of the ServerService's
 	// RemoveServer RPC.
 	ServerServiceRemoveServerProcedure = "/warder.admin.v1.ServerService/RemoveServer"
+	// ServerServiceUpdateServerProcedure is the fully-qualified name of the ServerService's
+	// UpdateServer RPC.
+	ServerServiceUpdateServerProcedure = "/warder.admin.v1.ServerService/UpdateServer"
 	// ServerServiceRefreshServerProcedure is the fully-qualified name of the ServerService's
 	// RefreshServer RPC.
 	ServerServiceRefreshServerProcedure = "/warder.admin.v1.ServerService/RefreshServer"
@@ -52,7 +55,7 @@ const (
 
 // ServerServiceClient is a client for the warder.admin.v1.ServerService service.
 type ServerServiceClient interface {
-	// AddServer saves a server and discovers its tools. A server that cannot be
+	// AddServer saves a server and discovers what it offers. A server that cannot be
 	// reached is saved all the same, with the reason in last_error, so that
 	// nothing typed is lost; refresh it when it is up.
 	AddServer(context.Context, *connect.Request[v1.AddServerRequest]) (*connect.Response[v1.AddServerResponse], error)
@@ -60,8 +63,11 @@ type ServerServiceClient interface {
 	GetServer(context.Context, *connect.Request[v1.GetServerRequest]) (*connect.Response[v1.GetServerResponse], error)
 	// RemoveServer forgets a server and its tools. Its audit stays.
 	RemoveServer(context.Context, *connect.Request[v1.RemoveServerRequest]) (*connect.Response[v1.RemoveServerResponse], error)
-	// RefreshServer discovers again: new tools become pending, tools with another
-	// definition become changed.
+	// UpdateServer changes how a server is spoken to; fields that are absent stay
+	// as they are. Where that may change what discovery finds, it discovers again.
+	UpdateServer(context.Context, *connect.Request[v1.UpdateServerRequest]) (*connect.Response[v1.UpdateServerResponse], error)
+	// RefreshServer discovers again: what is new becomes pending, what has another
+	// definition becomes changed.
 	RefreshServer(context.Context, *connect.Request[v1.RefreshServerRequest]) (*connect.Response[v1.RefreshServerResponse], error)
 }
 
@@ -102,6 +108,12 @@ func NewServerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(serverServiceMethods.ByName("RemoveServer")),
 			connect.WithClientOptions(opts...),
 		),
+		updateServer: connect.NewClient[v1.UpdateServerRequest, v1.UpdateServerResponse](
+			httpClient,
+			baseURL+ServerServiceUpdateServerProcedure,
+			connect.WithSchema(serverServiceMethods.ByName("UpdateServer")),
+			connect.WithClientOptions(opts...),
+		),
 		refreshServer: connect.NewClient[v1.RefreshServerRequest, v1.RefreshServerResponse](
 			httpClient,
 			baseURL+ServerServiceRefreshServerProcedure,
@@ -117,6 +129,7 @@ type serverServiceClient struct {
 	listServers   *connect.Client[v1.ListServersRequest, v1.ListServersResponse]
 	getServer     *connect.Client[v1.GetServerRequest, v1.GetServerResponse]
 	removeServer  *connect.Client[v1.RemoveServerRequest, v1.RemoveServerResponse]
+	updateServer  *connect.Client[v1.UpdateServerRequest, v1.UpdateServerResponse]
 	refreshServer *connect.Client[v1.RefreshServerRequest, v1.RefreshServerResponse]
 }
 
@@ -140,6 +153,11 @@ func (c *serverServiceClient) RemoveServer(ctx context.Context, req *connect.Req
 	return c.removeServer.CallUnary(ctx, req)
 }
 
+// UpdateServer calls warder.admin.v1.ServerService.UpdateServer.
+func (c *serverServiceClient) UpdateServer(ctx context.Context, req *connect.Request[v1.UpdateServerRequest]) (*connect.Response[v1.UpdateServerResponse], error) {
+	return c.updateServer.CallUnary(ctx, req)
+}
+
 // RefreshServer calls warder.admin.v1.ServerService.RefreshServer.
 func (c *serverServiceClient) RefreshServer(ctx context.Context, req *connect.Request[v1.RefreshServerRequest]) (*connect.Response[v1.RefreshServerResponse], error) {
 	return c.refreshServer.CallUnary(ctx, req)
@@ -147,7 +165,7 @@ func (c *serverServiceClient) RefreshServer(ctx context.Context, req *connect.Re
 
 // ServerServiceHandler is an implementation of the warder.admin.v1.ServerService service.
 type ServerServiceHandler interface {
-	// AddServer saves a server and discovers its tools. A server that cannot be
+	// AddServer saves a server and discovers what it offers. A server that cannot be
 	// reached is saved all the same, with the reason in last_error, so that
 	// nothing typed is lost; refresh it when it is up.
 	AddServer(context.Context, *connect.Request[v1.AddServerRequest]) (*connect.Response[v1.AddServerResponse], error)
@@ -155,8 +173,11 @@ type ServerServiceHandler interface {
 	GetServer(context.Context, *connect.Request[v1.GetServerRequest]) (*connect.Response[v1.GetServerResponse], error)
 	// RemoveServer forgets a server and its tools. Its audit stays.
 	RemoveServer(context.Context, *connect.Request[v1.RemoveServerRequest]) (*connect.Response[v1.RemoveServerResponse], error)
-	// RefreshServer discovers again: new tools become pending, tools with another
-	// definition become changed.
+	// UpdateServer changes how a server is spoken to; fields that are absent stay
+	// as they are. Where that may change what discovery finds, it discovers again.
+	UpdateServer(context.Context, *connect.Request[v1.UpdateServerRequest]) (*connect.Response[v1.UpdateServerResponse], error)
+	// RefreshServer discovers again: what is new becomes pending, what has another
+	// definition becomes changed.
 	RefreshServer(context.Context, *connect.Request[v1.RefreshServerRequest]) (*connect.Response[v1.RefreshServerResponse], error)
 }
 
@@ -193,6 +214,12 @@ func NewServerServiceHandler(svc ServerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(serverServiceMethods.ByName("RemoveServer")),
 		connect.WithHandlerOptions(opts...),
 	)
+	serverServiceUpdateServerHandler := connect.NewUnaryHandler(
+		ServerServiceUpdateServerProcedure,
+		svc.UpdateServer,
+		connect.WithSchema(serverServiceMethods.ByName("UpdateServer")),
+		connect.WithHandlerOptions(opts...),
+	)
 	serverServiceRefreshServerHandler := connect.NewUnaryHandler(
 		ServerServiceRefreshServerProcedure,
 		svc.RefreshServer,
@@ -209,6 +236,8 @@ func NewServerServiceHandler(svc ServerServiceHandler, opts ...connect.HandlerOp
 			serverServiceGetServerHandler.ServeHTTP(w, r)
 		case ServerServiceRemoveServerProcedure:
 			serverServiceRemoveServerHandler.ServeHTTP(w, r)
+		case ServerServiceUpdateServerProcedure:
+			serverServiceUpdateServerHandler.ServeHTTP(w, r)
 		case ServerServiceRefreshServerProcedure:
 			serverServiceRefreshServerHandler.ServeHTTP(w, r)
 		default:
@@ -234,6 +263,10 @@ func (UnimplementedServerServiceHandler) GetServer(context.Context, *connect.Req
 
 func (UnimplementedServerServiceHandler) RemoveServer(context.Context, *connect.Request[v1.RemoveServerRequest]) (*connect.Response[v1.RemoveServerResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ServerService.RemoveServer is not implemented"))
+}
+
+func (UnimplementedServerServiceHandler) UpdateServer(context.Context, *connect.Request[v1.UpdateServerRequest]) (*connect.Response[v1.UpdateServerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ServerService.UpdateServer is not implemented"))
 }
 
 func (UnimplementedServerServiceHandler) RefreshServer(context.Context, *connect.Request[v1.RefreshServerRequest]) (*connect.Response[v1.RefreshServerResponse], error) {
