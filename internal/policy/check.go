@@ -13,15 +13,16 @@ import (
 const maxFailures = 10
 
 // Check compiles the document's rules with the given roles and runs its tests.
-// Lookup gives the category of a tool in the catalogue, users the roles of a
-// user; what either does not know counts as an unclassified tool and as a user
-// without roles, and the error says so if the test fails. The deny overlay takes
-// no part: it says what is revoked now, and a document is for longer.
+// Lookup gives the category of what a test is about, from the catalogue (the
+// target that it gets has none yet), users the roles of a user; what either does
+// not know counts as unclassified and as a user without roles, and the error
+// says so if the test fails. The deny overlay takes no part: it says what is
+// revoked now, and a document is for longer.
 //
 // The error is fault.Invalid and names the failing tests by line.
 func (d *Document) Check(
 	roles []*snapshotv1.Role,
-	lookup func(server, tool string) (snapshotv1.Risk, bool),
+	lookup func(Target) (snapshotv1.Risk, bool),
 	users func(name string) (roles []string, ok bool),
 ) error {
 	set, err := Compile(0, d.Rules, roles, nil)
@@ -45,7 +46,7 @@ func (d *Document) Check(
 }
 
 // run returns how the test fails, or "".
-func (t *Test) run(set *Set, lookup func(server, tool string) (snapshotv1.Risk, bool), users func(string) ([]string, bool)) string {
+func (t *Test) run(set *Set, lookup func(Target) (snapshotv1.Risk, bool), users func(string) ([]string, bool)) string {
 	var notes []string
 	caller := t.As
 	if caller.User != "" && !t.RolesGiven {
@@ -55,19 +56,34 @@ func (t *Test) run(set *Set, lookup func(server, tool string) (snapshotv1.Risk, 
 		}
 		caller.Roles = roles
 	}
-	category, found := lookup(t.Server, t.Tool)
+	target := t.Target
+	category, found := lookup(target)
 	if !found {
 		category = snapshotv1.Risk_RISK_UNCLASSIFIED
-		notes = append(notes, "the tool is not in the catalogue, so unclassified")
+		notes = append(notes, fmt.Sprintf("the %s is not in the catalogue, so unclassified", target.Kind))
 	}
-	got := Decide(set, &Request{Principal: &caller, Method: MethodCall, Server: t.Server, Tool: t.Tool, Risk: category})
+	target.Risk = category
+	got := Decide(set, &Request{Principal: &caller, Method: t.Method, Target: target})
 	if got.Effect == t.Expect {
 		return ""
 	}
 	notes = append([]string{fmt.Sprintf("%s: %s", got.Rule, got.Reason)}, notes...)
-	return fmt.Sprintf("line %d: %s calls %s/%s: expected %s, got %s (%s)",
-		t.Line, cmp.Or(caller.User, caller.Application, "a caller without a name"), t.Server, t.Tool,
+	return fmt.Sprintf("line %d: %s %s %s: expected %s, got %s (%s)",
+		t.Line, cmp.Or(caller.User, caller.Application, "a caller without a name"), t.verb(), &target,
 		effectName(t.Expect), effectName(got.Effect), strings.Join(notes, "; "))
+}
+
+// verb says what the test's caller does to the target.
+func (t *Test) verb() string {
+	switch {
+	case t.Method != t.Target.Kind.Method():
+		return "with " + t.Method + " on"
+	case t.Target.Kind == Prompt:
+		return "gets"
+	case t.Target.Kind == Resource:
+		return "reads"
+	}
+	return "calls"
 }
 
 func effectName(e snapshotv1.Effect) string {

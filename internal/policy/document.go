@@ -31,11 +31,11 @@ const (
 //	    effect: deny             # required: allow or deny
 //	    reason: Deleting repositories needs a person
 //	    users: [ana]             # and groups, roles, applications, methods
-//	    tools: ["github/delete_*"]
+//	    tools: ["github/delete_*"] # and prompts, resources
 //	    risk: [destructive]
 //	tests:
 //	  - as: {user: ana, application: cursor, roles: [developer]}
-//	    call: github/delete_repo
+//	    call: github/delete_repo # a tool; or get: a prompt, or read: a resource
 //	    expect: deny             # required: allow or deny
 type Document struct {
 	Rules []*snapshotv1.Rule
@@ -49,9 +49,12 @@ type Test struct {
 	// RolesGiven says that As.Roles are to be used as they are; otherwise they are
 	// those that the user has.
 	RolesGiven bool
-	// Server and Tool are what is called.
-	Server, Tool string
-	Expect       snapshotv1.Effect
+	// Target is what is called, got or read; its category is for Check to find.
+	Target Target
+	// Method is what is decided on: the main one of the target's kind, if the test
+	// names no other.
+	Method string
+	Expect snapshotv1.Effect
 	// Line is where the test stands in the document, from 1.
 	Line int
 }
@@ -85,13 +88,12 @@ func ParseDocument(text []byte) (*Document, error) {
 // notYet has the fields of the design that this version cannot honour. Each is
 // refused: a rule without its condition would match too much.
 var notYet = map[string]string{
-	"when":      "conditions are not in this version yet; leave the rule out, or write it without one if it may match always",
-	"prompts":   "rules about prompts are not in this version yet; nothing but tools is served",
-	"resources": "rules about resources are not in this version yet; nothing but tools is served",
+	"when": "conditions are not in this version yet; leave the rule out, or write it without one if it may match always",
 }
 
 var ruleFields = []string{
-	"name", "priority", "effect", "reason", "users", "groups", "roles", "applications", "tools", "risk", "methods",
+	"name", "priority", "effect", "reason", "users", "groups", "roles", "applications",
+	"tools", "prompts", "resources", "risk", "methods",
 }
 
 func (d *Document) parseRules(n *node) error {
@@ -134,7 +136,9 @@ func parseRule(n *node) (*snapshotv1.Rule, error) {
 		func() (err error) { r.Groups, err = fields["groups"].list(); return },
 		func() (err error) { r.Roles, err = fields["roles"].list(); return },
 		func() (err error) { r.Applications, err = fields["applications"].list(); return },
-		func() (err error) { r.Tools, err = fields["tools"].globs(); return },
+		func() (err error) { r.Tools, err = fields["tools"].globs(Tool); return },
+		func() (err error) { r.Prompts, err = fields["prompts"].globs(Prompt); return },
+		func() (err error) { r.Resources, err = fields["resources"].globs(Resource); return },
 		func() (err error) { r.Risks, err = fields["risk"].risks(); return },
 		func() (err error) { r.Methods, err = fields["methods"].methods(); return },
 	} {
@@ -143,7 +147,27 @@ func parseRule(n *node) (*snapshotv1.Rule, error) {
 		}
 	}
 	r.Id = r.GetName()
+	if !methodsFit(r) {
+		return nil, fields["methods"].wrong("the rule can never match: none of its methods is about what its globs name (%s are methods of tools, %s of prompts, %s of resources)",
+			few(methodsOf[Tool]), few(methodsOf[Prompt]), few(methodsOf[Resource]))
+	}
 	return r, nil
+}
+
+// methodsFit reports whether one of the rule's methods is about a kind that the
+// rule is about.
+func methodsFit(r *snapshotv1.Rule) bool {
+	globs := [kinds][]string{r.GetTools(), r.GetPrompts(), r.GetResources()}
+	named := slices.ContainsFunc(globs[:], func(list []string) bool { return len(list) > 0 })
+	for kind, list := range globs {
+		if named && len(list) == 0 {
+			continue
+		}
+		if len(r.GetMethods()) == 0 || slices.ContainsFunc(r.GetMethods(), Kind(kind).takes) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Document) parseTests(n *node) error {
@@ -165,11 +189,11 @@ func (d *Document) parseTests(n *node) error {
 }
 
 func parseTest(n *node) (Test, error) {
-	fields, err := n.fields([]string{"as", "call", "arguments", "expect"}, nil)
+	fields, err := n.fields([]string{"as", "call", "get", "read", "method", "arguments", "expect"}, nil)
 	if err != nil {
 		return Test{}, err
 	}
-	for _, name := range []string{"as", "call", "expect"} {
+	for _, name := range []string{"as", "expect"} {
 		if fields[name] == nil {
 			return Test{}, n.wrong("the test has no %s", name)
 		}
@@ -178,13 +202,8 @@ func parseTest(n *node) (Test, error) {
 	if err := test.parseCaller(fields["as"]); err != nil {
 		return Test{}, err
 	}
-	call, err := fields["call"].text()
-	if err != nil {
+	if err := test.parseTarget(n, fields); err != nil {
 		return Test{}, err
-	}
-	test.Server, test.Tool, _ = strings.Cut(call, "/")
-	if test.Server == "" || test.Tool == "" {
-		return Test{}, fields["call"].wrong("%q is not \"server/tool\"", call)
 	}
 	// Arguments matter to conditions only, which are not in this version yet; that
 	// they are an object can be said already.
@@ -193,6 +212,45 @@ func parseTest(n *node) (Test, error) {
 	}
 	test.Expect, err = fields["expect"].effect()
 	return test, err
+}
+
+// aboutKinds has the field of a test that names a target of each kind.
+var aboutKinds = [kinds]string{Tool: "call", Prompt: "get", Resource: "read"}
+
+// parseTarget reads what the test is about: exactly one of call, get and read,
+// and the method if it is not the main one.
+func (t *Test) parseTarget(n *node, fields map[string]*node) error {
+	var about *node
+	for kind, name := range aboutKinds {
+		switch {
+		case fields[name] == nil:
+		case about != nil:
+			return fields[name].wrong("a test is about one thing; write another test")
+		default:
+			about, t.Target.Kind = fields[name], Kind(kind)
+		}
+	}
+	if about == nil {
+		return n.wrong("the test has no call (of a tool), get (of a prompt) or read (of a resource)")
+	}
+	text, err := about.text()
+	if err != nil {
+		return err
+	}
+	t.Target.Server, t.Target.Name, _ = strings.Cut(text, "/")
+	if t.Target.Server == "" || t.Target.Name == "" {
+		return about.wrong("%q is not \"server/%s\"", text, t.Target.Kind)
+	}
+	method, err := fields["method"].text()
+	if err != nil {
+		return err
+	}
+	t.Method = cmp.Or(method, t.Target.Kind.Method())
+	if known := methodsOf[t.Target.Kind]; !slices.Contains(known, t.Method) {
+		return fields["method"].wrong("no decision about a %s is made for method %q; there are %s%s",
+			t.Target.Kind, t.Method, few(known), suggestion(t.Method, known))
+	}
+	return nil
 }
 
 func (t *Test) parseCaller(n *node) error {
@@ -257,9 +315,9 @@ func (n *node) effect() (snapshotv1.Effect, error) {
 	return 0, n.wrong("%q is neither allow nor deny%s", text, suggestion(text, []string{"allow", "deny"}))
 }
 
-func (n *node) globs() ([]string, error) {
+func (n *node) globs(kind Kind) ([]string, error) {
 	return n.listOf(func(item *node, text string) error {
-		if _, err := parseGlob(text); err != nil {
+		if _, err := parseGlob(kind, text); err != nil {
 			return item.wrong("%v", err)
 		}
 		return nil
@@ -282,14 +340,15 @@ func (n *node) risks() (risks []snapshotv1.Risk, err error) {
 // are refused: what is listed is what may be called, so a rule about them would
 // do nothing.
 func (n *node) methods() ([]string, error) {
+	known := Methods()
 	return n.listOf(func(item *node, text string) error {
 		switch {
-		case text == MethodCall:
+		case slices.Contains(known, text):
 			return nil
 		case strings.HasSuffix(text, "/list"):
-			return item.wrong("what is listed is what may be called; write %s", MethodCall)
+			return item.wrong("what is listed is what may be used; write %s, %s or %s", MethodCall, MethodGet, MethodRead)
 		}
-		return item.wrong("no decision is made about method %q; this version knows %s%s", text, MethodCall, suggestion(text, []string{MethodCall}))
+		return item.wrong("no decision is made about method %q; there are %s%s", text, few(known), suggestion(text, known))
 	})
 }
 

@@ -64,11 +64,11 @@ func TestDocumentIsReadAsWritten(t *testing.T) {
 		Tests: []policy.Test{
 			{
 				As:         principal.Principal{User: "ana", Application: "cursor", Roles: []string{"developer"}},
-				RolesGiven: true, Server: "github", Tool: "delete_repo", Expect: deny, Line: 19,
+				RolesGiven: true, Target: policy.Target{Server: "github", Name: "delete_repo"}, Method: "tools/call", Expect: deny, Line: 19,
 			},
 			{
 				As:     principal.Principal{User: "ana", Application: "cursor", Groups: []string{"web"}},
-				Server: "github", Tool: "get/repo", Expect: allow, Line: 23,
+				Target: policy.Target{Server: "github", Name: "get/repo"}, Method: "tools/call", Expect: allow, Line: 23,
 			},
 		},
 	}
@@ -85,8 +85,6 @@ func TestDocumentErrorNamesPlaceFieldAndRemedy(t *testing.T) {
 		{"unknown field unlike any", rule + "colour: red", `line 4, column 5: rules[0].colour: unknown field; the fields here are name, priority`},
 		{"unknown field at the top", "rule: []", `line 1, column 1: rule: unknown field; did you mean "rules"?`},
 		{"conditions", rule + "when: 'true'", `line 4, column 5: rules[0].when: conditions are not in this version yet`},
-		{"prompts", rule + "prompts: ['*']", `line 4, column 5: rules[0].prompts: rules about prompts are not in this version yet`},
-		{"resources", rule + "resources: ['*']", `line 4, column 5: rules[0].resources: rules about resources are not`},
 		{"unknown effect", "rules:\n  - name: r\n    effect: Alow", `line 3, column 13: rules[0].effect: "Alow" is neither allow nor deny; did you mean "allow"?`},
 		{"effect that is no text", "rules:\n  - name: r\n    effect: true", `line 3, column 13: rules[0].effect: this should be text`},
 		{"no effect", "rules:\n  - name: r", `line 2, column 5: rules[0]: the rule has no effect`},
@@ -101,8 +99,8 @@ func TestDocumentErrorNamesPlaceFieldAndRemedy(t *testing.T) {
 		{"empty entry", rule + "users: ['']", `line 4, column 13: rules[0].users[0]: this is empty`},
 		{"entry that is no text", rule + "users: [ana, 7]", `line 4, column 18: rules[0].users[1]: this should be text; put it in quotes`},
 		{"no value", rule + "users:", `line 4, column 5: rules[0].users: the field has no value`},
-		{"method of a list", rule + "methods: [tools/list]", `rules[0].methods[0]: what is listed is what may be called; write tools/call`},
-		{"unknown method", rule + "methods: [tool/call]", `rules[0].methods[0]: no decision is made about method "tool/call"; this version knows tools/call; did you mean`},
+		{"method of a list", rule + "methods: [tools/list]", `rules[0].methods[0]: what is listed is what may be used; write tools/call, prompts/get or resources/read`},
+		{"unknown method", rule + "methods: [tool/call]", `rules[0].methods[0]: no decision is made about method "tool/call"; there are tools/call, prompts/get, resources/read, resources/subscribe, completion/complete, sampling/createMessage, elicitation/create, roots/list; did you mean "tools/call"?`},
 		{"priority of text", rule + "priority: high", `rules[0].priority: a priority is a whole number`},
 		{"priority with a point", rule + "priority: 1.5", `rules[0].priority: a priority is a whole number`},
 		{"priority too large", rule + "priority: 3000000000", `rules[0].priority: a priority is a whole number from -2147483648 to 2147483647`},
@@ -175,8 +173,8 @@ func TestDocumentHoldsAsManyRulesAsItMay(t *testing.T) {
 }
 
 func TestCheckRunsTheDocumentsTests(t *testing.T) {
-	lookup := func(server, tool string) (snapshotv1.Risk, bool) {
-		return map[string]snapshotv1.Risk{"delete_repo": destructive, "get_repo": read}[tool], tool != "unheard_of"
+	lookup := func(t policy.Target) (snapshotv1.Risk, bool) {
+		return map[string]snapshotv1.Risk{"delete_repo": destructive, "get_repo": read}[t.Name], t.Name != "unheard_of"
 	}
 	users := func(name string) ([]string, bool) {
 		return map[string][]string{"vic": {"viewer"}, "root": {"owner"}}[name], name != "ghost"

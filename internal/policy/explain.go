@@ -32,14 +32,14 @@ type Step struct {
 // lines one by one, without the index that Decide uses; the tests hold both to
 // the same answers.
 func Explain(set *Set, r *Request) (Decision, []Step) {
-	if set == nil || r == nil || r.Principal == nil {
+	if set == nil || r == nil || r.Principal == nil || r.Kind >= kinds {
 		decision := Decide(set, r)
 		return decision, []Step{{Stage: StageDefault, Matched: true, Detail: decision.Reason}}
 	}
 	if reason := set.overlay.reason(r); reason != "" {
 		return set.deny(RuleDenyOverlay, reason), []Step{{Stage: StageOverlay, Matched: true, Detail: reason}}
 	}
-	steps := []Step{{Stage: StageOverlay, Detail: "nothing revokes the key, user, application, server or tool"}}
+	steps := []Step{{Stage: StageOverlay, Detail: "nothing revokes the key, user, application or server, nor a tool by name"}}
 	for i := range set.lines {
 		l := &set.lines[i]
 		if l.stage == StageRole && !slices.Contains(r.Principal.Roles, l.roles[0]) {
@@ -61,7 +61,7 @@ func (o *overlay) reason(r *Request) string {
 	if reason := o.caller(r.Principal); reason != "" {
 		return reason
 	}
-	return o.tool(r.Server, r.Tool)
+	return o.target(&r.Target)
 }
 
 // mismatch returns the first reason why a line does not match, or "".
@@ -76,18 +76,16 @@ func (l *line) mismatch(r *Request) string {
 		return outside("roles", "roles", l.roles, p.Roles...)
 	case !names(l.applications, p.Application):
 		return outside("application", "applications", l.applications, p.Application)
-	case !l.matchesTool(r.Server, r.Tool):
-		return fmt.Sprintf("no glob of its tools matches %s/%s", r.Server, r.Tool)
+	case len(l.globs[r.Kind]) == 0 && !l.everything():
+		return fmt.Sprintf("it says nothing of %ss", r.Kind)
+	case !l.matchesTarget(&r.Target):
+		return fmt.Sprintf("no glob of its %ss matches %s", r.Kind, &r.Target)
 	case !l.risks.has(r.Risk):
-		return fmt.Sprintf("it is about tools that are %s; this one is %s", l.risks, risk.Name(r.Risk))
+		return fmt.Sprintf("it is about %ss that are %s; this one is %s", r.Kind, l.risks, risk.Name(r.Risk))
 	case !l.matchesMethod(r.Method):
 		return outside("method", "methods", l.methods, r.Method)
 	}
 	return ""
-}
-
-func (l *line) matchesTool(server, tool string) bool {
-	return len(l.tools) == 0 || slices.ContainsFunc(l.tools, func(g glob) bool { return g.matches(server, tool) })
 }
 
 // outside says that an attribute is absent, or not in a list.

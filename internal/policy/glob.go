@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -12,41 +11,46 @@ const maxGlob = 512
 
 // glob is a compiled glob. Its zero value matches nothing.
 type glob struct {
-	server, tool pattern
+	server, name pattern
 }
 
-// parseGlob compiles a glob; see the package comment for what it means.
-func parseGlob(text string) (glob, error) {
-	if err := plain(text); err != nil {
+// parseGlob compiles a glob for a kind; see the package comment for what it
+// means.
+func parseGlob(kind Kind, text string) (glob, error) {
+	if err := plain(kind, text); err != nil {
 		return glob{}, err
 	}
 	if strings.Trim(text, "*") == "" {
 		return glob{parsePattern("*"), parsePattern("*")}, nil
 	}
-	server, tool, found := strings.Cut(text, "/")
+	server, name, found := strings.Cut(text, "/")
 	if !found {
-		return glob{}, fmt.Errorf("glob %q has no \"/\" between server and tool; all tools of a server are %q", text, text+"/*")
+		return glob{}, fmt.Errorf("glob %q has no \"/\" between server and %s; all %ss of a server are %q", text, kind, kind, text+"/*")
 	}
-	if server == "" || tool == "" {
+	if server == "" || name == "" {
 		return glob{}, fmt.Errorf("glob %q lacks the part before or after its \"/\"; \"*\" stands for any", text)
 	}
 	if i := strings.IndexFunc(server, notInSlug); i >= 0 {
 		return glob{}, fmt.Errorf("glob %q matches nothing: names of servers are made of a-z, 0-9 and -", text)
 	}
-	return glob{parsePattern(server), parsePattern(tool)}, nil
+	return glob{parsePattern(server), parsePattern(name)}, nil
 }
 
 // plain refuses what is likely meant in a dialect that is not ours.
-func plain(text string) error {
+func plain(kind Kind, text string) error {
+	foreign := `?[]{}\`
+	if kind == Resource {
+		foreign = `[]{}\` // A URI may have a query.
+	}
 	switch {
 	case text == "":
-		return errors.New("the glob is empty; \"*\" is every tool")
+		return fmt.Errorf("the glob is empty; \"*\" is every %s", kind)
 	case len(text) > maxGlob:
 		return fmt.Errorf("the glob has %d bytes; at most %d are allowed", len(text), maxGlob)
 	case strings.HasPrefix(text, "!"):
 		return fmt.Errorf("glob %q begins with \"!\"; write a rule with the other effect instead", text)
-	case strings.ContainsAny(text, `?[]{}\`):
-		return fmt.Errorf("glob %q has a character of ?, [, ], {, } and \\; only * is special: list the names one by one", text)
+	case strings.ContainsAny(text, foreign):
+		return fmt.Errorf("glob %q has a character of %s; only * is special: list the names one by one", text, foreign)
 	case text != strings.TrimSpace(text) || strings.ContainsFunc(text, unicode.IsControl):
 		return fmt.Errorf("glob %q has white space around it or a control character in it", text)
 	}
@@ -57,12 +61,12 @@ func notInSlug(c rune) bool {
 	return c != '*' && c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9')
 }
 
-// exact reports whether the glob names one server, and one tool.
-func (g *glob) exact() (server, tool bool) { return g.server.literal(), g.tool.literal() }
+// exact reports whether the glob names one server, and one name.
+func (g *glob) exact() (server, name bool) { return g.server.literal(), g.name.literal() }
 
-// matches never matches an absent server or tool.
-func (g *glob) matches(server, tool string) bool {
-	return server != "" && tool != "" && g.server.matches(server) && g.tool.matches(tool)
+// matches never matches an absent server or name.
+func (g *glob) matches(server, name string) bool {
+	return server != "" && name != "" && g.server.matches(server) && g.name.matches(name)
 }
 
 // pattern is a text split at its stars.

@@ -21,9 +21,10 @@ type line struct {
 	reason string // never empty
 
 	users, groups, roles, applications []string
-	tools                              []glob
-	risks                              riskSet
-	methods                            []string
+	// globs are those of each kind; without any the line is about everything.
+	globs   [kinds][]glob
+	risks   riskSet
+	methods []string
 }
 
 // riskSet has a bit for each category; none set means any.
@@ -109,7 +110,7 @@ func ruleLine(rule *snapshotv1.Rule) (line, error) {
 	if err := nameIsFree(l.name); err != nil {
 		return line{}, err
 	}
-	return l, l.conditions(rule.GetTools(), rule.GetRisks())
+	return l, l.conditions([kinds][]string{rule.GetTools(), rule.GetPrompts(), rule.GetResources()}, rule.GetRisks())
 }
 
 // nameIsFree refuses names that would make an audit record say that something
@@ -122,19 +123,21 @@ func nameIsFree(name string) error {
 }
 
 // conditions compiles globs and categories into the line and checks all lists.
-func (l *line) conditions(tools []string, risks []snapshotv1.Risk) error {
+func (l *line) conditions(globs [kinds][]string, risks []snapshotv1.Risk) error {
 	for _, list := range [...][]string{l.users, l.groups, l.roles, l.applications, l.methods} {
 		// It would match whoever lacks the attribute.
 		if slices.Contains(list, "") {
 			return errors.New("one of its lists has an empty entry")
 		}
 	}
-	for _, text := range tools {
-		g, err := parseGlob(text)
-		if err != nil {
-			return err
+	for kind, texts := range globs {
+		for _, text := range texts {
+			g, err := parseGlob(Kind(kind), text)
+			if err != nil {
+				return err
+			}
+			l.globs[kind] = append(l.globs[kind], g)
 		}
-		l.tools = append(l.tools, g)
 	}
 	for _, r := range risks {
 		if r != risk.Known(r) {
@@ -186,7 +189,32 @@ func grantLine(role string, grant *snapshotv1.Grant) (line, error) {
 		reason: fmt.Sprintf("role %q grants it", role),
 		roles:  []string{role},
 	}
-	return l, l.conditions(grant.GetTools(), grant.GetRisks())
+	return l, l.conditions([kinds][]string{grant.GetTools(), grant.GetPrompts(), grant.GetResources()}, grant.GetRisks())
+}
+
+// everything reports whether the line has no glob of any kind.
+func (l *line) everything() bool {
+	for kind := range l.globs {
+		if len(l.globs[kind]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// matchesTarget reports whether one of the line's globs for the kind matches, or
+// the line is about everything.
+func (l *line) matchesTarget(t *Target) bool {
+	for i := range l.globs[t.Kind] {
+		if l.globs[t.Kind][i].matches(t.Server, t.Name) {
+			return true
+		}
+	}
+	return l.everything()
+}
+
+func (l *line) matchesMethod(method string) bool {
+	return len(l.methods) == 0 || slices.Contains(l.methods, method)
 }
 
 // known refuses a message with a field that this build does not know: it may be

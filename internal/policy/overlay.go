@@ -15,13 +15,13 @@ type overlay struct {
 	all                       string // the reason, if all is denied
 	keys, users, applications map[string]string
 	servers                   map[string]string
-	tools                     map[target]string
+	tools                     map[place]string
 }
 
 func compileOverlay(denies []*snapshotv1.Deny) (overlay, error) {
 	o := overlay{
 		keys: map[string]string{}, users: map[string]string{}, applications: map[string]string{},
-		servers: map[string]string{}, tools: map[target]string{},
+		servers: map[string]string{}, tools: map[place]string{},
 	}
 	for _, deny := range denies {
 		if deny == nil {
@@ -59,7 +59,7 @@ func (o *overlay) add(deny *snapshotv1.Deny) error {
 		if server == "" || tool == "" {
 			return fmt.Errorf("deny of tool %q: the name is not \"server/tool\"", name)
 		}
-		return enter(o.tools, target{server, tool}, name, because(deny, "access to tool "+name+" is revoked"))
+		return enter(o.tools, place{server, tool}, name, because(deny, "access to tool "+name+" is revoked"))
 	default:
 		return fmt.Errorf("deny of %q: kind %d is not known", name, deny.GetKind())
 	}
@@ -95,10 +95,14 @@ func (o *overlay) caller(p *principal.Principal) string {
 	return o.applications[p.Application]
 }
 
-// tool returns why a tool is denied to all, or "".
-func (o *overlay) tool(server, tool string) string {
-	if reason, denied := o.servers[server]; denied {
+// target returns why a target is denied to all, or "". A deny of a tool says
+// nothing of a prompt or a resource that has its name.
+func (o *overlay) target(t *Target) string {
+	if reason, denied := o.servers[t.Server]; denied {
 		return reason
 	}
-	return o.tools[target{server, tool}]
+	if t.Kind != Tool {
+		return ""
+	}
+	return o.tools[place{t.Server, t.Name}]
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 
@@ -17,20 +18,13 @@ const (
 	RuleRolePrefix = "role:"
 )
 
-// MethodCall is the method that calls a tool. A list of tools holds those for
-// which Decide allows this method: there is no decision about listing of its own.
-const MethodCall = "tools/call"
-
 // Request is what is decided on. An empty field is an absent attribute.
 type Request struct {
 	// Principal is the verified caller; without one the answer is deny.
 	Principal *principal.Principal
 	// Method is the MCP method.
 	Method string
-	// Server is a slug, Tool the name that the server knows.
-	Server, Tool string
-	// Risk is the tool's category.
-	Risk snapshotv1.Risk
+	Target
 }
 
 // Decision is the answer. The zero value denies.
@@ -89,12 +83,12 @@ func Compile(revision uint64, rules []*snapshotv1.Rule, roles []*snapshotv1.Role
 func (s *Set) Revision() uint64 { return s.revision }
 
 // Decide answers a request. It differs from the profile's own Decide only in
-// that the text of a default deny names caller and tool. A nil set denies.
+// that the text of a default deny names caller and target. A nil set denies.
 func Decide(set *Set, r *Request) Decision {
 	if set == nil || r == nil {
 		return Decision{Effect: snapshotv1.Effect_EFFECT_DENY, Rule: RuleDefaultDeny, Reason: "no policy is loaded"}
 	}
-	decision := set.Profile(r.Principal).Decide(r.Server, r.Tool, r.Risk, r.Method)
+	decision := set.Profile(r.Principal).Decide(&r.Target, r.Method)
 	if decision.Rule == RuleDefaultDeny && r.Principal != nil {
 		decision.Reason = r.unmatched()
 	}
@@ -102,19 +96,19 @@ func Decide(set *Set, r *Request) Decision {
 }
 
 // unmatched is the reason of a default deny in the words that fit every caller
-// and tool, so that a table of decisions holds it once.
-const unmatched = "no rule and no role of the caller allows this tool"
+// and target, so that a table of decisions holds it once.
+const unmatched = "no rule and no role of the caller allows this"
 
-// unmatched names caller and tool.
+// unmatched names caller and target, and the method if it is not the main one.
 func (r *Request) unmatched() string {
-	user, tool := r.Principal.User, r.Server+"/"+r.Tool
-	if user == "" {
-		user = "the caller"
+	user, target := cmp.Or(r.Principal.User, "the caller"), "this request"
+	if r.Server != "" && r.Name != "" {
+		target = r.Target.String()
+		if r.Method != r.Kind.Method() && r.Method != "" {
+			target = r.Method + " for " + target
+		}
 	}
-	if r.Server == "" || r.Tool == "" {
-		tool = "this request"
-	}
-	return fmt.Sprintf("no rule and no role of %s allows %s", user, tool)
+	return fmt.Sprintf("no rule and no role of %s allows %s", user, target)
 }
 
 func (s *Set) deny(rule, reason string) Decision {

@@ -54,7 +54,7 @@ func ana() *principal.Principal {
 
 func call(p *principal.Principal, tool string, category snapshotv1.Risk) *policy.Request {
 	server, name, _ := strings.Cut(tool, "/")
-	return &policy.Request{Principal: p, Method: policy.MethodCall, Server: server, Tool: name, Risk: category}
+	return &policy.Request{Principal: p, Method: policy.MethodCall, Target: policy.Target{Server: server, Name: name, Risk: category}}
 }
 
 func TestDecisionFollowsTheOrderOfStages(t *testing.T) {
@@ -174,7 +174,7 @@ func TestRuleMatchesOnlyIfEachListDoes(t *testing.T) {
 		"groups":      base(func(r *policy.Request) { r.Principal.Groups = []string{"hr"} }),
 		"roles":       base(func(r *policy.Request) { r.Principal.Roles = []string{"Developer"} }),
 		"application": base(func(r *policy.Request) { r.Principal.Application = "claude" }),
-		"tools":       base(func(r *policy.Request) { r.Tool = "Get_x" }),
+		"tools":       base(func(r *policy.Request) { r.Name = "Get_x" }),
 		"tools that":  base(func(r *policy.Request) { r.Risk = read }),
 		"method":      base(func(r *policy.Request) { r.Method = "tools/list" }),
 	} {
@@ -329,8 +329,8 @@ func TestGlob(t *testing.T) {
 			if got := policy.Decide(set, request); got.Allowed() != want {
 				t.Errorf("%s on %s: %+v", glob, tool, got)
 			}
-			selects, err := policy.ParseGlob(glob)
-			if err != nil || selects.Matches(request.Server, request.Tool) != want {
+			selects, err := policy.ParseGlob(policy.Tool, glob)
+			if err != nil || selects.Matches(request.Server, request.Name) != want {
 				t.Errorf("%s selects %s: %v, %v", glob, tool, !want, err)
 			}
 		}

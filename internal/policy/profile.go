@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/warder-gateway/warder/internal/principal"
-	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // maxProfiles bounds what a set remembers. Callers that come after are served
@@ -86,30 +85,29 @@ func (s *Set) refuse(rule, reason string) *Profile {
 	return &Profile{set: s, refusal: &refusal}
 }
 
-// Decide answers for one tool and method. It allocates nothing, and its cost
-// depends on the lines about the caller that name the tool, its server or no
-// server, not on all.
-func (p *Profile) Decide(server, tool string, category snapshotv1.Risk, method string) Decision {
-	if p.refusal != nil {
+// Decide answers for one target and method. It allocates nothing, and its cost
+// depends on the lines about the caller that name the target, its server or no
+// server, not on all. The target is not kept. A nil one, and one of a kind that
+// does not exist, are denied.
+func (p *Profile) Decide(t *Target, method string) Decision {
+	switch {
+	case p.refusal != nil:
 		return *p.refusal
+	case t == nil || t.Kind >= kinds:
+		return p.set.deny(RuleDefaultDeny, unmatched)
 	}
-	if reason := p.set.overlay.tool(server, tool); reason != "" {
+	if reason := p.set.overlay.target(t); reason != "" {
 		return p.set.deny(RuleDenyOverlay, reason)
 	}
-	q := question{target{server, tool}, category, method}
 	found := len(p.set.lines)
 	for _, x := range p.indexes {
-		found = x.first(p.set.lines, found, &q)
+		found = x.first(p.set.lines, found, t, method)
 	}
 	if found == len(p.set.lines) {
 		return p.set.deny(RuleDefaultDeny, unmatched)
 	}
 	l := &p.set.lines[found]
 	return Decision{l.effect, l.name, l.reason, p.set.revision}
-}
-
-func (l *line) matchesMethod(method string) bool {
-	return len(l.methods) == 0 || slices.Contains(l.methods, method)
 }
 
 // matchesSubject reports whether the line is about the caller.

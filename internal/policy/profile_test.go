@@ -52,7 +52,7 @@ func TestP13ProfilesBeyondTheBoundAreRightAndForgotten(t *testing.T) {
 			}
 		}
 		profile := set.Profile(caller)
-		if got, want := profile.Decide("s", "t", read, policy.MethodCall).Allowed(), mask != 0 && mask&(1<<3) == 0; got != want {
+		if got, want := profile.Decide(&policy.Target{Server: "s", Name: "t", Risk: read}, policy.MethodCall).Allowed(), mask != 0 && mask&(1<<3) == 0; got != want {
 			t.Fatalf("groups %v: allowed %v", caller.Groups, got)
 		}
 		if set.Profile(caller) == profile {
@@ -74,7 +74,7 @@ func TestOneProfileForOneCallerHoweverManyAsk(t *testing.T) {
 	}
 	all.Wait()
 	for _, profile := range profiles {
-		if profile != profiles[0] || !profile.Decide("s", "t", destructive, policy.MethodCall).Allowed() {
+		if profile != profiles[0] || !profile.Decide(&policy.Target{Server: "s", Name: "t", Risk: destructive}, policy.MethodCall).Allowed() {
 			t.Fatal("two profiles, or a wrong one")
 		}
 	}

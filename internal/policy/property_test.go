@@ -23,7 +23,7 @@ var (
 	tools   = rapid.SampledFrom([]string{"get", "get_x", "delete_x", "a/b"})
 	globs   = rapid.SampledFrom([]string{"*", "git/*", "git*/get*", "*/delete_*", "github/get_x", "mail/a/b", "*/*", "github/*_x", "git/get"})
 	risks   = rapid.Map(rapid.Int32Range(1, 7), func(r int32) snapshotv1.Risk { return snapshotv1.Risk(r) })
-	methods = rapid.SampledFrom([]string{policy.MethodCall, "prompts/get"})
+	methods = rapid.SampledFrom([]string{policy.MethodCall, policy.MethodGet, policy.MethodRead, policy.MethodSample})
 )
 
 func few[T any](t *rapid.T, of *rapid.Generator[T], label string) []T {
@@ -45,6 +45,8 @@ func drawRule(t *rapid.T, id int) *snapshotv1.Rule {
 		Roles:        few(t, duties, "roles"),
 		Applications: few(t, clients, "applications"),
 		Tools:        few(t, globs, "tools"),
+		Prompts:      few(t, globs, "prompts"),
+		Resources:    few(t, globs, "resources"),
 		Risks:        few(t, risks, "risks"),
 		Methods:      few(t, methods, "methods"),
 	}
@@ -60,7 +62,9 @@ func drawRules(t *rapid.T) []*snapshotv1.Rule {
 
 func drawRoles(t *rapid.T) []*snapshotv1.Role {
 	grant := rapid.Custom(func(t *rapid.T) *snapshotv1.Grant {
-		return &snapshotv1.Grant{Tools: few(t, globs, "tools"), Risks: few(t, risks, "risks")}
+		return &snapshotv1.Grant{
+			Tools: few(t, globs, "tools"), Prompts: few(t, globs, "prompts"), Resources: few(t, globs, "resources"), Risks: few(t, risks, "risks"),
+		}
 	})
 	return append(policy.BuiltInRoles(), &snapshotv1.Role{Name: "developer", Grants: few(t, grant, "grants")})
 }
@@ -92,9 +96,12 @@ func drawRequest(t *rapid.T) *policy.Request {
 			KeyID:       rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(t, "key"),
 		},
 		Method: orNone(methods).Draw(t, "method"),
-		Server: orNone(slugs).Draw(t, "server"),
-		Tool:   orNone(tools).Draw(t, "tool"),
-		Risk:   risks.Draw(t, "risk"),
+		Target: policy.Target{
+			Kind:   policy.Kind(rapid.IntRange(0, 2).Draw(t, "kind")),
+			Server: orNone(slugs).Draw(t, "server"),
+			Name:   orNone(tools).Draw(t, "name"),
+			Risk:   risks.Draw(t, "risk"),
+		},
 	}
 }
 
@@ -135,7 +142,7 @@ func TestP07DecisionIsTheSameByEveryWay(t *testing.T) {
 		if got, _ := policy.Explain(set, r); got != want {
 			t.Fatalf("explained %+v, decided %+v", got, want)
 		}
-		got := set.Profile(r.Principal).Decide(r.Server, r.Tool, r.Risk, r.Method)
+		got := set.Profile(r.Principal).Decide(&r.Target, r.Method)
 		if got.Effect != want.Effect || got.Rule != want.Rule {
 			t.Fatalf("by profile %+v, decided %+v", got, want)
 		}
@@ -223,7 +230,7 @@ func TestDecisionAllocatesNothing(t *testing.T) {
 	caller := ana()
 	set.Profile(caller)
 	if n := testing.AllocsPerRun(1000, func() {
-		if d := set.Profile(caller).Decide("server-3", "tool_x", read, policy.MethodCall); d.Rule != "role:operator" {
+		if d := set.Profile(caller).Decide(&target, policy.MethodCall); d.Rule != "role:operator" {
 			t.Fatal(d)
 		}
 	}); n != 0 {
@@ -235,6 +242,9 @@ func TestDecisionAllocatesNothing(t *testing.T) {
 	}
 }
 
+// target is what the rules of book say nothing of, but by its server.
+var target = policy.Target{Server: "server-3", Name: "tool_x", Risk: read}
+
 func BenchmarkDecide(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		set := compile(b, book(n))
@@ -242,14 +252,14 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				profile.Decide("server-3", "tool_x", read, policy.MethodCall)
+				profile.Decide(&target, policy.MethodCall)
 			}
 		})
 		b.Run(fmt.Sprintf("rules=%d/with-profile", n), func(b *testing.B) {
 			caller := ana()
 			b.ReportAllocs()
 			for b.Loop() {
-				set.Profile(caller).Decide("server-3", "tool_x", read, policy.MethodCall)
+				set.Profile(caller).Decide(&target, policy.MethodCall)
 			}
 		})
 	}

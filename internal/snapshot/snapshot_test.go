@@ -29,6 +29,18 @@ func tool(server, name string) *snapshotv1.Item {
 	}}}
 }
 
+func prompt(server, name string) *snapshotv1.Item {
+	return &snapshotv1.Item{Kind: &snapshotv1.Item_Prompt{Prompt: &snapshotv1.Prompt{Server: server, Name: name}}}
+}
+
+func resource(server, uri string) *snapshotv1.Item {
+	return &snapshotv1.Item{Kind: &snapshotv1.Item_Resource{Resource: &snapshotv1.Resource{Server: server, Uri: uri}}}
+}
+
+func template(server, text string) *snapshotv1.Item {
+	return &snapshotv1.Item{Kind: &snapshotv1.Item_Template{Template: &snapshotv1.Template{Server: server, UriTemplate: text}}}
+}
+
 func key(id string) *snapshotv1.Item {
 	return &snapshotv1.Item{Kind: &snapshotv1.Item_Key{Key: &snapshotv1.Key{
 		Id: id, Hash: make([]byte, 32), User: "ana", Application: "cursor", ExpiresAt: timestamppb.New(timestamppb.Now().AsTime()),
@@ -83,6 +95,9 @@ func TestKeyNamesEachKind(t *testing.T) {
 	for want, item := range map[string]*snapshotv1.Item{
 		"server/github":           {Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{Name: "github"}}},
 		"tool/github/repos/get":   tool("github", "repos/get"),
+		"prompt/github/a/b":       prompt("github", "a/b"),
+		"resource/github/x://a/b": resource("github", "x://a/b"),
+		"template/github/x://{a}": template("github", "x://{a}"),
 		"rule/no-deletes":         {Kind: &snapshotv1.Item_Rule{Rule: &snapshotv1.Rule{Id: "no-deletes", Name: "x"}}},
 		"role/viewer":             {Kind: &snapshotv1.Item_Role{Role: &snapshotv1.Role{Name: "viewer"}}},
 		"user/ana":                user("ana"),
@@ -111,6 +126,11 @@ func TestUnknownOrNamelessItemIsRefused(t *testing.T) {
 		"tool without a server":     tool("", "x"),
 		"tool without a name":       tool("github", ""),
 		"slug that forges a key":    tool("github/x", "y"),
+		"prompt without a server":   prompt("", "x"),
+		"prompt without a name":     prompt("github", ""),
+		"resource without a URI":    resource("github", ""),
+		"resource of a forged slug": resource("github/x", "y"),
+		"template without a text":   template("github", ""),
 		"unknown deny kind":         deny(77, "x"),
 		"unset deny kind":           deny(0, "x"),
 		"deny of a nameless user":   deny(snapshotv1.DenyKind_DENY_KIND_USER, ""),

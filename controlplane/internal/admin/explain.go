@@ -61,7 +61,8 @@ func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv
 		return nil, err
 	}
 	decision, steps := policy.Explain(compiled, &policy.Request{
-		Principal: caller, Method: mcp.MethodToolsCall, Server: server, Tool: tool, Risk: item.GetTool().GetRisk(),
+		Principal: caller, Method: policy.MethodCall,
+		Target: policy.Target{Server: server, Name: tool, Risk: item.GetTool().GetRisk()},
 	})
 	return reply(explanation(decision, steps)), nil
 }

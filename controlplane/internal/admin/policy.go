@@ -108,7 +108,7 @@ func (p policies) check(ctx context.Context, document *policy.Document) error {
 
 // toolRisks returns a look-up of the categories of all tools in the catalogue,
 // approved or not: a document may be written before they are.
-func (p policies) toolRisks(ctx context.Context) (func(server, tool string) (snapshotv1.Risk, bool), error) {
+func (p policies) toolRisks(ctx context.Context) (func(policy.Target) (snapshotv1.Risk, bool), error) {
 	rows, err := p.Store.ListTools(ctx, db.ListToolsParams{})
 	if err != nil {
 		return nil, err
@@ -121,9 +121,9 @@ func (p policies) toolRisks(ctx context.Context) (func(server, tool string) (sna
 		}
 		risks[row.Server+"/"+row.Name] = category
 	}
-	return func(server, tool string) (snapshotv1.Risk, bool) {
-		category, known := risks[server+"/"+tool]
-		return category, known
+	return func(t policy.Target) (snapshotv1.Risk, bool) {
+		category, known := risks[t.String()]
+		return category, known && t.Kind == policy.Tool
 	}, nil
 }
 

@@ -133,7 +133,7 @@ func (s selection) of(rows []db.ListToolsForUpdateRow) ([]pick, error) {
 	globs, hit := make([]policy.Glob, len(s.globs)), make([]bool, len(s.globs))
 	for i, text := range s.globs {
 		var err error
-		if globs[i], err = policy.ParseGlob(text); err != nil {
+		if globs[i], err = policy.ParseGlob(policy.Tool, text); err != nil {
 			return nil, err
 		}
 	}
