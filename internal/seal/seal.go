@@ -42,6 +42,7 @@ var ErrOpen = errors.New("sealed value does not open with this key and context")
 // Keyring holds the keys. It is immutable and safe for concurrent use.
 type Keyring struct {
 	current keyID
+	order   []keyID // as given to NewKeyring
 	keys    map[keyID]cipher.AEAD
 }
 
@@ -63,11 +64,16 @@ func NewKeyring(keys ...[]byte) (*Keyring, error) {
 			return nil, fmt.Errorf("make keyring: key %d has the id of another", i+1)
 		}
 		ring.keys[id] = aead
-		if i == 0 {
-			ring.current = id
-		}
+		ring.order = append(ring.order, id)
 	}
+	ring.current = ring.order[0]
 	return ring, nil
+}
+
+// Led returns a ring of the same keys in which the i-th one given to NewKeyring,
+// counted from 0, seals. The rings share their memory.
+func (k *Keyring) Led(i int) *Keyring {
+	return &Keyring{current: k.order[i], order: k.order, keys: k.keys}
 }
 
 func prepare(key []byte) (keyID, cipher.AEAD, error) {
@@ -89,18 +95,35 @@ func prepare(key []byte) (keyID, cipher.AEAD, error) {
 
 // Seal encrypts plaintext for a context. The plaintext is not kept.
 func (k *Keyring) Seal(plaintext []byte, context ...string) ([]byte, error) {
-	sealed := make([]byte, headSize+nonceSize, len(plaintext)+Overhead)
-	sealed[0] = version
-	copy(sealed[1:], k.current[:])
-	nonce := sealed[headSize:]
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, fmt.Errorf("draw nonce: %w", err)
-	}
-	return k.keys[k.current].Seal(sealed, nonce, plaintext, associated(sealed[:headSize], context)), nil
+	var place Context
+	place.Set(context...)
+	return k.SealTo(make([]byte, 0, len(plaintext)+Overhead), plaintext, &place)
 }
 
 // Open decrypts what Seal returned for the same context. Any failure is ErrOpen.
 func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) {
+	var place Context
+	place.Set(context...)
+	return k.OpenTo(nil, sealed, &place)
+}
+
+// SealTo is Seal for whoever has memory to use again: it appends the sealed form
+// to dst. The plaintext must not lie in dst's spare capacity.
+func (k *Keyring) SealTo(dst, plaintext []byte, context *Context) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, version)
+	dst = append(dst, k.current[:]...)
+	dst = append(dst, make([]byte, nonceSize)...)
+	nonce := dst[start+headSize:]
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, fmt.Errorf("draw nonce: %w", err)
+	}
+	return k.keys[k.current].Seal(dst, nonce, plaintext, context.under(dst[start:][:headSize])), nil
+}
+
+// OpenTo is Open for whoever has memory to use again: it appends the plaintext to
+// dst. The sealed form must not lie in dst's spare capacity.
+func (k *Keyring) OpenTo(dst, sealed []byte, context *Context) ([]byte, error) {
 	if len(sealed) < Overhead || sealed[0] != version {
 		return nil, ErrOpen
 	}
@@ -109,20 +132,35 @@ func (k *Keyring) Open(sealed []byte, context ...string) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	nonce, box := sealed[headSize:headSize+nonceSize], sealed[headSize+nonceSize:]
-	plaintext, err := aead.Open(nil, nonce, box, associated(sealed[:headSize], context))
+	plaintext, err := aead.Open(dst, nonce, box, context.under(sealed[:headSize]))
 	if err != nil {
 		return nil, ErrOpen
 	}
 	return plaintext, nil
 }
 
-// associated returns head and context as one unambiguous string of bytes.
-func associated(head []byte, context []string) []byte {
-	data := append([]byte(nil), head...)
-	data = binary.BigEndian.AppendUint32(data, uint32(len(context)))
-	for _, part := range context {
-		data = binary.BigEndian.AppendUint64(data, uint64(len(part)))
-		data = append(data, part...)
+// Context is the place that a sealed value belongs to, as SealTo and OpenTo take
+// it. The zero value is the context of no parts. One goroutine uses it at a time.
+type Context struct {
+	// data is the associated data: room for the head, then the parts.
+	data []byte
+}
+
+// Set makes the context that of the parts, in the memory of what it was before.
+func (c *Context) Set(parts ...string) {
+	c.data = append(c.data[:0], make([]byte, headSize)...)
+	c.data = binary.BigEndian.AppendUint32(c.data, uint32(len(parts)))
+	for _, part := range parts {
+		c.data = binary.BigEndian.AppendUint64(c.data, uint64(len(part)))
+		c.data = append(c.data, part...)
 	}
-	return data
+}
+
+// under returns head and context as one unambiguous string of bytes.
+func (c *Context) under(head []byte) []byte {
+	if c.data == nil {
+		c.Set()
+	}
+	copy(c.data, head)
+	return c.data
 }

@@ -119,6 +119,49 @@ func TestKeysFollowOneAnother(t *testing.T) {
 	}
 }
 
+func TestLedRingSealsWithTheKeyNamedAndOpensAll(t *testing.T) {
+	both := ring(t, key(1), key(2))
+	for i, alone := range []*seal.Keyring{ring(t, key(1)), ring(t, key(2))} {
+		sealed := mustSeal(t, both.Led(i), "x")
+		if _, err := alone.Open(sealed); err != nil {
+			t.Errorf("key %d did not seal: %v", i, err)
+		}
+		if _, err := both.Led(1 - i).Open(sealed); err != nil {
+			t.Errorf("what key %d sealed does not open when another leads: %v", i, err)
+		}
+	}
+}
+
+func TestP14MemoryIsUsedAgainWithoutATrace(t *testing.T) {
+	ring := ring(t, key(1))
+	var context seal.Context
+	var sealed, plain []byte
+	for i, place := range [][]string{{"a long part of a context", "b"}, {"a"}, nil, {"a", "b"}} {
+		context.Set(place...)
+		var err error
+		if sealed, err = ring.SealTo(append(sealed[:0], "head"...), []byte("token"), &context); err != nil {
+			t.Fatal(err)
+		}
+		if plain, err = ring.OpenTo(append(plain[:0], "is: "...), sealed[4:], &context); err != nil || string(plain) != "is: token" {
+			t.Fatalf("place %d: %q, %v", i, plain, err)
+		}
+		if _, err := ring.Open(sealed[4:], place...); err != nil || string(sealed[:4]) != "head" {
+			t.Errorf("place %d: not what Open opens: %v", i, err)
+		}
+		context.Set("elsewhere")
+		if opened, err := ring.OpenTo(plain[:0], sealed[4:], &context); !errors.Is(err, seal.ErrOpen) || opened != nil {
+			t.Errorf("place %d: opens elsewhere", i)
+		}
+		plain = []byte{}
+	}
+	var none seal.Context // Is that of no parts without Set.
+	if sealed, err := ring.SealTo(nil, []byte("x"), &none); err != nil {
+		t.Error(err)
+	} else if _, err := ring.Open(sealed); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestKeyFileIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seal.key")
 	const processes = 16
