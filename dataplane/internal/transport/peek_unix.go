@@ -1,0 +1,53 @@
+//go:build unix
+
+package transport
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// probeAge is how long a connection must have been idle to be probed before it is used. A probe is one system call.
+const probeAge = 0 * time.Second
+
+// peek reads from a connection what is there, without waiting, and without allocating.
+type peek struct {
+	raw  syscall.RawConn
+	once func(fd uintptr) bool
+	into []byte
+	n    int
+	err  error
+}
+
+func (p *peek) prepare(connection net.Conn) {
+	if c, ok := connection.(syscall.Conn); ok {
+		p.raw, _ = c.SyscallConn()
+	}
+	p.once = func(fd uintptr) bool {
+		p.n, p.err = syscall.Read(int(fd), p.into)
+		return true
+	}
+}
+
+// read returns errNotYet if there is nothing, and io.EOF if the other side has closed the connection.
+func (p *peek) read(_ net.Conn, into []byte) (int, error) {
+	if p.raw == nil {
+		return 0, errOdd
+	}
+	p.into = into
+	err := p.raw.Read(p.once)
+	p.into = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case p.err == syscall.EAGAIN || p.err == syscall.EINTR:
+		return 0, errNotYet
+	case p.err != nil:
+		return 0, p.err
+	case p.n == 0:
+		return 0, io.EOF
+	}
+	return p.n, nil
+}
