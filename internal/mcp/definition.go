@@ -37,6 +37,29 @@ func DefinitionHash(raw []byte) ([sha256.Size]byte, error) {
 	return sha256.Sum256(append([]byte(definitionDomain), canonical...)), nil
 }
 
+// LegacyDefinition returns a tool's definition as legacy clients can read it. Their output schema describes an object
+// or is not there; clients refuse the whole list for another one. A definition without fault is returned as it is,
+// sharing its memory. The definition has been accepted by CanonicalDefinition.
+func LegacyDefinition(definition []byte) []byte {
+	s := newScanner(definition, Limits{})
+	if s.begin(); s.err != nil || s.peek() != '{' {
+		return definition
+	}
+	o := s.open()
+	for s.next(&o) {
+		name, value := o.name(definition), s.value()
+		if s.err != nil || name != "outputSchema" {
+			continue
+		}
+		if definition[value.Start] == '{' && string(lookUp(definition, value, "type").Of(definition)) == `"object"` {
+			break
+		}
+		patches := cut(nil, definition, []Span{o.member(value.End)})
+		return apply(make([]byte, 0, len(definition)), definition, patches)
+	}
+	return definition
+}
+
 // canonical appends the canonical form of the value at hand.
 func (s *scanner) canonical(dst []byte) []byte {
 	s.space()

@@ -22,8 +22,12 @@ var (
 		"requestId", "progressToken", "level", "ref", "argument", "context", "notifications", "inputResponses",
 		"requestState",
 	}
-	resultNames = [...]string{"resultType", "isError", "_meta", "ttlMs", "cacheScope"}
+	resultNames = [...]string{
+		"content", "structuredContent", "isError", "_meta", "resultType", "ttlMs", "cacheScope", "contents", "messages",
+		"nextCursor", "inputRequests", "requestState",
+	}
 	errorNames  = [...]string{"code", "message", "data"}
+	noticeNames = [...]string{"progressToken", "requestId", "uri", "_meta", "mode", "level"}
 )
 
 // Members of params._meta that are read or rewritten. The first four belong to one hop of a modern request.
@@ -38,6 +42,26 @@ const (
 	metaBaggage
 	numMeta
 )
+
+// Members of the _meta of what a server sends that are read or rewritten.
+const (
+	metaServerInfo     = "io.modelcontextprotocol/serverInfo"
+	metaSubscriptionID = "io.modelcontextprotocol/subscriptionId"
+)
+
+var answerMetaNames = [...]string{metaServerInfo, metaSubscriptionID}
+
+// metaKeys are the names as they stand before an inserted value.
+var metaKeys = [numMeta]string{
+	metaProtocolVersion:    `"io.modelcontextprotocol/protocolVersion":`,
+	metaClientCapabilities: `"io.modelcontextprotocol/clientCapabilities":`,
+	metaClientInfo:         `"io.modelcontextprotocol/clientInfo":`,
+	metaLogLevel:           `"io.modelcontextprotocol/logLevel":`,
+	metaProgressToken:      `"progressToken":`,
+	metaTraceParent:        `"traceparent":`,
+	metaTraceState:         `"tracestate":`,
+	metaBaggage:            `"baggage":`,
+}
 
 var metaNames = [numMeta]string{
 	metaProtocolVersion:    "io.modelcontextprotocol/protocolVersion",
@@ -226,6 +250,10 @@ func (s *scanner) part(part part) {
 		s.params()
 	case part == partMeta && s.req != nil:
 		s.meta()
+	case part == partParams && s.resp != nil:
+		s.notice()
+	case part == partMeta && s.resp != nil:
+		s.answerMeta()
 	case part == partResult && s.resp != nil:
 		s.result()
 	default:

@@ -32,6 +32,9 @@ func Header(headers map[string][]string, name string) (string, *Error) {
 // but somebody before or behind us may. Each may stand once, and must say what the body says. A request must have
 // them; a notification need not. The map is an http.Header.
 //
+// A name outside printable ASCII is accepted in the sentinel form, and also as it is: clients made with the Go SDK up
+// to 1.8.0 send it so. Nothing can be smuggled by it, since it must be the body's name byte for byte, which is UTF-8.
+//
 // Mcp-Param-* depend on the schema of the tool that the name resolves to, which this package does not know.
 func CheckHeaders(headers map[string][]string, req *Request) *Error {
 	if err := checkHeader(headers, HeaderMethod, req.Method, !req.IsNotification(), false); err != nil {
@@ -70,7 +73,7 @@ func checkHeader(headers map[string][]string, name, want string, required, encod
 		}
 		return nil
 	}
-	if encoded {
+	if encoded && (value != want || isPlainHeader(value)) {
 		decoded, err := DecodeHeaderValue(value)
 		if err != nil {
 			return headerError(name, "is not well-formed: "+err.Error())

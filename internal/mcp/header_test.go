@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -88,6 +89,8 @@ func TestT35_CheckHeaders(t *testing.T) {
 		{"name in a sentinel", h("Mcp-Method", "tools/call", "Mcp-Name", "=?base64?Z3LDtsOfZQ==?="), toolCall("größe"), ""},
 		{"plain name in a sentinel", h("Mcp-Method", "tools/call", "Mcp-Name", "=?base64?c2FmZQ==?="), toolCall("safe"), ""},
 		{"name that looks like a sentinel", h("Mcp-Method", "tools/call", "Mcp-Name", "=?base64?PT9iYXNlNjQ/WVE9PT89?="), toolCall("=?base64?YQ==?="), ""},
+		{"name in raw UTF-8, as the Go SDK sends it", h("Mcp-Method", "tools/call", "Mcp-Name", "größe"), toolCall("größe"), ""},
+		{"prompt", h("Mcp-Method", "prompts/get", "Mcp-Name", "safe"), strings.Replace(toolCall("safe"), "tools/call", "prompts/get", 1), ""},
 		{"resource", h("Mcp-Method", "resources/read", "Mcp-Name", "file:///a b"), read, ""},
 		{"task", h("Mcp-Method", "tasks/get", "Mcp-Name", "t1"), task, ""},
 		{"method without a name", h("Mcp-Method", "tools/list"), list, ""},
@@ -109,7 +112,10 @@ func TestT35_CheckHeaders(t *testing.T) {
 		{"comma list", h("Mcp-Method", "tools/call", "Mcp-Name", "safe, danger"), toolCall("safe"), "header Mcp-Name differs from the body"},
 		{"folded line", h("Mcp-Method", "tools/call", "Mcp-Name", "safe danger"), toolCall("safe"), "header Mcp-Name differs from the body"},
 		{"trailing space", h("Mcp-Method", "tools/call", "Mcp-Name", "safe "), toolCall("safe"), "header Mcp-Name differs from the body"},
-		{"raw UTF-8", h("Mcp-Method", "tools/call", "Mcp-Name", "größe"), toolCall("größe"), "header Mcp-Name is not well-formed: value has characters outside printable ASCII"},
+		{"raw UTF-8 of another name", h("Mcp-Method", "tools/call", "Mcp-Name", "größe"), toolCall("grösse"), "header Mcp-Name is not well-formed: value has characters outside printable ASCII"},
+		{"raw UTF-8 in another normal form", h("Mcp-Method", "tools/call", "Mcp-Name", "gro\u0308ße"), toolCall("größe"), "header Mcp-Name is not well-formed: value has characters outside printable ASCII"},
+		{"Latin-1", h("Mcp-Method", "tools/call", "Mcp-Name", "gr\xf6\xdfe"), toolCall("größe"), "header Mcp-Name is not well-formed: value has characters outside printable ASCII"},
+		{"raw control character", h("Mcp-Method", "tools/call", "Mcp-Name", "a\x01"), toolCall("a"), "header Mcp-Name is not well-formed: value has characters outside printable ASCII"},
 		{"bad padding", h("Mcp-Method", "tools/call", "Mcp-Name", "=?base64?c2FmZQ?="), toolCall("safe"), "header Mcp-Name is not well-formed: content of the sentinel is not base64"},
 		{"encoded twice", h("Mcp-Method", "tools/call", "Mcp-Name", mcp.EncodeHeaderValue("=?base64?c2FmZQ==?=")), toolCall("safe"), "header Mcp-Name differs from the body"},
 		{"upper-case sentinel", h("Mcp-Method", "tools/call", "Mcp-Name", "=?BASE64?c2FmZQ==?="), toolCall("safe"), "header Mcp-Name differs from the body"},

@@ -18,9 +18,23 @@ type Request struct {
 	TaskID   string // params.taskId of tasks/*, decoded
 	TaskSpan Span
 
+	// What completion/complete is about, decoded: params.ref, whose type is RefPrompt or RefResource.
+	RefType     string
+	RefName     string // of a prompt
+	RefURI      string // of a resource, or the template of one
+	RefNameSpan Span   // raw tokens
+	RefURISpan  Span
+
+	Level     string // params.level of logging/setLevel: one of Levels
+	RequestID Span   // params.requestId of notifications/cancelled: raw, a string or an integer
+
 	Arguments Span // params.arguments; an object for tools/call and prompts/get
 	Cursor    Span // params.cursor
 	Meta      Span // params._meta
+
+	// Of a request that continues another one (mcp.md 2.7): an object and a string for those methods that may.
+	InputResponses Span
+	RequestState   Span
 
 	// From params._meta. Each is the raw value.
 	ProtocolVersion    string // decoded
@@ -31,9 +45,15 @@ type Request struct {
 	ProgressToken      Span   // a string or a number
 	TraceParent        Span   // a string
 
-	whole       Span
-	paramCount  int
-	metaCount   int
+	whole         Span
+	ref           Span // params.ref, params.level and params.notifications are read for their methods only
+	level         Span
+	notifications Span
+	paramCount    int
+	metaCount     int
+	// From the quote of the name to the end of the value.
+	inputMember Span
+	stateMember Span
 	metaMembers [numMeta]Span // from the quote of the name to the end of the value
 }
 
@@ -98,28 +118,47 @@ func (s *scanner) params() {
 		if s.guardName(&o, paramsNames[:]); s.err != nil {
 			return
 		}
-		switch string(o.key.Of(s.b)) {
-		case "name":
-			req.NameSpan = s.value()
-		case "uri":
-			req.URISpan = s.value()
-		case "taskId":
-			req.TaskSpan = s.value()
-		case "cursor":
-			req.Cursor = s.value()
-		case "arguments":
-			req.Arguments = s.value()
-		case "_meta":
+		key := o.key.Of(s.b)
+		if string(key) == "_meta" {
 			req.Meta = s.object("_meta", partMeta)
 			continue
-		default:
-			s.value()
 		}
+		value := s.value()
 		if s.err != nil {
-			s.err.in(string(o.key.Of(s.b)))
+			s.err.in(string(key))
+			return
 		}
+		req.param(key, value, o.member(value.End))
 	}
 	req.paramCount = o.count
+}
+
+// param files one member of params. Nothing is decoded before the method is known.
+func (r *Request) param(key []byte, value, member Span) {
+	switch string(key) {
+	case "name":
+		r.NameSpan = value
+	case "uri":
+		r.URISpan = value
+	case "taskId":
+		r.TaskSpan = value
+	case "cursor":
+		r.Cursor = value
+	case "arguments":
+		r.Arguments = value
+	case "ref":
+		r.ref = value
+	case "level":
+		r.level = value
+	case "requestId":
+		r.RequestID = value
+	case "notifications":
+		r.notifications = value
+	case "inputResponses":
+		r.InputResponses, r.inputMember = value, member
+	case "requestState":
+		r.RequestState, r.stateMember = value, member
+	}
 }
 
 // meta scans the _meta object at hand.
@@ -186,18 +225,43 @@ func (r *Request) setMeta(index int, body []byte, value Span) {
 }
 
 // resolve decodes what the method at hand names its object by, and holds the types it needs.
-func (r *Request) resolve(body []byte) *Error {
-	var err *Error
+func (r *Request) resolve(body []byte) (err *Error) {
 	switch r.Method {
 	case MethodToolsCall, MethodPromptsGet:
 		if !r.Arguments.Empty() && body[r.Arguments.Start] != '{' {
 			return r.wrongParam("arguments", r.Arguments, "an object")
 		}
-		r.Name, err = r.stringParam(body, "name", r.NameSpan)
-	case MethodResourcesRead, MethodResourcesSubscribe, MethodResourcesUnsubscribe:
-		r.URI, err = r.stringParam(body, "uri", r.URISpan)
-	case MethodTasksGet, MethodTasksUpdate, MethodTasksCancel, MethodTasksResult:
+		if r.Name, err = r.stringParam(body, "name", r.NameSpan); err == nil {
+			err = r.checkContinued(body)
+		}
+	case MethodResourcesRead:
+		if r.URI, err = r.stringParam(body, "uri", r.URISpan); err == nil {
+			err = r.checkContinued(body)
+		}
+	case MethodTasksGet, MethodTasksUpdate, MethodTasksCancel:
 		r.TaskID, err = r.stringParam(body, "taskId", r.TaskSpan)
+	case MethodComplete:
+		err = r.resolveRef(body)
+	case MethodCancelled:
+		err = r.checkRequestID(body)
+	default:
+		if !r.HasProtocolVersion {
+			err = r.resolveLegacy(body)
+		}
+	}
+	return err
+}
+
+// resolveLegacy does it for methods of the legacy era alone. In a message that claims the modern era they are left as
+// they are: Classify answers that there is no such method, whatever the params.
+func (r *Request) resolveLegacy(body []byte) (err *Error) {
+	switch r.Method {
+	case MethodResourcesSubscribe, MethodResourcesUnsubscribe:
+		r.URI, err = r.stringParam(body, "uri", r.URISpan)
+	case MethodTasksResult:
+		r.TaskID, err = r.stringParam(body, "taskId", r.TaskSpan)
+	case MethodSetLevel:
+		err = r.resolveLevel(body)
 	}
 	return err
 }

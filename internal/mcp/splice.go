@@ -1,10 +1,5 @@
 package mcp
 
-import (
-	"cmp"
-	"slices"
-)
-
 // Edit replaces a span of a body; an empty span inserts before Start.
 type Edit struct {
 	Span
@@ -20,33 +15,6 @@ func Splice(dst, body []byte, edits ...Edit) []byte {
 		at = edit.End
 	}
 	return append(dst, body[at:]...)
-}
-
-// spliceSorted is Splice for edits in any order. At one position the insertion goes first.
-func spliceSorted(dst, body []byte, edits []Edit) []byte {
-	slices.SortStableFunc(edits, func(a, b Edit) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End))
-	})
-	return Splice(dst, body, edits...)
-}
-
-// cutMembers appends the edits that remove members from one object together with the commas that they leave over.
-// Members are sorted, from the quote of the name to the end of the value; neighbours are cut as one.
-func cutMembers(edits []Edit, body []byte, members []Span) []Edit {
-	for i := 0; i < len(members); {
-		first, last := members[i], members[i]
-		next := nextMember(body, last.End)
-		for i++; i < len(members) && members[i].Start == next; i++ {
-			last = members[i]
-			next = nextMember(body, last.End)
-		}
-		cut := Span{first.Start, next}
-		if next == 0 {
-			cut = Span{commaBefore(body, first.Start), last.End}
-		}
-		edits = append(edits, Edit{Span: cut})
-	}
-	return edits
 }
 
 // nextMember returns where the member after the one that ends here starts, or 0 when it was the last.
@@ -83,6 +51,11 @@ func valueOf(body []byte, member Span, name string) Span {
 	return Span{skipSpace(body, colon+1), member.End}
 }
 
+// sortSpans sorts by insertion: there are never more than a handful.
 func sortSpans(spans []Span) {
-	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
+	for i := 1; i < len(spans); i++ {
+		for j := i; j > 0 && spans[j].Start < spans[j-1].Start; j-- {
+			spans[j], spans[j-1] = spans[j-1], spans[j]
+		}
+	}
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // ErrEventTooLarge is returned by SSEReader.Next for an event beyond the reader's limit. The stream is then useless.
@@ -184,43 +187,57 @@ func appendLine(dst, line []byte, more bool) []byte {
 	return append(dst, line...)
 }
 
-// AppendEvent appends e as it stands on the wire, such that SSEReader reads the same event from it, except that a CR
-// within a value counts as a line end. An id or a type of more than one line cannot be written and is left out.
-func AppendEvent(dst []byte, e Event) []byte {
-	if e.HasComment {
-		dst = appendLines(dst, ":", e.Comment)
+// RetryAfter returns how long the server wants its client to wait before reconnecting, an hour at most; 0 when it did
+// not say.
+func (e *Event) RetryAfter() time.Duration {
+	if len(e.Retry) == 0 {
+		return 0
 	}
-	if len(e.Type) > 0 && lineEnd(e.Type) == len(e.Type) {
-		dst = appendLines(dst, "event: ", e.Type)
+	ms, err := strconv.ParseInt(string(e.Retry), 10, 64)
+	if err != nil || ms > maxRetry.Milliseconds() {
+		return maxRetry
 	}
-	if e.HasID && lineEnd(e.ID) == len(e.ID) && bytes.IndexByte(e.ID, 0) < 0 {
-		dst = appendLines(dst, "id: ", e.ID)
-	}
-	if isDigits(e.Retry) {
-		dst = appendLines(dst, "retry: ", e.Retry)
-	}
-	if e.HasData {
-		dst = appendLines(dst, "data: ", e.Data)
-	}
-	return append(dst, '\n')
+	return time.Duration(ms) * time.Millisecond
 }
 
-// AppendMessage appends one JSON-RPC message as an event. Line ends between its tokens, which are the only ones that
-// JSON allows, become line ends between data lines.
-func AppendMessage(dst, message []byte) []byte {
-	return append(appendLines(dst, "data: ", message), '\n')
+const maxRetry = time.Hour
+
+// AppendEvent appends one JSON-RPC message as an event, with its id and the time to wait before reconnecting, in whole
+// milliseconds, if they are not zero. The message may come in parts. Line ends between its tokens, which are the only
+// ones that JSON allows, become line ends between data lines. An id that does not fit on one line is left out.
+//
+// Without data it is a priming event (2025-11-25): an id to resume from, and no message. It has no type then, so that
+// nobody takes it for a message.
+func AppendEvent(dst []byte, id string, retry time.Duration, data ...[]byte) []byte {
+	start := len(dst)
+	dst = append(dst, "event: message\n"...)
+	head := len(dst)
+	if id != "" && !strings.ContainsAny(id, "\r\n\x00") {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	if ms := retry.Milliseconds(); ms > 0 {
+		dst = append(strconv.AppendInt(append(dst, "retry: "...), ms, 10), '\n')
+	}
+	dst = append(dst, "data: "...)
+	body := len(dst)
+	for _, part := range data {
+		dst = appendLines(dst, part)
+	}
+	if len(dst) == body {
+		dst = append(dst[:start], dst[head:]...)
+	}
+	return append(dst, "\n\n"...)
 }
 
-// appendLines appends text with the field name before each of its lines.
-func appendLines(dst []byte, field string, text []byte) []byte {
+// appendLines appends text, with the field's name after each line end in it.
+func appendLines(dst, text []byte) []byte {
 	for {
 		n := lineEnd(text)
-		dst = append(dst, field...)
 		dst = append(dst, text[:n]...)
-		dst = append(dst, '\n')
 		if n == len(text) {
 			return dst
 		}
+		dst = append(dst, "\ndata: "...)
 		if text[n] == '\r' && n+1 < len(text) && text[n+1] == '\n' {
 			n++
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -131,36 +132,43 @@ func TestSSEReaderStartsAfreshAfterReset(t *testing.T) {
 	}
 }
 
-func TestAppendMessage(t *testing.T) {
-	for message, want := range map[string]string{
-		`{"a":1}`:                     "data: {\"a\":1}\n\n",
-		"{\n\"a\":\r\n1\r}":           "data: {\ndata: \"a\":\ndata: 1\ndata: }\n\n",
-		"{}\n":                        "data: {}\ndata: \n\n",
-		"{\"a\":\"\u2028\\n\u0085\"}": "data: {\"a\":\"\u2028\\n\u0085\"}\n\n",
-	} {
-		if got := string(mcp.AppendMessage([]byte(":x\n\n"), []byte(message))); got != ":x\n\n"+want {
-			t.Errorf("AppendMessage(%q) = %q, want %q", message, got, want)
-		}
-	}
-}
-
 func TestAppendEvent(t *testing.T) {
 	tests := []struct {
 		name  string
-		event mcp.Event
+		id    string
+		retry time.Duration
+		data  string
 		want  string
 	}{
-		{"all fields", mcp.Event{Type: []byte("message"), ID: []byte("7"), HasID: true, Retry: []byte("300"), Data: []byte("a\nb"), HasData: true, Comment: []byte(" hi\nho"), HasComment: true},
-			": hi\n:ho\nevent: message\nid: 7\nretry: 300\ndata: a\ndata: b\n\n"},
-		{"priming event", mcp.Event{ID: []byte("e1"), HasID: true, HasData: true}, "id: e1\ndata: \n\n"},
-		{"keep-alive", mcp.Event{HasComment: true}, ":\n\n"},
-		{"an id cannot smuggle a line", mcp.Event{ID: []byte("1\ndata: evil"), HasID: true, Data: []byte("a"), HasData: true}, "data: a\n\n"},
-		{"a type cannot smuggle a line", mcp.Event{Type: []byte("x\rdata: evil"), Data: []byte("a"), HasData: true}, "data: a\n\n"},
-		{"a retry cannot smuggle a line", mcp.Event{Retry: []byte("1\ndata: evil"), Data: []byte("a"), HasData: true}, "data: a\n\n"},
+		{"a message", "", 0, `{"a":1}`, "event: message\ndata: {\"a\":1}\n\n"},
+		{"all fields", "7", 300 * time.Millisecond, "a", "event: message\nid: 7\nretry: 300\ndata: a\n\n"},
+		{"line ends between tokens", "", 0, "{\n\"a\":\r\n1\r}", "event: message\ndata: {\ndata: \"a\":\ndata: 1\ndata: }\n\n"},
+		{"line end at the end", "", 0, "{}\n", "event: message\ndata: {}\ndata: \n\n"},
+		{"what looks like line ends and is none", "", 0, "{\"a\":\"\u2028\\n\u0085\"}", "event: message\ndata: {\"a\":\"\u2028\\n\u0085\"}\n\n"},
+		{"priming event", "e1", 2 * time.Second, "", "id: e1\nretry: 2000\ndata: \n\n"},
+		{"an id cannot smuggle a line", "1\ndata: evil", 0, "a", "event: message\ndata: a\n\n"},
+		{"an id with CR", "1\rdata: evil", 0, "a", "event: message\ndata: a\n\n"},
+		{"an id with NUL, which readers ignore", "1\x00", 0, "a", "event: message\ndata: a\n\n"},
+		{"a wait of less than a millisecond", "", 999 * time.Microsecond, "a", "event: message\ndata: a\n\n"},
+		{"a negative wait", "", -time.Second, "a", "event: message\ndata: a\n\n"},
 	}
 	for _, test := range tests {
-		if got := string(mcp.AppendEvent(nil, test.event)); got != test.want {
+		if got := string(mcp.AppendEvent([]byte(":x\n\n"), test.id, test.retry, []byte(test.data))); got != ":x\n\n"+test.want {
 			t.Errorf("%s: AppendEvent = %q, want %q", test.name, got, test.want)
+		}
+	}
+	parts := [][]byte{[]byte(`{"a":`), nil, []byte("[1,\n2]"), []byte("}")}
+	if got, want := string(mcp.AppendEvent(nil, "", 0, parts...)), "event: message\ndata: {\"a\":[1,\ndata: 2]}\n\n"; got != want {
+		t.Errorf("AppendEvent of parts = %q, want %q", got, want)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for retry, want := range map[string]time.Duration{
+		"": 0, "0": 0, "300": 300 * time.Millisecond, "99999999": time.Hour, "99999999999999999999999": time.Hour,
+	} {
+		if got := (&mcp.Event{Retry: []byte(retry)}).RetryAfter(); got != want {
+			t.Errorf("RetryAfter of %q = %v, want %v", retry, got, want)
 		}
 	}
 }

@@ -190,6 +190,11 @@ func WriteRequest(dst, id []byte, method string, params []byte) []byte {
 	return append(dst, '}')
 }
 
+// WriteNotification appends a JSON-RPC notification. Empty params (raw JSON) are left out.
+func WriteNotification(dst []byte, method string, params []byte) []byte {
+	return WriteRequest(dst, nil, method, params)
+}
+
 func appendHead(dst, id []byte) []byte {
 	dst = append(dst, `{"jsonrpc":"2.0","id":`...)
 	if len(id) == 0 {

@@ -65,8 +65,7 @@ func (o *object) name(body []byte) string {
 
 // lookUp returns the value of a member of an object that has been accepted, or an empty span.
 func lookUp(body []byte, in Span, name string) Span {
-	s := newScanner(body[:in.End], Limits{Depth: len(body)})
-	s.pos = in.Start
+	s := within(body, in)
 	o := s.open()
 	for s.next(&o) {
 		value := s.value()
@@ -77,14 +76,28 @@ func lookUp(body []byte, in Span, name string) Span {
 	return Span{}
 }
 
-// guardNames holds the names of an object that has been accepted to guardName.
-func guardNames(body []byte, in Span, known []string) *Error {
-	s := newScanner(body[:in.End], Limits{Depth: len(body)})
-	s.pos = in.Start
+// within returns a scanner that stands before a value of a body that has been accepted.
+func within(body []byte, value Span) scanner {
+	s := newScanner(body[:value.End], Limits{Depth: len(body)})
+	s.pos = value.Start
+	return s
+}
+
+// pick files the values of an object that has been accepted: found[i] is that of names[i], or empty. It holds the names
+// of the object to guardName.
+func pick(body []byte, in Span, names []string, found []Span) *Error {
+	s := within(body, in)
 	o := s.open()
 	for s.next(&o) {
-		s.guardName(&o, known)
-		s.value()
+		if s.guardName(&o, names); s.err != nil {
+			break
+		}
+		key, value := o.key.Of(body), s.value()
+		for i, name := range names {
+			if string(key) == name {
+				found[i] = value
+			}
+		}
 	}
 	return s.err
 }

@@ -1,0 +1,200 @@
+package mcp
+
+// Capabilities are what a client declares that it can be asked for, as far as the gateway carries it. Extensions and
+// what is experimental are not in them.
+type Capabilities uint16
+
+// What a client may declare.
+const (
+	CapRoots            Capabilities = 1 << iota // roots/list
+	CapRootsListChanged                          // tells when its roots change (legacy only)
+	CapSampling                                  // sampling/createMessage
+	CapSamplingTools                             // with tools
+	CapSamplingContext                           // with context of the server's
+	CapElicitForm                                // elicitation/create with a form
+	CapElicitURL                                 // elicitation/create with a URL
+)
+
+// Has reports whether all of want is declared.
+func (c Capabilities) Has(want Capabilities) bool { return c&want == want }
+
+// ParseCapabilities reads the object in which a client of either era declares its capabilities. Members that it does
+// not know are dropped; null counts as absent, and any other value of the wrong type is an *Error with
+// CodeInvalidParams. An elicitation that names no mode means forms, as it did before there were two.
+func ParseCapabilities(raw []byte) (Capabilities, error) {
+	var c Capabilities
+	err := eachCapability(raw, func(name string, value []byte) error {
+		switch name {
+		case "roots":
+			return c.parseRoots(value)
+		case "sampling":
+			c |= CapSampling
+			return c.parseParts(value, "tools", CapSamplingTools, "context", CapSamplingContext)
+		case "elicitation":
+			if err := c.parseParts(value, "form", CapElicitForm, "url", CapElicitURL); err != nil {
+				return err
+			}
+			if c&(CapElicitForm|CapElicitURL) == 0 {
+				c |= CapElicitForm
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return c, nil
+}
+
+func (c *Capabilities) parseRoots(raw []byte) error {
+	*c |= CapRoots
+	return Members(raw, func(name string, value Span) error {
+		if name == "listChanged" && string(value.Of(raw)) == "true" {
+			*c |= CapRootsListChanged
+		}
+		return nil
+	})
+}
+
+// parseParts reads a capability that has two parts.
+func (c *Capabilities) parseParts(raw []byte, first string, one Capabilities, second string, two Capabilities) error {
+	return eachCapability(raw, func(name string, _ []byte) error {
+		switch name {
+		case first:
+			*c |= one
+		case second:
+			*c |= two
+		}
+		return nil
+	})
+}
+
+// capabilityNames are those of which the value must be an object.
+var capabilityNames = map[string]bool{
+	"roots": true, "sampling": true, "elicitation": true, "tools": true, "context": true, "form": true, "url": true,
+	"prompts": true, "resources": true, "completions": true, "logging": true,
+}
+
+// eachCapability visits the members of an object of capabilities that are objects themselves.
+func eachCapability(raw []byte, visit func(name string, value []byte) error) error {
+	return Members(raw, func(name string, value Span) error {
+		switch text := value.Of(raw); {
+		case !capabilityNames[name] || string(text) == "null":
+			return nil
+		case text[0] != '{':
+			e := newError(CodeInvalidParams, ReasonShape, "capability must be an object")
+			e.in(name)
+			return e
+		default:
+			return visit(name, text)
+		}
+	})
+}
+
+// Append appends the capabilities as a JSON object in the shape of a protocol version. What the version does not have
+// is left out.
+func (c Capabilities) Append(dst []byte, version string) []byte {
+	dst = append(dst, '{')
+	start := len(dst)
+	if c.Has(CapRoots) {
+		dst = appendCapability(dst, start, `"roots":{`)
+		if c.Has(CapRootsListChanged) && EraOf(version) != Modern {
+			dst = append(dst, `"listChanged":true`...)
+		}
+		dst = append(dst, '}')
+	}
+	parts := version >= Version20251125 // the version that gave sampling and elicitation their parts
+	if c.Has(CapSampling) {
+		dst = appendCapability(dst, start, `"sampling":`)
+		dst = c.appendParts(dst, parts, "context", CapSamplingContext, "tools", CapSamplingTools)
+	}
+	if c.Has(CapElicitForm) && version >= Version20250618 || c.Has(CapElicitURL) && parts {
+		dst = appendCapability(dst, start, `"elicitation":`)
+		dst = c.appendParts(dst, parts, "form", CapElicitForm, "url", CapElicitURL)
+	}
+	return append(dst, '}')
+}
+
+// appendCapability appends a key after the members since start.
+func appendCapability(dst []byte, start int, key string) []byte {
+	if len(dst) > start {
+		dst = append(dst, ',')
+	}
+	return append(dst, key...)
+}
+
+func (c Capabilities) appendParts(dst []byte, parts bool, first string, one Capabilities, second string, two Capabilities) []byte {
+	dst = append(dst, '{')
+	start := len(dst)
+	if parts && c.Has(one) {
+		dst = append(appendCapability(dst, start, `"`), first+`":{}`...)
+	}
+	if parts && c.Has(two) {
+		dst = append(appendCapability(dst, start, `"`), second+`":{}`...)
+	}
+	return append(dst, '}')
+}
+
+// Allows reports whether a server may ask the client for this. URL says that an elicitation asks for a visit to one.
+// What is not a request to a client is never allowed.
+func (c Capabilities) Allows(method string, url bool) bool {
+	needed := requires(method, url)
+	return needed != 0 && c.Has(needed)
+}
+
+// Required returns the object that error -32021 has as data.requiredCapabilities, when the client lacks what a method
+// needs.
+func Required(method string, url bool) []byte {
+	return requires(method, url).Append(nil, Version20260728)
+}
+
+// requires returns the capability that a method needs, or 0 for one that no server may send to a client.
+func requires(method string, url bool) Capabilities {
+	switch method {
+	case MethodRootsList:
+		return CapRoots
+	case MethodCreateMessage:
+		return CapSampling
+	case MethodElicit:
+		if url {
+			return CapElicitURL
+		}
+		return CapElicitForm
+	}
+	return 0
+}
+
+// ServerCapabilities are what a server declares that it offers, as far as the gateway carries it.
+type ServerCapabilities struct {
+	Tools, Prompts, Resources bool
+	Subscribe                 bool // to updates of a resource
+	Completions, Logging      bool
+}
+
+// ParseServerCapabilities reads the capabilities of a server of either era, under the terms of ParseCapabilities.
+func ParseServerCapabilities(raw []byte) (ServerCapabilities, error) {
+	var c ServerCapabilities
+	err := eachCapability(raw, func(name string, value []byte) error {
+		switch name {
+		case "tools":
+			c.Tools = true
+		case "prompts":
+			c.Prompts = true
+		case "completions":
+			c.Completions = true
+		case "logging":
+			c.Logging = true
+		case "resources":
+			c.Resources = true
+			return Members(value, func(name string, member Span) error {
+				c.Subscribe = c.Subscribe || name == "subscribe" && string(member.Of(value)) == "true"
+				return nil
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return ServerCapabilities{}, err
+	}
+	return c, nil
+}
