@@ -6,6 +6,10 @@
 //	                                                       ▼
 //	                                            disk: the last good one, sealed ──Load at start──▶ swap
 //
+//	list_changed ──ServerChanged─▶ ┌────────┐
+//	DELETE ─────────EndSession───▶ │ outbox │ ──▶ control plane ──▶ every node: SessionEnded
+//	                               └────────┘
+//
 // An update is built beside what serves and takes effect by the swap of one pointer, so a call that keeps what Current
 // gave it sees one revision from beginning to end. An ack means that calls are served from the update.
 //
@@ -16,6 +20,8 @@
 //   - The last good set is on disk, sealed to the node. It is verified again, and served, when the node starts without a
 //     control plane (P-05). A file that does not verify is set aside, never deleted, and never served.
 //   - Writing to disk never delays an update: one goroutine writes the latest set and skips those in between.
+//   - A session that a client ended here is told until the control plane has confirmed it, which it does by telling it back,
+//     as to all nodes. What a full or lost outbox costs: the session stays open at other nodes. Hints about servers may be lost.
 //
 // The key that signs is pinned at first contact and kept beside the snapshot. Enrollment will bring it with the node's
 // certificate instead.

@@ -39,16 +39,46 @@ func (r *Replica[I]) Follow(ctx context.Context, client syncv1.SyncServiceClient
 	if err := stream.Send(r.hello()); err != nil {
 		return fmt.Errorf("follow: %w", broken(stream, err))
 	}
+	return fmt.Errorf("follow: %w", r.converse(ctx, cancel, stream))
+}
 
+// converse hears and speaks until the stream ends, and returns why it did.
+func (r *Replica[I]) converse(ctx context.Context, cancel context.CancelFunc, stream stream) error {
+	answers, silent := make(chan *syncv1.SyncRequest), make(chan struct{})
+	var failed error
+	go func() {
+		defer close(silent)
+		if err := r.speak(ctx, stream, answers); !errors.Is(err, io.EOF) { // Of a stream that broke, Recv says why.
+			failed = err
+			cancel()
+		}
+	}()
+	err := r.listen(stream, answers, silent)
+	cancel()
+	<-silent
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// listen applies what comes, until the stream ends. After silent nobody takes answers any more.
+func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, silent <-chan struct{}) error {
 	writer := r.startWriter()
 	defer writer.close()
 	for {
 		response, err := stream.Recv()
 		if err != nil {
-			return fmt.Errorf("follow: %w", ended(err))
+			return ended(err)
 		}
-		if err := stream.Send(r.answer(response.GetUpdate(), writer)); err != nil {
-			return fmt.Errorf("follow: %w", broken(stream, err))
+		sessions := response.GetEndedSessions()
+		r.hear(sessions)
+		if response.GetUpdate() == nil && sessions != nil {
+			continue
+		}
+		select {
+		case answers <- r.answer(response.GetUpdate(), writer):
+		case <-silent:
 		}
 	}
 }

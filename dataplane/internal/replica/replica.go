@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -25,17 +26,21 @@ type Config[I any] struct {
 	Build func(*snapshot.Set) (*I, error)
 	// Applied, if not nil, is told of each index after calls are served from it. It must not keep the follower waiting.
 	Applied func(*I)
+	// SessionEnded, if not nil, is told of each session that must not be served any more, wherever it was ended: when that
+	// happens, and at each connection of all that have not expired. It must not keep the follower waiting.
+	SessionEnded func(id [16]byte, expires time.Time)
 	// Version and Address are told to the control plane, for people to read.
 	Version, Address string
 	// Log gets refused updates and files. Default: nowhere.
 	Log *slog.Logger
 }
 
-// Replica holds the current snapshot in the form that calls use. Current and Revision may be used from many goroutines
-// at once, while one of Load and Follow runs.
+// Replica holds the current snapshot in the form that calls use. Its methods may be used from many goroutines at once, but
+// one of Load and Follow runs at a time.
 type Replica[I any] struct {
 	config  Config[I]
 	current atomic.Pointer[state[I]]
+	outbox  *outbox
 
 	// following is held by whoever changes the state.
 	following sync.Mutex
@@ -55,7 +60,7 @@ func New[I any](config Config[I]) *Replica[I] {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Replica[I]{config: config}
+	return &Replica[I]{config: config, outbox: newOutbox(config.Log)}
 }
 
 // Current returns what calls are served from, or nil before the first snapshot. It is one atomic load.
