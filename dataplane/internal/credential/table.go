@@ -51,6 +51,9 @@ func NewTable(pepper []byte, keys []*Key) *Table {
 // Len returns the number of keys.
 func (t *Table) Len() int { return len(t.keys) }
 
+// Key returns the key with this id, expired or not; nil if there is none.
+func (t *Table) Key(id string) *Key { return t.keys[id] }
+
 // nobody stands in for a key that is not there: its hash is compared like any
 // other and equals none, because no secret is known that hashes to zeros.
 var nobody = &Key{Hash: make([]byte, sha256.Size)}
