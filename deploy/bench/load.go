@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,9 +27,15 @@ type sample struct {
 	bytes   float64                 // allocated, likewise
 }
 
-// drive calls a subject in a closed loop: each caller has a connection of its
-// own and sends the next call when the last is answered.
+// drive calls a subject. In a closed loop each caller has a connection of its
+// own and sends the next call when the last is answered; in an open loop calls
+// begin by the clock, and wait for a free caller if there is none.
 func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample, error) {
+	connections, err := connect(s, c)
+	if err != nil {
+		return sample{}, err
+	}
+	defer connections.close()
 	before, err := s.usage()
 	if err != nil {
 		return sample{}, err
@@ -37,7 +43,7 @@ func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	began := time.Now()
-	total, err := callers(ctx, s, c)
+	total, err := callers(connections, pace(ctx, c))
 	elapsed := time.Since(began)
 	if err != nil {
 		return sample{}, err
@@ -49,17 +55,41 @@ func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample
 	return sample{total.TotalCount(), elapsed, total, after.cpu - before.cpu, after.mallocs - before.mallocs, after.bytes - before.bytes}, nil
 }
 
-// callers runs the loops until ctx ends and merges what they saw.
-func callers(ctx context.Context, s *subject, c scenario) (*hdrhistogram.Histogram, error) {
+// pacer tells when the next call begins: never before it returns, and latency
+// counts from the time it returns. It is false when the round is over.
+type pacer func() (time.Time, bool)
+
+// pace returns the pacer of a scenario.
+func pace(ctx context.Context, c scenario) pacer {
+	if c.Rate == 0 {
+		return func() (time.Time, bool) { return time.Now(), ctx.Err() == nil }
+	}
+	intended := make(chan time.Time, 1<<16) // more than a round can fall behind
+	go func() {
+		defer close(intended)
+		interval := time.Duration(float64(time.Second) / c.Rate)
+		for next := time.Now(); ctx.Err() == nil; next = next.Add(interval) {
+			time.Sleep(time.Until(next))
+			intended <- next
+		}
+	}()
+	return func() (time.Time, bool) {
+		at, ok := <-intended
+		return at, ok && ctx.Err() == nil
+	}
+}
+
+// callers runs the loops until the pacer ends them and merges what they saw.
+func callers(connections connections, next pacer) (*hdrhistogram.Histogram, error) {
 	var (
 		group  sync.WaitGroup
 		mu     sync.Mutex
 		total  = newHistogram()
 		failed error
 	)
-	for range c.Callers {
+	for _, c := range connections {
 		group.Go(func() {
-			h, err := loop(ctx, s, c)
+			h, err := c.loop(next)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -75,34 +105,83 @@ func callers(ctx context.Context, s *subject, c scenario) (*hdrhistogram.Histogr
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
 
-// loop is one caller. Writing raw requests keeps the generator cheap, so that
-// it is not what limits.
-func loop(ctx context.Context, s *subject, c scenario) (*hdrhistogram.Histogram, error) {
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
-		return nil, err
+// connection is one caller's, with its session if the era has them. Writing raw
+// requests keeps the load cheap, so that it is not what limits.
+type connection struct {
+	net.Conn
+	in      *bufio.Reader
+	request []byte
+	marker  []byte
+	body    []byte
+}
+
+type connections []*connection
+
+func (all connections) close() {
+	for _, c := range all {
+		_ = c.Close() // There is nothing more to say.
 	}
-	defer conn.Close()
-	request := rawRequest(s, c)
-	in := bufio.NewReaderSize(conn, 32<<10)
-	marker := []byte(payload(c.Bytes))
-	histogram, body := newHistogram(), make([]byte, 0, 2*c.Bytes+1024)
-	for ctx.Err() == nil {
-		began := time.Now()
-		if _, err := conn.Write(request); err != nil {
+}
+
+// connect opens the connections of a round, and their sessions.
+func connect(s *subject, c scenario) (connections, error) {
+	var all connections
+	for range c.Callers {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			all.close()
+			return nil, err
+		}
+		one := &connection{Conn: conn, in: bufio.NewReaderSize(conn, 32<<10), marker: []byte(payload(c.Bytes)), body: make([]byte, 0, 2*c.Bytes+1024)}
+		all = append(all, one)
+		session, err := one.initialize(s, c)
+		if err != nil {
+			all.close()
+			return nil, fmt.Errorf("initialize: %w", err)
+		}
+		one.request = callRequest(s, c, session)
+	}
+	return all, nil
+}
+
+// initialize opens a session, where the era has them, and returns its id.
+func (c *connection) initialize(s *subject, sc scenario) (session string, err error) {
+	if sc.Era != "legacy" {
+		return "", nil
+	}
+	body := `{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`
+	if _, err := c.Write(rawRequest(s, sc, "", body)); err != nil {
+		return "", err
+	}
+	c.body, session, err = readResponse(c.in, c.body[:0])
+	if err == nil && session == "" {
+		err = fmt.Errorf("no session id in the answer: %.300s", c.body)
+	}
+	return session, err
+}
+
+// loop makes calls as long as the pacer says.
+func (c *connection) loop(next pacer) (*hdrhistogram.Histogram, error) {
+	histogram := newHistogram()
+	for {
+		began, ok := next()
+		if !ok {
+			return histogram, nil
+		}
+		if _, err := c.Write(c.request); err != nil {
 			return nil, fmt.Errorf("write: %w", err)
 		}
-		if body, err = readResponse(in, body[:0]); err != nil {
+		var err error
+		if c.body, _, err = readResponse(c.in, c.body[:0]); err != nil {
 			return nil, fmt.Errorf("read: %w", err)
 		}
-		if !bytes.Contains(body, marker) || !bytes.Contains(body, []byte(`"id":7`)) {
-			return nil, fmt.Errorf("wrong answer: %.300s", body)
+		if !bytes.Contains(c.body, c.marker) || !bytes.Contains(c.body, []byte(`"id":7`)) {
+			return nil, fmt.Errorf("wrong answer: %.300s", c.body)
 		}
 		if err := histogram.RecordValue(max(time.Since(began).Microseconds(), 1)); err != nil {
 			return nil, err
 		}
 	}
-	return histogram, nil
 }
 
 // payload is n bytes that need no escape in JSON.
@@ -111,51 +190,72 @@ func payload(n int) string {
 	return strings.Repeat(text, n/len(text)+1)[:n]
 }
 
-func rawRequest(s *subject, c scenario) []byte {
-	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":%q,"arguments":{"text":%q}}}`, s.tool, payload(c.Bytes))
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "POST /mcp HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n", s.address)
-	fmt.Fprintf(&b, "MCP-Protocol-Version: 2025-11-25\r\n")
+// callRequest is the call that a caller makes again and again.
+func callRequest(s *subject, c scenario, session string) []byte {
+	tool, meta := "echo", ""
 	if s.key != "" {
-		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", s.key)
+		tool = c.server() + "__echo"
 	}
-	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(body), body)
-	return b.Bytes()
+	if c.Era == "modern" {
+		meta = `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}`
+	}
+	header := "Mcp-Session-Id: " + session + "\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+	if c.Era == "modern" {
+		header = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: " + tool + "\r\n"
+	}
+	return rawRequest(s, c, header, fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":%q,"arguments":{"text":%q}%s}}`, tool, payload(c.Bytes), meta))
 }
 
-// readResponse reads one HTTP/1.1 response into body: with a length, or chunked
-// as a streaming proxy sends it.
-func readResponse(in *bufio.Reader, body []byte) ([]byte, error) {
+// rawRequest is a POST: to the aggregate of Warder, and to the scenario's own
+// path of the echo server.
+func rawRequest(s *subject, c scenario, header, body string) []byte {
+	path := "/" + c.Era + "/" + c.Answer
+	if s.key != "" {
+		path = "/mcp"
+		header += "Authorization: Bearer " + s.key + "\r\n"
+	}
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n%sContent-Length: %d\r\n\r\n%s",
+		path, s.address, header, len(body), body)
+}
+
+// readResponse reads one HTTP/1.1 response into body, with a length or chunked,
+// and returns the session id among its headers.
+func readResponse(in *bufio.Reader, body []byte) (_ []byte, session string, err error) {
 	status, err := in.ReadSlice('\n')
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200")) {
-		return nil, fmt.Errorf("status %q", bytes.TrimSpace(status))
+		return nil, "", fmt.Errorf("status %q", bytes.TrimSpace(status))
 	}
 	length, chunked := -1, false
 	for {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if len(line) <= 2 {
 			break
 		}
-		name, value, _ := strings.Cut(strings.TrimSpace(string(line)), ":")
-		switch http.CanonicalHeaderKey(name) {
-		case "Content-Length":
-			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
-				return nil, err
+		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
+		value = bytes.TrimSpace(value)
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return nil, "", err
 			}
-		case "Transfer-Encoding":
-			chunked = strings.TrimSpace(value) == "chunked"
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = string(value) == "chunked"
+		case bytes.EqualFold(name, []byte("Mcp-Session-Id")):
+			session = string(value)
 		}
 	}
 	if chunked {
-		return readChunks(in, body)
+		body, err = readChunks(in, body)
+		return body, session, err
 	}
-	return readFull(in, body, length)
+	body, err = readFull(in, body, length)
+	return body, session, err
 }
 
 func readFull(in *bufio.Reader, body []byte, n int) ([]byte, error) {
@@ -163,7 +263,7 @@ func readFull(in *bufio.Reader, body []byte, n int) ([]byte, error) {
 		return nil, errors.New("a response without a length")
 	}
 	at := len(body)
-	body = append(body, make([]byte, n)...)
+	body = slices.Grow(body, n)[:at+n]
 	_, err := io.ReadFull(in, body[at:])
 	return body, err
 }

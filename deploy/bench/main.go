@@ -38,6 +38,7 @@ type options struct {
 	json     string
 	profile  string
 	binary   string
+	quick    bool
 }
 
 func main() {
@@ -46,7 +47,8 @@ func main() {
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "interleaved rounds of each case")
-	flag.DurationVar(&o.duration, "duration", 2*time.Second, "length of one round")
+	flag.BoolVar(&o.quick, "quick", false, "a few scenarios only")
+	flag.DurationVar(&o.duration, "duration", time.Second, "length of one round")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the node, taken under load, to this file")
 	flag.StringVar(&o.binary, "warder", "", "the binary to measure (default: build it)")
@@ -106,11 +108,43 @@ func pinSelf() (bool, error) {
 
 // scenario is one cell of the comparison.
 type scenario struct {
-	Callers int `json:"callers"`
-	Bytes   int `json:"bytes"` // of the argument, and of the answer's text
+	Era     string `json:"era"`    // of client and server: legacy or modern
+	Answer  string `json:"answer"` // of the server: json or sse
+	Callers int    `json:"callers"`
+	Bytes   int    `json:"bytes"` // of the argument, and of the answer's text
+	// Rate is how many calls a second begin, whether or not earlier ones have
+	// ended; 0 means a closed loop.
+	Rate float64 `json:"rate,omitempty"`
 }
 
-var scenarios = []scenario{{1, 256}, {16, 256}, {64, 256}, {1, 16 << 10}, {16, 16 << 10}, {64, 16 << 10}}
+func (s scenario) String() string {
+	text := fmt.Sprintf("%s, %s, %d callers, %d bytes", s.Era, s.Answer, s.Callers, s.Bytes)
+	if s.Rate > 0 {
+		text += fmt.Sprintf(", %.0f calls/s", s.Rate)
+	}
+	return text
+}
+
+// server is the slug of the echo server that plays a scenario.
+func (s scenario) server() string { return s.Era + "-" + s.Answer }
+
+// scenarios are all cells of the closed loop, and quick ones for a look.
+func scenarios(quick bool) []scenario {
+	var all []scenario
+	for _, era := range []string{"legacy", "modern"} {
+		all = append(all, scenario{Era: era, Answer: "json", Callers: 1, Bytes: 256})
+		for _, answer := range []string{"json", "sse"} {
+			for _, bytes := range []int{256, 16 << 10} {
+				for _, callers := range []int{16, 128} {
+					if !quick || callers == 16 && answer == "json" {
+						all = append(all, scenario{Era: era, Answer: answer, Callers: callers, Bytes: bytes})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
 
 func run(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "warder-bench-")
@@ -131,14 +165,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer stop()
-	var cells []cell
-	for _, s := range scenarios {
-		c, err := measure(ctx, o, s, subjects)
-		if err != nil {
-			return fmt.Errorf("%d callers of %d bytes: %w", s.Callers, s.Bytes, err)
-		}
-		cells = append(cells, c)
-		printCell(os.Stdout, c)
+	cells, err := compare(ctx, o, subjects)
+	if err != nil {
+		return err
 	}
 	if o.profile != "" {
 		if err := profile(ctx, o, subjects); err != nil {
@@ -147,6 +176,38 @@ func run(ctx context.Context, o options) error {
 	}
 	return report(os.Stdout, o.json, cells)
 }
+
+// compare measures all scenarios: the closed loops, and after the one of 16
+// callers an open loop at half of what it saturated at.
+func compare(ctx context.Context, o options, subjects []*subject) ([]cell, error) {
+	var cells []cell
+	add := func(s scenario) (cell, error) {
+		c, err := measure(ctx, o, s, subjects)
+		if err != nil {
+			return c, fmt.Errorf("%s: %w", s, err)
+		}
+		cells = append(cells, c)
+		printCell(os.Stdout, c)
+		return c, nil
+	}
+	for _, s := range scenarios(o.quick) {
+		c, err := add(s)
+		if err != nil {
+			return nil, err
+		}
+		if s.Answer != "json" || s.Callers != 16 || s.Bytes != 256 {
+			continue
+		}
+		s.Callers, s.Rate = openCallers, min(c.Figures[plain].Throughput, c.Figures[warder].Throughput)/2
+		if _, err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	return cells, nil
+}
+
+// openCallers is how many calls of an open loop may be on their way at once.
+const openCallers = 64
 
 // measure runs the rounds of one scenario, each subject in turn.
 func measure(ctx context.Context, o options, s scenario, subjects []*subject) (cell, error) {

@@ -14,10 +14,13 @@ type figures struct {
 	Subject    string  `json:"subject"`
 	Throughput float64 `json:"calls_per_second"`
 	// Spread is (max-min)/median of the throughput over the rounds.
-	Spread  float64 `json:"spread"`
-	P50     float64 `json:"p50_us"`
-	P99     float64 `json:"p99_us"`
-	CPU     float64 `json:"cpu_us_per_call"`
+	Spread float64 `json:"spread"`
+	P50    float64 `json:"p50_us"`
+	P99    float64 `json:"p99_us"`
+	CPU    float64 `json:"cpu_us_per_call"`
+	// Busy is the share of one core that the subject's process used. Where it is
+	// far below one, the load is what limits.
+	Busy    float64 `json:"busy"`
 	Mallocs float64 `json:"allocations_per_call"`
 	Bytes   float64 `json:"bytes_allocated_per_call"`
 }
@@ -27,6 +30,8 @@ type cell struct {
 	scenario
 	Figures []figures `json:"figures"`
 	Ratios  ratios    `json:"ratios"`
+	// Void says that the throughput means nothing: it is that of the load.
+	Void bool `json:"void,omitempty"`
 }
 
 // ratios compare Warder with the proxy, round by round; the median counts. Added
@@ -52,6 +57,8 @@ func newCell(s scenario, subjects []*subject, samples [][]sample) cell {
 	for i, subject := range subjects {
 		c.Figures = append(c.Figures, newFigures(subject.name, samples[i]))
 	}
+	// The proxy and the node have a core of their own each while it is their turn.
+	c.Void = s.Callers > 1 && s.Rate == 0 && (c.Figures[plain].Busy < minBusy || c.Figures[warder].Busy < minBusy)
 	round := func(f func(d, p, w sample) float64) float64 {
 		var all []float64
 		for i := range samples[direct] {
@@ -74,6 +81,10 @@ func newCell(s scenario, subjects []*subject, samples [][]sample) cell {
 	return c
 }
 
+// minBusy is the share of its core that a subject must have used for its
+// throughput to be its own.
+const minBusy = 0.85
+
 func (s sample) throughput() float64        { return float64(s.calls) / s.elapsed.Seconds() }
 func (s sample) quantile(q float64) float64 { return float64(s.latency.ValueAtQuantile(q)) }
 func (s sample) perCall(x float64) float64  { return x / float64(s.calls) }
@@ -94,6 +105,7 @@ func newFigures(name string, samples []sample) figures {
 		P50:        median(over(func(s sample) float64 { return s.quantile(50) })),
 		P99:        median(over(func(s sample) float64 { return s.quantile(99) })),
 		CPU:        median(over(func(s sample) float64 { return s.perCall(float64(s.cpu) / float64(time.Microsecond)) })),
+		Busy:       median(over(func(s sample) float64 { return s.cpu.Seconds() / s.elapsed.Seconds() })),
 		Mallocs:    median(over(func(s sample) float64 { return s.perCall(s.mallocs) })),
 		Bytes:      median(over(func(s sample) float64 { return s.perCall(s.bytes) })),
 	}
@@ -105,11 +117,11 @@ func median(all []float64) float64 {
 }
 
 func printCell(w io.Writer, c cell) {
-	fmt.Fprintf(w, "\n%d callers, %d bytes\n", c.Callers, c.Bytes)
-	fmt.Fprintf(w, "  %-8s %12s %8s %10s %10s %12s %10s %10s\n", "", "calls/s", "spread", "p50 µs", "p99 µs", "CPU µs/call", "allocs", "bytes")
+	fmt.Fprintf(w, "\n%s\n", c.scenario)
+	fmt.Fprintf(w, "  %-8s %12s %8s %10s %10s %12s %6s %10s %10s\n", "", "calls/s", "spread", "p50 µs", "p99 µs", "CPU µs/call", "busy", "allocs", "bytes")
 	for _, f := range c.Figures {
-		fmt.Fprintf(w, "  %-8s %12.0f %7.0f%% %10.0f %10.0f %12.1f %10.1f %10.0f\n",
-			f.Subject, f.Throughput, 100*f.Spread, f.P50, f.P99, f.CPU, f.Mallocs, f.Bytes)
+		fmt.Fprintf(w, "  %-8s %12.0f %7.0f%% %10.0f %10.0f %12.1f %5.0f%% %10.1f %10.0f\n",
+			f.Subject, f.Throughput, 100*f.Spread, f.P50, f.P99, f.CPU, 100*f.Busy, f.Mallocs, f.Bytes)
 	}
 	r := c.Ratios
 	fmt.Fprintf(w, "  warder ÷ proxy: throughput %.2f, added p50 %.2f, added p99 %.2f, CPU %.2f, allocations %.2f; warder ÷ direct: throughput %.2f\n",
@@ -119,10 +131,18 @@ func printCell(w io.Writer, c cell) {
 // report prints the ratios of all scenarios together, and writes JSON if asked.
 func report(w io.Writer, path string, cells []cell) error {
 	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds\n")
-	fmt.Fprintf(w, "  %8s %8s %12s %10s %10s %8s %12s\n", "callers", "bytes", "throughput", "added p50", "added p99", "CPU", "allocations")
+	fmt.Fprintf(w, "  %-7s %-6s %8s %8s %8s %12s %10s %10s %8s %12s\n",
+		"era", "answer", "callers", "bytes", "rate", "throughput", "added p50", "added p99", "CPU", "allocations")
 	for _, c := range cells {
-		fmt.Fprintf(w, "  %8d %8d %12.2f %10.2f %10.2f %8.2f %12.2f\n", c.Callers, c.Bytes,
-			c.Ratios.Throughput, c.Ratios.AddedP50, c.Ratios.AddedP99, c.Ratios.CPU, c.Ratios.Mallocs)
+		rate, throughput := "closed", fmt.Sprintf("%.2f", c.Ratios.Throughput)
+		if c.Rate > 0 {
+			rate, throughput = fmt.Sprintf("%.0f/s", c.Rate), "-"
+		}
+		if c.Void {
+			throughput = "(load) " + throughput
+		}
+		fmt.Fprintf(w, "  %-7s %-6s %8d %8d %8s %12s %10.2f %10.2f %8.2f %12.2f\n", c.Era, c.Answer, c.Callers, c.Bytes, rate, throughput,
+			c.Ratios.AddedP50, c.Ratios.AddedP99, c.Ratios.CPU, c.Ratios.Mallocs)
 	}
 	if path == "" {
 		return nil

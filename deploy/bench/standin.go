@@ -16,10 +16,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -76,21 +78,26 @@ func newStandIn(echo string) (*standIn, error) {
 
 func (s *standIn) close() { s.server.Stop() }
 
-// compile makes the one snapshot: a server, its tool, a user with a key, and a
-// policy of which the last of ten rules allows the call.
+// echoServers are the servers that the echo plays, by slug, and the protocol
+// version that each speaks.
+var echoServers = map[string]string{
+	"legacy-json": "2025-11-25", "legacy-sse": "2025-11-25", "modern-json": "2026-07-28", "modern-sse": "2026-07-28",
+}
+
+// compile makes the one snapshot: the servers, their tools, a user with a key,
+// and a policy of which the last of ten rules allows the call.
 func (s *standIn) compile(echo string, key apikey.Key) error {
 	pepper := make([]byte, 32)
 	items := []*snapshotv1.Item{
-		{Kind: &snapshotv1.Item_Settings{Settings: &snapshotv1.Settings{KeyPepper: pepper, DigestKey: pepper}}},
-		{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{Name: "bench", Url: "http://" + echo + "/mcp", Private: true, ProtocolVersion: "2025-11-25"}}},
-		{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
-			Server: "bench", Name: "echo", ExposedName: "bench__echo", Risk: snapshotv1.Risk_RISK_READ,
-			Definition:     []byte(`{"name":"echo","inputSchema":{"type":"object"}}`),
-			DefinitionHash: make([]byte, 32),
+		{Kind: &snapshotv1.Item_Settings{Settings: &snapshotv1.Settings{
+			KeyPepper: pepper, DigestKey: pepper, SealKeys: []*snapshotv1.SealKey{{Key: pepper, SealsFrom: timestamppb.New(time.Now().Add(-time.Hour))}},
 		}}},
 		{Kind: &snapshotv1.Item_Role{Role: &snapshotv1.Role{Name: "nothing"}}},
 		{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: "load", Roles: []string{"nothing"}}}},
 		{Kind: &snapshotv1.Item_Key{Key: &snapshotv1.Key{Id: key.ID, Hash: apikey.Hash(pepper, key.Secret), User: "load", Application: "bench"}}},
+	}
+	for slug, version := range echoServers {
+		items = append(items, echoServer(echo, slug, version)...)
 	}
 	for i := range 10 {
 		rule := &snapshotv1.Rule{
@@ -98,7 +105,7 @@ func (s *standIn) compile(echo string, key apikey.Key) error {
 			Effect: snapshotv1.Effect_EFFECT_DENY, Reason: "not this one", Tools: []string{fmt.Sprintf("other-%d/*", i)},
 		}
 		if i == 9 {
-			rule.Effect, rule.Tools = snapshotv1.Effect_EFFECT_ALLOW, []string{"bench/*"}
+			rule.Effect, rule.Tools = snapshotv1.Effect_EFFECT_ALLOW, []string{"legacy-*/*", "modern-*/*"}
 		}
 		items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Rule{Rule: rule}})
 	}
@@ -114,6 +121,20 @@ func (s *standIn) compile(echo string, key apikey.Key) error {
 	s.update.Nonce = "1"
 	snapshot.Sign(s.update, private)
 	return nil
+}
+
+// echoServer returns the items of one server.
+func echoServer(echo, slug, version string) []*snapshotv1.Item {
+	return []*snapshotv1.Item{
+		{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{
+			Name: slug, Url: "http://" + echo + "/" + strings.Replace(slug, "-", "/", 1), Private: true, ProtocolVersion: version,
+		}}},
+		{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
+			Server: slug, Name: "echo", ExposedName: slug + "__echo", Risk: snapshotv1.Risk_RISK_READ,
+			Definition:     []byte(`{"name":"echo","inputSchema":{"type":"object"}}`),
+			DefinitionHash: make([]byte, 32),
+		}}},
+	}
 }
 
 // Sync sends the snapshot and waits for the node to leave.

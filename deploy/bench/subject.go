@@ -21,9 +21,8 @@ import (
 // subject is one way to the echo server.
 type subject struct {
 	name    string
-	address string // host:port
-	tool    string
-	key     string
+	address string    // host:port
+	key     string    // of Warder; empty for what knows no keys
 	process *exec.Cmd // whose CPU counts; nil for direct
 	metrics string    // host:port of its metrics and profiles; empty: address
 }
@@ -127,8 +126,8 @@ func startSubjects(ctx context.Context, o options, dir string) (subjects []*subj
 	}
 	stops = append(stops, end)
 	return []*subject{
-		{name: "direct", address: echoAddress, tool: "echo"},
-		{name: "proxy", address: proxyAddress, tool: "echo", process: proxyProcess},
+		{name: "direct", address: echoAddress},
+		{name: "proxy", address: proxyAddress, process: proxyProcess},
 		warder,
 	}, stop, nil
 }
@@ -173,7 +172,7 @@ func startRole(role, core, target string) (address string, end func(), process *
 
 // startNode starts what is measured, with its profiles to be had.
 func startNode(binary, dir string, control *standIn) (node *subject, end func(), err error) {
-	node = &subject{name: "warder", tool: "bench__echo", key: control.key}
+	node = &subject{name: "warder", key: control.key}
 	if node.address, err = freeAddress(); err != nil {
 		return nil, nil, err
 	}
@@ -235,7 +234,7 @@ func profile(ctx context.Context, o options, subjects []*subject) error {
 	node := subjects[len(subjects)-1]
 	load := make(chan error, 1)
 	go func() {
-		_, err := drive(ctx, node, scenario{16, 256}, 8*time.Second)
+		_, err := drive(ctx, node, scenario{Era: "legacy", Answer: "json", Callers: 16, Bytes: 256}, 8*time.Second)
 		load <- err
 	}()
 	response, err := http.Get("http://" + node.metrics + "/debug/pprof/profile?seconds=5")
