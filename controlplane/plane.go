@@ -36,6 +36,7 @@ type Plane struct {
 	feed      *feed.Feed
 	publisher *publisher.Publisher
 	ledger    *ledger.Ledger
+	refresher *catalog.Refresher
 	setup     *login.SetupToken // nil once an administrator exists
 	admin     *admin.API
 
@@ -91,6 +92,9 @@ func (p *Plane) open(ctx context.Context) (err error) {
 		Registerer: p.config.Registerer, Log: p.log,
 	})
 	p.ledger = ledger.New(ledger.Config{Store: p.store, Registerer: p.config.Registerer, Log: p.log})
+	p.refresher = catalog.NewRefresher(catalog.Config{
+		Store: p.store, Keys: keys, Discoverer: catalog.NewDiscoverer(p.config.Version), Log: p.log,
+	})
 	if err := p.openSetup(ctx); err != nil {
 		return err
 	}
@@ -103,7 +107,7 @@ func (p *Plane) openAdmin(keys *seal.Keyring, pepper []byte) (err error) {
 		Store:      p.store,
 		Desk:       login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, Log: p.log}),
 		Guard:      login.Guard{Hosts: p.config.hosts(), Secure: p.config.BehindProxy},
-		Discoverer: catalog.NewDiscoverer(p.config.Version),
+		Refresher:  p.refresher,
 		Keys:       keys,
 		Pepper:     pepper,
 		CurrentSet: p.publisher.Current,

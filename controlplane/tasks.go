@@ -24,6 +24,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.feed.Run,
 		p.follow,
 		p.ledger.Run,
+		p.refresher.Run,
 		p.keepHouse,
 		p.watchSetup,
 		p.watchHistory,

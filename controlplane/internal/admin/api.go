@@ -26,10 +26,11 @@ const maxSettle = time.Second
 // Config is what an API is made of. Every field is required but Guard, whose
 // zero value serves loopback names only.
 type Config struct {
-	Store      *store.Store
-	Desk       *login.Desk
-	Guard      login.Guard
-	Discoverer *catalog.Discoverer
+	Store *store.Store
+	Desk  *login.Desk
+	Guard login.Guard
+	// Refresher discovers servers.
+	Refresher *catalog.Refresher
 	// Keys seal the headers of servers.
 	Keys *seal.Keyring
 	// Pepper keys the hashes of API keys. Secret.

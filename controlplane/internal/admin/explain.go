@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -17,7 +18,7 @@ import (
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// stageGovernance is the stage of a tool that no snapshot holds.
+// stageGovernance is the stage of what no snapshot holds, or holds as withheld.
 const stageGovernance = "governance"
 
 // How long an explanation waits for the snapshot of the revision that is
@@ -30,7 +31,7 @@ const (
 // ExplainDecision decides on the snapshot that nodes have, and says why.
 func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv1.ExplainDecisionRequest]) (*connect.Response[adminv1.ExplainDecisionResponse], error) {
 	m := r.Msg
-	server, tool, err := splitTool(m.GetTool())
+	asked, err := readAsked(m)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +42,7 @@ func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv
 	if err != nil {
 		return nil, err
 	}
-	row, err := p.Store.GetTool(ctx, db.GetToolParams{Server: server, Name: tool})
-	if fault.Is(err, fault.NotFound) {
-		return nil, noTool(m.GetTool())
-	}
+	row, err := p.known(ctx, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -52,19 +50,68 @@ func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv
 	if err != nil {
 		return nil, err
 	}
-	item, served := set.Get("tool/" + server + "/" + tool)
-	if !served {
-		return reply(withheld(set.Revision(), row)), nil
+	found := asked.in(set)
+	if !found.served {
+		if row != nil {
+			found.detail = whyWithheld(*row)
+		}
+		return reply(withheld(set.Revision(), found.detail)), nil
 	}
 	compiled, err := compilePolicy(set)
 	if err != nil {
 		return nil, err
 	}
+	kind := policyKind(asked.kind)
 	decision, steps := policy.Explain(compiled, &policy.Request{
-		Principal: caller, Method: policy.MethodCall,
-		Target: policy.Target{Server: server, Name: tool, Risk: item.GetTool().GetRisk()},
+		Principal: caller, Method: kind.Method(),
+		Target: policy.Target{Kind: kind, Server: asked.server, Name: asked.name, Risk: found.risk},
 	})
-	return reply(explanation(decision, steps)), nil
+	return reply(explanation(found.detail, decision, steps)), nil
+}
+
+// asked is what a decision is asked about.
+type asked struct {
+	kind               catalog.Kind
+	full, server, name string
+}
+
+// readAsked takes the one that is given of tool, prompt and resource.
+func readAsked(m *adminv1.ExplainDecisionRequest) (a asked, err error) {
+	given := 0
+	for _, one := range []asked{
+		{kind: catalog.Tool, full: m.GetTool()}, {kind: catalog.Prompt, full: m.GetPrompt()},
+		{kind: catalog.Resource, full: m.GetResource()},
+	} {
+		if one.full != "" {
+			a, given = one, given+1
+		}
+	}
+	if given != 1 {
+		return asked{}, fault.New(fault.Invalid, "say what is asked for: one of a tool, a prompt and a resource")
+	}
+	a.server, a.name, err = splitName(a.kind, a.full)
+	return a, err
+}
+
+// known returns the entry that is asked about. Of resources there may be ones
+// that nobody listed, so that nil is an answer as long as there is the server.
+func (p policies) known(ctx context.Context, a asked) (*db.GetEntryRow, error) {
+	row, err := p.Store.GetEntry(ctx, db.GetEntryParams{Server: a.server, Kind: string(a.kind), Name: a.name})
+	if err == nil {
+		return &row, nil
+	}
+	if !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	if a.kind != catalog.Resource {
+		return nil, noEntry([]catalog.Kind{a.kind}, a.full)
+	}
+	if _, err := p.Store.GetServer(ctx, a.server); fault.Is(err, fault.NotFound) {
+		return nil, noServer(a.server)
+	} else if err != nil {
+		return nil, err
+	}
+	return nil, nil
 }
 
 // subject is the principal that a call of this user would have.
@@ -109,22 +156,21 @@ func (p policies) settled(ctx context.Context) (*snapshot.Set, error) {
 	}
 }
 
-// withheld is the answer for a tool that nodes do not have.
-func withheld(revision uint64, row db.GetToolRow) *adminv1.ExplainDecisionResponse {
-	reason := whyWithheld(row)
+// withheld is the answer for what nodes keep from everybody.
+func withheld(revision uint64, reason string) *adminv1.ExplainDecisionResponse {
 	return &adminv1.ExplainDecisionResponse{
 		Decision: "deny", Rule: stageGovernance, Reason: reason, Revision: revision,
 		Steps: []*adminv1.ExplainStep{{Stage: stageGovernance, Matched: true, Detail: reason}},
 	}
 }
 
-func whyWithheld(row db.GetToolRow) string {
-	full := row.Server + "/" + row.Name
+func whyWithheld(row db.GetEntryRow) string {
+	full, kind := row.Server+"/"+row.Name, catalog.Kind(row.Kind)
 	switch {
 	case row.State == "pending":
-		return fmt.Sprintf("%s is pending: nobody has approved it yet (warder tool approve %s)", full, full)
+		return fmt.Sprintf("%s is pending: nobody has approved it yet (%s)", full, approveCommand(kind, row.Server, row.Name))
 	case row.State == "changed":
-		return fmt.Sprintf("%s has changed since it was approved (warder tool show %s)", full, full)
+		return fmt.Sprintf("%s has changed since it was approved (%s)", full, showCommand(kind, row.Server, row.Name))
 	case row.State == "rejected":
 		return full + " was rejected"
 	case row.Disabled:
@@ -135,11 +181,11 @@ func whyWithheld(row db.GetToolRow) string {
 	return full + " is approved, and has not reached the snapshot of nodes yet"
 }
 
-// explanation is the answer for a tool that nodes have.
-func explanation(decision policy.Decision, steps []policy.Step) *adminv1.ExplainDecisionResponse {
+// explanation is the answer for what nodes have.
+func explanation(governed string, decision policy.Decision, steps []policy.Step) *adminv1.ExplainDecisionResponse {
 	m := &adminv1.ExplainDecisionResponse{
 		Decision: "deny", Rule: decision.Rule, Reason: decision.Reason, Revision: decision.Revision,
-		Steps: []*adminv1.ExplainStep{{Stage: stageGovernance, Detail: "the tool is approved, enabled and offered as it was approved"}},
+		Steps: []*adminv1.ExplainStep{{Stage: stageGovernance, Detail: governed}},
 	}
 	if decision.Allowed() {
 		m.Decision = "allow"

@@ -6,6 +6,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -74,7 +75,7 @@ func policyMoved(current, expected int64) error {
 	return fault.Newf(fault.Conflict, "version %d of the policy is in force, and you began from version %d; read it again, then apply", current, expected)
 }
 
-// check runs the document's tests against roles, tools and users as they are.
+// check runs the document's tests against roles, entries and users as they are.
 func (p policies) check(ctx context.Context, document *policy.Document) error {
 	all, err := readRoles(ctx, p.Store.Queries)
 	if err != nil {
@@ -88,7 +89,7 @@ func (p policies) check(ctx context.Context, document *policy.Document) error {
 		}
 		compiled = append(compiled, out)
 	}
-	lookup, err := p.toolRisks(ctx)
+	lookup, err := p.risks(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,24 +107,26 @@ func (p policies) check(ctx context.Context, document *policy.Document) error {
 	})
 }
 
-// toolRisks returns a look-up of the categories of all tools in the catalogue,
+// risks returns a look-up of the categories of all entries in the catalogue,
 // approved or not: a document may be written before they are.
-func (p policies) toolRisks(ctx context.Context) (func(policy.Target) (snapshotv1.Risk, bool), error) {
-	rows, err := p.Store.ListTools(ctx, db.ListToolsParams{})
+func (p policies) risks(ctx context.Context) (func(policy.Target) (snapshotv1.Risk, bool), error) {
+	rows, err := p.Store.ListEntries(ctx, db.ListEntriesParams{
+		Kinds: kindNames([]catalog.Kind{catalog.Tool, catalog.Prompt, catalog.Resource}),
+	})
 	if err != nil {
 		return nil, err
 	}
-	risks := make(map[string]snapshotv1.Risk, len(rows))
+	known := make(map[policy.Target]snapshotv1.Risk, len(rows))
 	for _, row := range rows {
 		category, err := risk.Parse(row.Risk)
 		if err != nil {
 			return nil, err
 		}
-		risks[row.Server+"/"+row.Name] = category
+		known[policy.Target{Kind: policyKind(catalog.Kind(row.Kind)), Server: row.Server, Name: row.Name}] = category
 	}
 	return func(t policy.Target) (snapshotv1.Risk, bool) {
-		category, known := risks[t.String()]
-		return category, known && t.Kind == policy.Tool
+		category, found := known[t]
+		return category, found
 	}, nil
 }
 
@@ -153,6 +156,7 @@ func ruleMessages(rules []*snapshotv1.Rule) []*adminv1.Rule {
 			Name: rule.GetName(), Priority: rule.GetPriority(), Effect: effectName(rule.GetEffect()), Reason: rule.GetReason(),
 			Users: rule.GetUsers(), Groups: rule.GetGroups(), Roles: rule.GetRoles(),
 			Applications: rule.GetApplications(), Tools: rule.GetTools(), Methods: rule.GetMethods(),
+			Prompts: rule.GetPrompts(), Resources: rule.GetResources(),
 		}
 		for _, category := range rule.GetRisks() {
 			m.Risks = append(m.Risks, risk.Name(category))

@@ -58,7 +58,8 @@ func newRig(t *testing.T) *rig {
 	r.token = setup.Reveal(time.Now())
 	pepper := bytes.Repeat([]byte{7}, 32)
 	r.API, err = New(Config{
-		Store: s, Keys: kek, Pepper: pepper, Discoverer: catalog.NewDiscoverer("test"),
+		Store: s, Keys: kek, Pepper: pepper,
+		Refresher:  catalog.NewRefresher(catalog.Config{Store: s, Keys: kek, Discoverer: catalog.NewDiscoverer("test"), Log: log}),
 		Desk:       login.NewDesk(login.Config{Book: login.NewBook(s), Setup: setup, Log: log}),
 		CurrentSet: func() *snapshot.Set { return compile(t, s, kek, pepper) },
 		AwaitNodes: func(context.Context, uint64) {},

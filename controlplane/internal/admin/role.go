@@ -87,13 +87,16 @@ func (r roles) GrantRole(ctx context.Context, request *connect.Request[adminv1.G
 func insertGrant(ctx context.Context, tx *store.Tx, role string, g *adminv1.Grant) error {
 	return tx.InsertRoleGrant(ctx, db.InsertRoleGrantParams{
 		Role: role, Tools: append([]string{}, g.GetTools()...), Risks: append([]string{}, g.GetRisks()...),
+		Prompts: append([]string{}, g.GetPrompts()...), Resources: append([]string{}, g.GetResources()...),
 	})
 }
 
 func grantDetails(grants []*adminv1.Grant) []map[string]any {
 	details := make([]map[string]any, 0, len(grants))
 	for _, g := range grants {
-		details = append(details, map[string]any{"tools": g.GetTools(), "risks": g.GetRisks()})
+		details = append(details, map[string]any{
+			"tools": g.GetTools(), "risks": g.GetRisks(), "prompts": g.GetPrompts(), "resources": g.GetResources(),
+		})
 	}
 	return details
 }
@@ -110,7 +113,9 @@ func readRoles(ctx context.Context, q *db.Queries) ([]*adminv1.Role, error) {
 	}
 	byRole := make(map[string][]*adminv1.Grant)
 	for _, g := range grants {
-		byRole[g.Role] = append(byRole[g.Role], &adminv1.Grant{Tools: g.Tools, Risks: g.Risks})
+		byRole[g.Role] = append(byRole[g.Role], &adminv1.Grant{
+			Tools: g.Tools, Risks: g.Risks, Prompts: g.Prompts, Resources: g.Resources,
+		})
 	}
 	all := make([]*adminv1.Role, 0, len(rows))
 	for _, row := range rows {
@@ -136,7 +141,7 @@ func compiles(role *adminv1.Role) error {
 func snapshotRole(role *adminv1.Role) (*snapshotv1.Role, error) {
 	out := &snapshotv1.Role{Name: role.GetName()}
 	for _, g := range role.GetGrants() {
-		grant := &snapshotv1.Grant{Tools: g.GetTools()}
+		grant := &snapshotv1.Grant{Tools: g.GetTools(), Prompts: g.GetPrompts(), Resources: g.GetResources()}
 		for _, name := range g.GetRisks() {
 			category, err := risk.Parse(name)
 			if err != nil {

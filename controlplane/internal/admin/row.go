@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -42,15 +41,6 @@ func optional(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-// splitTool parts "server/tool"; what lacks either is fault.Invalid.
-func splitTool(name string) (server, tool string, err error) {
-	server, tool, found := strings.Cut(name, "/")
-	if !found || server == "" || tool == "" {
-		return "", "", fault.New(fault.Invalid, "a tool is named as \"server/tool\", for example github/create_issue")
-	}
-	return server, tool, nil
 }
 
 // defaultPage is the size of a page that the request leaves open.

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
@@ -26,7 +28,7 @@ type servers struct{ *API }
 // too, with the reason; one whose URL is wrong is not.
 func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddServerRequest]) (*connect.Response[adminv1.AddServerResponse], error) {
 	m := r.Msg
-	target := catalog.Target{Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate()}
+	target := catalog.Target{Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate(), CACertificates: m.GetCaCertificates()}
 	var err error
 	if target.Headers, err = requestHeaders(m.GetHeaders()); err != nil {
 		return nil, err
@@ -45,7 +47,7 @@ func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddSe
 		return nil, err
 	}
 	response := &adminv1.AddServerResponse{Discovery: reportMessage(report)}
-	response.Server, response.Tools, err = s.read(ctx, m.GetName())
+	response.Server, response.Tools, response.Others, err = s.read(ctx, m.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddSe
 
 // discover asks a server what it offers, and logs what is not for the caller.
 func (s servers) discover(ctx context.Context, target catalog.Target) (*catalog.Discovery, error) {
-	found, err := s.Discoverer.Discover(ctx, target)
+	found, err := s.Refresher.Discoverer.Discover(ctx, target)
 	if err != nil {
 		s.Log.InfoContext(ctx, "discovery failed", "server", target.Name, "error", err)
 	}
@@ -77,6 +79,8 @@ func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *c
 	_, err = s.change(ctx, func(tx *store.Tx) error {
 		_, err := tx.InsertServer(ctx, db.InsertServerParams{
 			Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate(), HeadersSealed: sealed, HeaderNames: names,
+			CaCertificates: m.GetCaCertificates(), CallTimeoutMs: m.GetCallTimeout().AsDuration().Milliseconds(),
+			MaxInFlight: m.GetMaxInFlight(),
 		})
 		if fault.Is(err, fault.Exists) {
 			return serverExists(m.GetName())
@@ -86,6 +90,7 @@ func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *c
 		}
 		tx.Record("server.add", m.GetName(), map[string]any{
 			"url": withoutQuery(m.GetUrl()), "private": m.GetPrivate(), "headers": names, "approve": m.GetApprove(),
+			"ca_certificates": m.GetCaCertificates() != "",
 		})
 		if trouble != nil {
 			return catalog.Fail(ctx, tx, m.GetName(), fault.Text(trouble))
@@ -93,7 +98,7 @@ func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *c
 		if report, err = catalog.Record(ctx, tx, m.GetName(), found); err != nil || !m.GetApprove() {
 			return err
 		}
-		_, err = decide(ctx, tx, approval{reason: "approved when the server was added"}, selection{all: true, server: m.GetName()})
+		_, err = decide(ctx, tx, approval{reason: "approved when the server was added"}, selection{kinds: catalog.Kinds(), all: true, server: m.GetName()})
 		return err
 	})
 	return report, err
@@ -111,21 +116,28 @@ func (s servers) ListServers(ctx context.Context, _ *connect.Request[adminv1.Lis
 	}
 	response := new(adminv1.ListServersResponse)
 	for _, row := range rows {
-		response.Servers = append(response.Servers, serverMessage(row))
+		response.Servers = append(response.Servers, serverMessage(db.GetServerRow{
+			ID: row.ID, Name: row.Name, URL: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
+			ProtocolVersion: row.ProtocolVersion, LastError: row.LastError, Partial: row.Partial, CreatedAt: row.CreatedAt,
+			DiscoveredAt: row.DiscoveredAt, Capabilities: row.Capabilities, CaCertificates: row.CaCertificates,
+			CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight, Tools: row.Tools,
+			ToolsPending: row.ToolsPending, ToolsChanged: row.ToolsChanged, Prompts: row.Prompts,
+			Resources: row.Resources, Templates: row.Templates, Waiting: row.Waiting,
+		}))
 	}
 	return reply(response), nil
 }
 
-// GetServer returns a server with its tools.
+// GetServer returns a server with what it offers.
 func (s servers) GetServer(ctx context.Context, r *connect.Request[adminv1.GetServerRequest]) (*connect.Response[adminv1.GetServerResponse], error) {
-	server, tools, err := s.read(ctx, r.Msg.GetName())
+	server, tools, others, err := s.read(ctx, r.Msg.GetName())
 	if err != nil {
 		return nil, err
 	}
-	return reply(&adminv1.GetServerResponse{Server: server, Tools: tools}), nil
+	return reply(&adminv1.GetServerResponse{Server: server, Tools: tools, Others: others}), nil
 }
 
-// RemoveServer forgets a server and its tools.
+// RemoveServer forgets a server and what it offers.
 func (s servers) RemoveServer(ctx context.Context, r *connect.Request[adminv1.RemoveServerRequest]) (*connect.Response[adminv1.RemoveServerResponse], error) {
 	_, err := s.change(ctx, func(tx *store.Tx) error {
 		n, err := tx.DeleteServer(ctx, r.Msg.GetName())
@@ -144,31 +156,84 @@ func (s servers) RemoveServer(ctx context.Context, r *connect.Request[adminv1.Re
 	return reply(&adminv1.RemoveServerResponse{}), nil
 }
 
-// RefreshServer discovers again. A discovery that fails is written down with the
-// server and is the answer; what was known stays in force.
-func (s servers) RefreshServer(ctx context.Context, r *connect.Request[adminv1.RefreshServerRequest]) (*connect.Response[adminv1.RefreshServerResponse], error) {
-	name := r.Msg.GetName()
-	target, err := s.target(ctx, name)
-	if err != nil {
-		return nil, err
+// UpdateServer changes how a server is spoken to.
+func (s servers) UpdateServer(ctx context.Context, r *connect.Request[adminv1.UpdateServerRequest]) (*connect.Response[adminv1.UpdateServerResponse], error) {
+	m := r.Msg
+	params := db.UpdateServerParams{Name: m.GetName(), CaCertificates: m.CaCertificates, MaxInFlight: m.MaxInFlight}
+	detail := make(map[string]any)
+	if m.CaCertificates != nil {
+		if _, err := catalog.ParseAuthorities(m.GetCaCertificates(), time.Now()); err != nil {
+			return nil, err
+		}
+		detail["ca_certificates"] = m.GetCaCertificates() != ""
 	}
-	found, trouble := s.discover(ctx, target)
-	if trouble != nil {
-		return nil, s.failed(ctx, name, trouble)
+	if m.CallTimeout != nil {
+		params.CallTimeoutMs = new(m.GetCallTimeout().AsDuration().Milliseconds())
+		detail["call_timeout_ms"] = *params.CallTimeoutMs
 	}
-	var report catalog.Report
-	_, err = s.change(ctx, func(tx *store.Tx) (err error) {
-		report, err = catalog.Record(ctx, tx, name, found)
+	if m.MaxInFlight != nil {
+		detail["max_in_flight"] = m.GetMaxInFlight()
+	}
+	if len(detail) == 0 {
+		return nil, fault.New(fault.Invalid, "say what to change: the authorities, the time a call may take, or how many there may be at a time")
+	}
+	_, err := s.change(ctx, func(tx *store.Tx) error {
+		n, err := tx.UpdateServer(ctx, params)
+		if err == nil && n == 0 {
+			err = noServer(m.GetName())
+		}
+		tx.Record("server.update", m.GetName(), detail)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	server, _, err := s.read(ctx, name)
+	response := new(adminv1.UpdateServerResponse)
+	if m.CaCertificates != nil {
+		// What fails now is written down with the server, and is no failure of this.
+		report, trouble := s.refresh(ctx, m.GetName())
+		if trouble == nil {
+			response.Discovery = reportMessage(report)
+		}
+	}
+	if response.Server, _, _, err = s.read(ctx, m.GetName()); err != nil {
+		return nil, err
+	}
+	return reply(response), nil
+}
+
+// RefreshServer discovers again. A discovery that fails is written down with the
+// server and is the answer; what was known stays in force.
+func (s servers) RefreshServer(ctx context.Context, r *connect.Request[adminv1.RefreshServerRequest]) (*connect.Response[adminv1.RefreshServerResponse], error) {
+	report, err := s.refresh(ctx, r.Msg.GetName())
+	if err != nil {
+		return nil, err
+	}
+	server, _, _, err := s.read(ctx, r.Msg.GetName())
 	if err != nil {
 		return nil, err
 	}
 	return reply(&adminv1.RefreshServerResponse{Server: server, Discovery: reportMessage(report)}), nil
+}
+
+// refresh discovers a saved server and writes down what came of it.
+func (s servers) refresh(ctx context.Context, name string) (report catalog.Report, err error) {
+	target, err := s.Refresher.Target(ctx, name)
+	if fault.Is(err, fault.NotFound) {
+		return report, noServer(name)
+	}
+	if err != nil {
+		return report, err
+	}
+	found, trouble := s.discover(ctx, target)
+	if trouble != nil {
+		return report, s.failed(ctx, name, trouble)
+	}
+	_, err = s.change(ctx, func(tx *store.Tx) (err error) {
+		report, err = catalog.Record(ctx, tx, name, found)
+		return err
+	})
+	return report, err
 }
 
 // failed writes a failed discovery down and returns it, unless nobody waits for
@@ -184,58 +249,54 @@ func (s servers) failed(ctx context.Context, name string, trouble error) error {
 	return trouble
 }
 
-// target reads what discovery needs of a saved server.
-func (s servers) target(ctx context.Context, name string) (catalog.Target, error) {
+// read returns a server, its tools, and what else it offers; its instructions
+// with their definition, which is what there is to see of them.
+func (s servers) read(ctx context.Context, name string) (server *adminv1.Server, tools, others []*adminv1.Tool, err error) {
 	row, err := s.Store.GetServer(ctx, name)
 	if fault.Is(err, fault.NotFound) {
-		return catalog.Target{}, noServer(name)
+		return nil, nil, nil, noServer(name)
 	}
 	if err != nil {
-		return catalog.Target{}, err
+		return nil, nil, nil, err
 	}
-	headers, err := header.Open(s.Keys, name, row.HeadersSealed)
+	rows, err := s.Store.ListEntries(ctx, db.ListEntriesParams{Kinds: kindNames(catalog.Kinds()), Server: name})
 	if err != nil {
-		return catalog.Target{}, err
+		return nil, nil, nil, err
 	}
-	target := catalog.Target{Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header)}
-	for _, h := range headers {
-		target.Headers.Add(h.GetName(), h.GetValue())
+	for _, row := range rows {
+		m := toolMessage(row)
+		switch catalog.Kind(row.Kind) {
+		case catalog.Tool:
+			tools = append(tools, m)
+			continue
+		case catalog.Instructions:
+			m.Definition = string(row.Definition)
+		}
+		others = append(others, m)
 	}
-	return target, nil
-}
-
-// read returns a server and its tools.
-func (s servers) read(ctx context.Context, name string) (*adminv1.Server, []*adminv1.Tool, error) {
-	row, err := s.Store.GetServer(ctx, name)
-	if fault.Is(err, fault.NotFound) {
-		return nil, nil, noServer(name)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	rows, err := s.Store.ListTools(ctx, db.ListToolsParams{Server: name})
-	if err != nil {
-		return nil, nil, err
-	}
-	return serverMessage(db.ListServersRow{
-		ID: row.ID, Name: row.Name, URL: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
-		ProtocolVersion: row.ProtocolVersion, LastError: row.LastError, CreatedAt: row.CreatedAt,
-		DiscoveredAt: row.DiscoveredAt, Tools: row.Tools, ToolsPending: row.ToolsPending, ToolsChanged: row.ToolsChanged,
-	}), toolMessages(rows), nil
+	return serverMessage(row), tools, others, nil
 }
 
 func noServer(name string) error {
 	return fault.Newf(fault.NotFound, "there is no server %q; 'warder server list' shows the servers", name)
 }
 
-func serverMessage(row db.ListServersRow) *adminv1.Server {
+func serverMessage(row db.GetServerRow) *adminv1.Server {
 	m := &adminv1.Server{
 		Name: row.Name, Url: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
 		ProtocolVersion: row.ProtocolVersion, LastError: row.LastError,
 		CreatedAt: timestamppb.New(row.CreatedAt), DiscoveredAt: timestamp(row.DiscoveredAt),
 		Tools: int32(row.Tools), ToolsPending: int32(row.ToolsPending), ToolsChanged: int32(row.ToolsChanged),
+		Prompts: int32(row.Prompts), Resources: int32(row.Resources), Templates: int32(row.Templates),
+		Waiting: int32(row.Waiting), Capabilities: string(row.Capabilities), CaCertificates: row.CaCertificates,
+		MaxInFlight: row.MaxInFlight,
+	}
+	if row.CallTimeoutMs > 0 {
+		m.CallTimeout = durationpb.New(time.Duration(row.CallTimeoutMs) * time.Millisecond)
 	}
 	switch {
+	case row.Partial:
+		m.State = adminv1.ServerState_SERVER_STATE_PARTIAL
 	case row.LastError != "":
 		m.State = adminv1.ServerState_SERVER_STATE_FAILED
 	case row.DiscoveredAt != nil:
@@ -247,6 +308,7 @@ func serverMessage(row db.ListServersRow) *adminv1.Server {
 func reportMessage(r catalog.Report) *adminv1.DiscoveryReport {
 	return &adminv1.DiscoveryReport{
 		Added: r.Added, Changed: r.Changed, Missing: r.Missing, Unchanged: int32(r.Unchanged), Refused: r.Refused,
+		Failed: r.Failed,
 	}
 }
 

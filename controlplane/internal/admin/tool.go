@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -36,7 +37,7 @@ func stateName(s adminv1.ToolState) (string, error) {
 	return "", fault.New(fault.Invalid, "this state is not known; it is pending, approved, changed or rejected")
 }
 
-// ListTools returns tools by server, in the servers' own order.
+// ListTools returns entries by server and kind, in the servers' own order.
 func (t tools) ListTools(ctx context.Context, r *connect.Request[adminv1.ListToolsRequest]) (*connect.Response[adminv1.ListToolsResponse], error) {
 	state, err := stateName(r.Msg.GetState())
 	if err != nil {
@@ -49,23 +50,26 @@ func (t tools) ListTools(ctx context.Context, r *connect.Request[adminv1.ListToo
 			return nil, err
 		}
 	}
-	rows, err := t.Store.ListTools(ctx, db.ListToolsParams{Server: r.Msg.GetServer(), State: state})
+	rows, err := t.Store.ListEntries(ctx, db.ListEntriesParams{
+		Kinds: kindNames(kindsOf(r.Msg.GetKinds())), Server: r.Msg.GetServer(), State: state,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return reply(&adminv1.ListToolsResponse{Tools: toolMessages(rows)}), nil
 }
 
-// GetTool returns a tool with the definitions that it offers and that was
+// GetTool returns an entry with the definitions that it offers and that was
 // approved.
 func (t tools) GetTool(ctx context.Context, r *connect.Request[adminv1.GetToolRequest]) (*connect.Response[adminv1.GetToolResponse], error) {
-	server, name, err := splitTool(r.Msg.GetName())
+	kind := kindOf(r.Msg.GetKind())
+	server, name, err := splitName(kind, r.Msg.GetName())
 	if err != nil {
 		return nil, err
 	}
-	row, err := t.Store.GetTool(ctx, db.GetToolParams{Server: server, Name: name})
+	row, err := t.Store.GetEntry(ctx, db.GetEntryParams{Server: server, Kind: string(kind), Name: name})
 	if fault.Is(err, fault.NotFound) {
-		return nil, noTool(r.Msg.GetName())
+		return nil, noEntry([]catalog.Kind{kind}, r.Msg.GetName())
 	}
 	if err != nil {
 		return nil, err
@@ -78,11 +82,7 @@ func (t tools) GetTool(ctx context.Context, r *connect.Request[adminv1.GetToolRe
 	return reply(&adminv1.GetToolResponse{Tool: m}), nil
 }
 
-func noTool(name string) error {
-	return fault.Newf(fault.NotFound, "there is no tool %q; 'warder tool list' shows the tools", name)
-}
-
-func toolMessages(rows []db.ListToolsRow) []*adminv1.Tool {
+func toolMessages(rows []db.ListEntriesRow) []*adminv1.Tool {
 	out := make([]*adminv1.Tool, 0, len(rows))
 	for _, row := range rows {
 		out = append(out, toolMessage(row))
@@ -91,20 +91,21 @@ func toolMessages(rows []db.ListToolsRow) []*adminv1.Tool {
 }
 
 // listRow leaves out what only GetTool has.
-func listRow(r db.GetToolRow) db.ListToolsRow {
-	return db.ListToolsRow{
-		ID: r.ID, Server: r.Server, Name: r.Name, ExposedName: r.ExposedName, State: r.State, Disabled: r.Disabled,
-		Missing: r.Missing, Risk: r.Risk, OfferedHash: r.OfferedHash, ApprovedHash: r.ApprovedHash,
+func listRow(r db.GetEntryRow) db.ListEntriesRow {
+	return db.ListEntriesRow{
+		ID: r.ID, Server: r.Server, Kind: r.Kind, Name: r.Name, ExposedName: r.ExposedName, State: r.State,
+		Disabled: r.Disabled, Missing: r.Missing, Risk: r.Risk, OfferedHash: r.OfferedHash, ApprovedHash: r.ApprovedHash,
 		FirstSeenAt: r.FirstSeenAt, Definition: r.Definition, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt,
 		DecidedReason: r.DecidedReason,
 	}
 }
 
-func toolMessage(row db.ListToolsRow) *adminv1.Tool {
+func toolMessage(row db.ListEntriesRow) *adminv1.Tool {
 	title, description := words(row.Definition)
 	return &adminv1.Tool{
-		Server: row.Server, Name: row.Name, ExposedName: row.ExposedName, State: toolStates[row.State],
-		Disabled: row.Disabled, Missing: row.Missing, Risk: row.Risk, Title: title, Description: description,
+		Server: row.Server, Kind: kindMessage(catalog.Kind(row.Kind)), Name: row.Name, ExposedName: row.ExposedName,
+		State: toolStates[row.State], Disabled: row.Disabled, Missing: row.Missing, Risk: row.Risk,
+		Title: title, Description: description,
 		DefinitionHash: hex.EncodeToString(row.OfferedHash), ApprovedHash: hex.EncodeToString(row.ApprovedHash),
 		DecidedBy: optional(row.DecidedBy), DecidedAt: timestamp(row.DecidedAt), DecidedReason: optional(row.DecidedReason),
 		FirstSeenAt: timestamppb.New(row.FirstSeenAt),
@@ -119,7 +120,7 @@ func words(definition []byte) (title, description string) {
 		switch name {
 		case "title":
 			title = text(raw)
-		case "description":
+		case "description", "instructions":
 			description = text(raw)
 		case "annotations":
 			claimed = annotatedTitle(raw)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -16,17 +18,17 @@ import (
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
-// verdict is what a person decides about tools.
+// verdict is what a person decides about entries.
 type verdict interface {
 	// name is how it stands in the database.
 	name() string
 	// because is the person's reason.
 	because() string
-	// applies says whether the verdict changes the tool; an error is for the
-	// person. Named says that the tool was named, rather than matched by a glob.
-	applies(row db.ListToolsForUpdateRow, named bool) (bool, error)
+	// applies says whether the verdict changes the entry; an error is for the
+	// person. Named says that the entry was named, rather than matched by a glob.
+	applies(row db.ListEntriesForUpdateRow, named bool) (bool, error)
 	// apply carries it out.
-	apply(ctx context.Context, tx *store.Tx, row db.ListToolsForUpdateRow) error
+	apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error
 }
 
 // approval approves the definition that the server offers now. What was rejected
@@ -39,11 +41,12 @@ type approval struct {
 func (approval) name() string      { return "approved" }
 func (a approval) because() string { return a.reason }
 
-func (a approval) applies(row db.ListToolsForUpdateRow, named bool) (bool, error) {
+func (a approval) applies(row db.ListEntriesForUpdateRow, named bool) (bool, error) {
 	full := row.Server + "/" + row.Name
 	switch {
 	case a.hash != nil && !bytes.Equal(a.hash, row.OfferedHash):
-		return false, fault.Newf(fault.Conflict, "the definition of %s is another one than you saw; look at it again: warder tool show %s", full, full)
+		return false, fault.Newf(fault.Conflict, "the definition of %s is another one than you saw; look at it again: %s",
+			full, showCommand(catalog.Kind(row.Kind), row.Server, row.Name))
 	case row.Missing && named:
 		return false, fault.Newf(fault.Precondition, "the server does not offer %s any more; refresh the server when it does", full)
 	case row.Missing:
@@ -54,23 +57,23 @@ func (a approval) applies(row db.ListToolsForUpdateRow, named bool) (bool, error
 	return row.State != "approved", nil
 }
 
-func (a approval) apply(ctx context.Context, tx *store.Tx, row db.ListToolsForUpdateRow) error {
-	_, err := tx.ApproveTool(ctx, db.ApproveToolParams{ID: row.ID, Hash: row.OfferedHash})
+func (a approval) apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error {
+	_, err := tx.ApproveEntry(ctx, db.ApproveEntryParams{ID: row.ID, Hash: row.OfferedHash})
 	return err
 }
 
-// rejection takes a tool away until its definition is another one.
+// rejection takes an entry away until its definition is another one.
 type rejection struct{ reason string }
 
 func (rejection) name() string      { return "rejected" }
 func (r rejection) because() string { return r.reason }
 
-func (rejection) applies(row db.ListToolsForUpdateRow, _ bool) (bool, error) {
+func (rejection) applies(row db.ListEntriesForUpdateRow, _ bool) (bool, error) {
 	return row.State != "rejected", nil
 }
 
-func (rejection) apply(ctx context.Context, tx *store.Tx, row db.ListToolsForUpdateRow) error {
-	_, err := tx.RejectTool(ctx, row.ID)
+func (rejection) apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error {
+	_, err := tx.RejectEntry(ctx, row.ID)
 	return err
 }
 
@@ -88,89 +91,114 @@ func (t turn) name() string {
 }
 func (t turn) because() string { return t.reason }
 
-func (t turn) applies(row db.ListToolsForUpdateRow, _ bool) (bool, error) {
+func (t turn) applies(row db.ListEntriesForUpdateRow, _ bool) (bool, error) {
 	return row.Disabled != t.off, nil
 }
 
-func (t turn) apply(ctx context.Context, tx *store.Tx, row db.ListToolsForUpdateRow) error {
-	_, err := tx.SetToolDisabled(ctx, db.SetToolDisabledParams{ID: row.ID, Disabled: t.off})
+func (t turn) apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error {
+	_, err := tx.SetEntryDisabled(ctx, db.SetEntryDisabledParams{ID: row.ID, Disabled: t.off})
 	return err
 }
 
-// selection is which tools a verdict is about.
+// selection is which entries a verdict is about.
 type selection struct {
-	named []string // "server/tool"
-	globs []string
-	// all selects every tool, of one server if it is set.
+	kinds []catalog.Kind
+	// names are "server/name" each, or globs.
+	names []string
+	// all selects every entry of the kinds, of one server if it is set.
 	all    bool
 	server string
 }
 
-// newSelection parts names from globs.
-func newSelection(names []string) (s selection, err error) {
+// newSelection refuses names that cannot be any.
+func newSelection(kinds []adminv1.Kind, names []string) (selection, error) {
+	s := selection{kinds: kindsOf(kinds), names: names}
 	for _, name := range names {
 		if strings.Contains(name, "*") {
-			s.globs = append(s.globs, name)
 			continue
 		}
-		if _, _, err := splitTool(name); err != nil {
+		if _, _, err := splitName(s.kinds[0], name); err != nil {
 			return selection{}, err
 		}
-		s.named = append(s.named, name)
 	}
 	return s, nil
 }
 
-// pick is one selected tool.
+// pick is one selected entry.
 type pick struct {
-	row   db.ListToolsForUpdateRow
+	row   db.ListEntriesForUpdateRow
 	named bool
 }
 
-// of returns the selected tools. A name or a glob that selects nothing is
-// fault.NotFound: it is likely mistyped.
-func (s selection) of(rows []db.ListToolsForUpdateRow) ([]pick, error) {
-	globs, hit := make([]policy.Glob, len(s.globs)), make([]bool, len(s.globs))
-	for i, text := range s.globs {
-		var err error
-		if globs[i], err = policy.ParseGlob(policy.Tool, text); err != nil {
+// of returns the selected entries of rows. What an entry is called is its name,
+// also with a star in it, as URI templates have; any other name with a star is a
+// glob. A name or a glob that selects nothing is fault.NotFound: it is likely
+// mistyped.
+func (s selection) of(rows []db.ListEntriesForUpdateRow) ([]pick, error) {
+	hit := make(map[string]bool, len(s.names))
+	for _, name := range s.names {
+		hit[name] = false
+	}
+	var picks []pick
+	var others []db.ListEntriesForUpdateRow
+	for _, row := range rows {
+		full := row.Server + "/" + row.Name
+		_, named := hit[full]
+		switch {
+		case named:
+			hit[full] = true
+			picks = append(picks, pick{row, true})
+		case s.all && (s.server == "" || s.server == row.Server):
+			picks = append(picks, pick{row, false})
+		default:
+			others = append(others, row)
+		}
+	}
+	for _, name := range s.names {
+		if hit[name] {
+			continue
+		}
+		if !strings.Contains(name, "*") {
+			return nil, noEntry(s.kinds, name)
+		}
+		matched, err := s.glob(name, others)
+		if err != nil {
+			return nil, err
+		}
+		picks = append(picks, matched...)
+	}
+	return once(picks), nil
+}
+
+// glob returns the entries that a glob selects.
+func (s selection) glob(text string, rows []db.ListEntriesForUpdateRow) (picks []pick, err error) {
+	globs := make(map[policy.Kind]policy.Glob)
+	for _, kind := range s.kinds {
+		if globs[policyKind(kind)], err = policy.ParseGlob(policyKind(kind), text); err != nil {
 			return nil, err
 		}
 	}
-	var picks []pick
-	unseen := make(map[string]bool)
-	for _, name := range s.named {
-		unseen[name] = true
-	}
 	for _, row := range rows {
-		full := row.Server + "/" + row.Name
-		p := pick{row, unseen[full]}
-		delete(unseen, full)
-		chosen := p.named || s.all && (s.server == "" || s.server == row.Server)
-		for i, g := range globs {
-			if g.Matches(row.Server, row.Name) {
-				chosen, hit[i] = true, true
-			}
-		}
-		if chosen {
-			picks = append(picks, p)
+		if globs[policyKind(catalog.Kind(row.Kind))].Matches(row.Server, row.Name) {
+			picks = append(picks, pick{row, false})
 		}
 	}
-	for _, name := range s.named {
-		if unseen[name] {
-			return nil, noTool(name)
-		}
-	}
-	if i := slices.Index(hit, false); i >= 0 {
-		return nil, fault.Newf(fault.NotFound, "no tool matches %q; 'warder tool list' shows the tools", s.globs[i])
+	if len(picks) == 0 {
+		return nil, fault.Newf(fault.NotFound, "no %s matches %q; %s", noun(s.kinds), text, listHint(s.kinds))
 	}
 	return picks, nil
 }
 
-// decide carries a verdict out on the selected tools, in the transaction, and
+// once drops entries that several globs selected, and orders them by id.
+func once(picks []pick) []pick {
+	slices.SortStableFunc(picks, func(a, b pick) int { return cmp.Compare(a.row.ID, b.row.ID) })
+	return slices.CompactFunc(picks, func(a, b pick) bool { return a.row.ID == b.row.ID })
+}
+
+// decide carries a verdict out on the selected entries, in the transaction, and
 // returns how many it changed. If it changes none, it records nothing.
 func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (touched int, err error) {
-	rows, err := tx.ListToolsForUpdate(ctx, s.server)
+	rows, err := tx.ListEntriesForUpdate(ctx, db.ListEntriesForUpdateParams{Kinds: kindNames(s.kinds), Server: s.server})
 	if err != nil {
 		return 0, err
 	}
@@ -189,13 +217,13 @@ func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (touched 
 		if err := v.apply(ctx, tx, p.row); err != nil {
 			return 0, err
 		}
-		err = tx.InsertToolVerdict(ctx, db.InsertToolVerdictParams{
-			ToolID: p.row.ID, Actor: tx.Actor(), Verdict: v.name(), Hash: p.row.OfferedHash, Reason: v.because(),
+		err = tx.InsertVerdict(ctx, db.InsertVerdictParams{
+			EntryID: p.row.ID, Actor: tx.Actor(), Verdict: v.name(), Hash: p.row.OfferedHash, Reason: v.because(),
 		})
 		if err != nil {
 			return 0, err
 		}
-		tx.Record("tool."+v.name(), p.row.Server+"/"+p.row.Name, map[string]any{
+		tx.Record(p.row.Kind+"."+v.name(), p.row.Server+"/"+p.row.Name, map[string]any{
 			"definition_hash": hex.EncodeToString(p.row.OfferedHash), "was": p.row.State, "reason": v.because(),
 		})
 		touched++
@@ -203,7 +231,7 @@ func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (touched 
 	return touched, nil
 }
 
-// judge decides, and returns the selected tools as they are then.
+// judge decides, and returns the selected entries as they are then.
 func (t tools) judge(ctx context.Context, v verdict, s selection) ([]*adminv1.Tool, error) {
 	err := t.changed(ctx, func(tx *store.Tx) error {
 		touched, err := decide(ctx, tx, v, s)
@@ -218,15 +246,15 @@ func (t tools) judge(ctx context.Context, v verdict, s selection) ([]*adminv1.To
 	return t.selected(ctx, s)
 }
 
-// selected reads the tools of a selection.
+// selected reads the entries of a selection.
 func (t tools) selected(ctx context.Context, s selection) ([]*adminv1.Tool, error) {
-	rows, err := t.Store.ListTools(ctx, db.ListToolsParams{Server: s.server})
+	rows, err := t.Store.ListEntries(ctx, db.ListEntriesParams{Kinds: kindNames(s.kinds), Server: s.server})
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]db.ListToolsForUpdateRow, 0, len(rows))
+	keys := make([]db.ListEntriesForUpdateRow, 0, len(rows))
 	for _, row := range rows {
-		keys = append(keys, db.ListToolsForUpdateRow{ID: row.ID, Server: row.Server, Name: row.Name})
+		keys = append(keys, db.ListEntriesForUpdateRow{ID: row.ID, Server: row.Server, Kind: row.Kind, Name: row.Name})
 	}
 	picks, err := s.of(keys)
 	if err != nil {
@@ -267,7 +295,7 @@ func (t tools) ApproveTools(ctx context.Context, r *connect.Request[adminv1.Appr
 
 func readApproval(m *adminv1.ApproveToolsRequest) (selection, approval, error) {
 	v := approval{reason: m.GetReason()}
-	s, err := newSelection(m.GetNames())
+	s, err := newSelection(m.GetKinds(), m.GetNames())
 	if err != nil {
 		return s, v, err
 	}
@@ -275,7 +303,7 @@ func readApproval(m *adminv1.ApproveToolsRequest) (selection, approval, error) {
 	case m.GetAll() && len(m.GetNames()) > 0:
 		return s, v, fault.New(fault.Invalid, "give either names or all, not both")
 	case !m.GetAll() && len(m.GetNames()) == 0:
-		return s, v, fault.New(fault.Invalid, "name the tools to approve as \"server/tool\" or \"server/*\", or ask for all")
+		return s, v, fault.Newf(fault.Invalid, "name the %ss to approve as \"server/name\" or \"server/*\", or ask for all", verb(s.kinds[0]))
 	case !m.GetAll() && m.GetServer() != "":
 		return s, v, fault.New(fault.Invalid, "a server narrows all; names hold their server already")
 	}
@@ -283,19 +311,20 @@ func readApproval(m *adminv1.ApproveToolsRequest) (selection, approval, error) {
 	if m.GetDefinitionHash() == "" {
 		return s, v, nil
 	}
-	if len(s.named) != 1 || len(s.globs) > 0 {
+	// With a star it may be the name of a template, and of nothing else.
+	if len(s.names) != 1 || strings.Contains(s.names[0], "*") && !slices.Contains(s.kinds, catalog.Template) {
 		return s, v, fault.New(fault.Invalid, "a definition hash goes with exactly one name")
 	}
 	v.hash, err = hex.DecodeString(m.GetDefinitionHash())
 	if err != nil || len(v.hash) != 32 {
-		return s, v, fault.New(fault.Invalid, "a definition hash is 64 hexadecimal digits; 'warder tool show' prints it")
+		return s, v, fault.Newf(fault.Invalid, "a definition hash is 64 hexadecimal digits; 'warder %s show' prints it", verb(s.kinds[0]))
 	}
 	return s, v, nil
 }
 
 // RejectTools rejects tools until their definition is another one.
 func (t tools) RejectTools(ctx context.Context, r *connect.Request[adminv1.RejectToolsRequest]) (*connect.Response[adminv1.RejectToolsResponse], error) {
-	s, err := newSelection(r.Msg.GetNames())
+	s, err := newSelection(r.Msg.GetKinds(), r.Msg.GetNames())
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +337,7 @@ func (t tools) RejectTools(ctx context.Context, r *connect.Request[adminv1.Rejec
 
 // DisableTools switches tools off.
 func (t tools) DisableTools(ctx context.Context, r *connect.Request[adminv1.DisableToolsRequest]) (*connect.Response[adminv1.DisableToolsResponse], error) {
-	s, err := newSelection(r.Msg.GetNames())
+	s, err := newSelection(r.Msg.GetKinds(), r.Msg.GetNames())
 	if err != nil {
 		return nil, err
 	}
@@ -322,7 +351,7 @@ func (t tools) DisableTools(ctx context.Context, r *connect.Request[adminv1.Disa
 // EnableTools switches tools on again. Whether they are callable is for their
 // state to say.
 func (t tools) EnableTools(ctx context.Context, r *connect.Request[adminv1.EnableToolsRequest]) (*connect.Response[adminv1.EnableToolsResponse], error) {
-	s, err := newSelection(r.Msg.GetNames())
+	s, err := newSelection(r.Msg.GetKinds(), r.Msg.GetNames())
 	if err != nil {
 		return nil, err
 	}

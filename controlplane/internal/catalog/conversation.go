@@ -37,11 +37,17 @@ type conversation struct {
 	version string
 	era     mcp.Era
 	session string
+	// stream is how a server of 2024-11-05 answers; nil for all others.
+	stream *stream
 }
 
-func newConversation(target Target, agent string, limits caps) *conversation {
-	client, transport := newClient(target.Private)
-	return &conversation{target: target, caps: limits, client: client, transport: transport, agent: agent, left: limits.bytes}
+func newConversation(target Target, agent string, limits caps) (*conversation, error) {
+	authorities, err := ParseAuthorities(target.CACertificates, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	client, transport := newClient(target.Private, authorities)
+	return &conversation{target: target, caps: limits, client: client, transport: transport, agent: agent, left: limits.bytes}, nil
 }
 
 // answer is what came back for a request. The message is there only if the
@@ -76,7 +82,11 @@ func (c *conversation) call(ctx context.Context, method string, params []byte) (
 	defer cancel()
 	c.lastID++
 	id := strconv.AppendInt(nil, int64(c.lastID), 10)
-	response, err := c.post(ctx, method, mcp.WriteRequest(nil, id, method, params))
+	message := mcp.WriteRequest(nil, id, method, params)
+	if c.stream != nil {
+		return c.callOnStream(ctx, method, id, message)
+	}
+	response, err := c.post(ctx, method, message)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +114,11 @@ func (c *conversation) notify(ctx context.Context, method string) error {
 }
 
 func (c *conversation) post(ctx context.Context, method string, body []byte) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target.URL, bytes.NewReader(body))
+	endpoint := c.target.URL
+	if c.stream != nil {
+		endpoint = c.stream.endpoint
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
@@ -151,15 +165,14 @@ func (c *conversation) read(response *http.Response, id []byte, a *answer) error
 		}
 		a.message = answerTo(id, a.body)
 	case "text/event-stream":
-		return c.readStream(body, id, a)
+		return readAnswer(mcp.NewSSEReader(body, int(c.caps.bytes)), id, a)
 	}
 	return nil
 }
 
-// readStream reads events until the answer comes. Notifications and requests
+// readAnswer reads events until the answer comes. Notifications and requests
 // that come before it are of no concern to discovery.
-func (c *conversation) readStream(body io.Reader, id []byte, a *answer) error {
-	events := mcp.NewSSEReader(body, int(c.caps.bytes))
+func readAnswer(events *mcp.SSEReader, id []byte, a *answer) error {
 	for {
 		event, err := events.Next()
 		if errors.Is(err, io.EOF) {
@@ -196,6 +209,9 @@ func answerTo(id, body []byte) *mcp.Response {
 // that does not care to hear it loses nothing.
 func (c *conversation) close(ctx context.Context) {
 	defer c.transport.CloseIdleConnections()
+	if c.stream != nil {
+		c.stream.close()
+	}
 	if c.session == "" {
 		return
 	}

@@ -3,9 +3,11 @@ package catalog
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"time"
 
+	"github.com/warder-gateway/warder/internal/mcp"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -13,31 +15,41 @@ import (
 type Target struct {
 	// Name is the slug.
 	Name string
-	// URL of the streamable HTTP endpoint.
+	// URL of the endpoint.
 	URL string
 	// Headers to send with every request. Secret.
 	Headers http.Header
 	// Private allows special-purpose addresses.
 	Private bool
+	// CACertificates is PEM of the authorities that may sign for the server; empty:
+	// those of the system.
+	CACertificates string
 }
 
 // Discovery is what a server offers. It is immutable.
 type Discovery struct {
 	// ProtocolVersion as negotiated; "2026-07-28" or later is a modern server.
 	ProtocolVersion string
-	// Instructions of the server, for people to read. Untrusted text.
-	Instructions string
-	// Tools in the server's own order.
-	Tools []Tool
+	// Capabilities as the server declared them: one JSON object, or nil.
+	Capabilities []byte
+	// Entries of every kind, each kind in the server's own order.
+	Entries []Entry
 	// Refused are the definitions that are not fit to be offered.
 	Refused []Refusal
+	// Failed are the kinds that could not be listed: nothing is known of them, and
+	// what was known stays.
+	Failed []Failure
 }
 
-// Tool is one definition that is fit to be shown to a person for approval.
-type Tool struct {
-	Name        string
+// Entry is one definition that is fit to be shown to a person for approval.
+type Entry struct {
+	Kind Kind
+	// Name the server knows: of a resource its URI, of a template its URI template.
+	Name string
+	// ExposedName on the aggregate endpoint; empty for kinds that have none.
 	ExposedName string
-	// Definition exactly as the server sent it.
+	// Definition exactly as the server sent it. Of instructions it is an object with
+	// the member "instructions".
 	Definition []byte
 	// Hash of the canonical definition.
 	Hash [sha256.Size]byte
@@ -46,8 +58,9 @@ type Tool struct {
 	Position int
 }
 
-// Refusal is a definition that is never callable, and why.
+// Refusal is a definition that reaches no client, and why.
 type Refusal struct {
+	Kind Kind
 	// Name as the server spells it, escaped to printable ASCII; "#3" for the
 	// third definition if it has none.
 	Name string
@@ -55,23 +68,29 @@ type Refusal struct {
 	Reason string
 }
 
+// Failure is a kind that could not be listed; Err is a fault.
+type Failure struct {
+	Kind Kind
+	Err  error
+}
+
 // Caps of one discovery.
 type caps struct {
-	pages, tools int
-	bytes        int64
-	definition   int           // bytes of one definition
-	total        time.Duration // of the whole conversation
-	request      time.Duration // of one request
+	pages, entries int           // of one kind
+	bytes          int64         // of the whole conversation
+	definition     int           // bytes of one definition
+	total          time.Duration // of the whole conversation
+	request        time.Duration // of one request
 }
 
 func defaultCaps() caps {
 	return caps{
-		pages: 1_000, tools: 10_000, bytes: 32 << 20, definition: 256 << 10,
+		pages: 1_000, entries: 10_000, bytes: 32 << 20, definition: 256 << 10,
 		total: 30 * time.Second, request: 10 * time.Second,
 	}
 }
 
-// Discoverer asks servers for their tools. It is safe for concurrent use and
+// Discoverer asks servers what they offer. It is safe for concurrent use and
 // holds nothing between calls.
 type Discoverer struct {
 	version string
@@ -84,27 +103,85 @@ func NewDiscoverer(version string) *Discoverer {
 	return &Discoverer{version: version, caps: defaultCaps()}
 }
 
-// Discover asks a server what it offers. Errors are faults whose text names the
+// Discover asks a server what it offers. A kind that cannot be listed is in
+// Failed; if none can, that is the error. Errors are faults whose text names the
 // server and says what to do; fault.Invalid means that the target itself is
-// wrong (its URL, or an address that needs Private), everything else that the
-// server did not answer as it should.
+// wrong (its URL, its certificates, or an address that needs Private), everything
+// else that the server did not answer as it should.
 func (d *Discoverer) Discover(ctx context.Context, target Target) (*Discovery, error) {
 	if err := CheckURL(target); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.caps.total)
-	defer cancel()
-	c := newConversation(target, d.version, d.caps)
-	defer c.close(ctx)
-	found := new(Discovery)
-	if err := c.open(ctx, found); err != nil {
+	c, err := newConversation(target, d.version, d.caps)
+	if err != nil {
 		return nil, err
 	}
-	raw, err := c.list(ctx)
+	ctx, cancel := context.WithTimeout(ctx, d.caps.total)
+	defer cancel()
+	defer c.close(ctx)
+	found := new(Discovery)
+	text, err := c.open(ctx, found)
 	if err != nil {
 		return nil, err
 	}
 	found.ProtocolVersion = c.version
-	found.Tools, found.Refused = sift(target.Name, raw, d.caps.definition)
+	if err := c.listAll(ctx, found); err != nil {
+		return nil, err
+	}
+	found.instruct(text)
 	return found, nil
+}
+
+// listAll lists the kinds that the server has.
+func (c *conversation) listAll(ctx context.Context, found *Discovery) error {
+	asked := 0
+	for i := range listings {
+		l := &listings[i]
+		if !Declares(found.Capabilities, l.capability) {
+			continue
+		}
+		asked++
+		raw, err := c.list(ctx, l)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		if err != nil {
+			found.Failed = append(found.Failed, Failure{l.kind, err})
+			continue
+		}
+		entries, refused := sift(c.target.Name, l, raw, c.caps.definition)
+		found.Entries = append(found.Entries, entries...)
+		found.Refused = append(found.Refused, refused...)
+	}
+	if asked > 0 && len(found.Failed) == asked {
+		return found.Failed[0].Err
+	}
+	return nil
+}
+
+// instruct adds the server's instructions, if it has any.
+func (d *Discovery) instruct(text string) {
+	if text == "" {
+		return
+	}
+	definition := append(mcp.AppendString([]byte(`{"instructions":`), text), '}')
+	hash, err := mcp.DefinitionHash(definition)
+	if err != nil {
+		d.Refused = append(d.Refused, Refusal{Instructions, InstructionsName, "they have no canonical form"})
+		return
+	}
+	d.Entries = append(d.Entries, Entry{
+		Kind: Instructions, Name: InstructionsName, Definition: definition, Hash: hash, Risk: snapshotv1.Risk_RISK_READ,
+	})
+}
+
+// InstructionsText returns the text of a definition of instructions.
+func InstructionsText(definition []byte) (text string, err error) {
+	err = mcp.Members(definition, func(name string, value mcp.Span) (err error) {
+		if name == "instructions" {
+			text, err = mcp.String(value.Of(definition))
+		}
+		return err
+	})
+	return text, err
 }

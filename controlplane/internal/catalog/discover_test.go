@@ -32,6 +32,20 @@ func sdkServer(t *testing.T, n int, options *sdk.StreamableHTTPOptions) *recorde
 	return record(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, options))
 }
 
+// instructionsIn returns the text of the instructions that were found.
+func instructionsIn(found *Discovery) string {
+	for _, entry := range found.Entries {
+		if entry.Kind == Instructions {
+			text, err := InstructionsText(entry.Definition)
+			if err != nil {
+				return err.Error()
+			}
+			return text
+		}
+	}
+	return ""
+}
+
 // recorder is a test server that remembers what it was asked.
 type recorder struct {
 	*httptest.Server
@@ -86,15 +100,17 @@ func TestDiscoverFindsAllPagesOfOfficialServers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found.ProtocolVersion != c.version || found.Instructions != "Be kind." || len(found.Refused) != 0 {
-				t.Errorf("version %s, instructions %q, refused %v", found.ProtocolVersion, found.Instructions, found.Refused)
+			if found.ProtocolVersion != c.version || instructionsIn(found) != "Be kind." || len(found.Refused) != 0 {
+				t.Errorf("version %s, instructions %q, refused %v", found.ProtocolVersion, instructionsIn(found), found.Refused)
 			}
 			var names, want []string
 			for i := range 10 {
 				want = append(want, fmt.Sprintf("fixture__read_%02d", i))
 			}
-			for _, tool := range found.Tools {
-				names = append(names, tool.ExposedName)
+			for _, entry := range found.Entries {
+				if entry.Kind == Tool {
+					names = append(names, entry.ExposedName)
+				}
 			}
 			if diff := cmp.Diff(want, names); diff != "" {
 				t.Error(diff)
@@ -183,7 +199,7 @@ func TestDiscoverFallsBackToInitialize(t *testing.T) {
 				legacy.ServeHTTP(w, r)
 			}))
 			found, err := discoverer().Discover(t.Context(), server.target())
-			if err != nil || found.ProtocolVersion != "2025-06-18" || len(found.Tools) != 1 {
+			if err != nil || found.ProtocolVersion != "2025-06-18" || len(found.Entries) != 1 {
 				t.Fatalf("Discover = %+v, %v", found, err)
 			}
 		})
@@ -206,7 +222,7 @@ func TestDiscoverTakesTheEmptyCursorForACursor(t *testing.T) {
 		s.ServeHTTP(w, r)
 	}))
 	found, err := discoverer().Discover(t.Context(), server.target())
-	if err != nil || len(found.Tools) != 2 {
+	if err != nil || len(found.Entries) != 2 {
 		t.Fatalf("Discover = %+v, %v", found, err)
 	}
 }
@@ -225,7 +241,7 @@ func TestDiscoverReadsTheAnswerAmongOtherEvents(t *testing.T) {
 			"data: {\"jsonrpc\":\"2.0\",\"id\":%s,\ndata: \"result\":{\"tools\":[{\"name\":\"a\",\"inputSchema\":{}}]}}\n\n", id)
 	}))
 	found, err := discoverer().Discover(t.Context(), server.target())
-	if err != nil || len(found.Tools) != 1 {
+	if err != nil || len(found.Entries) != 1 {
 		t.Fatalf("Discover = %+v, %v", found, err)
 	}
 }
@@ -257,13 +273,16 @@ func TestT19_PrivateAddressesNeedPrivate(t *testing.T) {
 // A name that looks public and resolves to loopback is stopped at dial.
 func TestT19_NamesAreCheckedWhenDialled(t *testing.T) {
 	server := sdkServer(t, 1, &sdk.StreamableHTTPOptions{Stateless: true})
-	_, transport := newClient(false)
-	_, err := transport.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-	if !prohibited(err) {
-		t.Fatalf("dial = %v, want prohibited", err)
+	_, transport := newClient(false, nil)
+	_, dialled := transport.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if !prohibited(dialled) {
+		t.Fatalf("dial = %v, want prohibited", dialled)
 	}
-	c := newConversation(Target{Name: "fixture"}, "test", defaultCaps())
-	if text := fault.Text(c.transportFault(t.Context(), err)); !strings.Contains(text, "--private") {
+	c, err := newConversation(Target{Name: "fixture"}, "test", defaultCaps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := fault.Text(c.transportFault(t.Context(), dialled)); !strings.Contains(text, "--private") {
 		t.Fatalf("text %q", text)
 	}
 }

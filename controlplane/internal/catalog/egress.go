@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -20,10 +21,10 @@ const dialTimeout = 5 * time.Second
 // guard refuses special-purpose addresses of IANA's registries, on any port.
 var guard = ssrf.New(ssrf.WithAnyPort())
 
-// newClient returns an HTTP client for one conversation. Addresses are checked
-// at dial, after the name was resolved, so that a name which resolves to one
+// newClient returns an HTTP client for one conversation; nil authorities are
+// those of the system. Addresses are checked at dial, after the name was resolved, so that a name which resolves to one
 // address now and another later gains nothing.
-func newClient(private bool) (*http.Client, *http.Transport) {
+func newClient(private bool, authorities *x509.CertPool) (*http.Client, *http.Transport) {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if !private {
 		dialer.Control = guard.Safe
@@ -32,7 +33,7 @@ func newClient(private bool) (*http.Client, *http.Transport) {
 		Proxy:                  nil, // the guard would see the proxy's address only
 		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    dialTimeout,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities},
 		ForceAttemptHTTP2:      true,
 		MaxConnsPerHost:        2,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -212,7 +212,7 @@ func TestServerWithoutToolsIsNoError(t *testing.T) {
 	server := httptest.NewServer(after(script{}.ServeHTTP))
 	defer server.Close()
 	found, err := NewDiscoverer("test").Discover(t.Context(), Target{Name: "bare", URL: server.URL, Private: true})
-	if err != nil || len(found.Tools) != 0 {
+	if err != nil || len(found.Entries) != 0 {
 		t.Fatalf("Discover = %+v, %v", found, err)
 	}
 }

@@ -27,35 +27,71 @@ const (
 // open settles the era and the version: modern first, and legacy where the
 // server's answer says that it does not know that (mcp.md 2.8). Credentials that
 // are missing, and a server that fails, say nothing of its era.
-func (c *conversation) open(ctx context.Context, found *Discovery) error {
+//
+// It returns the server's instructions and leaves its capabilities in found.
+func (c *conversation) open(ctx context.Context, found *Discovery) (string, error) {
 	c.era, c.version = mcp.Modern, mcp.Version20260728
-	v, err := c.probe(ctx, found)
-	if err != nil || v == speaksModern {
-		return err
+	said, v, err := c.probe(ctx)
+	if err == nil && v == tryLegacy {
+		c.era, c.version = mcp.Legacy, ""
+		said, err = c.initialize(ctx)
 	}
-	c.era, c.version = mcp.Legacy, ""
-	return c.initialize(ctx, found)
+	if err != nil {
+		return "", err
+	}
+	found.Capabilities = said.capabilities
+	return said.instructions, nil
+}
+
+// hello is what a server says of itself. Its name and version are claims that
+// nothing may rely on, so they are not read at all.
+type hello struct {
+	versions     []string
+	capabilities []byte
+	instructions string
+}
+
+// read takes one member of the result of server/discover or initialize.
+func (h *hello) read(name string, raw []byte) error {
+	switch name {
+	case "supportedVersions":
+		return mcp.Elements(raw, func(element mcp.Span) error {
+			version, err := mcp.String(element.Of(raw))
+			h.versions = append(h.versions, version)
+			return err
+		})
+	case "protocolVersion":
+		version, err := mcp.String(raw)
+		h.versions = []string{version}
+		return err
+	case "capabilities":
+		h.capabilities = capabilities(raw)
+	case "instructions":
+		h.instructions = instructions(raw)
+	}
+	return nil
 }
 
 // probe asks server/discover.
-func (c *conversation) probe(ctx context.Context, found *Discovery) (verdict, error) {
+func (c *conversation) probe(ctx context.Context) (hello, verdict, error) {
 	a, err := c.call(ctx, mcp.MethodDiscover, c.params(""))
 	if err != nil {
 		if silent := timedOut(err) && ctx.Err() == nil; silent {
-			return tryLegacy, nil
+			return hello{}, tryLegacy, nil
 		}
-		return 0, err
+		return hello{}, 0, err
 	}
 	if result := a.result(); result != nil {
-		return c.readDiscover(result, found), nil
+		said, v := c.readDiscover(result)
+		return said, v, nil
 	}
 	if !aboutEra(a.status) {
-		return 0, c.statusFault(a.status)
+		return hello{}, 0, c.statusFault(a.status)
 	}
 	if code, ok := a.code(); ok && (code == mcp.CodeHeaderMismatch || code == mcp.CodeMissingCapability) {
-		return 0, c.refusal(mcp.MethodDiscover, code)
+		return hello{}, 0, c.refusal(mcp.MethodDiscover, code)
 	}
-	return tryLegacy, nil
+	return hello{}, tryLegacy, nil
 }
 
 // aboutEra reports whether a status may come from a server that does not know
@@ -71,79 +107,67 @@ func aboutEra(status int) bool {
 
 // readDiscover reads a discover result. A server that lists no modern version
 // we know is a legacy one.
-func (c *conversation) readDiscover(result []byte, found *Discovery) verdict {
-	var versions []string
+func (c *conversation) readDiscover(result []byte) (said hello, v verdict) {
 	err := mcp.Members(result, func(name string, value mcp.Span) error {
-		switch name {
-		case "supportedVersions":
-			return mcp.Elements(value.Of(result), func(element mcp.Span) error {
-				version, err := mcp.String(element.Of(value.Of(result)))
-				versions = append(versions, version)
-				return err
-			})
-		case "instructions":
-			found.Instructions = instructions(value.Of(result))
-		}
-		return nil
+		return said.read(name, value.Of(result))
 	})
 	if err != nil {
-		return tryLegacy
+		return hello{}, tryLegacy
 	}
 	for _, ours := range mcp.ModernVersions() {
-		if slices.Contains(versions, ours) {
+		if slices.Contains(said.versions, ours) {
 			c.version = ours
-			return speaksModern
+			return said, speaksModern
 		}
 	}
-	return tryLegacy
+	return hello{}, tryLegacy
 }
 
-// initialize opens a legacy session.
-func (c *conversation) initialize(ctx context.Context, found *Discovery) error {
+// initialize opens a legacy session: over streamable HTTP, or over HTTP+SSE where
+// the status is one that a server of 2024-11-05 gives.
+func (c *conversation) initialize(ctx context.Context) (hello, error) {
 	params := append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":{},"clientInfo":`), c.clientInfo()...)
-	a, err := c.call(ctx, mcp.MethodInitialize, append(params, '}'))
+	params = append(params, '}')
+	a, err := c.call(ctx, mcp.MethodInitialize, params)
+	if err == nil && a.result() == nil && olderTransport(a.status) && c.openStream(ctx) {
+		a, err = c.call(ctx, mcp.MethodInitialize, params)
+	}
 	if err != nil {
-		return err
+		return hello{}, err
 	}
 	result := a.result()
 	if code, ok := a.code(); result == nil && ok && aboutEra(a.status) {
-		return c.refusal(mcp.MethodInitialize, code)
+		return hello{}, c.refusal(mcp.MethodInitialize, code)
 	}
 	if result == nil && a.status/100 == 2 {
-		return c.garbage(nil, mcp.MethodInitialize)
+		return hello{}, c.garbage(nil, mcp.MethodInitialize)
 	}
 	if result == nil {
-		return c.statusFault(a.status)
+		return hello{}, c.statusFault(a.status)
 	}
 	if !visibleASCII(a.session) {
-		return c.garbage(errors.New("session id is not visible ASCII"), mcp.MethodInitialize)
+		return hello{}, c.garbage(errors.New("session id is not visible ASCII"), mcp.MethodInitialize)
 	}
 	c.session = a.session
-	if err := c.readInitialize(result, found); err != nil {
-		return err
+	said, err := c.readInitialize(result)
+	if err != nil {
+		return hello{}, err
 	}
-	return c.notify(ctx, mcp.MethodInitialized)
+	return said, c.notify(ctx, mcp.MethodInitialized)
 }
 
-func (c *conversation) readInitialize(result []byte, found *Discovery) error {
-	var version string
-	err := mcp.Members(result, func(name string, value mcp.Span) (err error) {
-		switch name {
-		case "protocolVersion":
-			version, err = mcp.String(value.Of(result))
-		case "instructions":
-			found.Instructions = instructions(value.Of(result))
-		}
-		return err
+func (c *conversation) readInitialize(result []byte) (said hello, err error) {
+	err = mcp.Members(result, func(name string, value mcp.Span) error {
+		return said.read(name, value.Of(result))
 	})
 	if err != nil {
-		return c.garbage(err, mcp.MethodInitialize)
+		return hello{}, c.garbage(err, mcp.MethodInitialize)
 	}
-	if !slices.Contains(legacyVersions, version) {
-		return c.trouble(fault.Precondition, nil, "speaks a version of MCP that this Warder does not know; a newer Warder may")
+	if len(said.versions) != 1 || !slices.Contains(legacyVersions, said.versions[0]) {
+		return hello{}, c.trouble(fault.Precondition, nil, "speaks a version of MCP that this Warder does not know; a newer Warder may")
 	}
-	c.version = version
-	return nil
+	c.version = said.versions[0]
+	return said, nil
 }
 
 // visibleASCII holds a session id to what the specification allows; an absent

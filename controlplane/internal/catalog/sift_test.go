@@ -23,9 +23,19 @@ func definitions(names ...string) (raw [][]byte) {
 	return raw
 }
 
+// listingOf returns how a kind is listed.
+func listingOf(kind Kind) *listing {
+	for i := range listings {
+		if listings[i].kind == kind {
+			return &listings[i]
+		}
+	}
+	return nil
+}
+
 func TestSiftKeepsBytesOrderAndHash(t *testing.T) {
 	sent := []byte(`{ "z":1.10, "inputSchema":{"type":"object"}, "name":"delete_repo", "_meta":{"x":9007199254740993} }`)
-	tools, refused := sift("github", [][]byte{definition("list_repos"), sent}, 1<<10)
+	tools, refused := sift("github", listingOf(Tool), [][]byte{definition("list_repos"), sent}, 1<<10)
 	if len(refused) != 0 || len(tools) != 2 {
 		t.Fatalf("tools %v, refused %v", tools, refused)
 	}
@@ -33,8 +43,8 @@ func TestSiftKeepsBytesOrderAndHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Tool{
-		Name: "delete_repo", ExposedName: "github__delete_repo", Definition: sent, Hash: hash,
+	want := Entry{
+		Kind: Tool, Name: "delete_repo", ExposedName: "github__delete_repo", Definition: sent, Hash: hash,
 		Risk: snapshotv1.Risk_RISK_DESTRUCTIVE, Position: 1,
 	}
 	if diff := cmp.Diff(want, tools[1]); diff != "" {
@@ -73,10 +83,11 @@ func TestSiftRefuses(t *testing.T) {
 		{"T-05 dot", definitions("get_user", "get.user"), []string{"get_user"}, "get.user: its name looks like", 1},
 		{"no schema", [][]byte{[]byte(`{"name":"a"}`)}, nil, "a: its inputSchema is not", 1},
 		{"a schema that is true", [][]byte{[]byte(`{"name":"a","inputSchema":true}`)}, nil, "a: its inputSchema is not", 1},
+		{"P-12 an argument in two headers", [][]byte{[]byte(`{"name":"a","inputSchema":{"type":"object","properties":{"x":{"type":"string","x-mcp-header":"a b"}}}}`)}, nil, "a: it sends arguments in headers", 1},
 		{"a huge definition", [][]byte{[]byte(`{"name":"a",` + schema + `,"description":"` + strings.Repeat("x", 2<<10) + `"}`)}, nil, "a: its definition has more than 1 KiB", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tools, refused := sift("s", c.raw, 1<<10)
+			tools, refused := sift("s", listingOf(Tool), c.raw, 1<<10)
 			var kept []string
 			for _, tool := range tools {
 				kept = append(kept, tool.Name)
@@ -96,7 +107,7 @@ func TestSiftRefuses(t *testing.T) {
 
 func TestSiftAcceptsTheWholeAllowList(t *testing.T) {
 	names := []string{"a", "A.b-c_D9", strings.Repeat("x", 128), "0"}
-	tools, refused := sift("s", definitions(names...), 1<<10)
+	tools, refused := sift("s", listingOf(Tool), definitions(names...), 1<<10)
 	if len(tools) != len(names) || len(refused) != 0 {
 		t.Fatalf("tools %d, refused %v", len(tools), refused)
 	}
@@ -106,3 +117,63 @@ func TestSiftAcceptsTheWholeAllowList(t *testing.T) {
 		}
 	}
 }
+
+// of returns definitions of a kind, by the member that names them.
+func of(kind Kind, names ...string) (raw [][]byte) {
+	for _, name := range names {
+		raw = append(raw, fmt.Appendf(nil, `{"title":"x",%q:%s}`, listingOf(kind).key, mcp.AppendString(nil, name)))
+	}
+	return raw
+}
+
+func TestSiftByKind(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		kind   Kind
+		raw    [][]byte
+		kept   []string
+		refuse string // the only refusal, or its beginning; empty: none
+	}{
+		{"a prompt with spaces and slashes", Prompt, prompts("Code review/2"), []string{"Code review/2"}, ""},
+		{"two prompts of a name", Prompt, append(prompts("a", "b"), prompts("a")...), []string{"b"}, "a: the server offers more than one prompt"},
+		{"T-05 prompts alike", Prompt, prompts("get_user", "get-user"), []string{"get_user"}, "get-user: its name looks like that of another prompt"},
+		{"T-06 a Cyrillic prompt", Prompt, prompts("g\u0435t"), nil, `g\u0435t: its name is not`},
+		{"a prompt with a star", Prompt, prompts("a*"), nil, "a*: its name is not"},
+		{"a prompt with space around it", Prompt, prompts(" a"), nil, " a: its name is not"},
+		{"resources", Resource, of(Resource, "file:///a b", "file:///\u00fc?x=*", "test+x://y", "https://h/p"), []string{"file:///\u00fc?x=*", "test+x://y", "https://h/p"}, "file:///a b: its uri has spaces"},
+		{"a resource listed twice", Resource, of(Resource, "a:1", "a:2", "a:1"), []string{"a:1", "a:2"}, "a:1: the server lists it more than once"},
+		{"a relative resource", Resource, of(Resource, "docs/readme"), nil, "docs/readme: its uri is not an absolute"},
+		{"a resource without a scheme", Resource, of(Resource, "1a://x"), nil, "1a://x: its uri is not an absolute"},
+		{"T-06 a hidden character", Resource, of(Resource, "a://x\u200b"), nil, `a://x\u200b: its uri has spaces or characters`},
+		{"a resource without a URI", Resource, [][]byte{[]byte(`{"name":"x"}`)}, nil, "#1: it has no uri"},
+		{"a long URI", Resource, of(Resource, "a:"+strings.Repeat("x", maxURI)), nil, "a:xxx"},
+		{"templates", Template, of(Template, "file:///{path*}", "a://{x}/{?q,r}"), []string{"file:///{path*}", "a://{x}/{?q,r}"}, ""},
+		{"a broken template", Template, of(Template, "a://{x"), nil, "a://{x: its uriTemplate is not"},
+		{"an empty template", Template, of(Template, ""), nil, "#1: its uriTemplate is not"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			entries, refused := sift("s", listingOf(c.kind), c.raw, 1<<20)
+			var kept []string
+			for _, e := range entries {
+				kept = append(kept, e.Name)
+				if e.Kind != c.kind || e.Risk != snapshotv1.Risk_RISK_READ || (e.ExposedName != "") != c.kind.Exposed() {
+					t.Errorf("entry %+v", e)
+				}
+			}
+			if diff := cmp.Diff(c.kept, kept); diff != "" {
+				t.Error(diff)
+			}
+			if c.refuse == "" {
+				if len(refused) != 0 {
+					t.Fatalf("refused %v", refused)
+				}
+				return
+			}
+			if len(refused) == 0 || !strings.HasPrefix(refused[0].Name+": "+refused[0].Reason, c.refuse) {
+				t.Errorf("refused %v, want %q", refused, c.refuse)
+			}
+		})
+	}
+}
+
+func prompts(names ...string) [][]byte { return of(Prompt, names...) }

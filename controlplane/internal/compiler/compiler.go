@@ -12,9 +12,12 @@ package compiler
 
 import (
 	"fmt"
+	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/header"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
@@ -51,8 +54,9 @@ func Compile(rows *store.Rows, secrets Secrets) (*snapshot.Set, error) {
 // among them compiles: a node would refuse what does not.
 func Items(rows *store.Rows, secrets Secrets) ([]*snapshotv1.Item, error) {
 	var b builder
-	b.servers(rows.Servers, secrets.Keys)
-	b.tools(rows.Tools)
+	b.servers(rows.Servers, instructionsOf(rows.Entries), secrets.Keys)
+	b.entries(rows.Entries)
+	b.withheld(rows.Withheld)
 	b.roles(rows.Roles, rows.Grants)
 	b.users(rows.Users)
 	b.keys(rows.Keys)
@@ -89,31 +93,28 @@ func (b *builder) fail(format string, args ...any) {
 	}
 }
 
-// servers adds every server, with its headers opened.
-func (b *builder) servers(rows []db.ListServerItemsRow, keys *seal.Keyring) {
+// servers adds every server, with its headers opened and the instructions that
+// people approved.
+func (b *builder) servers(rows []db.ListServerItemsRow, instructions map[string][]byte, keys *seal.Keyring) {
 	for _, row := range rows {
 		headers, err := header.Open(keys, row.Name, row.HeadersSealed)
 		if err != nil {
 			b.fail("%w", err)
 			return
 		}
-		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{
+		server := &snapshotv1.Server{
 			Name: row.Name, Url: row.URL, Private: row.Private, Headers: headers, ProtocolVersion: row.ProtocolVersion,
-		}}})
-	}
-}
-
-// tools adds the tools; the query gives approved, enabled, present ones only.
-func (b *builder) tools(rows []db.ListToolItemsRow) {
-	for _, row := range rows {
-		category := b.risk(row.Risk, "tool "+row.Server+"/"+row.Name)
-		if row.Position < 0 || len(row.ApprovedHash) == 0 {
-			b.fail("tool %s/%s: position %d, approved hash of %d bytes", row.Server, row.Name, row.Position, len(row.ApprovedHash))
+			Capabilities: row.Capabilities, CaCertificates: []byte(row.CaCertificates), MaxInFlight: uint32(row.MaxInFlight),
 		}
-		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
-			Server: row.Server, Name: row.Name, ExposedName: row.ExposedName, Definition: row.Definition,
-			DefinitionHash: row.ApprovedHash, Risk: category, Position: uint32(row.Position),
-		}}})
+		if definition, found := instructions[row.Name]; found {
+			if server.Instructions, err = catalog.InstructionsText(definition); err != nil {
+				b.fail("instructions of %s: %w", row.Name, err)
+			}
+		}
+		if row.CallTimeoutMs > 0 {
+			server.CallTimeout = durationpb.New(time.Duration(row.CallTimeoutMs) * time.Millisecond)
+		}
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Server{Server: server}})
 	}
 }
 
@@ -130,7 +131,7 @@ func (b *builder) risk(name, of string) snapshotv1.Risk {
 func (b *builder) roles(rows []db.Role, grants []db.RoleGrant) {
 	byRole := make(map[string][]*snapshotv1.Grant, len(rows))
 	for _, g := range grants {
-		grant := &snapshotv1.Grant{Tools: g.Tools}
+		grant := &snapshotv1.Grant{Tools: g.Tools, Prompts: g.Prompts, Resources: g.Resources}
 		for _, name := range g.Risks {
 			grant.Risks = append(grant.Risks, b.risk(name, "role "+g.Role))
 		}

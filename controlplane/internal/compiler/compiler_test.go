@@ -2,7 +2,7 @@ package compiler_test
 
 import (
 	"bytes"
-	"slices"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +27,18 @@ func secrets(t *testing.T) compiler.Secrets {
 	return compiler.Secrets{Keys: keys, Pepper: []byte("pepper"), DigestKey: []byte("digest")}
 }
 
+// entry returns a row of an approved entry of github.
+func entry(kind, name, definition string) db.ListEntryItemsRow {
+	row := db.ListEntryItemsRow{
+		Server: "github", Kind: kind, Name: name, Risk: "read", ApprovedHash: bytes.Repeat([]byte{2}, 32), Position: 3,
+		Definition: []byte(definition),
+	}
+	if kind == "tool" || kind == "prompt" {
+		row.ExposedName = "github__" + name
+	}
+	return row
+}
+
 // rows returns rows with one of each.
 func rows(t *testing.T, s compiler.Secrets) *store.Rows {
 	t.Helper()
@@ -36,11 +48,17 @@ func rows(t *testing.T, s compiler.Secrets) *store.Rows {
 	}
 	return &store.Rows{
 		Epoch: "e1", Revision: 7,
-		Servers: []db.ListServerItemsRow{{Name: "github", URL: "https://x/mcp", HeadersSealed: sealed, ProtocolVersion: "2026-07-28"}},
-		Tools: []db.ListToolItemsRow{{
-			Server: "github", Name: "get_me", ExposedName: "github__get_me", Risk: "read",
-			ApprovedHash: bytes.Repeat([]byte{2}, 32), Position: 3, Definition: []byte(`{"name":"get_me"}`),
-		}},
+		Servers: []db.ListServerItemsRow{{Name: "github", URL: "https://x/mcp", HeadersSealed: sealed, ProtocolVersion: "2026-07-28",
+			Capabilities: []byte(`{"tools":{}}`), CaCertificates: "PEM", CallTimeoutMs: 1500, MaxInFlight: 4}},
+		Entries: []db.ListEntryItemsRow{
+			entry("tool", "get_me", `{"name":"get_me"}`), entry("prompt", "review", `{"name":"review"}`),
+			entry("resource", "repo://x/y", `{"uri":"repo://x/y"}`), entry("template", "repo://{a}", `{"uriTemplate":"repo://{a}"}`),
+			entry("instructions", "instructions", `{"instructions":"Be \"kind\"."}`),
+		},
+		Withheld: []db.ListWithheldItemsRow{
+			{Server: "github", Kind: "resource", Name: "repo://secret", Position: 1},
+			{Server: "github", Kind: "template", Name: "secret://{a}", Position: 2},
+		},
 		Roles:  []db.Role{{Name: "viewer", BuiltIn: true}},
 		Grants: []db.RoleGrant{{Role: "viewer", Tools: []string{}, Risks: []string{"read"}}},
 		Users:  []db.ListUserItemsRow{{Name: "ana", Roles: []string{"viewer"}}},
@@ -64,8 +82,9 @@ func TestEveryRowHasItsItem(t *testing.T) {
 		keys = append(keys, key)
 	}
 	want := []string{
-		"deny/all", "deny/key/mnopqrstuvwx", "key/abcdefghijkl", "role/viewer", "rule/no-deletes", "server/github",
-		"settings", "tool/github/get_me", "user/ana",
+		"deny/all", "deny/key/mnopqrstuvwx", "key/abcdefghijkl", "prompt/github/review", "resource/github/repo://secret",
+		"resource/github/repo://x/y", "role/viewer", "rule/no-deletes", "server/github", "settings",
+		"template/github/repo://{a}", "template/github/secret://{a}", "tool/github/get_me", "user/ana",
 	}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Error(diff)
@@ -73,6 +92,16 @@ func TestEveryRowHasItsItem(t *testing.T) {
 	server, _ := set.Get("server/github")
 	if h := server.GetServer().GetHeaders(); len(h) != 1 || h[0].GetValue() != "Bearer x" {
 		t.Errorf("headers: %v", h)
+	}
+	if g := server.GetServer(); g.GetInstructions() != `Be "kind".` || string(g.GetCapabilities()) != `{"tools":{}}` ||
+		string(g.GetCaCertificates()) != "PEM" || g.GetCallTimeout().AsDuration() != 1500*time.Millisecond || g.GetMaxInFlight() != 4 {
+		t.Errorf("server: %v", g)
+	}
+	for key, withheld := range map[string]bool{"resource/github/repo://secret": true, "resource/github/repo://x/y": false} {
+		item, _ := set.Get(key)
+		if r := item.GetResource(); r.GetWithheld() != withheld || (len(r.GetDefinition()) == 0) != withheld {
+			t.Errorf("%s: %v", key, r)
+		}
 	}
 	settings, _ := set.Get("settings")
 	if string(settings.GetSettings().GetKeyPepper()) != "pepper" || string(settings.GetSettings().GetDigestKey()) != "digest" {
@@ -110,13 +139,16 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 		spoil func(*store.Rows)
 		says  string
 	}{
-		"risk of a tool":      {func(r *store.Rows) { r.Tools[0].Risk = "harmless" }, "github/get_me"},
+		"risk of a tool":      {func(r *store.Rows) { r.Entries[0].Risk = "harmless" }, "github/get_me"},
 		"risk of a grant":     {func(r *store.Rows) { r.Grants[0].Risks = []string{"all"} }, "role viewer"},
 		"kind of a deny":      {func(r *store.Rows) { r.Denies[0].Kind = "agent" }, `kind "agent"`},
 		"policy document":     {func(r *store.Rows) { r.Policy.Document = "rules:\n  - name: x\n    effect: maybe\n" }, "policy version 1"},
 		"headers of another":  {func(r *store.Rows) { r.Servers[0].Name = "other" }, "headers of server other"},
 		"two of one":          {func(r *store.Rows) { r.Users = append(r.Users, r.Users[0]) }, "user/ana"},
-		"hash of a tool":      {func(r *store.Rows) { r.Tools[0].ApprovedHash = nil }, "github/get_me"},
+		"hash of a tool":      {func(r *store.Rows) { r.Entries[0].ApprovedHash = nil }, "github/get_me"},
+		"kind of an entry":    {func(r *store.Rows) { r.Entries[0].Kind = "task" }, `kind "task"`},
+		"kind withheld":       {func(r *store.Rows) { r.Withheld[0].Kind = "prompt" }, `kind "prompt"`},
+		"instructions":        {func(r *store.Rows) { r.Entries[4].Definition = []byte(`{"instructions":7}`) }, "instructions of github"},
 		"deny without a name": {func(r *store.Rows) { r.Denies[0].Name = "" }, "deny"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,11 +162,12 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 	}
 }
 
-// The gate is in the query: only approved, enabled and present tools are read.
-func TestOnlyGovernedToolsAreInASnapshot(t *testing.T) {
+// The gate is in the query: only approved, enabled and present entries are read,
+// and of resources and templates those that are withheld, by name.
+func TestOnlyGovernedEntriesAreInASnapshot(t *testing.T) {
 	st, s := storetest.New(t), secrets(t)
 	_, err := st.Change(t.Context(), "test", func(tx *store.Tx) error {
-		return seedTools(t, tx)
+		return seedEntries(t, tx)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -147,19 +180,34 @@ func TestOnlyGovernedToolsAreInASnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tools []string
+	var served, withheld []string
 	for key, item := range set.All() {
-		if item.GetTool() != nil {
-			tools = append(tools, key)
+		switch {
+		case item.GetResource().GetWithheld() || item.GetTemplate().GetWithheld():
+			withheld = append(withheld, key)
+		case item.GetTool() != nil, item.GetPrompt() != nil, item.GetResource() != nil, item.GetTemplate() != nil:
+			served = append(served, key)
 		}
 	}
-	if !slices.Equal(tools, []string{"tool/github/approved"}) {
-		t.Errorf("tools: %v", tools)
+	want := []string{"prompt/github/approved", "resource/github/a:approved", "template/github/a:approved", "tool/github/approved"}
+	if diff := cmp.Diff(want, served); diff != "" {
+		t.Error(diff)
+	}
+	// What is missing is not listed any more, and so is like any other that is not
+	// listed, unless a person said no to it.
+	var kept []string
+	for _, kind := range []string{"resource", "template"} {
+		for _, name := range []string{"changed", "disabled", "pending", "rejected", "rejected-missing"} {
+			kept = append(kept, kind+"/github/a:"+name)
+		}
+	}
+	if diff := cmp.Diff(kept, withheld); diff != "" {
+		t.Error(diff)
 	}
 }
 
-// seedTools makes one tool in each condition.
-func seedTools(t *testing.T, tx *store.Tx) error {
+// seedEntries makes one entry of each kind in each condition.
+func seedEntries(t *testing.T, tx *store.Tx) error {
 	ctx := t.Context()
 	tx.Record("server.add", "github", nil)
 	server, err := tx.InsertServer(ctx, db.InsertServerParams{Name: "github", URL: "https://x/mcp"})
@@ -168,35 +216,48 @@ func seedTools(t *testing.T, tx *store.Tx) error {
 	}
 	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	for _, hash := range [][]byte{one, two} {
-		if err := tx.PutToolDefinition(ctx, db.PutToolDefinitionParams{Hash: hash, Definition: []byte("{}")}); err != nil {
+		if err := tx.PutDefinition(ctx, db.PutDefinitionParams{Hash: hash, Content: []byte("{}")}); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{"approved", "pending", "rejected", "changed", "disabled", "missing"} {
-		id, err := tx.InsertTool(ctx, db.InsertToolParams{
-			ServerID: server.ID, Name: name, ExposedName: "github__" + name, Risk: "read", OfferedHash: one,
-		})
-		if err != nil {
-			return err
-		}
-		if name != "pending" {
-			if _, err := tx.ApproveTool(ctx, db.ApproveToolParams{ID: id, Hash: one}); err != nil {
+	for _, kind := range []string{"tool", "prompt", "resource", "template"} {
+		for _, condition := range []string{"approved", "pending", "rejected", "changed", "disabled", "missing", "rejected-missing"} {
+			insert := db.InsertEntryParams{ServerID: server.ID, Kind: kind, Name: "a:" + condition, Risk: "read", OfferedHash: one}
+			if kind == "tool" || kind == "prompt" {
+				insert.Name, insert.ExposedName = condition, "github__"+condition
+			}
+			id, err := tx.InsertEntry(ctx, insert)
+			if err == nil {
+				err = bring(ctx, tx, id, condition, one, two)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		switch name {
-		case "rejected":
-			_, err = tx.RejectTool(ctx, id)
-		case "changed":
-			err = tx.UpdateOffer(ctx, db.UpdateOfferParams{ID: id, OfferedHash: two, Risk: "read", State: "changed"})
-		case "disabled":
-			_, err = tx.SetToolDisabled(ctx, db.SetToolDisabledParams{ID: id, Disabled: true})
-		case "missing":
-			err = tx.MarkToolsMissing(ctx, []int64{id})
-		}
-		if err != nil {
+	}
+	return nil
+}
+
+// bring brings an entry, which offers one, into a condition.
+func bring(ctx context.Context, tx *store.Tx, id int64, condition string, one, two []byte) (err error) {
+	if condition != "pending" {
+		if _, err := tx.ApproveEntry(ctx, db.ApproveEntryParams{ID: id, Hash: one}); err != nil {
 			return err
 		}
 	}
-	return nil
+	switch condition {
+	case "rejected":
+		_, err = tx.RejectEntry(ctx, id)
+	case "changed":
+		err = tx.UpdateOffer(ctx, db.UpdateOfferParams{ID: id, OfferedHash: two, Risk: "read", State: "changed"})
+	case "disabled":
+		_, err = tx.SetEntryDisabled(ctx, db.SetEntryDisabledParams{ID: id, Disabled: true})
+	case "missing":
+		err = tx.MarkEntriesMissing(ctx, []int64{id})
+	case "rejected-missing":
+		if _, err = tx.RejectEntry(ctx, id); err == nil {
+			err = tx.MarkEntriesMissing(ctx, []int64{id})
+		}
+	}
+	return err
 }

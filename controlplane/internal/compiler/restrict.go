@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -11,8 +14,9 @@ import (
 
 // Restrict is for rows that do not compile: it returns the last set that did,
 // with everything that the rows take away and nothing that they give. Keys,
-// tools and servers that are not in the rows any more leave it, and denies of the
-// rows join it. So a policy that nobody can read does not hold up a revocation.
+// entries and servers that are not in the rows any more leave it; denies of the
+// rows join it, and so does what they withhold. So a policy that nobody can read
+// does not hold up a revocation.
 //
 // The revision stays that of last: what else changed since is not in force.
 func Restrict(last *snapshot.Set, rows *store.Rows) (*snapshot.Set, error) {
@@ -21,21 +25,25 @@ func Restrict(last *snapshot.Set, rows *store.Rows) (*snapshot.Set, error) {
 	}
 	var b builder
 	b.denies(rows.Denies)
+	b.withheld(rows.Withheld)
 	if b.err != nil {
 		return nil, fmt.Errorf("restrict revision %d: %w", last.Revision(), b.err)
 	}
-	denied := make(map[string]bool, len(b.items))
+	forbidden := make(map[string]bool, len(b.items))
 	for _, item := range b.items {
 		key, err := snapshot.Key(item)
 		if err != nil {
 			return nil, fmt.Errorf("restrict revision %d: %w", last.Revision(), err)
 		}
-		denied[key] = true
+		forbidden[key] = true
 	}
-	still := standing(rows)
+	what := newStanding(rows)
 	for key, item := range last.All() {
-		if !denied[key] && still(item) {
-			b.add(item)
+		if forbidden[key] {
+			continue
+		}
+		if left := what.leave(item); left != nil {
+			b.add(left)
 		}
 	}
 	set, err := snapshot.New(last.Epoch(), last.Revision(), b.items)
@@ -45,30 +53,75 @@ func Restrict(last *snapshot.Set, rows *store.Rows) (*snapshot.Set, error) {
 	return set, nil
 }
 
-// standing returns whether rows leave an item of an earlier set in force. Of a
-// kind that only forbids, or that nothing can be taken from, all stand.
-func standing(rows *store.Rows) func(*snapshotv1.Item) bool {
-	keys, servers, tools := make(map[string]bool), make(map[string]bool), make(map[string][]byte)
+// standing is what rows leave in force, by name.
+type standing struct {
+	keys, servers map[string]bool
+	// entries are the approved hashes, by Kind.FullName.
+	entries map[string][]byte
+}
+
+func newStanding(rows *store.Rows) *standing {
+	s := &standing{make(map[string]bool), make(map[string]bool), make(map[string][]byte)}
 	for _, row := range rows.Keys {
-		keys[row.ID] = true
+		s.keys[row.ID] = true
 	}
 	for _, row := range rows.Servers {
-		servers[row.Name] = true
+		s.servers[row.Name] = true
 	}
-	for _, row := range rows.Tools {
-		tools[row.Server+"/"+row.Name] = row.ApprovedHash
+	for _, row := range rows.Entries {
+		s.entries[catalog.Kind(row.Kind).FullName(row.Server, row.Name)] = row.ApprovedHash
 	}
-	return func(item *snapshotv1.Item) bool {
-		switch {
-		case item.GetKey() != nil:
-			return keys[item.GetKey().GetId()]
-		case item.GetServer() != nil:
-			return servers[item.GetServer().GetName()]
-		case item.GetTool() != nil:
-			t := item.GetTool()
-			hash, found := tools[t.GetServer()+"/"+t.GetName()]
-			return found && bytes.Equal(hash, t.GetDefinitionHash())
+	return s
+}
+
+// leave returns what stays of an item of an earlier set; nil for nothing. Of a
+// kind that only forbids, or that nothing can be taken from, all stays.
+func (s *standing) leave(item *snapshotv1.Item) *snapshotv1.Item {
+	stands := true
+	switch kind := item.GetKind().(type) {
+	case *snapshotv1.Item_Key:
+		stands = s.keys[kind.Key.GetId()]
+	case *snapshotv1.Item_Server:
+		if stands = s.servers[kind.Server.GetName()]; stands {
+			return s.instructions(item)
 		}
-		return true
+	case *snapshotv1.Item_Tool:
+		stands = s.entry(catalog.Tool, kind.Tool.GetServer(), kind.Tool.GetName(), kind.Tool.GetDefinitionHash())
+	case *snapshotv1.Item_Prompt:
+		stands = s.entry(catalog.Prompt, kind.Prompt.GetServer(), kind.Prompt.GetName(), kind.Prompt.GetDefinitionHash())
+	case *snapshotv1.Item_Resource:
+		r := kind.Resource
+		stands = s.servers[r.GetServer()] && (r.GetWithheld() ||
+			s.entry(catalog.Resource, r.GetServer(), r.GetUri(), r.GetDefinitionHash()))
+	case *snapshotv1.Item_Template:
+		t := kind.Template
+		stands = s.servers[t.GetServer()] && (t.GetWithheld() ||
+			s.entry(catalog.Template, t.GetServer(), t.GetUriTemplate(), t.GetDefinitionHash()))
 	}
+	if !stands {
+		return nil
+	}
+	return item
+}
+
+// entry reports whether an entry is approved still, as it was.
+func (s *standing) entry(kind catalog.Kind, server, name string, hash []byte) bool {
+	approved, found := s.entries[kind.FullName(server, name)]
+	return found && bytes.Equal(approved, hash)
+}
+
+// instructions takes the instructions of a server away if nobody approves them
+// any more. Another text that was approved since is not in force yet, and the
+// old one has gone with it.
+func (s *standing) instructions(item *snapshotv1.Item) *snapshotv1.Item {
+	server := item.GetServer()
+	if server.GetInstructions() == "" {
+		return item
+	}
+	if _, found := s.entries[catalog.Instructions.FullName(server.GetName(), catalog.InstructionsName)]; found {
+		return item
+	}
+	left := proto.CloneOf(item)
+	left.GetServer().Instructions = ""
+	return left
 }

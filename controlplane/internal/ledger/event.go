@@ -79,6 +79,7 @@ var outcomes = map[auditv1.Outcome]string{
 	auditv1.Outcome_OUTCOME_SERVER_FAILED:  "server_failed",
 	auditv1.Outcome_OUTCOME_CANCELLED:      "cancelled",
 	auditv1.Outcome_OUTCOME_REFUSED:        "refused",
+	auditv1.Outcome_OUTCOME_INPUT_REQUIRED: "input_required",
 }
 
 // decisions names the decisions.

@@ -66,6 +66,7 @@ var needed = map[string]Permission{
 	adminv1connect.ServerServiceListServersProcedure:   Read,
 	adminv1connect.ServerServiceGetServerProcedure:     Read,
 	adminv1connect.ServerServiceAddServerProcedure:     WriteServers,
+	adminv1connect.ServerServiceUpdateServerProcedure:  WriteServers,
 	adminv1connect.ServerServiceRemoveServerProcedure:  WriteServers,
 	adminv1connect.ServerServiceRefreshServerProcedure: WriteServers,
 

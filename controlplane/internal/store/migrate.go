@@ -27,7 +27,7 @@ const migrationLock = 0x776172646572
 // appendOnly are the tables that the running control plane may add to and read,
 // and nothing else. Whoever steals its password cannot rewrite what happened.
 var appendOnly = []string{
-	"audit_record", "admin_audit", "config_change", "tool_verdict", "tool_definition", "policy_version",
+	"audit_record", "admin_audit", "config_change", "verdict", "definition", "policy_version",
 }
 
 // Migrations returns the migrations, for whoever needs to know what a schema is

@@ -78,7 +78,7 @@ func TestRuntimeRoleCannotRewriteThePast(t *testing.T) {
 	forbidden := []string{
 		"UPDATE audit_record SET event = ''", "DELETE FROM audit_record", "TRUNCATE audit_record",
 		"UPDATE admin_audit SET actor = 'x'", "DELETE FROM admin_audit", "DELETE FROM config_change",
-		"UPDATE policy_version SET document = ''", "DELETE FROM tool_verdict",
+		"UPDATE policy_version SET document = ''", "DELETE FROM verdict",
 		"DROP TABLE audit_record", "CREATE TABLE x ()", "ALTER TABLE audit_record DISABLE TRIGGER ALL",
 		"UPDATE goose_db_version SET is_applied = false",
 	}

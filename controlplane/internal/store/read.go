@@ -18,12 +18,16 @@ type Rows struct {
 	Revision uint64
 
 	Servers []db.ListServerItemsRow
-	Tools   []db.ListToolItemsRow
-	Roles   []db.Role
-	Grants  []db.RoleGrant
-	Users   []db.ListUserItemsRow
-	Keys    []db.ListKeyItemsRow
-	Denies  []db.Deny
+	// Entries that reach nodes: approved, enabled and present.
+	Entries []db.ListEntryItemsRow
+	// Withheld resources and templates, which nodes must know to keep them from
+	// clients.
+	Withheld []db.ListWithheldItemsRow
+	Roles    []db.Role
+	Grants   []db.RoleGrant
+	Users    []db.ListUserItemsRow
+	Keys     []db.ListKeyItemsRow
+	Denies   []db.Deny
 	// Policy is nil before the first document.
 	Policy *db.PolicyVersion
 }
@@ -52,8 +56,11 @@ func (r *Rows) read(ctx context.Context, q *db.Queries) error {
 	if r.Servers, err = q.ListServerItems(ctx); err != nil {
 		return fmt.Errorf("servers: %w", err)
 	}
-	if r.Tools, err = q.ListToolItems(ctx); err != nil {
-		return fmt.Errorf("tools: %w", err)
+	if r.Entries, err = q.ListEntryItems(ctx); err != nil {
+		return fmt.Errorf("entries: %w", err)
+	}
+	if r.Withheld, err = q.ListWithheldItems(ctx); err != nil {
+		return fmt.Errorf("withheld entries: %w", err)
 	}
 	if r.Roles, err = q.ListRoles(ctx); err != nil {
 		return fmt.Errorf("roles: %w", err)

@@ -11,20 +11,21 @@ import (
 
 const listAlikeNames = `-- name: ListAlikeNames :many
 
-SELECT exposed_name FROM tool
-WHERE server_id <> $1 AND translate(lower(exposed_name), '-', '_') = ANY ($2::text[])
+SELECT exposed_name FROM entry
+WHERE server_id <> $1 AND kind = $2 AND translate(lower(exposed_name), '-', '_') = ANY ($3::text[])
 `
 
 type ListAlikeNamesParams struct {
 	ServerID int64
+	Kind     string
 	Folded   []string
 }
 
 // Queries of a discovery that is recorded; call LockServer first.
-// Names of other servers' tools that a person could take for one of these: equal
-// but for case, and for hyphen and underscore (security.md T-05).
+// Names of other servers' entries of the kind that a person could take for one of
+// these: equal but for case, and for hyphen and underscore (security.md T-05).
 func (q *Queries) ListAlikeNames(ctx context.Context, arg ListAlikeNamesParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, listAlikeNames, arg.ServerID, arg.Folded)
+	rows, err := q.db.Query(ctx, listAlikeNames, arg.ServerID, arg.Kind, arg.Folded)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (q *Queries) ListAlikeNames(ctx context.Context, arg ListAlikeNamesParams) 
 }
 
 const updateOffer = `-- name: UpdateOffer :exec
-UPDATE tool
+UPDATE entry
 SET offered_hash = $1, risk = $2, position = $3, missing = false, state = $4
 WHERE id = $5
 `
@@ -57,8 +58,8 @@ type UpdateOfferParams struct {
 	ID          int64
 }
 
-// What the server's last list says of a tool that is known. The state comes from
-// catalog.Reconcile; what was approved, and the switch, are not touched.
+// What the server's last list says of an entry that is known. The state comes
+// from catalog.Reconcile; what was approved, and the switch, are not touched.
 func (q *Queries) UpdateOffer(ctx context.Context, arg UpdateOfferParams) error {
 	_, err := q.db.Exec(ctx, updateOffer,
 		arg.OfferedHash,

@@ -40,6 +40,12 @@ type Deny struct {
 	ExpiresAt *time.Time
 }
 
+type EndedSession struct {
+	ID        []byte
+	Sequence  int64
+	ExpiresAt time.Time
+}
+
 type PolicyVersion struct {
 	Version   int64
 	Document  string
@@ -54,8 +60,17 @@ type Role struct {
 }
 
 type RoleGrant struct {
-	ID    int64
-	Role  string
-	Tools []string
-	Risks []string
+	ID        int64
+	Role      string
+	Tools     []string
+	Risks     []string
+	Prompts   []string
+	Resources []string
+}
+
+type SealKey struct {
+	Name      string
+	Sealed    []byte
+	SealsFrom time.Time
+	CreatedAt time.Time
 }

@@ -10,24 +10,33 @@ import (
 )
 
 const insertRoleGrant = `-- name: InsertRoleGrant :exec
-INSERT INTO role_grant (role, tools, risks)
-VALUES ($1, coalesce($2::text[], '{}'), coalesce($3::text[], '{}'))
+INSERT INTO role_grant (role, tools, risks, prompts, resources)
+VALUES ($1, coalesce($2::text[], '{}'), coalesce($3::text[], '{}'), coalesce($4::text[], '{}'),
+    coalesce($5::text[], '{}'))
 `
 
 type InsertRoleGrantParams struct {
-	Role  string
-	Tools []string
-	Risks []string
+	Role      string
+	Tools     []string
+	Risks     []string
+	Prompts   []string
+	Resources []string
 }
 
 // One more grant; an empty list matches anything there.
 func (q *Queries) InsertRoleGrant(ctx context.Context, arg InsertRoleGrantParams) error {
-	_, err := q.db.Exec(ctx, insertRoleGrant, arg.Role, arg.Tools, arg.Risks)
+	_, err := q.db.Exec(ctx, insertRoleGrant,
+		arg.Role,
+		arg.Tools,
+		arg.Risks,
+		arg.Prompts,
+		arg.Resources,
+	)
 	return err
 }
 
 const listRoleGrants = `-- name: ListRoleGrants :many
-SELECT id, role, tools, risks FROM role_grant ORDER BY role, id
+SELECT id, role, tools, risks, prompts, resources FROM role_grant ORDER BY role, id
 `
 
 // Every grant of every role, in the order in which they were given: there are
@@ -46,6 +55,8 @@ func (q *Queries) ListRoleGrants(ctx context.Context) ([]RoleGrant, error) {
 			&i.Role,
 			&i.Tools,
 			&i.Risks,
+			&i.Prompts,
+			&i.Resources,
 		); err != nil {
 			return nil, err
 		}

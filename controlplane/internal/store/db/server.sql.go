@@ -10,11 +10,52 @@ import (
 	"time"
 )
 
+const claimStaleServers = `-- name: ClaimStaleServers :many
+UPDATE server
+SET checked_at = now()
+WHERE id IN (
+    SELECT s.id FROM server s
+    WHERE s.checked_at <= now() - make_interval(secs => $1::float8)
+    ORDER BY s.checked_at
+    LIMIT $2::int
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING name
+`
+
+type ClaimStaleServersParams struct {
+	AgeSeconds float64
+	AtMost     int32
+}
+
+// Servers that nobody looked at for this long, at most as many as asked for, the
+// longest first. Claiming them puts them at the end, and replicas that ask at the
+// same time skip each other's, so that each server is discovered by one of them.
+func (q *Queries) ClaimStaleServers(ctx context.Context, arg ClaimStaleServersParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, claimStaleServers, arg.AgeSeconds, arg.AtMost)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteServer = `-- name: DeleteServer :execrows
 DELETE FROM server WHERE name = $1
 `
 
-// Its tools and their verdicts go with it; definitions and audit stay.
+// Its entries and their verdicts go with it; definitions and audit stay.
 func (q *Queries) DeleteServer(ctx context.Context, name string) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteServer, name)
 	if err != nil {
@@ -24,13 +65,19 @@ func (q *Queries) DeleteServer(ctx context.Context, name string) (int64, error) 
 }
 
 const getServer = `-- name: GetServer :one
-SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.instructions,
-    s.last_error, s.created_at, s.discovered_at,
-    (SELECT count(*) FROM tool t WHERE t.server_id = s.id AND NOT t.missing) AS tools,
-    (SELECT count(*) FROM tool t WHERE t.server_id = s.id AND NOT t.missing AND t.state = 'pending') AS tools_pending,
-    (SELECT count(*) FROM tool t WHERE t.server_id = s.id AND NOT t.missing AND t.state = 'changed') AS tools_changed
+SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
+    s.created_at, s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
+    count(e.id) FILTER (WHERE e.kind = 'prompt') AS prompts,
+    count(e.id) FILTER (WHERE e.kind = 'resource') AS resources,
+    count(e.id) FILTER (WHERE e.kind = 'template') AS templates,
+    count(e.id) FILTER (WHERE e.state IN ('pending', 'changed')) AS waiting
 FROM server s
+LEFT JOIN entry e ON e.server_id = s.id AND NOT e.missing
 WHERE s.name = $1
+GROUP BY s.id
 `
 
 type GetServerRow struct {
@@ -41,17 +88,25 @@ type GetServerRow struct {
 	HeadersSealed   []byte
 	HeaderNames     []string
 	ProtocolVersion string
-	Instructions    string
 	LastError       string
+	Partial         bool
 	CreatedAt       time.Time
 	DiscoveredAt    *time.Time
+	Capabilities    []byte
+	CaCertificates  string
+	CallTimeoutMs   int64
+	MaxInFlight     int32
 	Tools           int64
 	ToolsPending    int64
 	ToolsChanged    int64
+	Prompts         int64
+	Resources       int64
+	Templates       int64
+	Waiting         int64
 }
 
-// One server with the counts of its tools. The sealed headers come along for
-// discovery; the API shows their names only.
+// One server with the counts of what it offers. The sealed headers come along
+// for discovery; the API shows their names only.
 func (q *Queries) GetServer(ctx context.Context, name string) (GetServerRow, error) {
 	row := q.db.QueryRow(ctx, getServer, name)
 	var i GetServerRow
@@ -63,29 +118,41 @@ func (q *Queries) GetServer(ctx context.Context, name string) (GetServerRow, err
 		&i.HeadersSealed,
 		&i.HeaderNames,
 		&i.ProtocolVersion,
-		&i.Instructions,
 		&i.LastError,
+		&i.Partial,
 		&i.CreatedAt,
 		&i.DiscoveredAt,
+		&i.Capabilities,
+		&i.CaCertificates,
+		&i.CallTimeoutMs,
+		&i.MaxInFlight,
 		&i.Tools,
 		&i.ToolsPending,
 		&i.ToolsChanged,
+		&i.Prompts,
+		&i.Resources,
+		&i.Templates,
+		&i.Waiting,
 	)
 	return i, err
 }
 
 const insertServer = `-- name: InsertServer :one
-INSERT INTO server (name, url, private, headers_sealed, header_names)
-VALUES ($1, $2, $3, $4, coalesce($5::text[], '{}'))
+INSERT INTO server (name, url, private, headers_sealed, header_names, ca_certificates, call_timeout_ms, max_in_flight)
+VALUES ($1, $2, $3, $4, coalesce($5::text[], '{}'), $6, $7,
+    $8)
 RETURNING id, created_at
 `
 
 type InsertServerParams struct {
-	Name          string
-	URL           string
-	Private       bool
-	HeadersSealed []byte
-	HeaderNames   []string
+	Name           string
+	URL            string
+	Private        bool
+	HeadersSealed  []byte
+	HeaderNames    []string
+	CaCertificates string
+	CallTimeoutMs  int64
+	MaxInFlight    int32
 }
 
 type InsertServerRow struct {
@@ -93,7 +160,7 @@ type InsertServerRow struct {
 	CreatedAt time.Time
 }
 
-// A new server without tools; its headers come sealed already.
+// A new server that offers nothing yet; its headers come sealed already.
 func (q *Queries) InsertServer(ctx context.Context, arg InsertServerParams) (InsertServerRow, error) {
 	row := q.db.QueryRow(ctx, insertServer,
 		arg.Name,
@@ -101,6 +168,9 @@ func (q *Queries) InsertServer(ctx context.Context, arg InsertServerParams) (Ins
 		arg.Private,
 		arg.HeadersSealed,
 		arg.HeaderNames,
+		arg.CaCertificates,
+		arg.CallTimeoutMs,
+		arg.MaxInFlight,
 	)
 	var i InsertServerRow
 	err := row.Scan(&i.ID, &i.CreatedAt)
@@ -108,7 +178,9 @@ func (q *Queries) InsertServer(ctx context.Context, arg InsertServerParams) (Ins
 }
 
 const listServerItems = `-- name: ListServerItems :many
-SELECT name, url, private, headers_sealed, protocol_version FROM server ORDER BY name
+SELECT name, url, private, headers_sealed, protocol_version, capabilities, ca_certificates, call_timeout_ms, max_in_flight
+FROM server
+ORDER BY name
 `
 
 type ListServerItemsRow struct {
@@ -117,6 +189,10 @@ type ListServerItemsRow struct {
 	Private         bool
 	HeadersSealed   []byte
 	ProtocolVersion string
+	Capabilities    []byte
+	CaCertificates  string
+	CallTimeoutMs   int64
+	MaxInFlight     int32
 }
 
 // What a snapshot says of servers, in a fixed order.
@@ -135,6 +211,10 @@ func (q *Queries) ListServerItems(ctx context.Context) ([]ListServerItemsRow, er
 			&i.Private,
 			&i.HeadersSealed,
 			&i.ProtocolVersion,
+			&i.Capabilities,
+			&i.CaCertificates,
+			&i.CallTimeoutMs,
+			&i.MaxInFlight,
 		); err != nil {
 			return nil, err
 		}
@@ -147,12 +227,17 @@ func (q *Queries) ListServerItems(ctx context.Context) ([]ListServerItemsRow, er
 }
 
 const listServers = `-- name: ListServers :many
-SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.created_at, s.discovered_at,
-    count(t.id) FILTER (WHERE NOT t.missing) AS tools,
-    count(t.id) FILTER (WHERE NOT t.missing AND t.state = 'pending') AS tools_pending,
-    count(t.id) FILTER (WHERE NOT t.missing AND t.state = 'changed') AS tools_changed
+SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
+    s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
+    count(e.id) FILTER (WHERE e.kind = 'prompt') AS prompts,
+    count(e.id) FILTER (WHERE e.kind = 'resource') AS resources,
+    count(e.id) FILTER (WHERE e.kind = 'template') AS templates,
+    count(e.id) FILTER (WHERE e.state IN ('pending', 'changed')) AS waiting
 FROM server s
-LEFT JOIN tool t ON t.server_id = s.id
+LEFT JOIN entry e ON e.server_id = s.id AND NOT e.missing
 GROUP BY s.id
 ORDER BY s.name
 `
@@ -165,14 +250,23 @@ type ListServersRow struct {
 	HeaderNames     []string
 	ProtocolVersion string
 	LastError       string
+	Partial         bool
 	CreatedAt       time.Time
 	DiscoveredAt    *time.Time
+	Capabilities    []byte
+	CaCertificates  string
+	CallTimeoutMs   int64
+	MaxInFlight     int32
 	Tools           int64
 	ToolsPending    int64
 	ToolsChanged    int64
+	Prompts         int64
+	Resources       int64
+	Templates       int64
+	Waiting         int64
 }
 
-// Every server with the counts of its tools.
+// Every server with the counts of what it offers.
 func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 	rows, err := q.db.Query(ctx, listServers)
 	if err != nil {
@@ -190,11 +284,20 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 			&i.HeaderNames,
 			&i.ProtocolVersion,
 			&i.LastError,
+			&i.Partial,
 			&i.CreatedAt,
 			&i.DiscoveredAt,
+			&i.Capabilities,
+			&i.CaCertificates,
+			&i.CallTimeoutMs,
+			&i.MaxInFlight,
 			&i.Tools,
 			&i.ToolsPending,
 			&i.ToolsChanged,
+			&i.Prompts,
+			&i.Resources,
+			&i.Templates,
+			&i.Waiting,
 		); err != nil {
 			return nil, err
 		}
@@ -207,50 +310,61 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 }
 
 const lockServer = `-- name: LockServer :one
-SELECT id, url, private, protocol_version FROM server WHERE name = $1 FOR UPDATE
+SELECT id, protocol_version, capabilities, last_error, partial FROM server WHERE name = $1 FOR UPDATE
 `
 
 type LockServerRow struct {
 	ID              int64
-	URL             string
-	Private         bool
 	ProtocolVersion string
+	Capabilities    []byte
+	LastError       string
+	Partial         bool
 }
 
-// Serialises what writes the tools of one server: two discoveries at a time, or
+// Serialises what writes the entries of one server: two discoveries at a time, or
 // one and a removal, would each decide on rows that the other changes.
 func (q *Queries) LockServer(ctx context.Context, name string) (LockServerRow, error) {
 	row := q.db.QueryRow(ctx, lockServer, name)
 	var i LockServerRow
 	err := row.Scan(
 		&i.ID,
-		&i.URL,
-		&i.Private,
 		&i.ProtocolVersion,
+		&i.Capabilities,
+		&i.LastError,
+		&i.Partial,
 	)
 	return i, err
 }
 
 const setServerDiscovered = `-- name: SetServerDiscovered :exec
 UPDATE server
-SET protocol_version = $1, instructions = $2, last_error = '', discovered_at = now()
-WHERE id = $3
+SET protocol_version = $1, capabilities = $2, last_error = $3, partial = $4,
+    discovered_at = now(), checked_at = now()
+WHERE id = $5
 `
 
 type SetServerDiscoveredParams struct {
 	ProtocolVersion string
-	Instructions    string
+	Capabilities    []byte
+	LastError       string
+	Partial         bool
 	ID              int64
 }
 
-// After a discovery that succeeded.
+// After a discovery that succeeded, at least in part.
 func (q *Queries) SetServerDiscovered(ctx context.Context, arg SetServerDiscoveredParams) error {
-	_, err := q.db.Exec(ctx, setServerDiscovered, arg.ProtocolVersion, arg.Instructions, arg.ID)
+	_, err := q.db.Exec(ctx, setServerDiscovered,
+		arg.ProtocolVersion,
+		arg.Capabilities,
+		arg.LastError,
+		arg.Partial,
+		arg.ID,
+	)
 	return err
 }
 
 const setServerFailed = `-- name: SetServerFailed :exec
-UPDATE server SET last_error = $1 WHERE id = $2
+UPDATE server SET last_error = $1, partial = false, checked_at = now() WHERE id = $2
 `
 
 type SetServerFailedParams struct {
@@ -262,4 +376,43 @@ type SetServerFailedParams struct {
 func (q *Queries) SetServerFailed(ctx context.Context, arg SetServerFailedParams) error {
 	_, err := q.db.Exec(ctx, setServerFailed, arg.LastError, arg.ID)
 	return err
+}
+
+const touchServer = `-- name: TouchServer :exec
+UPDATE server SET discovered_at = now(), checked_at = now() WHERE name = $1
+`
+
+// After a discovery in the background that found all as it was.
+func (q *Queries) TouchServer(ctx context.Context, name string) error {
+	_, err := q.db.Exec(ctx, touchServer, name)
+	return err
+}
+
+const updateServer = `-- name: UpdateServer :execrows
+UPDATE server
+SET ca_certificates = coalesce($1, ca_certificates),
+    call_timeout_ms = coalesce($2, call_timeout_ms),
+    max_in_flight = coalesce($3, max_in_flight)
+WHERE name = $4
+`
+
+type UpdateServerParams struct {
+	CaCertificates *string
+	CallTimeoutMs  *int64
+	MaxInFlight    *int32
+	Name           string
+}
+
+// How the server is spoken to; what is null stays as it is.
+func (q *Queries) UpdateServer(ctx context.Context, arg UpdateServerParams) (int64, error) {
+	result, err := q.db.Exec(ctx, updateServer,
+		arg.CaCertificates,
+		arg.CallTimeoutMs,
+		arg.MaxInFlight,
+		arg.Name,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

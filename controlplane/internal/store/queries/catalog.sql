@@ -1,14 +1,14 @@
 -- Queries of a discovery that is recorded; call LockServer first.
 
 -- name: ListAlikeNames :many
--- Names of other servers' tools that a person could take for one of these: equal
--- but for case, and for hyphen and underscore (security.md T-05).
-SELECT exposed_name FROM tool
-WHERE server_id <> @server_id AND translate(lower(exposed_name), '-', '_') = ANY (@folded::text[]);
+-- Names of other servers' entries of the kind that a person could take for one of
+-- these: equal but for case, and for hyphen and underscore (security.md T-05).
+SELECT exposed_name FROM entry
+WHERE server_id <> @server_id AND kind = @kind AND translate(lower(exposed_name), '-', '_') = ANY (@folded::text[]);
 
 -- name: UpdateOffer :exec
--- What the server's last list says of a tool that is known. The state comes from
--- catalog.Reconcile; what was approved, and the switch, are not touched.
-UPDATE tool
+-- What the server's last list says of an entry that is known. The state comes
+-- from catalog.Reconcile; what was approved, and the switch, are not touched.
+UPDATE entry
 SET offered_hash = @offered_hash, risk = @risk, position = @position, missing = false, state = @state
 WHERE id = @id;

@@ -1,50 +1,92 @@
 -- name: InsertServer :one
--- A new server without tools; its headers come sealed already.
-INSERT INTO server (name, url, private, headers_sealed, header_names)
-VALUES (@name, @url, @private, @headers_sealed, coalesce(@header_names::text[], '{}'))
+-- A new server that offers nothing yet; its headers come sealed already.
+INSERT INTO server (name, url, private, headers_sealed, header_names, ca_certificates, call_timeout_ms, max_in_flight)
+VALUES (@name, @url, @private, @headers_sealed, coalesce(@header_names::text[], '{}'), @ca_certificates, @call_timeout_ms,
+    @max_in_flight)
 RETURNING id, created_at;
 
+-- name: UpdateServer :execrows
+-- How the server is spoken to; what is null stays as it is.
+UPDATE server
+SET ca_certificates = coalesce(sqlc.narg(ca_certificates), ca_certificates),
+    call_timeout_ms = coalesce(sqlc.narg(call_timeout_ms), call_timeout_ms),
+    max_in_flight = coalesce(sqlc.narg(max_in_flight), max_in_flight)
+WHERE name = @name;
+
 -- name: GetServer :one
--- One server with the counts of its tools. The sealed headers come along for
--- discovery; the API shows their names only.
-SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.instructions,
-    s.last_error, s.created_at, s.discovered_at,
-    (SELECT count(*) FROM tool t WHERE t.server_id = s.id AND NOT t.missing) AS tools,
-    (SELECT count(*) FROM tool t WHERE t.server_id = s.id AND NOT t.missing AND t.state = 'pending') AS tools_pending,
-    (SELECT count(*) FROM tool t WHERE t.server_id = s.id AND NOT t.missing AND t.state = 'changed') AS tools_changed
+-- One server with the counts of what it offers. The sealed headers come along
+-- for discovery; the API shows their names only.
+SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
+    s.created_at, s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
+    count(e.id) FILTER (WHERE e.kind = 'prompt') AS prompts,
+    count(e.id) FILTER (WHERE e.kind = 'resource') AS resources,
+    count(e.id) FILTER (WHERE e.kind = 'template') AS templates,
+    count(e.id) FILTER (WHERE e.state IN ('pending', 'changed')) AS waiting
 FROM server s
-WHERE s.name = @name;
+LEFT JOIN entry e ON e.server_id = s.id AND NOT e.missing
+WHERE s.name = @name
+GROUP BY s.id;
 
 -- name: ListServers :many
--- Every server with the counts of its tools.
-SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.created_at, s.discovered_at,
-    count(t.id) FILTER (WHERE NOT t.missing) AS tools,
-    count(t.id) FILTER (WHERE NOT t.missing AND t.state = 'pending') AS tools_pending,
-    count(t.id) FILTER (WHERE NOT t.missing AND t.state = 'changed') AS tools_changed
+-- Every server with the counts of what it offers.
+SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
+    s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
+    count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
+    count(e.id) FILTER (WHERE e.kind = 'prompt') AS prompts,
+    count(e.id) FILTER (WHERE e.kind = 'resource') AS resources,
+    count(e.id) FILTER (WHERE e.kind = 'template') AS templates,
+    count(e.id) FILTER (WHERE e.state IN ('pending', 'changed')) AS waiting
 FROM server s
-LEFT JOIN tool t ON t.server_id = s.id
+LEFT JOIN entry e ON e.server_id = s.id AND NOT e.missing
 GROUP BY s.id
 ORDER BY s.name;
 
 -- name: LockServer :one
--- Serialises what writes the tools of one server: two discoveries at a time, or
+-- Serialises what writes the entries of one server: two discoveries at a time, or
 -- one and a removal, would each decide on rows that the other changes.
-SELECT id, url, private, protocol_version FROM server WHERE name = @name FOR UPDATE;
+SELECT id, protocol_version, capabilities, last_error, partial FROM server WHERE name = @name FOR UPDATE;
 
 -- name: SetServerDiscovered :exec
--- After a discovery that succeeded.
+-- After a discovery that succeeded, at least in part.
 UPDATE server
-SET protocol_version = @protocol_version, instructions = @instructions, last_error = '', discovered_at = now()
+SET protocol_version = @protocol_version, capabilities = @capabilities, last_error = @last_error, partial = @partial,
+    discovered_at = now(), checked_at = now()
 WHERE id = @id;
 
 -- name: SetServerFailed :exec
 -- After one that failed. What was known of the server stays.
-UPDATE server SET last_error = @last_error WHERE id = @id;
+UPDATE server SET last_error = @last_error, partial = false, checked_at = now() WHERE id = @id;
+
+-- name: TouchServer :exec
+-- After a discovery in the background that found all as it was.
+UPDATE server SET discovered_at = now(), checked_at = now() WHERE name = @name;
+
+-- name: ClaimStaleServers :many
+-- Servers that nobody looked at for this long, at most as many as asked for, the
+-- longest first. Claiming them puts them at the end, and replicas that ask at the
+-- same time skip each other's, so that each server is discovered by one of them.
+UPDATE server
+SET checked_at = now()
+WHERE id IN (
+    SELECT s.id FROM server s
+    WHERE s.checked_at <= now() - make_interval(secs => @age_seconds::float8)
+    ORDER BY s.checked_at
+    LIMIT @at_most::int
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING name;
 
 -- name: DeleteServer :execrows
--- Its tools and their verdicts go with it; definitions and audit stay.
+-- Its entries and their verdicts go with it; definitions and audit stay.
 DELETE FROM server WHERE name = @name;
 
 -- name: ListServerItems :many
 -- What a snapshot says of servers, in a fixed order.
-SELECT name, url, private, headers_sealed, protocol_version FROM server ORDER BY name;
+SELECT name, url, private, headers_sealed, protocol_version, capabilities, ca_certificates, call_timeout_ms, max_in_flight
+FROM server
+ORDER BY name;

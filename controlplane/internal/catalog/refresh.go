@@ -1,0 +1,254 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/controlplane/internal/header"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/seal"
+)
+
+// actor is who discovers in the background, in the audit.
+const actor = "system"
+
+// Config is what a Refresher is made of. Store, Keys, Discoverer and Log are
+// required; durations of zero get their defaults.
+type Config struct {
+	Store *store.Store
+	// Keys open the headers of servers.
+	Keys       *seal.Keyring
+	Discoverer *Discoverer
+	Log        *slog.Logger
+	// Age is how long a server is left alone at most, whatever nodes say of it.
+	Age time.Duration
+	// Look is how often servers of that age are looked for.
+	Look time.Duration
+	// Gather is how long a change that a node reports waits for more of them.
+	Gather time.Duration
+	// Rest is how long a server that changes all the time is left alone.
+	Rest time.Duration
+}
+
+const (
+	defaultAge    = 5 * time.Minute
+	defaultLook   = 20 * time.Second
+	defaultGather = time.Second
+	defaultRest   = 10 * time.Second
+
+	// maxChanged bounds the servers that wait; more than that are left to Age.
+	maxChanged = 1_000
+	// maxClaimed bounds what one replica takes at a time.
+	maxClaimed = 32
+	// atOnce bounds the discoveries in the background.
+	atOnce = 4
+)
+
+// Refresher discovers saved servers again: when an administrator asks, when a
+// node says that a server changed, and now and again. Replicas share the last:
+// each server is taken by one of them. It is safe for concurrent use.
+type Refresher struct {
+	Config
+	slots chan struct{} // one a discovery in the background
+
+	mu      sync.Mutex
+	changed map[string]time.Time // when to discover; zero while it runs
+	again   map[string]bool      // changed while it ran
+	wake    chan struct{}
+}
+
+// NewRefresher returns a Refresher. Changed and what happens now and again need
+// Run.
+func NewRefresher(c Config) *Refresher {
+	for _, d := range []struct {
+		at    *time.Duration
+		value time.Duration
+	}{{&c.Age, defaultAge}, {&c.Look, defaultLook}, {&c.Gather, defaultGather}, {&c.Rest, defaultRest}} {
+		if *d.at == 0 {
+			*d.at = d.value
+		}
+	}
+	return &Refresher{
+		Config: c, slots: make(chan struct{}, atOnce), changed: make(map[string]time.Time),
+		again: make(map[string]bool), wake: make(chan struct{}, 1),
+	}
+}
+
+// Target reads what discovery needs of a saved server; fault.NotFound if there is
+// none.
+func (r *Refresher) Target(ctx context.Context, name string) (Target, error) {
+	row, err := r.Store.GetServer(ctx, name)
+	if err != nil {
+		return Target{}, store.Missing(err, fmt.Sprintf("server %q", name))
+	}
+	headers, err := header.Open(r.Keys, name, row.HeadersSealed)
+	if err != nil {
+		return Target{}, err
+	}
+	target := Target{
+		Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header), CACertificates: row.CaCertificates,
+	}
+	for _, h := range headers {
+		target.Headers.Add(h.GetName(), h.GetValue())
+	}
+	return target, nil
+}
+
+// Changed says that what a server offers may be another now. The server is
+// discovered soon: what is said of it in the meantime is covered, and a server
+// that says it all the time is left to rest in between. It never blocks. Names
+// that no server can have are ignored.
+func (r *Refresher) Changed(server string) {
+	if !mcp.ValidSlug(server) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, waits := r.changed[server]
+	switch {
+	case waits && at.IsZero():
+		r.again[server] = true
+		return
+	case waits:
+		return
+	case len(r.changed) >= maxChanged:
+		r.Log.Warn("too many servers say that they changed; this one is looked at in its turn", "server", server)
+		return
+	}
+	r.changed[server] = time.Now().Add(r.Gather)
+	r.signal()
+}
+
+// signal wakes Run.
+func (r *Refresher) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run discovers in the background until ctx ends and all of it has returned.
+func (r *Refresher) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	look := time.NewTicker(r.Look)
+	defer look.Stop()
+	due := time.NewTimer(r.Look)
+	defer due.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			r.claim(ctx)
+		case <-due.C:
+		case <-r.wake:
+		}
+		names, next := r.take(time.Now())
+		for _, name := range names {
+			running.Go(func() { r.discoverChanged(ctx, name) })
+		}
+		due.Reset(next)
+	}
+}
+
+// take returns the servers whose time has come, and how long until the next.
+func (r *Refresher) take(now time.Time) (names []string, next time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next = r.Look
+	for name, at := range r.changed {
+		switch {
+		case at.IsZero():
+		case at.After(now):
+			next = min(next, at.Sub(now))
+		default:
+			r.changed[name] = time.Time{}
+			names = append(names, name)
+		}
+	}
+	return names, next
+}
+
+// claim takes the servers that nobody has looked at for long.
+func (r *Refresher) claim(ctx context.Context) {
+	names, err := r.Store.ClaimStaleServers(ctx, db.ClaimStaleServersParams{AgeSeconds: r.age().Seconds(), AtMost: maxClaimed})
+	if err != nil && ctx.Err() == nil {
+		r.Log.Warn("cannot look for servers to discover; tries again", "error", err)
+	}
+	for _, name := range names {
+		r.Changed(name)
+	}
+}
+
+// age is Age with a jitter, so that servers which were added together are not
+// discovered together for ever.
+func (r *Refresher) age() time.Duration {
+	return r.Age + time.Duration(rand.Int64N(int64(r.Age)/10+1))
+}
+
+// discoverChanged discovers one server, and puts it back if it changed meanwhile.
+func (r *Refresher) discoverChanged(ctx context.Context, name string) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	err := r.background(ctx, name)
+	<-r.slots
+	if err != nil && ctx.Err() == nil && !fault.Is(err, fault.NotFound) {
+		r.Log.InfoContext(ctx, "discovery in the background failed", "server", name, "error", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.changed, name)
+	if r.again[name] {
+		delete(r.again, name)
+		r.changed[name] = time.Now().Add(r.Rest)
+		r.signal()
+	}
+}
+
+// errNoNews rolls back what found nothing new.
+var errNoNews = errors.New("nothing new")
+
+// background discovers a server, and audits it only where there is news.
+func (r *Refresher) background(ctx context.Context, name string) error {
+	target, err := r.Target(ctx, name)
+	if err != nil {
+		return err
+	}
+	found, trouble := r.Discoverer.Discover(ctx, target)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	_, err = r.Store.Change(ctx, actor, func(tx *store.Tx) error {
+		var news bool
+		var err error
+		if trouble != nil {
+			news, err = fail(ctx, tx, name, fault.Text(trouble))
+		} else {
+			_, news, err = recordNews(ctx, tx, name, found)
+		}
+		if err == nil && !news {
+			err = errNoNews
+		}
+		return err
+	})
+	if errors.Is(err, errNoNews) {
+		err = nil
+		if trouble == nil {
+			err = r.Store.TouchServer(ctx, name)
+		}
+	}
+	return errors.Join(trouble, err)
+}

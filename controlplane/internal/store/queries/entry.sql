@@ -1,0 +1,84 @@
+-- name: InsertEntry :one
+-- What is new is pending: nobody has looked at it.
+INSERT INTO entry (server_id, kind, name, exposed_name, risk, offered_hash, position)
+VALUES (@server_id, @kind, @name, @exposed_name, @risk, @offered_hash, @position)
+RETURNING id;
+
+-- name: ListEntriesOfServer :many
+-- What discovery compares with the server's lists; call LockServer first.
+SELECT id, kind, name, state, disabled, missing, risk, offered_hash, approved_hash, position
+FROM entry
+WHERE server_id = @server_id
+ORDER BY kind, position, id;
+
+-- name: MarkEntriesMissing :exec
+-- What the server's last lists no longer have.
+UPDATE entry SET missing = true WHERE id = ANY (@ids::bigint[]);
+
+-- name: ApproveEntry :execrows
+-- Approves one definition. No row is affected where the server offers another
+-- one by now: a person approves what was seen, not what came after.
+UPDATE entry SET state = 'approved', approved_hash = @hash WHERE id = @id AND offered_hash = @hash;
+
+-- name: RejectEntry :execrows
+-- A person said no: whatever the state was, it is blocked until approved.
+UPDATE entry SET state = 'rejected' WHERE id = @id;
+
+-- name: SetEntryDisabled :execrows
+-- The switch apart from the state.
+UPDATE entry SET disabled = @disabled WHERE id = @id;
+
+-- name: ListEntries :many
+-- Entries of these kinds with the definition they offer and the last verdict on
+-- them; an empty server or state matches all.
+SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.offered_hash,
+    e.approved_hash, e.first_seen_at, d.content AS definition, v.actor AS decided_by, v.at AS decided_at,
+    v.reason AS decided_reason
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id)
+WHERE e.kind = ANY (@kinds::text[]) AND (@server::text = '' OR s.name = @server) AND (@state::text = '' OR e.state = @state)
+ORDER BY s.name, array_position('{tool,prompt,resource,template,instructions}', e.kind), e.position, e.id;
+
+-- name: GetEntry :one
+-- One entry as ListEntries has it, with what was approved beside what is offered.
+SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.offered_hash,
+    e.approved_hash, e.first_seen_at, d.content AS definition, v.actor AS decided_by, v.at AS decided_at,
+    v.reason AS decided_reason, a.content AS approved_definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+LEFT JOIN definition a ON a.hash = e.approved_hash
+LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id)
+WHERE s.name = @server AND e.kind = @kind AND e.name = @name;
+
+-- name: ListEntriesForUpdate :many
+-- What a verdict starts from, locked until it is given.
+SELECT e.id, s.name AS server, e.kind, e.name, e.state, e.disabled, e.missing, e.offered_hash, e.approved_hash
+FROM entry e
+JOIN server s ON s.id = e.server_id
+WHERE e.kind = ANY (@kinds::text[]) AND (@server::text = '' OR s.name = @server)
+ORDER BY e.id
+FOR UPDATE OF e;
+
+-- name: ListEntryItems :many
+-- What a snapshot says of entries: approved, enabled and present ones only, so
+-- that no other can reach a node. The definition is the approved one.
+SELECT s.name AS server, e.kind, e.name, e.exposed_name, e.risk, e.approved_hash, e.position, d.content AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.approved_hash
+WHERE e.state = 'approved' AND NOT e.disabled AND NOT e.missing
+ORDER BY e.kind, s.name, e.name;
+
+-- name: ListWithheldItems :many
+-- Resources and templates that nodes must not take for ones that the server only
+-- does not list: those that it lists and nobody approved, and those that a person
+-- refused, listed or not, since to stop listing one must not open it.
+SELECT s.name AS server, e.kind, e.name, e.position
+FROM entry e
+JOIN server s ON s.id = e.server_id
+WHERE e.kind IN ('resource', 'template')
+    AND (e.state = 'rejected' OR e.disabled OR (e.state <> 'approved' AND NOT e.missing))
+ORDER BY e.kind, s.name, e.name;
