@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/principal"
@@ -33,11 +34,16 @@ func Build(set *snapshot.Set) (*Index, error) {
 	if err := checkSettings(b.settings); err != nil {
 		return nil, err
 	}
-	b.index = &Index{revision: set.Revision(), policy: compiled}
+	sealer, err := handle.New(b.settings.GetSealKeys())
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	b.index = &Index{revision: set.Revision(), policy: compiled, sealer: sealer, sealKeys: b.settings.GetSealKeys()}
 	b.index.setDigestKey(b.settings.GetDigestKey())
 	b.addServers()
-	b.addTools()
+	b.addEntries()
 	b.addKeys()
+	b.index.sortMethods()
 	b.index.prepare()
 	return b.index, nil
 }
@@ -45,7 +51,7 @@ func Build(set *snapshot.Set) (*Index, error) {
 // builder sorts the items of a set by kind and makes an index of them.
 type builder struct {
 	servers  []*snapshotv1.Server
-	tools    []*snapshotv1.Tool
+	offers   []offer
 	rules    []*snapshotv1.Rule
 	roles    []*snapshotv1.Role
 	users    []*snapshotv1.User
@@ -60,7 +66,21 @@ func (b *builder) sort(item *snapshotv1.Item) error {
 	case *snapshotv1.Item_Server:
 		b.servers = append(b.servers, kind.Server)
 	case *snapshotv1.Item_Tool:
-		b.tools = append(b.tools, kind.Tool)
+		t := kind.Tool
+		b.offers = append(b.offers, offer{Tools, t.GetServer(), t.GetName(), t.GetExposedName(), false,
+			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
+	case *snapshotv1.Item_Prompt:
+		p := kind.Prompt
+		b.offers = append(b.offers, offer{Prompts, p.GetServer(), p.GetName(), p.GetExposedName(), false,
+			p.GetDefinition(), p.GetDefinitionHash(), p.GetRisk(), p.GetPosition()})
+	case *snapshotv1.Item_Resource:
+		r := kind.Resource
+		b.offers = append(b.offers, offer{Resources, r.GetServer(), r.GetUri(), "", r.GetWithheld(),
+			r.GetDefinition(), r.GetDefinitionHash(), r.GetRisk(), r.GetPosition()})
+	case *snapshotv1.Item_Template:
+		t := kind.Template
+		b.offers = append(b.offers, offer{Templates, t.GetServer(), t.GetUriTemplate(), "", t.GetWithheld(),
+			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
 	case *snapshotv1.Item_Rule:
 		b.rules = append(b.rules, kind.Rule)
 	case *snapshotv1.Item_Role:
@@ -103,128 +123,151 @@ func (b *builder) setAside(kind, name, why string) {
 func (b *builder) addServers() {
 	b.index.servers = make(map[string]*Server, len(b.servers))
 	for _, item := range b.servers {
-		if err := checkServer(item); err != nil {
+		server, err := newServer(item)
+		if err != nil {
 			b.setAside("server", item.GetName(), err.Error())
 			continue
 		}
-		b.index.servers[item.GetName()] = &Server{Item: item, tools: make(map[string]*Tool)}
+		b.index.servers[item.GetName()] = server
+		b.index.order = append(b.index.order, server)
 	}
+	slices.SortFunc(b.index.order, func(a, b *Server) int { return cmp.Compare(a.Name(), b.Name()) })
 }
 
-func checkServer(item *snapshotv1.Server) error {
+func newServer(item *snapshotv1.Server) (*Server, error) {
 	if !mcp.ValidSlug(item.GetName()) {
-		return errors.New("its name is not a valid slug")
+		return nil, errors.New("its name is not a valid slug")
 	}
 	endpoint, err := url.Parse(item.GetUrl())
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
-		return errors.New("its URL is not an absolute http or https URL")
+		return nil, errors.New("its URL is not an absolute http or https URL")
 	}
-	return nil
+	server := &Server{Item: item, prefix: mcp.URIPrefix(item.GetName()), withheld: make(map[string]bool)}
+	for list := range server.listed {
+		server.listed[list] = make(map[string]*Entry)
+	}
+	// What cannot be read declares nothing.
+	server.Capabilities, _ = mcp.ParseServerCapabilities(item.GetCapabilities())
+	server.extension = extensionOf(item.GetCapabilities())
+	return server, nil
 }
 
-func (b *builder) addTools() {
-	usable := make([]*Tool, 0, len(b.tools))
-	claims := make(map[string]int, len(b.tools))
-	for _, item := range b.tools {
-		tool, err := b.newTool(item)
+// addEntries makes entries of what the servers offer.
+func (b *builder) addEntries() {
+	made := make([]*Entry, 0, len(b.offers))
+	for i := range b.offers {
+		o := &b.offers[i]
+		server, ok := b.index.servers[o.server]
+		if !ok {
+			b.setAside(o.what.String(), o.server+"/"+o.name, "its server is missing or set aside")
+			continue
+		}
+		if o.withheld {
+			server.withhold(o.what, o.name)
+			continue
+		}
+		e, err := newEntry(o, server)
 		if err != nil {
-			b.setAside("tool", item.GetServer()+"/"+item.GetName(), err.Error())
+			b.dropEntry(o.what, server, o.name, err.Error())
 			continue
 		}
-		claims[item.GetExposedName()]++
-		usable = append(usable, tool)
+		made = append(made, e)
 	}
-	b.index.exposed = make(map[string]*Tool, len(usable))
-	for _, tool := range usable {
-		if claims[tool.Item.GetExposedName()] > 1 {
-			b.setAside("tool", tool.Server.Name()+"/"+tool.Name(), "another tool has the same exposed name")
-			continue
-		}
-		b.index.exposed[tool.Item.GetExposedName()] = tool
-		tool.Server.tools[tool.Name()] = tool
-		b.index.tools = append(b.index.tools, tool)
-	}
-	slices.SortFunc(b.index.tools, byPosition)
-	for i, tool := range b.index.tools {
-		tool.index = i
+	b.file(b.distinct(made))
+	for _, server := range b.index.order {
+		server.open(b.index)
 	}
 }
 
-// byPosition is the order of lists: by server, then as the server lists them.
-func byPosition(a, b *Tool) int {
+// dropEntry sets an entry aside. It must not come back as one that its server
+// does not list.
+func (b *builder) dropEntry(what ListKind, server *Server, name, why string) {
+	b.setAside(what.String(), server.Name()+"/"+name, why)
+	server.withhold(what, name)
+}
+
+// withhold keeps a resource, or what a template names, away from everyone.
+func (s *Server) withhold(what ListKind, name string) {
+	switch what {
+	case Resources:
+		s.withheld[name] = true
+	case Templates:
+		s.barred = append(s.barred, newBar(name))
+	}
+}
+
+// distinct returns the entries without the tools, and without the prompts, that
+// claim the exposed name of another.
+func (b *builder) distinct(made []*Entry) []*Entry {
+	type claim struct {
+		what ListKind
+		name string
+	}
+	claims := make(map[claim]int, len(made))
+	for _, e := range made {
+		claims[claim{e.what, e.Exposed}]++
+	}
+	return slices.DeleteFunc(made, func(e *Entry) bool {
+		if e.what > Prompts || claims[claim{e.what, e.Exposed}] == 1 {
+			return false
+		}
+		b.dropEntry(e.what, e.Server, e.Name, "another "+e.what.String()+" has the same exposed name")
+		return true
+	})
+}
+
+// inOrder is the order of lists.
+func inOrder(a, b *Entry) int {
 	return cmp.Or(
+		cmp.Compare(a.what, b.what),
 		cmp.Compare(a.Server.Name(), b.Server.Name()),
-		cmp.Compare(a.Item.GetPosition(), b.Item.GetPosition()),
-		cmp.Compare(a.Name(), b.Name()),
+		cmp.Compare(a.position, b.position),
+		cmp.Compare(a.Name, b.Name),
 	)
 }
 
-func (b *builder) newTool(item *snapshotv1.Tool) (*Tool, error) {
-	server, ok := b.index.servers[item.GetServer()]
-	if !ok {
-		return nil, errors.New("its server is missing or set aside")
+// file puts the entries in order and where look-ups find them.
+func (b *builder) file(entries []*Entry) {
+	x := b.index
+	slices.SortFunc(entries, inOrder)
+	x.entries = entries
+	for list := range x.exposed {
+		x.exposed[list] = make(map[string]*Entry)
 	}
-	if !exposable(item.GetExposedName()) {
-		return nil, errors.New("its exposed name is not 1 to 64 of A-Z, a-z, 0-9, _ and -")
-	}
-	risk, err := knownRisk(item.GetRisk())
-	if err != nil {
-		return nil, err
-	}
-	exposed, err := renamed(item.GetDefinition(), item.GetName(), item.GetExposedName())
-	if err != nil {
-		return nil, err
-	}
-	params, err := paramsOf(item.GetDefinition())
-	if err != nil {
-		return nil, err
-	}
-	return &Tool{Item: item, Server: server, Risk: risk, Params: params, exposed: exposed}, nil
-}
-
-// exposable reports whether language models' tool interfaces take the name.
-func exposable(name string) bool {
-	for _, r := range name {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' {
-			return false
+	for i, e := range entries {
+		e.index, e.number = x, i
+		e.Server.listed[e.what][e.Name] = e
+		x.spans[e.what].add(i)
+		e.Server.spans[e.what].add(i)
+		if x.exposed[e.what][e.Exposed] == nil {
+			x.exposed[e.what][e.Exposed] = e
+		} else {
+			e.hidden = true // A web address that a server before lists too.
+		}
+		if e.what == Templates {
+			e.Server.templates = append(e.Server.templates, e)
 		}
 	}
-	return name != "" && len(name) <= 64
 }
 
-func knownRisk(risk snapshotv1.Risk) (snapshotv1.Risk, error) {
-	if risk == snapshotv1.Risk_RISK_UNSPECIFIED {
-		return snapshotv1.Risk_RISK_UNCLASSIFIED, nil
+// add takes in the place that follows those that the span has.
+func (s *span) add(i int) {
+	if s.from == s.to {
+		s.from = i
 	}
-	if _, ok := snapshotv1.Risk_name[int32(risk)]; !ok {
-		return 0, fmt.Errorf("its risk %d is not known to this node; upgrade the node", risk)
-	}
-	return risk, nil
+	s.to = i + 1
 }
 
-// renamed returns the definition with another name in it, all other bytes as
-// they were. The name that it has must be the one that is given.
-func renamed(definition []byte, name, exposed string) ([]byte, error) {
-	var token mcp.Span
-	err := mcp.Members(definition, func(member string, value mcp.Span) error {
-		if member == "name" {
-			token = value
+// open gives the server, once its entries are filed, what they have not.
+func (s *Server) open(x *Index) {
+	if slices.ContainsFunc(s.templates, func(e *Entry) bool { return e.Exposed == e.Name }) {
+		x.web = append(x.web, s)
+	}
+	if s.Capabilities.Resources || len(s.listed[Resources])+len(s.templates)+len(s.withheld)+len(s.barred) > 0 {
+		s.unlisted = &Entry{
+			Kind: policy.Resource, Server: s, Risk: snapshotv1.Risk_RISK_UNCLASSIFIED, index: x, number: -1, what: Resources,
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.New("its definition is not one JSON object")
 	}
-	if token.Empty() {
-		return nil, errors.New("its definition has no name")
-	}
-	if got, err := mcp.String(token.Of(definition)); err != nil || got != name {
-		return nil, errors.New("its definition has another name")
-	}
-	out := make([]byte, 0, len(definition)+len(exposed)+2)
-	out = append(out, definition[:token.Start]...)
-	out = mcp.AppendString(out, exposed)
-	return append(out, definition[token.End:]...), nil
 }
 
 func (b *builder) addKeys() {

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
@@ -19,41 +21,56 @@ type Index struct {
 	credentials *credential.Table
 	profiles    map[*credential.Key]*Profile
 	servers     map[string]*Server
-	tools       []*Tool // in the order of lists
-	exposed     map[string]*Tool
-	lists       prepared
-	digests     sync.Pool // of *digest, all under the digest key
-	cursorKey   []byte
-	unusable    []Unusable
+	order       []*Server // by name
+	web         []*Server // those with templates of web addresses, by name
+	// entries are in the order of lists: by list, then by server, then as the
+	// server lists them.
+	entries []*Entry
+	spans   [lists]span // of each list in entries
+	exposed [lists]map[string]*Entry
+	// plain has, for each kind, a bit for each method that no rule tells from the
+	// kind's main one.
+	plain    [policy.Resource + 1]uint8
+	lists    prepared
+	digests  sync.Pool // of *digest, all under the digest key
+	sealer   *handle.Sealer
+	sealKeys []*snapshotv1.SealKey
+	unusable []Unusable
 }
+
+// span is a part of Index.entries.
+type span struct{ from, to int }
 
 // Server is an MCP server that can be called.
 type Server struct {
 	// Item must not be changed.
-	Item  *snapshotv1.Server
-	tools map[string]*Tool
+	Item *snapshotv1.Server
+	// Capabilities are those that the server declared; none, if that is not known.
+	Capabilities mcp.ServerCapabilities
+
+	extension []byte      // what it declared of MCP Apps; nil: nothing
+	prefix    string      // of its URIs on the aggregate
+	spans     [lists]span // in Index.entries
+	listed    [lists]map[string]*Entry
+	templates []*Entry
+	withheld  map[string]bool // URIs
+	barred    []*bar
+	unlisted  *Entry // stands for what the server does not list; nil: nothing
 }
 
 // Name returns the slug.
 func (s *Server) Name() string { return s.Item.GetName() }
 
-// Tool is a tool that can be called, if policy allows.
-type Tool struct {
-	// Item must not be changed.
-	Item   *snapshotv1.Tool
-	Server *Server
-	// Risk is that of the item; one that was left open counts as unclassified,
-	// the riskiest.
-	Risk snapshotv1.Risk
-	// Params are the arguments that modern clients repeat in headers.
-	Params []Param
-
-	index   int    // in Index.tools
-	exposed []byte // the definition under the exposed name
+// Era returns the era that the server speaks, 0 if that is not known yet.
+func (s *Server) Era() mcp.Era {
+	switch version := s.Item.GetProtocolVersion(); {
+	case version == "":
+		return 0
+	case version >= mcp.Version20260728:
+		return mcp.Modern
+	}
+	return mcp.Legacy
 }
-
-// Name returns the name that the server knows.
-func (t *Tool) Name() string { return t.Item.GetName() }
 
 // Unusable is an item that was set aside, and why.
 type Unusable struct{ Key, Why string }
@@ -73,22 +90,10 @@ func (x *Index) Profile(key *credential.Key) *Profile {
 	return nobody
 }
 
-// Exposed returns the tool with this name on the aggregate endpoint.
-func (x *Index) Exposed(name string) (*Tool, bool) {
-	tool, ok := x.exposed[name]
-	return tool, ok
-}
-
 // Server returns the server with this slug.
 func (x *Index) Server(slug string) (*Server, bool) {
 	server, ok := x.servers[slug]
 	return server, ok
-}
-
-// Tool returns the tool that the server knows by this name.
-func (s *Server) Tool(name string) (*Tool, bool) {
-	tool, ok := s.tools[name]
-	return tool, ok
 }
 
 // Servers returns the items of all servers, in no particular order. They must
@@ -102,7 +107,13 @@ func (x *Index) Servers() []*snapshotv1.Server {
 }
 
 // Tools returns the number of tools that can be called.
-func (x *Index) Tools() int { return len(x.tools) }
+func (x *Index) Tools() int { return x.spans[Tools].to - x.spans[Tools].from }
+
+// Sealer seals and opens what clients carry.
+func (x *Index) Sealer() *handle.Sealer { return x.sealer }
+
+// SealKeys returns the keys of the sealer. They must not be changed.
+func (x *Index) SealKeys() []*snapshotv1.SealKey { return x.sealKeys }
 
 // Unusable returns what was set aside, in no particular order. The caller must
 // not change it.
@@ -124,11 +135,6 @@ func (x *Index) Digest(dst, payload []byte) []byte {
 	return append(dst, d.hash.Sum(d.sum[:0])...)
 }
 
-// setDigestKey also derives the key of cursors, so that neither says anything
-// of the other.
 func (x *Index) setDigestKey(key []byte) {
 	x.digests.New = func() any { return &digest{hash: hmac.New(sha256.New, key)} }
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("warder/cursor/v1"))
-	x.cursorKey = mac.Sum(nil)
 }

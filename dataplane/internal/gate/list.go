@@ -1,57 +1,147 @@
 package gate
 
 import (
-	"crypto/hmac"
+	"cmp"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
+
+	"github.com/warder-gateway/warder/internal/mcp"
 )
 
-// List is what tools/list answers to a profile at one endpoint, in pages. It is
-// immutable.
+// List is what one of the four list methods answers to a profile at one endpoint
+// and in one era, in pages. It is immutable.
 type List struct {
-	pages []Page
-	size  int // of all pages, in bytes
+	digest  [8]byte
+	entries []*Entry
+	starts  []int32 // of each entry's definition, in the items of its page
+	pages   []page
+	size    int // of all pages, in bytes
+}
+
+// page has the entries from one to before another, as a JSON array.
+type page struct {
+	from, to int
+	items    []byte
+	next     *Cursor
 }
 
 // Page is a part of a list. Nobody changes its bytes.
 type Page struct {
-	// Tools is a JSON array of definitions.
-	Tools []byte
-	// Next is the cursor of the next page; empty on the last.
-	Next string
-	// cursor is how this page is asked for; empty on the first.
-	cursor string
+	// Items is a JSON array of definitions.
+	Items []byte
+	// Next names the page that follows; nil on the last. Nobody changes it.
+	Next *Cursor
 }
 
-// Page returns the page that a cursor names; an empty one names the first. It
-// is false for a cursor that is not of this very list: the list has changed
-// since, or the cursor was somebody else's, or was made up.
-func (l *List) Page(cursor string) (Page, bool) {
-	for _, page := range l.pages {
-		if hmac.Equal([]byte(page.cursor), []byte(cursor)) {
-			return page, true
-		}
+// Cursor names a page of a list.
+type Cursor struct {
+	// Digest is that of the list.
+	Digest [8]byte
+	// Page is the number of the page, from 0.
+	Page int
+	// Last says where the page before ends, for lists that have changed since; at
+	// most a few hundred bytes.
+	Last string
+}
+
+// Page returns the page that a cursor names, nil for the first. A cursor of
+// another list, as it was before a change for example, names what comes after the
+// last entry that its holder saw. It is false for a cursor that no list can have
+// made.
+func (l *List) Page(c *Cursor) (Page, bool) {
+	switch {
+	case c == nil:
+		return l.page(0), true
+	case c.Digest != l.digest:
+		return l.after(c.Last)
+	case c.Page < 0 || c.Page >= len(l.pages):
+		return Page{}, false
 	}
-	return Page{}, false
+	return l.page(c.Page), true
+}
+
+func (l *List) page(number int) Page { return Page{l.pages[number].items, l.pages[number].next} }
+
+// after returns the rest of the page on which the first entry after a place
+// stands.
+func (l *List) after(last string) (Page, bool) {
+	at, ok := parsePlace(last)
+	if !ok {
+		return Page{}, false
+	}
+	first, _ := slices.BinarySearchFunc(l.entries, at, func(e *Entry, at place) int {
+		return cmp.Or(e.place().compare(at), -1)
+	})
+	number, found := slices.BinarySearchFunc(l.pages, first, func(p page, first int) int { return cmp.Compare(p.from, first) })
+	switch {
+	case first == len(l.entries):
+		return Page{Items: []byte("[]")}, true
+	case found:
+		return l.page(number), true
+	}
+	whole := l.page(number - 1)
+	return Page{append([]byte{'['}, whole.Items[l.starts[first]:]...), whole.Next}, true
+}
+
+// place is where an entry stands in the order of lists.
+type place struct {
+	server   string
+	position uint32
+	name     string
+}
+
+// maxPlace is how much of a name tells two entries at the same position apart.
+const maxPlace = 128
+
+func (e *Entry) place() place {
+	return place{e.Server.Name(), e.position, e.Name[:min(len(e.Name), maxPlace)]}
+}
+
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(p.server, q.server), cmp.Compare(p.position, q.position), cmp.Compare(p.name, q.name))
+}
+
+func (p place) String() string {
+	return p.server + "/" + strconv.FormatUint(uint64(p.position), 10) + "/" + p.name
+}
+
+func parsePlace(text string) (p place, ok bool) {
+	server, rest, _ := strings.Cut(text, "/")
+	number, name, ok := strings.Cut(rest, "/")
+	position, err := strconv.ParseUint(number, 10, 32)
+	return place{server, uint32(position), name}, ok && err == nil
 }
 
 // List returns what the profile's callers see at the endpoint of one server, or
-// at the aggregate if server is nil: exactly what they may call there.
-func (p *Profile) List(server *Server) *List {
-	p.resolve()
+// at the aggregate if server is nil: exactly what they may use there. Definitions
+// are as the server sent them, under the exposed names on the aggregate; legacy
+// clients get them without what they cannot read.
+func (p *Profile) List(what ListKind, server *Server, era mcp.Era) *List {
+	if what >= lists {
+		return emptyList
+	}
+	seen := p.view(server)
+	if !seen.eras.has(what) {
+		era = 0 // The same for all.
+	}
+	key := listKey{what, server, era}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if list, ok := p.lists[server]; ok {
+	list := p.lists[key]
+	p.mu.Unlock()
+	if list != nil {
 		return list
 	}
-	list, kept := p.index.lists.get(p.index, server, p.visible)
+	list, kept := p.index.lists.get(p, key, seen.digests[what])
 	if kept {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if p.lists == nil {
-			p.lists = make(map[*Server]*List)
+			p.lists = make(map[listKey]*List)
 		}
-		p.lists[server] = list
+		p.lists[key] = list
 	}
 	return list
 }
@@ -67,103 +157,76 @@ const (
 // full, further lists are made for each request that asks for one.
 type prepared struct {
 	mu    sync.Mutex
-	lists map[[sha256.Size]byte]*List
+	lists map[listName]*List
 	size  int
 }
 
-// get returns the list of the visible tools in a scope, and whether it is kept.
-func (l *prepared) get(index *Index, server *Server, visible []*Tool) (list *List, kept bool) {
-	name := listName(server, visible)
+// listName identifies a list within its index, by what it is made of.
+type listName struct {
+	listKey
+	digest [sha256.Size]byte
+}
+
+// get returns the list of a profile under a key, whose view has this digest, and
+// whether it is kept.
+func (l *prepared) get(p *Profile, key listKey, digest [sha256.Size]byte) (list *List, kept bool) {
+	name := listName{key, digest}
 	l.mu.Lock()
 	list, ok := l.lists[name]
 	l.mu.Unlock()
 	if ok {
 		return list, true
 	}
-	list = newList(index.cursorKey, definitions(server, visible))
+	list = newList(digest, p.visible(key.what, key.server), key.server == nil, key.era)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if first, ok := l.lists[name]; ok {
+		return first, true
+	}
 	if l.size+list.size > maxPrepared {
 		return list, false
 	}
 	if l.lists == nil {
-		l.lists = make(map[[sha256.Size]byte]*List)
+		l.lists = make(map[listName]*List)
 	}
 	l.lists[name] = list
 	l.size += list.size
 	return list, true
 }
 
-// listName identifies a list within its index, by what it would be made of.
-func listName(server *Server, visible []*Tool) (name [sha256.Size]byte) {
-	h := sha256.New()
-	if server != nil {
-		h.Write([]byte(server.Name()))
-	}
-	var number [4]byte
-	for _, tool := range visible {
-		if server == nil || tool.Server == server {
-			binary.BigEndian.PutUint32(number[:], uint32(tool.index))
-			h.Write(number[:])
-		}
-	}
-	h.Sum(name[:0])
-	return name
-}
+// emptyList is the list of a kind that does not exist.
+var emptyList = newList([sha256.Size]byte{}, func(func(*Entry) bool) {}, true, 0)
 
-// definitions returns the definitions of a list: as the server sent them on its
-// own endpoint, and under the exposed name on the aggregate.
-func definitions(server *Server, visible []*Tool) [][]byte {
-	out := make([][]byte, 0, len(visible))
-	for _, tool := range visible {
-		switch {
-		case server == nil:
-			out = append(out, tool.exposed)
-		case tool.Server == server:
-			out = append(out, tool.Item.GetDefinition())
-		}
+// newList cuts definitions into pages.
+func newList(digest [sha256.Size]byte, entries func(func(*Entry) bool), aggregate bool, era mcp.Era) *List {
+	list := &List{digest: [8]byte(digest[:8])}
+	if era == mcp.Legacy {
+		list.digest[0] ^= 0xff // Another list, if only by what it leaves out.
 	}
-	return out
-}
-
-// newList cuts definitions into pages and gives each its cursor.
-func newList(cursorKey []byte, definitions [][]byte) *List {
-	list := &List{}
-	page := []byte{'['}
-	for _, definition := range definitions {
-		if len(page) > 1 && len(page)+len(definition) > maxPage {
-			list.add(page)
-			page = []byte{'['}
+	items, from := []byte{'['}, 0
+	for e := range entries {
+		v := e.in(era)
+		if len(items) > 1 && len(items)+v.size() > maxPage {
+			list.add(items, from)
+			items, from = []byte{'['}, len(list.entries)
 		}
-		if len(page) > 1 {
-			page = append(page, ',')
+		if len(items) > 1 {
+			items = append(items, ',')
 		}
-		page = append(page, definition...)
+		list.starts = append(list.starts, int32(len(items)))
+		list.entries = append(list.entries, e)
+		items = v.append(items, aggregate)
 	}
-	list.add(page)
-	list.setCursors(cursorKey)
+	list.add(items, from)
+	for i := range len(list.pages) - 1 {
+		last := list.entries[list.pages[i].to-1]
+		list.pages[i].next = &Cursor{list.digest, i + 1, last.place().String()}
+	}
 	return list
 }
 
-func (l *List) add(page []byte) {
-	page = append(page, ']')
-	l.pages = append(l.pages, Page{Tools: page[:len(page):len(page)]})
-	l.size += len(page)
-}
-
-// setCursors derives the cursors from the whole list, keyed: the same on every
-// node that has the same list, and not to be had in another way.
-func (l *List) setCursors(key []byte) {
-	whole := sha256.New()
-	for _, page := range l.pages {
-		whole.Write(page.Tools)
-	}
-	sum := whole.Sum(nil)
-	for i := 1; i < len(l.pages); i++ {
-		mac := hmac.New(sha256.New, key)
-		mac.Write(sum)
-		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(i)))
-		cursor := base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:18])
-		l.pages[i].cursor, l.pages[i-1].Next = cursor, cursor
-	}
+func (l *List) add(items []byte, from int) {
+	items = append(items, ']')
+	l.pages = append(l.pages, page{from: from, to: len(l.entries), items: slices.Clip(items)})
+	l.size += len(items) + 12*(len(l.entries)-from)
 }

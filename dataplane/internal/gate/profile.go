@@ -1,93 +1,210 @@
 package gate
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // Profile is a set of callers whom the policy cannot tell apart, and what it
-// says to them of each tool. It is safe for concurrent use.
+// says to them of each entry. It is safe for concurrent use.
 type Profile struct {
 	index  *Index
 	policy *policy.Profile
 
-	once      sync.Once
-	verdicts  []uint32          // by Tool.index, into decisions
-	decisions []policy.Decision // each one once
-	visible   []*Tool           // allowed, in the order of lists
-	scopes    map[*Server]bool  // servers with a visible tool
+	main  table             // on the main method of each entry
+	other [numMethods]table // on a method, where rules tell it from the main ones
+
+	once    sync.Once
+	seen    map[*Server]kindSet
+	servers []*Server // those that are seen, in order
 
 	mu    sync.Mutex
-	lists map[*Server]*List // by scope; nil is the aggregate
+	views map[*Server]*view // by scope; nil is the aggregate
+	lists map[listKey]*List
+}
+
+// kindSet has a bit for each list.
+type kindSet uint8
+
+func (s kindSet) has(list ListKind) bool { return s&(1<<list) != 0 }
+
+// listKey names a list of a profile.
+type listKey struct {
+	what   ListKind
+	server *Server
+	era    mcp.Era
 }
 
 // nobody is the profile of a key that is not of the index at hand.
 var nobody = &Profile{index: &Index{}}
 
-// Decide returns what the policy says to a key's caller of calling a tool. It
-// is a look-up, except that a denial for want of a rule is put into words that
-// name caller and tool. A key or a tool of another index is denied.
-func (x *Index) Decide(key *credential.Key, tool *Tool) policy.Decision {
-	decision := x.Profile(key).decide(tool)
-	if decision.Rule != policy.RuleDefaultDeny || x.policy == nil {
+// Decide returns what the policy says to a key's caller of doing something with
+// an entry, by a method of policy.Methods. It is a look-up, except that for what
+// is not listed it is worked out, and that a denial for want of a rule is put into
+// words that name caller and entry. A key or an entry of another index is denied.
+func (x *Index) Decide(key *credential.Key, e *Entry, method string) policy.Decision {
+	profile := x.Profile(key)
+	if profile == nobody || e == nil || e.index != x {
+		return mixed
+	}
+	decision := profile.decide(e, method)
+	if decision.Rule != policy.RuleDefaultDeny {
 		return decision
 	}
-	return policy.Decide(x.policy, &policy.Request{
-		Principal: key.Principal,
-		Method:    policy.MethodCall,
-		Server:    tool.Server.Name(),
-		Tool:      tool.Name(),
-		Risk:      tool.Risk,
-	})
+	return policy.Decide(x.policy, &policy.Request{Principal: key.Principal, Method: method, Target: e.target()})
 }
 
-// mixed is the answer where key, tool and index do not belong together.
+// mixed is the answer where key, entry and index do not belong together.
 var mixed = policy.Decision{
 	Effect: snapshotv1.Effect_EFFECT_DENY,
 	Rule:   policy.RuleDenyOverlay,
-	Reason: "caller and tool belong to different revisions",
+	Reason: "caller and target belong to different revisions",
 }
 
-func (p *Profile) decide(tool *Tool) policy.Decision {
-	p.resolve()
-	if i := tool.index; i < len(p.verdicts) && p.index.tools[i] == tool {
-		return p.decisions[p.verdicts[i]]
+// target is what the policy is asked about.
+func (e *Entry) target() policy.Target {
+	return policy.Target{Kind: e.Kind, Server: e.Server.Name(), Name: e.Name, Risk: e.Risk}
+}
+
+func (p *Profile) decide(e *Entry, method string) policy.Decision {
+	if e.number >= 0 {
+		if method == e.Kind.Method() {
+			return *p.verdict(e.number)
+		}
+		if number, known := methodNumbers[method]; known {
+			if p.index.plain[e.Kind]&(1<<number) != 0 {
+				return *p.verdict(e.number)
+			}
+			return *p.other[number].on(p, method, e.number)
+		}
 	}
-	return mixed
+	target := e.target()
+	return p.policy.Decide(&target, method)
 }
 
-// Sees reports whether the profile's callers may call any tool of the server.
-func (p *Profile) Sees(server *Server) bool {
-	p.resolve()
-	return p.scopes[server]
+// verdict returns what is said of the main method of an entry.
+func (p *Profile) verdict(number int) *policy.Decision { return p.main.on(p, "", number) }
+
+// table is what the policy says of each entry, worked out when first asked.
+type table struct {
+	once      sync.Once
+	verdicts  []uint32          // by Entry.number, into decisions
+	decisions []policy.Decision // each one once
 }
 
-// resolve works out all verdicts, once.
-func (p *Profile) resolve() { p.once.Do(p.decideAll) }
+// on returns the decision about an entry, for a method or, if that is empty, for
+// the entry's main one.
+func (t *table) on(p *Profile, method string, number int) *policy.Decision {
+	t.once.Do(func() { t.decideAll(p, method) })
+	return &t.decisions[t.verdicts[number]]
+}
 
-// decideAll asks one question for lists and calls alike: may this be called?
-func (p *Profile) decideAll() {
+func (t *table) decideAll(p *Profile, method string) {
 	numbers := make(map[policy.Decision]uint32)
-	verdicts := make([]uint32, len(p.index.tools))
-	p.scopes = make(map[*Server]bool)
-	for i, tool := range p.index.tools {
-		decision := p.policy.Decide(tool.Server.Name(), tool.Name(), tool.Risk, policy.MethodCall)
+	verdicts := make([]uint32, len(p.index.entries))
+	for i, e := range p.index.entries {
+		target := e.target()
+		decision := p.policy.Decide(&target, cmp.Or(method, e.Kind.Method()))
 		number, ok := numbers[decision]
 		if !ok {
-			number = uint32(len(p.decisions))
+			number = uint32(len(t.decisions))
 			numbers[decision] = number
-			p.decisions = append(p.decisions, decision)
+			t.decisions = append(t.decisions, decision)
 		}
 		verdicts[i] = number
-		if decision.Allowed() {
-			p.visible = append(p.visible, tool)
-			p.scopes[tool.Server] = true
+	}
+	t.verdicts = verdicts
+}
+
+// numMethods is the number of methods that decisions are made about, and the
+// number of bits of Index.plain.
+const numMethods = 8
+
+// methodNumbers numbers them.
+var methodNumbers = func() map[string]int {
+	numbers := make(map[string]int, numMethods)
+	for i, method := range policy.Methods() {
+		numbers[method] = i
+	}
+	return numbers
+}()
+
+// sortMethods finds out which methods no rule tells from the main one of a kind.
+func (x *Index) sortMethods() {
+	for _, kind := range policy.Kinds() {
+		for method, number := range methodNumbers {
+			if x.policy.Alike(method, kind.Method()) {
+				x.plain[kind] |= 1 << number
+			}
 		}
 	}
-	p.verdicts = verdicts
+}
+
+// visible returns the entries of a list that the profile sees in a scope, in
+// order.
+func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry) bool) {
+	in := p.index.spans[what]
+	switch {
+	case server == nil:
+	case p.index.servers[server.Name()] == server:
+		in = server.spans[what]
+	default:
+		in = span{} // It is of another index.
+	}
+	return func(yield func(*Entry) bool) {
+		for i := in.from; i < in.to; i++ {
+			e := p.index.entries[i]
+			if server == nil && e.hidden || !p.verdict(i).Allowed() {
+				continue
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// Sees reports whether the profile's callers may use anything that the server
+// lists.
+func (p *Profile) Sees(server *Server) bool {
+	p.resolve()
+	return p.seen[server] != 0
+}
+
+// Servers returns the servers of a scope that the profile sees: the one, or all
+// by name if server is nil. The caller must not change them.
+func (p *Profile) Servers(server *Server) []*Server {
+	p.resolve()
+	switch {
+	case server == nil:
+		return p.servers
+	case p.seen[server] != 0:
+		return []*Server{server}
+	}
+	return nil
+}
+
+// resolve works out what is seen of each server, once. Lists and use ask one
+// question: may this be called, got, or read?
+func (p *Profile) resolve() {
+	p.once.Do(func() {
+		p.seen = make(map[*Server]kindSet)
+		for i, e := range p.index.entries {
+			if p.verdict(i).Allowed() {
+				p.seen[e.Server] |= 1 << e.what
+			}
+		}
+		for _, server := range p.index.order {
+			if p.seen[server] != 0 {
+				p.servers = append(p.servers, server)
+			}
+		}
+	})
 }
 
 // eagerDecisions bounds how many verdicts are worked out before the index is
@@ -103,7 +220,7 @@ func (x *Index) prepare() {
 		if done[profile] {
 			continue
 		}
-		if budget -= len(x.tools); budget < 0 {
+		if budget -= len(x.entries); budget < 0 {
 			return
 		}
 		profile.resolve()

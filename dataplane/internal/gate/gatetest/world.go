@@ -31,6 +31,7 @@ func New(t testing.TB) *World {
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Settings{Settings: &snapshotv1.Settings{
 		KeyPepper: Pepper,
 		DigestKey: []byte("the digest key of all test worlds"),
+		SealKeys:  []*snapshotv1.SealKey{{Key: []byte("the seal key of all test worlds."), SealsFrom: timestamppb.New(time.Unix(0, 0))}},
 	}}})
 	return w
 }
@@ -61,6 +62,53 @@ func (w *World) Tool(slug, name string, risk snapshotv1.Risk) *snapshotv1.Tool {
 	}
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Tool{Tool: tool}})
 	return tool
+}
+
+// Prompt adds a prompt that reads and returns it, to be changed before Set is
+// called.
+func (w *World) Prompt(slug, name string) *snapshotv1.Prompt {
+	prompt := &snapshotv1.Prompt{
+		Server:         slug,
+		Name:           name,
+		ExposedName:    mcp.ExposedName(slug, name),
+		Definition:     Definition(name),
+		DefinitionHash: make([]byte, 32),
+		Risk:           snapshotv1.Risk_RISK_READ,
+	}
+	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Prompt{Prompt: prompt}})
+	return prompt
+}
+
+// Resource adds a resource that reads and returns it, to be changed before Set is
+// called.
+func (w *World) Resource(slug, uri string) *snapshotv1.Resource {
+	resource := &snapshotv1.Resource{
+		Server:         slug,
+		Uri:            uri,
+		Definition:     named("uri", uri),
+		DefinitionHash: make([]byte, 32),
+		Risk:           snapshotv1.Risk_RISK_READ,
+	}
+	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Resource{Resource: resource}})
+	return resource
+}
+
+// Template adds a template of resources that read and returns it, to be changed
+// before Set is called.
+func (w *World) Template(slug, text string) *snapshotv1.Template {
+	template := &snapshotv1.Template{
+		Server:         slug,
+		UriTemplate:    text,
+		Definition:     named("uriTemplate", text),
+		DefinitionHash: make([]byte, 32),
+		Risk:           snapshotv1.Risk_RISK_READ,
+	}
+	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Template{Template: template}})
+	return template
+}
+
+func named(member, text string) []byte {
+	return fmt.Appendf(nil, `{"name":"x", "%s" : %s,"size":12345678901234567890}`, member, mcp.AppendString(nil, text))
 }
 
 // Definition returns a definition with members that nobody knows, and white

@@ -1,0 +1,155 @@
+package gate
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/risk"
+	"github.com/warder-gateway/warder/internal/uri"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// Resolve returns what a name means on the endpoint of one server, or on the
+// aggregate if server is nil, and the name to send to the server. Whether the
+// caller may use it is for Decide to say; what does not exist for anyone is not
+// ok.
+//
+// Tools and prompts are found by exact look-up. A resource is, in this order: the
+// one that is listed; nothing, if people withhold it or it is not spelled
+// canonically (see package uri); nothing, if it matches a template that is
+// withheld; the one that a template names, with the template's risk and hash;
+// and one that the server may have without listing it. On the aggregate the
+// latter two need the server's prefix, except that a web address may be one that
+// a template of any server names. An address that several servers list is that
+// of the first.
+//
+// What is not listed is made up for the caller, and not kept.
+func (x *Index) Resolve(kind policy.Kind, server *Server, name string) (e *Entry, own string, ok bool) {
+	switch {
+	case kind == policy.Resource:
+		e = x.resource(server, name)
+	case kind > policy.Resource:
+	case server != nil:
+		e = server.listed[listOf(kind)][name]
+	default:
+		e = x.exposed[listOf(kind)][name]
+	}
+	if e == nil {
+		return nil, "", false
+	}
+	return e, e.Name, true
+}
+
+// ResolveTemplate returns the template with this text on the endpoint of one
+// server, or on the aggregate if server is nil, and its text for the server.
+func (x *Index) ResolveTemplate(server *Server, text string) (e *Entry, own string, ok bool) {
+	if server != nil {
+		e = server.listed[Templates][text]
+	} else {
+		e = x.exposed[Templates][text]
+	}
+	if e == nil {
+		return nil, "", false
+	}
+	return e, e.Name, true
+}
+
+// listOf returns the list of what is found by name alone.
+func listOf(kind policy.Kind) ListKind {
+	if kind == policy.Prompt {
+		return Prompts
+	}
+	return Tools
+}
+
+func (x *Index) resource(server *Server, name string) *Entry {
+	if server != nil {
+		return server.resource(name)
+	}
+	if e := x.exposed[Resources][name]; e != nil {
+		return e
+	}
+	if slug, own, ok := mcp.CutURI(name); ok && x.servers[slug] != nil {
+		return x.servers[slug].resource(own)
+	}
+	for _, s := range x.web {
+		if e := s.templated(name); e != nil && e.Exposed == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// resource returns the resource of a URI of the server's own.
+func (s *Server) resource(name string) *Entry {
+	if e := s.listed[Resources][name]; e != nil {
+		return e
+	}
+	if e := s.templated(name); e != nil {
+		return e
+	}
+	if s.unlisted == nil || !s.readable(name) {
+		return nil
+	}
+	return s.unlisted.as(name)
+}
+
+// templated returns the resource that a template names, by the riskiest of those
+// that do.
+func (s *Server) templated(name string) *Entry {
+	if len(s.templates) == 0 || !s.readable(name) {
+		return nil
+	}
+	var found *Entry
+	for _, e := range s.templates {
+		if e.pattern.Matches(name) && (found == nil || severity(e.Risk) > severity(found.Risk)) {
+			found = e
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return found.as(name)
+}
+
+func severity(r snapshotv1.Risk) int { return slices.Index(risk.Names(), risk.Name(r)) }
+
+// readable reports whether a resource that is not listed may exist.
+func (s *Server) readable(name string) bool {
+	return !s.withheld[name] && uri.Canonical(name) &&
+		!slices.ContainsFunc(s.barred, func(t *bar) bool { return t.matches(name) })
+}
+
+// as returns the entry for one resource.
+func (e *Entry) as(name string) *Entry {
+	made := *e
+	made.number, made.Name = -1, name
+	made.Exposed = mcp.PrefixURI(mcp.URIPrefix(e.Server.Name()), name)
+	return &made
+}
+
+// bar keeps away what a template names that is withheld.
+type bar struct {
+	pattern *uri.Template // nil: the template could not be read
+	literal string        // what it begins with
+}
+
+func newBar(text string) *bar {
+	pattern, err := uri.ParseTemplate(text)
+	if err != nil {
+		pattern = nil
+	}
+	literal, _, _ := strings.Cut(text, "{")
+	return &bar{pattern, literal}
+}
+
+// matches takes all that begins like a template that could not be read: it might
+// name it.
+func (b *bar) matches(name string) bool {
+	if b.pattern == nil {
+		return strings.HasPrefix(name, b.literal)
+	}
+	return b.pattern.Matches(name)
+}

@@ -1,0 +1,210 @@
+package uri
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+// Bounds of a template. They keep what is compiled of it small.
+const (
+	maxExpressions = 32
+	maxVariables   = 64
+	// maxPrefix is the longest prefix of a value ({var:3}) that is held to its
+	// length; beyond it any length will do.
+	maxPrefix = 64
+)
+
+// Template is a compiled URI template (RFC 6570, levels 1 to 4). It is immutable.
+type Template struct {
+	literal string // what each match begins with
+	pattern *regexp.Regexp
+}
+
+// ParseTemplate compiles a template. The error is fault.Invalid: it is longer than
+// MaxLength, has too many expressions, or one that RFC 6570 does not know.
+func ParseTemplate(text string) (*Template, error) {
+	if text == "" || len(text) > MaxLength || !utf8.ValidString(text) {
+		return nil, fault.Newf(fault.Invalid, "a URI template is 1 to %d bytes of UTF-8 text", MaxLength)
+	}
+	p := parser{rest: text}
+	p.pattern.WriteString(`\A(?s:`)
+	if err := p.parse(); err != nil {
+		return nil, fault.New(fault.Invalid, err.Error())
+	}
+	p.pattern.WriteString(`)\z`)
+	pattern, err := regexp.Compile(p.pattern.String())
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, "the URI template cannot be compiled", err)
+	}
+	literal, _, _ := strings.Cut(text, "{")
+	return &Template{literal, pattern}, nil
+}
+
+// Matches reports whether the template may have been expanded to the URI. It
+// takes time in proportion to the URI's length.
+//
+// Literals match exactly. An expression matches what it may expand to, with any
+// of its variables left out; servers and clients are less strict than the RFC, so
+// that a value may also have the characters of a path segment that need no
+// encoding there, a query its variables in any order, and {var*} slashes.
+func (t *Template) Matches(uri string) bool {
+	return len(uri) <= MaxLength && strings.HasPrefix(uri, t.literal) && t.pattern.MatchString(uri)
+}
+
+// parser turns a template into a regular expression.
+type parser struct {
+	rest                   string
+	pattern                strings.Builder
+	expressions, variables int
+}
+
+func (p *parser) parse() error {
+	for p.rest != "" {
+		literal, expression, found := strings.Cut(p.rest, "{")
+		if i := strings.IndexFunc(literal, notLiteral); i >= 0 {
+			return fmt.Errorf("the URI template has a character that no URI has, at %q", literal[i:])
+		}
+		p.pattern.WriteString(regexp.QuoteMeta(literal))
+		if !found {
+			return nil
+		}
+		body, rest, closed := strings.Cut(expression, "}")
+		if !closed {
+			return fmt.Errorf("the URI template has a %q without %q", "{", "}")
+		}
+		if err := p.expression(body); err != nil {
+			return err
+		}
+		p.rest = rest
+	}
+	return nil
+}
+
+func notLiteral(c rune) bool {
+	return c <= ' ' || c == 0x7f || c == utf8.RuneError || strings.ContainsRune("\"<>\\^`{|}", c)
+}
+
+// What values are made of. A text in a path segment may have more characters than
+// the RFC lets a value have; none of them ends a value.
+const (
+	valueChar    = `[A-Za-z0-9\-._~!'()*@:$]|%[0-9A-Fa-f]{2}|[^\x00-\x7f]`
+	reservedChar = valueChar + `|[/?#\[\]&+,;=]`
+)
+
+// variable is one variable of an expression.
+type variable struct {
+	name    string
+	explode bool
+	prefix  int // longest value in characters; 0: any
+}
+
+// expression writes the pattern of what stands between braces.
+func (p *parser) expression(body string) error {
+	operator := byte(0)
+	if body != "" && strings.IndexByte("+#./;?&=,!@|", body[0]) >= 0 {
+		operator, body = body[0], body[1:]
+	}
+	variables, err := parseVariables(body)
+	if err != nil {
+		return err
+	}
+	p.expressions++
+	p.variables += len(variables)
+	if p.expressions > maxExpressions || p.variables > maxVariables {
+		return fmt.Errorf("the URI template has more than %d expressions or %d variables", maxExpressions, maxVariables)
+	}
+	switch operator {
+	case 0:
+		p.separated("", ",", variables)
+	case '+':
+		p.pattern.WriteString(`(?:` + reservedChar + `)*`)
+	case '#':
+		p.pattern.WriteString(`(?:#(?:` + reservedChar + `)*)?`)
+	case '.', '/':
+		p.separated(string(operator), string(operator), variables)
+	case ';':
+		p.named(`(?:;%s)*`, "", variables)
+	case '?':
+		p.named(`(?:\?(?:%[1]s(?:&%[1]s)*)?)?`, `|[+/?]`, variables)
+	case '&':
+		p.named(`(?:&%s)*`, `|[+/?]`, variables)
+	default:
+		return fmt.Errorf("the URI template has the operator %q, which has no meaning yet (RFC 6570, section 2.2)", operator)
+	}
+	return nil
+}
+
+// separated writes values after one another: the first after one text, those
+// that follow after another.
+func (p *parser) separated(first, next string, variables []variable) {
+	first, next = regexp.QuoteMeta(first), regexp.QuoteMeta(next)
+	for i, v := range variables {
+		lead := next
+		if i == 0 {
+			lead = first
+		}
+		switch {
+		case v.explode:
+			// Some servers mean "and all that follows" by it, slashes too.
+			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `|[,=/]|` + next + `)*)?`)
+		case v.prefix > 0:
+			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `){0,` + strconv.Itoa(v.prefix) + `})?`)
+		default:
+			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `|,)*)?`)
+		}
+	}
+}
+
+// named writes pairs of names and values by a format that takes the pattern of
+// one pair. Besides those of values, more characters may be in a value.
+func (p *parser) named(format, more string, variables []variable) {
+	value := `(?:=(?:` + valueChar + `|,` + more + `)*)?`
+	names := make([]string, len(variables))
+	for i, v := range variables {
+		names[i] = regexp.QuoteMeta(v.name)
+		if v.explode { // Its keys are the names, if it is a map.
+			names[i] = `(?:` + valueChar + `)+`
+		}
+	}
+	fmt.Fprintf(&p.pattern, format, `(?:`+strings.Join(names, "|")+`)`+value)
+}
+
+// parseVariables reads the list of an expression.
+func parseVariables(list string) ([]variable, error) {
+	var variables []variable
+	for spec := range strings.SplitSeq(list, ",") {
+		v := variable{name: spec}
+		if name, found := strings.CutSuffix(spec, "*"); found {
+			v = variable{name: name, explode: true}
+		} else if name, length, found := strings.Cut(spec, ":"); found {
+			n, err := strconv.ParseUint(length, 10, 16)
+			if err != nil || n == 0 || n >= 10_000 {
+				return nil, fmt.Errorf("the URI template has %q, whose length is not 1 to 9999", spec)
+			}
+			v = variable{name: name, prefix: int(n)}
+			if n > maxPrefix {
+				v.prefix = 0
+			}
+		}
+		if !isName(v.name) {
+			return nil, fmt.Errorf("the URI template has %q where a variable is due", spec)
+		}
+		variables = append(variables, v)
+	}
+	return variables, nil
+}
+
+// isName takes, besides the names of the RFC, hyphens, which servers use.
+func isName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; !isUnreserved(c) && c != '%' || c == '~' {
+			return false
+		}
+	}
+	return name != ""
+}
