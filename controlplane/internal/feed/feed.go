@@ -31,11 +31,17 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// Config is what a Feed is made of. Store is required.
+// Config is what a Feed is made of. Store is required. With Channel and Position
+// it follows something else than configuration in the same way.
 type Config struct {
 	Store     *store.Store
 	Poll      time.Duration // 0: DefaultPoll
 	Reconcile time.Duration // 0: DefaultReconcile
+	// Channel is what is listened to. Empty: store.Channel.
+	Channel string
+	// Position reads how far what is followed has come; whatever is written later
+	// must have a higher number. Nil: the revision of configuration.
+	Position func(context.Context) (uint64, error)
 	// WentBack is told that the database is at an earlier revision than seen, in
 	// whatever epoch it is now; nil: nobody is. It must not block.
 	WentBack func(epoch string, seen uint64)
@@ -60,6 +66,9 @@ func New(c Config) *Feed {
 	}
 	if c.Reconcile == 0 {
 		c.Reconcile = DefaultReconcile
+	}
+	if c.Channel == "" {
+		c.Channel = store.Channel
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -174,9 +183,9 @@ func (f *Feed) poll(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			f.config.Log.Warn("cannot follow the configuration; nodes keep what they have", "error", err)
+			f.config.Log.Warn("cannot follow the database; nodes keep what they have", "channel", f.config.Channel, "error", err)
 		case err == nil && failing:
-			f.config.Log.Info("follows the configuration again")
+			f.config.Log.Info("follows the database again", "channel", f.config.Channel)
 		}
 		failing = err != nil
 		select {
@@ -192,6 +201,14 @@ func (f *Feed) poll(ctx context.Context) {
 func (f *Feed) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	if f.config.Position != nil {
+		reached, err := f.config.Position(ctx)
+		if err != nil {
+			return fmt.Errorf("read position: %w", err)
+		}
+		f.set(reached)
+		return nil
+	}
 	position, err := f.config.Store.GetRevision(ctx)
 	if err != nil {
 		return fmt.Errorf("read revision: %w", err)
@@ -250,7 +267,7 @@ func (f *Feed) listenOnce(ctx context.Context) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer hangUp(conn)
-	if _, err := conn.Exec(ctx, "LISTEN "+store.Channel); err != nil {
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{f.config.Channel}.Sanitize()); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	for {

@@ -19,8 +19,10 @@ const maxReason = 2000
 // conversation is one stream with one node.
 //
 //	receive ──requests──▶ loop (owns the follower) ──updates──▶ send
-//	                        │ latest only
-//	                        └──▶ reporter ──▶ Book
+//	                        │ latest only                 ▲
+//	                        ├──▶ reporter ──▶ Book        │ chunk after chunk
+//	                        └──▶ record ──▶ Sessions ──▶ tell
+//	                             bounded
 //
 // Only the loop touches the follower. It never blocks on the network or on the
 // database, so it can always cut off a node that stopped reading.
@@ -32,6 +34,10 @@ type conversation struct {
 	// end ends the stream with a reason; the first one counts.
 	end context.CancelCauseFunc
 	log *slog.Logger
+
+	// endings are sessions that the node says have ended, and wait to be written
+	// down. When it is full, they are dropped: the node says them again.
+	endings chan []*syncv1.EndedSession
 
 	follower follower
 	report   *reporter
@@ -52,8 +58,9 @@ func (c *conversation) run(ctx context.Context) error {
 		return err
 	}
 	// One update is in flight at most, so one place is always free.
-	updates := make(chan *syncv1.Update, 1)
-	go c.send(ctx, updates)
+	updates, ended := make(chan *syncv1.Update, 1), make(chan *syncv1.EndedSessions)
+	go c.send(ctx, updates, ended)
+	defer c.sessions(ctx, ended)()
 
 	c.report = newReporter(c.publisher.config.Book, c.node, c.publisher.config.Replica+"/"+c.id, c.log)
 	c.greet(hello)
@@ -141,6 +148,11 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 		what = c.follower.ack(kind.Ack.GetNonce())
 	case *syncv1.SyncRequest_Nack:
 		what = c.follower.nack(kind.Nack.GetNonce(), clean(kind.Nack.GetReason()))
+	case *syncv1.SyncRequest_ServerChanged:
+		c.publisher.config.ServerChanged(clean(kind.ServerChanged.GetServer()))
+		return nil
+	case *syncv1.SyncRequest_EndedSessions:
+		return c.takeEnded(kind.EndedSessions.GetSessions())
 	case *syncv1.SyncRequest_Hello:
 		return errTwoHellos
 	default:
@@ -189,17 +201,19 @@ func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.Sync
 	}
 }
 
-// send writes updates until ctx ends. A send that blocks is released when the
-// handler returns, which the loop decides.
-func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update) {
+// send writes updates and ended sessions until ctx ends. A send that blocks is
+// released when the handler returns, which the loop decides.
+func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions) {
 	for {
+		var response syncv1.SyncResponse
 		select {
-		case update := <-updates:
-			if err := c.stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
-				c.end(gone(err))
-				return
-			}
+		case response.Update = <-updates:
+		case response.EndedSessions = <-ended:
 		case <-ctx.Done():
+			return
+		}
+		if err := c.stream.Send(&response); err != nil {
+			c.end(gone(err))
 			return
 		}
 	}

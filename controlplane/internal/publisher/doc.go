@@ -28,6 +28,9 @@
 //   - An answer with another nonce than that of the update in flight is stale: it
 //     is counted and changes nothing.
 //   - A node that does not answer within the limit is cut off, not waited for.
+//   - A node that connects is told of every ended session that still matters, and
+//     then of each that ends anywhere. None is in memory: the stream reads them
+//     from its own position, so that a slow node only holds up itself.
 //   - Before the first Publish nobody is served: a cold control plane never sends
 //     an empty world.
 package publisher

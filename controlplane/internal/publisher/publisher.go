@@ -33,6 +33,7 @@ var (
 	errSlow       = fault.New(fault.Exhausted, "the node did not answer an update in time; connect again")
 	errSilent     = fault.New(fault.Precondition, "the first message of a stream must be hello, and come at once")
 	errTwoHellos  = fault.New(fault.Precondition, "hello comes first on a stream, and only then")
+	errTooMany    = fault.New(fault.Invalid, "a message names more ended sessions than one may")
 	errUnknown    = fault.New(fault.Invalid, "a message of a kind that this control plane does not know")
 )
 
@@ -47,6 +48,12 @@ type Config struct {
 	// Ahead is told of a node that says it holds a later revision of this epoch
 	// than there is here; nil: nobody is. It must not block.
 	Ahead func(epoch string, revision uint64)
+	// Sessions keeps sessions that clients ended; nil: nobody is told of any.
+	Sessions Sessions
+	// ServerChanged is told of a server that a node says has new lists; nil: nobody
+	// is. What it is told is a hint, may be no server's name, and may come often. It
+	// must not block.
+	ServerChanged func(server string)
 	// Registerer takes the metrics; nil: nobody reads them.
 	Registerer prometheus.Registerer
 	Log        *slog.Logger // nil: discarded
@@ -77,6 +84,12 @@ func New(c Config) *Publisher {
 	}
 	if c.Ahead == nil {
 		c.Ahead = func(string, uint64) {}
+	}
+	if c.Sessions == nil {
+		c.Sessions = noSessions{}
+	}
+	if c.ServerChanged == nil {
+		c.ServerChanged = func(string) {}
 	}
 	return &Publisher{
 		config:   c,
