@@ -23,20 +23,18 @@ func (c Capabilities) Has(want Capabilities) bool { return c&want == want }
 // CodeInvalidParams. An elicitation that names no mode means forms, as it did before there were two.
 func ParseCapabilities(raw []byte) (Capabilities, error) {
 	var c Capabilities
-	err := eachCapability(raw, func(name string, value []byte) error {
+	err := Members(raw, func(name string, value Span) error {
 		switch name {
 		case "roots":
-			return c.parseRoots(value)
+			return c.parse(CapRoots, name, value.Of(raw))
 		case "sampling":
-			c |= CapSampling
-			return c.parseParts(value, "tools", CapSamplingTools, "context", CapSamplingContext)
+			return c.parse(CapSampling, name, value.Of(raw))
 		case "elicitation":
-			if err := c.parseParts(value, "form", CapElicitForm, "url", CapElicitURL); err != nil {
-				return err
-			}
-			if c&(CapElicitForm|CapElicitURL) == 0 {
+			err := c.parse(0, name, value.Of(raw))
+			if string(value.Of(raw)) != "null" && c&(CapElicitForm|CapElicitURL) == 0 {
 				c |= CapElicitForm
 			}
+			return err
 		}
 		return nil
 	})
@@ -46,49 +44,55 @@ func ParseCapabilities(raw []byte) (Capabilities, error) {
 	return c, nil
 }
 
-func (c *Capabilities) parseRoots(raw []byte) error {
-	*c |= CapRoots
-	return Members(raw, func(name string, value Span) error {
-		if name == "listChanged" && string(value.Of(raw)) == "true" {
+// parse reads one capability, which means this much if it is there at all.
+func (c *Capabilities) parse(itself Capabilities, name string, raw []byte) error {
+	there, err := isCapability(name, raw)
+	if err != nil || !there {
+		return err
+	}
+	*c |= itself
+	return Members(raw, func(part string, value Span) error {
+		if there, err := isPart(name, part, value.Of(raw)); err != nil || !there {
+			return err
+		}
+		switch part {
+		case "listChanged":
 			*c |= CapRootsListChanged
+		case "tools":
+			*c |= CapSamplingTools
+		case "context":
+			*c |= CapSamplingContext
+		case "form":
+			*c |= CapElicitForm
+		case "url":
+			*c |= CapElicitURL
 		}
 		return nil
 	})
 }
 
-// parseParts reads a capability that has two parts.
-func (c *Capabilities) parseParts(raw []byte, first string, one Capabilities, second string, two Capabilities) error {
-	return eachCapability(raw, func(name string, _ []byte) error {
-		switch name {
-		case first:
-			*c |= one
-		case second:
-			*c |= two
-		}
-		return nil
-	})
+// isPart reports whether a part of a capability is one we know and is declared.
+func isPart(name, part string, raw []byte) (bool, error) {
+	switch name + "." + part {
+	case "roots.listChanged":
+		return string(raw) == "true", nil
+	case "sampling.tools", "sampling.context", "elicitation.form", "elicitation.url":
+		return isCapability(name+"."+part, raw)
+	}
+	return false, nil
 }
 
-// capabilityNames are those of which the value must be an object.
-var capabilityNames = map[string]bool{
-	"roots": true, "sampling": true, "elicitation": true, "tools": true, "context": true, "form": true, "url": true,
-	"prompts": true, "resources": true, "completions": true, "logging": true,
-}
-
-// eachCapability visits the members of an object of capabilities that are objects themselves.
-func eachCapability(raw []byte, visit func(name string, value []byte) error) error {
-	return Members(raw, func(name string, value Span) error {
-		switch text := value.Of(raw); {
-		case !capabilityNames[name] || string(text) == "null":
-			return nil
-		case text[0] != '{':
-			e := newError(CodeInvalidParams, ReasonShape, "capability must be an object")
-			e.in(name)
-			return e
-		default:
-			return visit(name, text)
-		}
-	})
+// isCapability reports whether a capability is declared: by an object.
+func isCapability(name string, raw []byte) (bool, error) {
+	switch {
+	case string(raw) == "null":
+		return false, nil
+	case raw[0] == '{':
+		return true, nil
+	}
+	e := newError(CodeInvalidParams, ReasonShape, "capability must be an object")
+	e.Member = name
+	return false, e
 }
 
 // Append appends the capabilities as a JSON object in the shape of a protocol version. What the version does not have
@@ -174,24 +178,17 @@ type ServerCapabilities struct {
 // ParseServerCapabilities reads the capabilities of a server of either era, under the terms of ParseCapabilities.
 func ParseServerCapabilities(raw []byte) (ServerCapabilities, error) {
 	var c ServerCapabilities
-	err := eachCapability(raw, func(name string, value []byte) error {
-		switch name {
-		case "tools":
-			c.Tools = true
-		case "prompts":
-			c.Prompts = true
-		case "completions":
-			c.Completions = true
-		case "logging":
-			c.Logging = true
-		case "resources":
-			c.Resources = true
-			return Members(value, func(name string, member Span) error {
-				c.Subscribe = c.Subscribe || name == "subscribe" && string(member.Of(value)) == "true"
-				return nil
-			})
+	known := map[string]*bool{
+		"tools": &c.Tools, "prompts": &c.Prompts, "resources": &c.Resources, "completions": &c.Completions, "logging": &c.Logging,
+	}
+	err := Members(raw, func(name string, value Span) (err error) {
+		if flag := known[name]; flag != nil {
+			*flag, err = isCapability(name, value.Of(raw))
 		}
-		return nil
+		if name == "resources" && c.Resources {
+			c.Subscribe = string(lookUp(raw, value, "subscribe").Of(raw)) == "true"
+		}
+		return err
 	})
 	if err != nil {
 		return ServerCapabilities{}, err

@@ -130,3 +130,31 @@ func TestWalksEndWithTheError(t *testing.T) {
 		}
 	}
 }
+
+func TestLegacyDefinition(t *testing.T) {
+	for name, test := range map[string]struct{ definition, want string }{
+		"no output schema":          {`{"name":"t","inputSchema":{"outputSchema":1}}`, ""},
+		"an object":                 {`{"name":"t","outputSchema":{"properties":{}, "type" : "object"}}`, ""},
+		"no object at all":          {`"x"`, ""},
+		"a list":                    {`{"name":"t", "outputSchema":{"type":"array"} ,"x":12345678901234567890}`, `{"name":"t", "x":12345678901234567890}`},
+		"at the end":                {`{"name":"t" , "outputSchema":{"type":"string"} }`, `{"name":"t"  }`},
+		"alone":                     {`{"outputSchema":{}}`, `{}`},
+		"several types":             {`{"outputSchema":{"type":["object","null"]},"a":1}`, `{"a":1}`},
+		"any of several":            {`{"outputSchema":{"anyOf":[{"type":"object"}]},"a":1}`, `{"a":1}`},
+		"true":                      {`{"outputSchema":true,"a":1}`, `{"a":1}`},
+		"spelled with escapes":      {`{"output\u0053chema":{"type":"array"},"a":1}`, `{"a":1}`},
+		"type in a deeper schema":   {`{"outputSchema":{"properties":{"type":"object"}},"a":1}`, `{"a":1}`},
+		"deeper ones are no faults": {`{"inputSchema":{"properties":{"outputSchema":{"type":"array"}}},"a":1}`, ""},
+	} {
+		if test.want == "" {
+			test.want = test.definition
+		}
+		if got := string(mcp.LegacyDefinition([]byte(test.definition))); got != test.want {
+			t.Errorf("%s: LegacyDefinition = %s, want %s", name, got, test.want)
+		}
+	}
+	same := []byte(`{"name":"t"}`)
+	if got := mcp.LegacyDefinition(same); &got[0] != &same[0] {
+		t.Error("a definition without fault was copied")
+	}
+}

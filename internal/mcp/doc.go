@@ -3,12 +3,15 @@
 // A message is scanned once, strictly, into spans of the body it arrived in. The decision is taken on those spans, and
 // what goes on is the same body with a few spans replaced:
 //
-//	body ──ScanRequest──▶ Request (spans) ──Classify, CheckHeaders──▶ era
-//	  │                        │
-//	  │                        └── name, uri, arguments: what policy decides on
-//	  └──────────RewriteCall (Edits)──▶ the same bytes, with our id, the server's own name and our hop's _meta
+//	client's body ──ScanRequest──▶ Request (spans) ──Classify, CheckHeaders──▶ era
+//	     │                            │
+//	     │                            └── name, URI, reference, arguments: what policy decides on
+//	     └──RewriteRequest (Hop)──▶ the same bytes, with our id, the server's own name or URI and our hop's _meta
 //
-//	answer ──SSEReader──▶ ScanResponse ──RewriteResult──▶ the same bytes, with the client's own id and era
+//	server's body ──SSEReader──▶ ScanResponse ──▶ Response (spans)
+//	     ├── an answer ──RewriteResponse (Reply)──▶ the same bytes, with the client's own id, era and URIs
+//	     ├── a notification ──RewriteNotification (Note)──▶ the same bytes, with the client's token or stamp
+//	     └── a request to the client ──RewriteServerRequest──▶ the same bytes, with an id of ours
 //
 // Three promises follow from it:
 //

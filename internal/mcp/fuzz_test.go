@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -18,33 +22,35 @@ import (
 
 // reading is what a parser makes of a tools/call.
 type reading struct {
-	method, name, arguments string
+	id, method, name, arguments string
 }
 
 // readStrict reads with JSON v2: case-sensitive, no duplicates, no invalid UTF-8.
 func readStrict(body []byte) (r reading, err error) {
 	var m struct {
-		Method string `json:"method"`
+		ID     jsontext.Value `json:"id"`
+		Method string         `json:"method"`
 		Params struct {
 			Name      jsontext.Value `json:"name"`
 			Arguments jsontext.Value `json:"arguments"`
 		} `json:"params"`
 	}
 	err = jsonv2.Unmarshal(body, &m)
-	return reading{m.Method, text(m.Params.Name), string(m.Params.Arguments)}, err
+	return reading{string(m.ID), m.Method, text(m.Params.Name), string(m.Params.Arguments)}, err
 }
 
 // readLax reads with encoding/json v1: the last of two members wins, and case folds. Many servers read like this.
 func readLax(body []byte) (r reading, err error) {
 	var m struct {
-		Method string `json:"method"`
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
 		Params struct {
 			Name      json.RawMessage `json:"name"`
 			Arguments json.RawMessage `json:"arguments"`
 		} `json:"params"`
 	}
 	err = json.Unmarshal(body, &m)
-	return reading{m.Method, text(m.Params.Name), string(m.Params.Arguments)}, err
+	return reading{string(m.ID), m.Method, text(m.Params.Name), string(m.Params.Arguments)}, err
 }
 
 // text decodes a JSON string and takes anything else for none.
@@ -59,7 +65,7 @@ func text(token []byte) string {
 // checkAgreement holds what ScanRequest accepted against the other parsers (P-12).
 func checkAgreement(t *testing.T, body []byte, req *mcp.Request) {
 	t.Helper()
-	ours := reading{req.Method, req.Name, string(req.Arguments.Of(body))}
+	ours := reading{string(req.ID.Of(body)), req.Method, req.Name, string(req.Arguments.Of(body))}
 	for name, read := range map[string]func([]byte) (reading, error){"JSON v2": readStrict, "encoding/json": readLax} {
 		theirs, err := read(body)
 		if err != nil {
@@ -113,25 +119,46 @@ func checkRewritten(t *testing.T, body []byte, req *mcp.Request) {
 		return
 	}
 	for _, meta := range []mcp.MetaRewrite{{Era: mcp.Legacy}, ourHop} {
-		out := mcp.RewriteCall(nil, body, req, []byte(`"our-id"`), "", meta)
-		var again mcp.Request
-		if err := mcp.ScanRequest(out, mcp.Limits{}, &again); err != nil {
-			t.Fatalf("%q became %q, which is refused: %v", body, out, err)
-		}
-		checkAgreement(t, out, &again)
-		if again.Name != req.Name || !bytes.Equal(again.Arguments.Of(out), req.Arguments.Of(body)) || again.IsNotification() != req.IsNotification() {
-			t.Fatalf("%q became %q", body, out)
-		}
-		if again.HasProtocolVersion != (meta.Era == mcp.Modern) {
-			t.Fatalf("%q became %q, which claims a version: %v", body, out, again.HasProtocolVersion)
+		for _, hop := range []mcp.Hop{{}, {DropState: true, DropInput: true}, {RequestState: []byte(`"s"`), InputResponses: []byte(`{}`)}} {
+			hop.ID, hop.Meta = []byte(`"our-id"`), meta
+			out := mcp.RewriteRequest(nil, body, req, &hop)
+			var again mcp.Request
+			if err := mcp.ScanRequest(out, mcp.Limits{}, &again); err != nil {
+				t.Fatalf("%q became %q, which is refused: %v", body, out, err)
+			}
+			checkAgreement(t, out, &again)
+			if again.Name != req.Name || again.URI != req.URI || again.RefName != req.RefName || !bytes.Equal(again.Arguments.Of(out), req.Arguments.Of(body)) || again.IsNotification() != req.IsNotification() {
+				t.Fatalf("%q became %q", body, out)
+			}
+			if again.HasProtocolVersion != (meta.Era == mcp.Modern) {
+				t.Fatalf("%q became %q, which claims a version: %v", body, out, again.HasProtocolVersion)
+			}
+			if hop.DropState && !again.RequestState.Empty() || hop.RequestState != nil && string(again.RequestState.Of(out)) != `"s"` {
+				t.Fatalf("%q became %q, with the state %q", body, out, again.RequestState.Of(out))
+			}
+			if hop.DropInput && !again.InputResponses.Empty() || hop.InputResponses != nil && string(again.InputResponses.Of(out)) != `{}` {
+				t.Fatalf("%q became %q, with the answers %q", body, out, again.InputResponses.Of(out))
+			}
 		}
 	}
 }
 
-func FuzzScanResponse(f *testing.F) {
-	for _, body := range append(smuggled(),
+// answered are seeds of what servers send.
+func answered() []string {
+	return append(smuggled(),
 		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","ttlMs":1,"content":[],"cacheScope":"public"}}`,
-		`{"jsonrpc":"2.0","error":{"code":-32020,"message":"m"}}`) {
+		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list"}},"_meta":{"io.modelcontextprotocol/serverInfo":{}}}}`,
+		`{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":"a:"}],"content":[{"type":"resource_link","uri":"b:"},{"type":"resource","resource":{"uri":"c:"}}],"messages":[{"content":{"type":"resource_link","uri":"d:"}}]}}`,
+		`{"jsonrpc":"2.0","error":{"code":-32020,"message":"m"}}`,
+		`{"jsonrpc":"2.0","id":1,"error":{"code":-32002,"message":"m","data":{"uri":"a:"}}}`,
+		`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:","_meta":{"io.modelcontextprotocol/subscriptionId":1}}}`,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}`,
+		`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`,
+	)
+}
+
+func FuzzScanResponse(f *testing.F) {
+	for _, body := range answered() {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -142,22 +169,111 @@ func FuzzScanResponse(f *testing.F) {
 		if !jsontext.Value(body).IsValid() {
 			t.Fatalf("accepted %q, but JSON v2 does not", body)
 		}
-		for _, to := range []mcp.Era{mcp.Legacy, mcp.Modern} {
-			out := mcp.RewriteResult(nil, body, &resp, []byte("7"), mcp.Legacy+mcp.Modern-to, to)
-			var again mcp.Response
-			if err := mcp.ScanResponse(out, mcp.Limits{}, &again); err != nil {
-				t.Fatalf("%q became %q, which is refused: %v", body, out, err)
+		if resp.IsResponse() {
+			checkAnswered(t, body, &resp)
+		} else {
+			checkNotified(t, body, &resp)
+		}
+	})
+}
+
+// checkAnswered: a rewritten response is one still, to the client's id, in each pair of eras.
+func checkAnswered(t *testing.T, body []byte, resp *mcp.Response) {
+	t.Helper()
+	eras := []mcp.Era{mcp.Legacy, mcp.Modern}
+	for _, method := range []string{mcp.MethodToolsCall, mcp.MethodPromptsGet, mcp.MethodResourcesRead} {
+		for _, from := range eras {
+			for _, to := range eras {
+				out := mcp.RewriteResponse(nil, body, resp, &mcp.Reply{
+					ID: []byte("7"), From: from, To: to, Method: method, URIPrefix: "gh+", RequestState: []byte(`"s"`), ServerInfo: []byte(`{}`),
+				})
+				var again mcp.Response
+				if err := mcp.ScanResponse(out, mcp.Limits{}, &again); err != nil {
+					t.Fatalf("%q became %q, which is refused: %v", body, out, err)
+				}
+				if string(again.ID.Of(out)) != "7" || again.IsError != resp.IsError || again.ErrorText != resp.ErrorText {
+					t.Fatalf("%q became %q", body, out)
+				}
+				if to == mcp.Modern && from == mcp.Legacy && !again.Result.Empty() && again.ResultType != mcp.ResultComplete {
+					t.Fatalf("%q became %q, which is not complete", body, out)
+				}
+				if to == mcp.Legacy && from == mcp.Modern && again.ResultType != "" {
+					t.Fatalf("%q became %q, which has a result type", body, out)
+				}
 			}
-			if resp.IsResponse() && string(again.ID.Of(out)) != "7" {
-				t.Fatalf("%q became %q, without the client's id", body, out)
+		}
+	}
+	same := mcp.RewriteResponse(nil, body, resp, &mcp.Reply{ID: resp.ID.Of(body), From: mcp.Legacy, To: mcp.Legacy, URIPrefix: ""})
+	if !resp.ID.Empty() && !bytes.Equal(same, body) {
+		t.Fatalf("%q became %q", body, same)
+	}
+}
+
+// checkNotified: a rewritten notification is one still, and stamped.
+func checkNotified(t *testing.T, body []byte, resp *mcp.Response) {
+	t.Helper()
+	for _, stamp := range []string{"", `"l1"`} {
+		out := mcp.RewriteNotification(nil, body, resp, &mcp.Note{ProgressToken: []byte("7"), SubscriptionID: []byte(stamp), URIPrefix: "gh+"})
+		var again mcp.Response
+		if err := mcp.ScanResponse(out, mcp.Limits{}, &again); err != nil {
+			t.Fatalf("%q became %q, which is refused: %v", body, out, err)
+		}
+		if again.Method != resp.Method || string(again.SubscriptionID.Of(out)) != stamp {
+			t.Fatalf("%q became %q", body, out)
+		}
+		if !resp.ProgressToken.Empty() && string(again.ProgressToken.Of(out)) != "7" || again.URI != "" && again.URI != mcp.PrefixURI("gh+", resp.URI) {
+			t.Fatalf("%q became %q", body, out)
+		}
+	}
+}
+
+// FuzzScanBatch: the elements of a batch are those that another parser sees.
+func FuzzScanBatch(f *testing.F) {
+	for _, body := range smuggled() {
+		f.Add([]byte("[" + body + "]"))
+		f.Add([]byte("[" + body + " , " + body + "]"))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		spans, err := mcp.ScanBatch(body, mcp.Limits{})
+		if err != nil {
+			if _, ok := errors.AsType[*mcp.Error](err); !ok || spans != nil {
+				t.Fatalf("%q: %v, %v", body, spans, err)
+			}
+			return
+		}
+		var theirs []jsontext.Value
+		if err := jsonv2.Unmarshal(body, &theirs); err != nil || len(theirs) != len(spans) {
+			t.Fatalf("%q: %d elements, JSON v2 sees %d, %v", body, len(spans), len(theirs), err)
+		}
+		for i, span := range spans {
+			if !bytes.Equal(span.Of(body), theirs[i]) {
+				t.Fatalf("%q: element %d is %q, JSON v2 sees %q", body, i, span.Of(body), theirs[i])
 			}
 		}
 	})
 }
 
+// classified is the table of mcp.md E1 once more, in other words: the era of a message, and whether it is accepted.
+func classified(header string, req *mcp.Request) (era mcp.Era, accepted bool) {
+	legacyOnly := slices.Contains(strings.Fields("initialize ping logging/setLevel resources/subscribe resources/unsubscribe tasks/list tasks/result "+
+		"notifications/initialized notifications/roots/list_changed"), req.Method)
+	modernOnly := slices.Contains(strings.Fields("server/discover subscriptions/listen tasks/update"), req.Method)
+	if header < "2026-07-28" && !req.HasProtocolVersion {
+		known := slices.Contains([]string{"", "2025-03-26", "2025-06-18", "2025-11-25"}, header)
+		return mcp.Legacy, !modernOnly && (known || req.Method == "initialize")
+	}
+	claims := req.HasProtocolVersion && !req.ClientCapabilities.Empty() || req.IsNotification()
+	agrees := !req.HasProtocolVersion || req.ProtocolVersion == header
+	return mcp.Modern, header == "2026-07-28" && claims && agrees && !legacyOnly && !req.IsResponse()
+}
+
 func FuzzClassify(f *testing.F) {
+	bodies := smuggled()
+	for _, method := range []string{"tools/call", "initialize", "ping", "server/discover", "notifications/cancelled", "acme/do"} {
+		bodies = append(bodies, claim(method, modernMeta), claim(method, ``), claim(method, pv+`:"2025-11-25",`+cc+`:{}`))
+	}
 	for _, header := range []string{"", "2025-11-25", "2026-07-28", "2099-01-01", "x"} {
-		for _, body := range smuggled() {
+		for _, body := range bodies {
 			f.Add(header, []byte(body))
 		}
 	}
@@ -167,11 +283,9 @@ func FuzzClassify(f *testing.F) {
 			return
 		}
 		era, err := mcp.Classify(header, &req)
-		if claims := header >= mcp.Version20260728 || req.HasProtocolVersion; claims != (era == mcp.Modern) {
-			t.Fatalf("header %q and %q: %s", header, body, era)
-		}
-		if err == nil && era == mcp.Modern && header != mcp.Version20260728 {
-			t.Fatalf("header %q passes as modern", header)
+		wantEra, accepted := classified(header, &req)
+		if era != wantEra || accepted != (err == nil) {
+			t.Fatalf("header %q and %q: %s, %v; want %s, accepted: %v", header, body, era, err, wantEra, accepted)
 		}
 		if err != nil && era == mcp.Legacy && err.Code <= mcp.CodeHeaderMismatch && err.Code >= mcp.CodeUnsupportedVersion {
 			t.Fatalf("a legacy client gets %d", err.Code)
@@ -201,9 +315,30 @@ func FuzzHeaderValue(f *testing.F) {
 	})
 }
 
-func FuzzSSE(f *testing.F) {
+// FuzzNameHeader: what Mcp-Name is accepted for is the name that the body has.
+func FuzzNameHeader(f *testing.F) {
+	for _, s := range sentinels {
+		f.Add(s.text, s.header)
+		f.Add(s.text, s.text)
+	}
+	f.Fuzz(func(t *testing.T, name, header string) {
+		body := string(mcp.AppendString([]byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":`), name)) + `}}`
+		req := scan(t, body)
+		err := mcp.CheckHeaders(map[string][]string{mcp.HeaderMethod: {"tools/call"}, mcp.HeaderName: {header}}, req)
+		decoded, decodeErr := mcp.DecodeHeaderValue(header)
+		if says := decodeErr == nil && decoded == req.Name || header == req.Name; err == nil && !says {
+			t.Fatalf("%q passes for %q", header, req.Name)
+		}
+		if err := mcp.CheckHeaders(map[string][]string{mcp.HeaderMethod: {"tools/call"}, mcp.HeaderName: {mcp.EncodeHeaderValue(req.Name)}}, req); err != nil {
+			t.Fatalf("the encoded name %q is refused: %v", req.Name, err)
+		}
+	})
+}
+
+func FuzzSSEReader(f *testing.F) {
 	for _, stream := range []string{
-		"data: {}\n\n", "id: 1\r\ndata: a\r\ndata: b\r\n\r\n", "data: a\r\rdata: b\r\r", ": ping\n\n", "event: x\nretry: 10\n\n", "data: a\n\r\n\rdata", "\xef\xbb\xbfdata\n\n",
+		"data: {}\n\n", "id: 1\r\ndata: a\r\ndata: b\r\n\r\n", "data: a\r\rdata: b\r\r", ": ping\n\n", "event: x\nretry: 10\n\n", "data: a\n\r\n\rdata",
+		"\xef\xbb\xbfdata\n\n", "id: 1\nretry: 100\ndata:\n\n", "\r\n\r\ndata: a\r\n\n",
 	} {
 		f.Add([]byte(stream))
 	}
@@ -211,7 +346,48 @@ func FuzzSSE(f *testing.F) {
 		whole, wholeErr := readAll(bytes.NewReader(stream), 1<<10)
 		pieces, piecesErr := readAll(iotest.OneByteReader(bytes.NewReader(stream)), 1<<10)
 		if diff := cmp.Diff(whole, pieces); diff != "" || wholeErr != piecesErr {
-			t.Fatalf("split at every byte, %q reads otherwise: %v and %v\n%s", stream, wholeErr, piecesErr, diff)
+			t.Fatalf("byte by byte, %q reads otherwise: %v and %v\n%s", stream, wholeErr, piecesErr, diff)
+		}
+		for at := range min(len(stream), 64) {
+			halves, halvesErr := readAll(io.MultiReader(bytes.NewReader(stream[:at]), bytes.NewReader(stream[at:])), 1<<10)
+			if diff := cmp.Diff(whole, halves); diff != "" || wholeErr != halvesErr {
+				t.Fatalf("split at %d, %q reads otherwise: %v and %v\n%s", at, stream, wholeErr, halvesErr, diff)
+			}
+		}
+	})
+}
+
+// FuzzSSEWriter: what was written reads the same, however it is split, and nothing else is read.
+func FuzzSSEWriter(f *testing.F) {
+	for _, data := range []string{`{"a":1}`, "", "a\nb", "a\r\nb\r", "\n", ":", "data: x", "\xef\xbb\xbf", " a"} {
+		f.Add("e1", int64(1500), []byte(data), 1)
+		f.Add("", int64(0), []byte(data), 0)
+	}
+	f.Add("1\ndata: evil", int64(-1), []byte("a"), 0)
+	f.Fuzz(func(t *testing.T, id string, retry int64, data []byte, cut int) {
+		written := mcp.AppendEvent(nil, id, time.Duration(retry), data)
+		written = mcp.AppendEvent(written, "next", 0, []byte("{}"))
+		want := []seen{{Data: strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), HasData: true}, {Type: "message", Data: "{}", HasData: true, ID: "next", HasID: true}}
+		if len(data) > 0 {
+			want[0].Type = "message"
+		}
+		if id != "" && !strings.ContainsAny(id, "\r\n\x00") {
+			want[0].ID, want[0].HasID = id, true
+		}
+		if ms := time.Duration(retry).Milliseconds(); ms > 0 {
+			want[0].Retry = strconv.FormatInt(ms, 10)
+		}
+		for _, r := range []io.Reader{bytes.NewReader(written), iotest.OneByteReader(bytes.NewReader(written))} {
+			got, err := readAll(r, 1<<20)
+			if diff := cmp.Diff(want, got); diff != "" || err != io.EOF {
+				t.Fatalf("%q was written as %q: %v\n%s", data, written, err, diff)
+			}
+		}
+		if cut < 1 || cut >= len(data) || data[cut-1] == '\r' && data[cut] == '\n' {
+			return
+		}
+		if parts := mcp.AppendEvent(nil, id, time.Duration(retry), data[:cut], nil, data[cut:]); !bytes.HasPrefix(written, parts) {
+			t.Fatalf("in two parts, %q was written as %q", data, parts)
 		}
 	})
 }
@@ -234,6 +410,85 @@ func FuzzExposedName(f *testing.F) {
 		}
 		if slugA != slugB && a == b {
 			t.Fatalf("(%q, %q) and (%q, %q) are both %q", slugA, toolA, slugB, toolB, a)
+		}
+		// Of one server, two names may meet only where one of them had to be changed, and then in the hash as well.
+		plain := func(exposed, slug, tool string) bool { return exposed == slug+"__"+tool }
+		if slugA == slugB && toolA != toolB && a == b && plain(a, slugA, toolA) == plain(b, slugB, toolB) {
+			t.Fatalf("%q and %q of one server are both %q", toolA, toolB, a)
+		}
+	})
+}
+
+// FuzzURI: what is prefixed can be cut again, and in a message it is prefixed as it is alone.
+func FuzzURI(f *testing.F) {
+	for _, uri := range []string{"file:///a", "https://a", "HTTP:a", "a+b:c", "", "gh+x:", "x:{id}", "größe:\n\"\\", "http"} {
+		f.Add("gh", uri)
+	}
+	f.Fuzz(func(t *testing.T, slug, uri string) {
+		if !mcp.ValidSlug(slug) {
+			return
+		}
+		prefixed := mcp.PrefixURI(mcp.URIPrefix(slug), uri)
+		if gotSlug, own, ok := mcp.CutURI(prefixed); prefixed != uri && (!ok || gotSlug != slug || own != uri) {
+			t.Fatalf("%q became %q became %q, %q, %v", uri, prefixed, gotSlug, own, ok)
+		}
+		if web := strings.ToLower(uri); (strings.HasPrefix(web, "http:") || strings.HasPrefix(web, "https:")) != (prefixed == uri) {
+			t.Fatalf("%q became %q", uri, prefixed)
+		}
+		if !utf8.ValidString(uri) {
+			return
+		}
+		body := mcp.AppendString([]byte(`{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":`), uri)
+		body = append(body, `}]}}`...)
+		out := mcp.RewriteResponse(nil, body, scanAnswer(t, string(body)), &mcp.Reply{ID: []byte("1"), From: mcp.Legacy, To: mcp.Legacy, Method: mcp.MethodResourcesRead, URIPrefix: mcp.URIPrefix(slug)})
+		want := mcp.AppendString([]byte(`{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":`), prefixed)
+		if want = append(want, `}]}}`...); !bytes.Equal(out, want) {
+			t.Fatalf("%q became %q", body, out)
+		}
+	})
+}
+
+// FuzzParamValue: what a header says of an argument is what another parser reads there.
+func FuzzParamValue(f *testing.F) {
+	for _, value := range []string{`"a"`, `"\u00e9"`, `1`, `-0`, `1.0`, `1e2`, `9007199254740993`, `true`, `null`, `{}`, `" a"`} {
+		f.Add([]byte(`{"a":` + value + `}`))
+	}
+	param := mcp.Param{Path: []string{"a"}}
+	f.Fuzz(func(t *testing.T, arguments []byte) {
+		if _, err := mcp.CanonicalDefinition(arguments); err != nil || len(bytes.TrimSpace(arguments)) == 0 {
+			return // nothing that was accepted
+		}
+		arguments = bytes.TrimSpace(arguments)
+		encoded, present, err := param.Value(arguments)
+		var theirs struct {
+			A any `json:"a"`
+		}
+		if jsonv2.Unmarshal(arguments, &theirs) != nil {
+			return // not an object, or a number beyond float64
+		}
+		decoded, decodeErr := mcp.DecodeHeaderValue(encoded)
+		switch v := theirs.A.(type) {
+		case nil:
+			if present || err != nil {
+				t.Fatalf("%q: %q, %v, %v", arguments, encoded, present, err)
+			}
+		case string:
+			if !present || err != nil || decodeErr != nil || decoded != v {
+				t.Fatalf("%q: %q, %v, %v", arguments, encoded, present, err)
+			}
+		case bool:
+			if !present || encoded != strconv.FormatBool(v) {
+				t.Fatalf("%q: %q, %v, %v", arguments, encoded, present, err)
+			}
+		case float64:
+			n, parseErr := strconv.ParseInt(encoded, 10, 64)
+			if present && (parseErr != nil || float64(n) != v) || present == (err != nil) {
+				t.Fatalf("%q: %q, %v, %v", arguments, encoded, present, err)
+			}
+		default:
+			if present || err == nil {
+				t.Fatalf("%q: %q, %v, %v", arguments, encoded, present, err)
+			}
 		}
 	})
 }

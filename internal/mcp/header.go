@@ -73,7 +73,7 @@ func checkHeader(headers map[string][]string, name, want string, required, encod
 		}
 		return nil
 	}
-	if encoded && (value != want || isPlainHeader(value)) {
+	if encoded && !(value == want && isRawUTF8(value)) {
 		decoded, err := DecodeHeaderValue(value)
 		if err != nil {
 			return headerError(name, "is not well-formed: "+err.Error())
@@ -128,6 +128,17 @@ func DecodeHeaderValue(value string) (string, error) {
 func isSentinel(s string) bool {
 	return len(s) >= len(sentinelPrefix)+len(sentinelSuffix) &&
 		strings.HasPrefix(s, sentinelPrefix) && strings.HasSuffix(s, sentinelSuffix)
+}
+
+// isRawUTF8 reports whether s is text outside ASCII that HTTP carries as it is: no control characters, and no white
+// space at its edges.
+func isRawUTF8(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return !isPlainHeader(s) && utf8.ValidString(s) && strings.Trim(s, " \t") == s
 }
 
 func isPlainHeader(s string) bool {

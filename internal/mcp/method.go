@@ -32,6 +32,8 @@ const (
 	MethodPromptsChanged   = "notifications/prompts/list_changed"
 	MethodResourcesChanged = "notifications/resources/list_changed"
 	MethodResourceUpdated  = "notifications/resources/updated"
+	MethodAcknowledged     = "notifications/subscriptions/acknowledged" // modern: the first message of a listen
+	MethodElicitComplete   = "notifications/elicitation/complete"       // 2025-11-25 only
 
 	MethodElicit        = "elicitation/create"
 	MethodCreateMessage = "sampling/createMessage"
@@ -115,6 +117,22 @@ func internMethod(token []byte) string {
 		return MethodPromptsGet
 	case `"resources/read"`:
 		return MethodResourcesRead
+	case `"prompts/list"`:
+		return MethodPromptsList
+	case `"resources/list"`:
+		return MethodResourcesList
+	case `"resources/templates/list"`:
+		return MethodResourceTemplates
+	case `"completion/complete"`:
+		return MethodComplete
+	case `"elicitation/create"`:
+		return MethodElicit
+	case `"sampling/createMessage"`:
+		return MethodCreateMessage
+	case `"notifications/cancelled"`:
+		return MethodCancelled
+	case `"notifications/resources/updated"`:
+		return MethodResourceUpdated
 	case `"notifications/initialized"`:
 		return MethodInitialized
 	case `"notifications/progress"`:

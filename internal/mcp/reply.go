@@ -205,7 +205,10 @@ func RewriteNotification(dst, body []byte, resp *Response, note *Note) []byte {
 }
 
 // RewriteServerRequest appends to dst a server's request as it goes to the client: body, from which resp was scanned,
-// with our raw id.
+// with our raw id. A message that is no request passes unchanged.
 func RewriteServerRequest(dst, body []byte, resp *Response, id []byte) []byte {
+	if resp.IsResponse() || resp.IsNotification() {
+		return append(dst, body...)
+	}
 	return Splice(dst, body, Edit{resp.ID, id})
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -82,5 +84,60 @@ func TestT34_StrictResponse(t *testing.T) {
 				t.Errorf("ScanResponse = %v, want %s", err, test.reason)
 			}
 		})
+	}
+}
+
+func TestResponseReadsWhatAsksForInput(t *testing.T) {
+	const body = `{"jsonrpc":"2.0","id":5,"result":{"resultType":"input_required","inputRequests":{"k":{}},"requestState":"s","nextCursor":"","structuredContent":[1]}}`
+	resp := scanAnswer(t, body)
+	got := []string{}
+	for _, span := range []mcp.Span{resp.InputRequests, resp.RequestState, resp.NextCursor, resp.StructuredContent} {
+		got = append(got, string(span.Of([]byte(body))))
+	}
+	if diff := cmp.Diff([]string{`{"k":{}}`, `"s"`, `""`, `[1]`}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestResponseReadsNotifications(t *testing.T) {
+	read := func(body string) []string {
+		resp := scanAnswer(t, body)
+		of := func(s mcp.Span) string { return string(s.Of([]byte(body))) }
+		return []string{of(resp.ProgressToken), of(resp.RequestID), of(resp.SubscriptionID), resp.URI, of(resp.URISpan), of(resp.Level), of(resp.Mode)}
+	}
+	for body, want := range map[string][]string{
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":-7,"_meta":{"io.modelcontextprotocol/subscriptionId":"l1"}}}`:                 {"-7", "", `"l1"`, "", "", "", ""},
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":{},"requestId":1.5,"_meta":{"io.modelcontextprotocol/subscriptionId":null}}}`: {"", "", "", "", "", "", ""},
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"r\u0031"}}`:                                                                     {"", `"r\u0031"`, "", "", "", "", ""},
+		`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"gr\u00fcn:"}}`:                                                                {"", "", "", "grün:", `"gr\u00fcn:"`, "", ""},
+		`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":7}}`:                                                                           {"", "", "", "", "", "", ""},
+		`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","uri":"x:"}}`:                                                                   {"", "", "", "", `"x:"`, `"info"`, ""},
+		`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"mode":"url"}}`:                                                                            {"", "", "", "", "", "", `"url"`},
+		`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`:                                                                                             {"", "", "", "", "", "", ""},
+	} {
+		if diff := cmp.Diff(want, read(body)); diff != "" {
+			t.Errorf("%s\n%s", body, diff)
+		}
+	}
+}
+
+func TestT34_StrictNotifications(t *testing.T) {
+	for body, reason := range map[string]mcp.Reason{
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"ProgressToken":1}}`:                                    mcp.ReasonLookalike,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressT\u006fken":1}}`:                               mcp.ReasonEscaped,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"_meta":{"io.modelcontextprotocol/SubscriptionId":1}}}`: mcp.ReasonLookalike,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"_meta":7}}`:                                            mcp.ReasonShape,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":[]}`:                                                     mcp.ReasonShape,
+		`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"mode":"form","Mode":"url"}}`:                        mcp.ReasonLookalike,
+		`{"jsonrpc":"2.0","id":1,"result":{"inputRequests":[]}}`:                                                              mcp.ReasonShape,
+		`{"jsonrpc":"2.0","id":1,"result":{"requestState":1}}`:                                                                mcp.ReasonShape,
+		`{"jsonrpc":"2.0","id":1,"result":{"content":[],"Content":[]}}`:                                                       mcp.ReasonLookalike,
+		`{"jsonrpc":"2.0","id":1,"result":{"_meta":{"io.modelcontextprotocol/serverInf\u006f":{}}}}`:                          mcp.ReasonEscaped,
+	} {
+		var resp mcp.Response
+		err := mcp.ScanResponse([]byte(body), mcp.Limits{}, &resp)
+		if refused, ok := errors.AsType[*mcp.Error](err); !ok || refused.Reason != reason {
+			t.Errorf("ScanResponse(%s) = %v, want %s", body, err, reason)
+		}
 	}
 }

@@ -22,7 +22,7 @@ var ourHop = mcp.MetaRewrite{
 // ours is ourHop as it is inserted.
 const ours = pv + `:"2026-07-28",` + cc + `:{"sampling":{}},` + ci + `:{"name":"warder"}`
 
-func TestRewriteCall(t *testing.T) {
+func TestRewriteRequest(t *testing.T) {
 	traced := mcp.MetaRewrite{Era: mcp.Legacy, TraceParent: "00-new", ProgressToken: []byte("77"), KeepBaggage: true}
 	tests := []struct {
 		name, body string
@@ -125,7 +125,7 @@ func TestRewriteCall(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			req := scan(t, test.body)
-			got := string(mcp.RewriteCall([]byte("> "), []byte(test.body), req, []byte(test.id), test.tool, test.meta))
+			got := string(mcp.RewriteRequest([]byte("> "), []byte(test.body), req, &mcp.Hop{ID: []byte(test.id), Name: test.tool, Meta: test.meta}))
 			if want := "> " + test.want; got != want {
 				t.Errorf("rewritten\n got %s\nwant %s", got, want)
 			}
@@ -134,7 +134,7 @@ func TestRewriteCall(t *testing.T) {
 	}
 }
 
-func TestRewriteResult(t *testing.T) {
+func TestRewriteResponse(t *testing.T) {
 	tests := []struct {
 		name, body string
 		id         string
@@ -177,7 +177,7 @@ func TestRewriteResult(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			resp := scanAnswer(t, test.body)
-			got := string(mcp.RewriteResult([]byte("> "), []byte(test.body), resp, []byte(test.id), test.from, test.to))
+			got := string(mcp.RewriteResponse([]byte("> "), []byte(test.body), resp, &mcp.Reply{ID: []byte(test.id), From: test.from, To: test.to}))
 			if want := "> " + test.want; got != want {
 				t.Errorf("rewritten\n got %s\nwant %s", got, want)
 			}

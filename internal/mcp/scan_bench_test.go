@@ -39,17 +39,56 @@ func BenchmarkScanRequest(b *testing.B) {
 	}
 }
 
-func BenchmarkRewriteCall(b *testing.B) {
+func BenchmarkRewriteRequest(b *testing.B) {
 	body := modernCall(256)
 	var req mcp.Request
 	if err := mcp.ScanRequest(body, mcp.Limits{}, &req); err != nil {
 		b.Fatal(err)
 	}
-	rewrite := mcp.MetaRewrite{Era: mcp.Modern, ProtocolVersion: mcp.Version20260728, ClientInfo: []byte(`{"name":"warder","version":"1"}`)}
-	dst := make([]byte, 0, 4096)
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = mcp.RewriteCall(dst[:0], body, &req, []byte("99"), "get_issue", rewrite)
+	for _, c := range []struct {
+		name string
+		meta mcp.MetaRewrite
+	}{
+		{"modern", mcp.MetaRewrite{Era: mcp.Modern, ProtocolVersion: mcp.Version20260728, ClientInfo: []byte(`{"name":"warder","version":"1"}`), TraceParent: "00-a-b-01"}},
+		{"legacy", mcp.MetaRewrite{Era: mcp.Legacy, ProgressToken: []byte("99")}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			id, dst := []byte("99"), make([]byte, 0, 4096)
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = mcp.RewriteRequest(dst[:0], body, &req, &mcp.Hop{ID: id, Name: "get_issue", Meta: c.meta})
+			}
+		})
+	}
+}
+
+func BenchmarkRewriteResponse(b *testing.B) {
+	text := strings.Repeat("word ", 50)
+	body := []byte(`{"jsonrpc":"2.0","id":41,"result":{"content":[{"type":"text","text":"` + text + `"}],"resultType":"complete"}}`)
+	linked := []byte(`{"jsonrpc":"2.0","id":41,"result":{"content":[{"type":"resource_link","uri":"file:///a","name":"` + text + `"}],"resultType":"complete"}}`)
+	for _, c := range []struct {
+		name  string
+		body  []byte
+		reply mcp.Reply
+	}{
+		{"same-era", body, mcp.Reply{From: mcp.Modern, To: mcp.Modern}},
+		{"aggregate", body, mcp.Reply{From: mcp.Modern, To: mcp.Modern, URIPrefix: "gh+"}},
+		{"aggregate-linked", linked, mcp.Reply{From: mcp.Modern, To: mcp.Modern, URIPrefix: "gh+"}},
+		{"to-legacy", body, mcp.Reply{From: mcp.Modern, To: mcp.Legacy}},
+		{"to-modern", body, mcp.Reply{From: mcp.Legacy, To: mcp.Modern, ServerInfo: []byte(`{"name":"warder"}`)}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			c.reply.ID, c.reply.Method = []byte(`"client-7"`), mcp.MethodToolsCall
+			dst := make([]byte, 0, 4096)
+			var resp mcp.Response
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := mcp.ScanResponse(c.body, mcp.Limits{}, &resp); err != nil {
+					b.Fatal(err)
+				}
+				dst = mcp.RewriteResponse(dst[:0], c.body, &resp, &c.reply)
+			}
+		})
 	}
 }
 

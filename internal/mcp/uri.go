@@ -41,18 +41,10 @@ func isWeb(uri string) bool {
 // uriKey is in every message that has a URI, unless it is spelled with escapes, as nobody does.
 var uriKey = []byte(`"uri"`)
 
-// place is what an object is, and with it where its URI stands. A function value in its place would move the patches of
-// every response to the heap.
-type place uint8
-
-const (
-	placeResource place = iota // has a URI of its own: contents of a resource, a link, the data of an error
-	placeBlock                 // a block of content: a link to a resource, or one with a resource embedded in it
-	placeMessage               // a message of a prompt: its content is a block, or a list of them
-)
-
 // prefixer puts the prefix before the URIs of a result, in the places that mcp.md 2.4 names and nowhere else. The text
 // has been accepted; whatever has another shape than the protocol's is left as it is.
+//
+// None of it recurs or calls through a function value: either would move the patches of every response to the heap.
 type prefixer struct {
 	body   []byte
 	prefix string
@@ -63,62 +55,83 @@ func (p *prefixer) response(patches []patch, r *Response, method string) []patch
 	switch {
 	case !bytes.Contains(p.body, uriKey):
 	case !r.Error.Empty():
-		return p.object(patches, r.ErrorData, placeResource)
+		return p.resource(patches, r.ErrorData)
 	case method == MethodToolsCall:
-		return p.list(patches, r.content, placeBlock)
+		return p.blocks(patches, r.content)
 	case method == MethodPromptsGet:
-		return p.list(patches, r.messages, placeMessage)
+		return p.messages(patches, r.messages)
 	case method == MethodResourcesRead:
-		return p.list(patches, r.contents, placeResource)
+		return p.resources(patches, r.contents)
 	}
 	return patches
 }
 
-// list goes through an array of objects.
-func (p *prefixer) list(patches []patch, array Span, what place) []patch {
-	if array.Empty() || p.body[array.Start] != '[' {
+// resources takes a list of contents.
+func (p *prefixer) resources(patches []patch, array Span) []patch {
+	if !p.is(array, '[') {
 		return patches
 	}
 	s := within(p.body, array)
 	for more := s.firstElement(); more; more = s.nextElement() {
-		patches = p.object(patches, s.value(), what)
+		patches = p.resource(patches, s.value())
 	}
 	return patches
 }
 
-func (p *prefixer) object(patches []patch, object Span, what place) []patch {
-	switch what {
-	case placeResource:
-		return p.token(patches, p.member(object, "uri"))
-	case placeBlock:
-		switch string(p.member(object, "type").Of(p.body)) {
-		case `"resource_link"`:
-			return p.object(patches, object, placeResource)
-		case `"resource"`:
-			return p.object(patches, p.member(object, "resource"), placeResource)
-		}
-	case placeMessage:
-		content := p.member(object, "content")
-		if !content.Empty() && p.body[content.Start] == '[' {
-			return p.list(patches, content, placeBlock)
-		}
-		return p.object(patches, content, placeBlock)
+// messages takes the messages of a prompt: the content of each is a block, or a list of them.
+func (p *prefixer) messages(patches []patch, array Span) []patch {
+	if !p.is(array, '[') {
+		return patches
+	}
+	s := within(p.body, array)
+	for more := s.firstElement(); more; more = s.nextElement() {
+		content := p.member(s.value(), "content")
+		patches = p.blocks(p.block(patches, content), content)
 	}
 	return patches
 }
 
-// token takes the URI itself.
-func (p *prefixer) token(patches []patch, uri Span) []patch {
-	if uri.Empty() || p.body[uri.Start] != '"' || isWeb(unquote(uri.Of(p.body))) {
+// blocks takes a list of blocks of content.
+func (p *prefixer) blocks(patches []patch, array Span) []patch {
+	if !p.is(array, '[') {
+		return patches
+	}
+	s := within(p.body, array)
+	for more := s.firstElement(); more; more = s.nextElement() {
+		patches = p.block(patches, s.value())
+	}
+	return patches
+}
+
+// block takes a block of content: a link to a resource, or one with a resource embedded in it.
+func (p *prefixer) block(patches []patch, object Span) []patch {
+	switch string(p.member(object, "type").Of(p.body)) {
+	case `"resource_link"`:
+		return p.resource(patches, object)
+	case `"resource"`:
+		return p.resource(patches, p.member(object, "resource"))
+	}
+	return patches
+}
+
+// resource takes an object that has a URI.
+func (p *prefixer) resource(patches []patch, object Span) []patch {
+	uri := p.member(object, "uri")
+	if !p.is(uri, '"') || isWeb(unquote(uri.Of(p.body))) {
 		return patches
 	}
 	at := uri.Start + 1
 	return append(patches, patch{Span: Span{at, at}, key: p.prefix})
 }
 
+// is reports whether a value is there and begins with this byte, which tells its type.
+func (p *prefixer) is(value Span, kind byte) bool {
+	return !value.Empty() && p.body[value.Start] == kind
+}
+
 // member returns a member of a value, if that is an object.
 func (p *prefixer) member(object Span, name string) Span {
-	if object.Empty() || p.body[object.Start] != '{' {
+	if !p.is(object, '{') {
 		return Span{}
 	}
 	return lookUp(p.body, object, name)
