@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -16,9 +17,12 @@ const (
 
 	// courtesyTimeout bounds each of them.
 	courtesyTimeout = 5 * time.Second
+
+	// maxRemainder bounds, in bytes, what is read of a body that nobody wants, so that its connection can be used again.
+	maxRemainder = 4 << 10
 )
 
-// background runs courtesies: cancellations, the end of sessions, and answers to what servers may not ask.
+// background runs courtesies: cancellations, the end of sessions, and refusals of what servers may not ask.
 type background struct {
 	slots chan struct{}
 }
@@ -55,50 +59,62 @@ func (b *background) wait(ctx context.Context) {
 	}
 }
 
-// post sends one message that has no answer.
-func (e *endpoint) post(ctx context.Context, header http.Header, message []byte) (status int, err error) {
-	return e.send(e.request(ctx, http.MethodPost, header, message))
+// tell posts a message that has no answer: a notification, or the answer to a request of the server. All errors are
+// failures.
+func (e *endpoint) tell(ctx context.Context, s *session, message []byte) error {
+	if s.line != nil {
+		if err := s.line.tell(ctx, message); err != nil {
+			return e.explain(ctx, err)
+		}
+		return nil
+	}
+	var space [3]transport.Field
+	status, err := e.send(ctx, &transport.Request{Method: http.MethodPost, Common: e.post, Header: s.fields(space[:0]), Body: message})
+	if err != nil {
+		return e.explain(ctx, err)
+	}
+	if status < 200 || status >= 300 {
+		return e.refusal(status, "")
+	}
+	return nil
 }
 
 // send makes a request whose answer is nothing but a status.
-func (e *endpoint) send(r *http.Request) (status int, err error) {
-	response, err := e.transport.RoundTrip(r)
+func (e *endpoint) send(ctx context.Context, r *transport.Request) (status int, err error) {
+	response, err := e.transport.Do(ctx, r)
 	if err != nil {
 		return 0, err
 	}
 	defer response.Body.Close()
-	io.CopyN(io.Discard, response.Body, smallBuffer) // lets the connection be used again
-	return response.StatusCode, nil
+	if response.ContentLength != 0 {
+		io.CopyN(io.Discard, response.Body, maxRemainder)
+	}
+	return response.Status, nil
 }
 
 // cancelled tells a legacy server that nobody waits for the answer to a request any more. Modern servers learn it from
 // the closed stream.
 func (e *endpoint) cancelled(s *session, id []byte, reason string) {
+	message := cancellation(id, reason)
+	e.pool.background.try(func(ctx context.Context) { e.tell(ctx, s, message) })
+}
+
+// cancellation returns notifications/cancelled for a raw id.
+func cancellation(id []byte, reason string) []byte {
 	params := append([]byte(`{"requestId":`), id...)
 	params = append(params, `,"reason":`...)
 	params = append(mcp.AppendString(params, reason), '}')
-	message := mcp.WriteRequest(nil, nil, mcp.MethodCancelled, params)
-	e.pool.background.try(func(ctx context.Context) { e.post(ctx, s.header, message) })
-}
-
-// decline answers a request of a legacy server. We declared no capability that would let it ask, so everything but ping
-// is a method that does not exist here.
-func (e *endpoint) decline(s *session, id []byte, method string) {
-	message := mcp.WriteError(nil, id, mcp.CodeMethodNotFound, "the client has no such capability", nil)
-	if method == mcp.MethodPing {
-		message = mcp.WriteResult(nil, id, []byte("{}"))
-	}
-	e.pool.background.try(func(ctx context.Context) { e.post(ctx, s.header, message) })
+	return mcp.WriteNotification(nil, mcp.MethodCancelled, params)
 }
 
 // end tells a server that a session is over, if there is one.
 func (e *endpoint) end(s *session) {
-	if s.id == "" {
-		return
+	switch {
+	case s.line != nil:
+		s.line.close()
+	case s.id != "":
+		e.pool.background.try(func(ctx context.Context) {
+			e.send(ctx, &transport.Request{Method: http.MethodDelete, Common: e.get, Header: s.fields(nil)})
+		})
 	}
-	e.pool.background.try(func(ctx context.Context) {
-		r := e.request(ctx, http.MethodDelete, s.header, nil)
-		r.Close = true // the endpoint may be gone
-		e.send(r)
-	})
 }

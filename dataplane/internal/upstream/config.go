@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/warder-gateway/warder/internal/build"
 )
 
@@ -19,14 +21,17 @@ type Config struct {
 	HeaderTimeout time.Duration
 	// IdleTimeout is how long an answer that has begun may pause. Default 60 s.
 	IdleTimeout time.Duration
-	// CallTimeout bounds a call as a whole, whatever its server sends meanwhile. Default 5 min.
+	// CallTimeout bounds a call as a whole, whatever its server sends meanwhile. It does not run while the client is asked
+	// for something. Default 5 min. A server may have another one, which then stands for the two above as well if it is
+	// longer.
 	CallTimeout time.Duration
 
 	// MessageBytes bounds one message of a server: a JSON answer, or an event of a stream. Default 16 MiB.
 	MessageBytes int
 	// StreamBytes bounds all events of one stream together. Default 64 MiB.
 	StreamBytes int64
-	// InFlight is how many calls one server may have at a time; one more fails at once. Default 512.
+	// InFlight is how many calls one server may have at a time, if it has no bound of its own; one more fails at once.
+	// Default 512.
 	InFlight int
 	// IdleConnections is how many connections to one server are kept open for the next call. Default 256.
 	IdleConnections int
@@ -35,17 +40,27 @@ type Config struct {
 	Sessions int
 	// SessionIdle is after how long without a call a session is ended. Default 30 min.
 	SessionIdle time.Duration
+	// Parked is how many calls may wait at a time for what modern clients are asked by legacy servers; in one more, the
+	// server is told that it gets no answer. Default 1,024.
+	Parked int
+	// ParkTime is for how long each of them waits. Default 5 min.
+	ParkTime time.Duration
 
-	// RootCAs verifies servers. Nil: those of the system.
+	// RootCAs verifies servers that have no authorities of their own. Nil: those of the system.
 	RootCAs *x509.CertPool
 	// Proxy chooses an egress proxy; nil means none, and the environment is never asked. With a proxy, the guard on
 	// addresses sees the proxy's, so the proxy must guard.
 	Proxy func(*http.Request) (*url.URL, error)
 
+	// Changed is called with the name of a server that says, or shows, that what it offers has changed. It must not block.
+	// Nil: nobody wants to know.
+	Changed func(server string)
 	// Version is what servers are told of us. Default: that of the build.
 	Version string
 	// Log gets causes that no client may see, at level debug. Default: nowhere.
 	Log *slog.Logger
+	// Registerer gets the metrics. Nil: nobody does.
+	Registerer prometheus.Registerer
 }
 
 func (c Config) withDefaults() Config {
@@ -59,9 +74,16 @@ func (c Config) withDefaults() Config {
 	c.IdleConnections = cmp.Or(c.IdleConnections, 256)
 	c.Sessions = cmp.Or(c.Sessions, 10_000)
 	c.SessionIdle = cmp.Or(c.SessionIdle, 30*time.Minute)
+	c.Parked = cmp.Or(c.Parked, 1024)
+	c.ParkTime = cmp.Or(c.ParkTime, 5*time.Minute)
 	c.Version = cmp.Or(c.Version, build.Version)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// limits returns the times of a call to a server that has none of its own.
+func (c *Config) limits() limits {
+	return limits{header: c.HeaderTimeout, idle: c.IdleTimeout, whole: c.CallTimeout}
 }

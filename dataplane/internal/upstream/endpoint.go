@@ -1,27 +1,31 @@
 package upstream
 
 import (
-	"bytes"
-	"context"
-	"io"
+	"cmp"
+	"crypto/x509"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/mcp"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// Headers that are not in mcp, in the canonical spelling of http.Header.
+// Headers that are not in mcp.
 const (
 	headerAccept      = "Accept"
 	headerContentType = "Content-Type"
 	headerTraceParent = "Traceparent"
 	headerUserAgent   = "User-Agent"
+	headerLastEvent   = "Last-Event-ID"
 )
 
 // endpoint is one server as it is registered now: address, credentials, connections, and what was learnt by talking to
@@ -29,38 +33,82 @@ const (
 type endpoint struct {
 	pool      *Pool
 	name      string
-	url       *url.URL // nil if the address is not usable
-	host      string   // for the Host header
-	transport *http.Transport
-	// header is what every request has: ours, and what is configured for the server. It is never edited, and neither are
-	// its values: requests share them.
-	header http.Header
+	url       *url.URL // nil if broken
+	transport *transport.Transport
+	broken    string // why it cannot be used, for people; empty if it can
+	// post and get are what every request of the kind has: ours, and what is configured for the server.
+	post, get *transport.Block
+	limits    limits // of a call
 
-	inFlight atomic.Int64
-	// declared is the era that discovery found; 0 means that it has to be detected.
-	declared  mcp.Era
+	inFlight    atomic.Int64
+	maxInFlight int64
+	breaker     breaker
+
+	// spoken is the era (mcp.Era) that the server is known to speak; 0 means that it has to be detected.
+	spoken    atomic.Uint32
 	detection flight[mcp.Era]
-	// downgraded says that the server refused to serve the modern era after all.
-	downgraded atomic.Bool
-	// shared is the handshake with a legacy server that has no sessions: one serves everybody. Nil: not known, or the
-	// server has sessions.
-	shared atomic.Pointer[session]
+	// rawNames says that the server compares Mcp-Name as it stands, see exchange.nameHeader.
+	rawNames atomic.Bool
+	// overSSE says that the server speaks HTTP+SSE of 2024-11-05.
+	overSSE atomic.Bool
+
+	// shared are the handshakes with a legacy server that has no sessions: each serves everybody of its dialect. The map is
+	// replaced, never edited. Nil: not known, or the server has sessions.
+	shared atomic.Pointer[map[dialect]*session]
 	// stateful says that the server is known to have sessions. Guarded by the lock of sessions.
 	stateful bool
+	held     sync.Map     // string → *held: sessions in the table, by who shares them
+	replaced sync.Map     // string → *held: what took the place of a client's own session, by its id
+	replaces atomic.Int64 // how many there are
+	lines    sync.Map     // string → line: sessions of 2024-11-05, by the id that we gave them
 }
 
 func newEndpoint(pool *Pool, server *snapshotv1.Server) *endpoint {
-	e := &endpoint{
-		pool:      pool,
-		name:      server.GetName(),
-		transport: newTransport(&pool.config, server.GetPrivate()),
-		declared:  eraOf(server.GetProtocolVersion()),
+	e := &endpoint{pool: pool, name: server.GetName(), limits: pool.config.limits()}
+	e.spoken.Store(uint32(eraOf(server.GetProtocolVersion())))
+	e.maxInFlight = cmp.Or(int64(server.GetMaxInFlight()), int64(pool.config.InFlight))
+	if whole := server.GetCallTimeout().AsDuration(); whole > 0 {
+		// Whoever says how long a call may take also says how long it may be silent.
+		e.limits = limits{header: max(e.limits.header, whole), idle: max(e.limits.idle, whole), whole: whole}
 	}
-	if address, err := url.Parse(server.GetUrl()); err == nil && address.Host != "" && (address.Scheme == "https" || address.Scheme == "http") {
-		e.url, e.host = address, address.Host
-	}
-	e.header = e.baseHeader(server.GetHeaders())
+	e.connect(server)
 	return e
+}
+
+// connect prepares what leads to the server.
+func (e *endpoint) connect(server *snapshotv1.Server) {
+	config := &e.pool.config
+	address, err := url.Parse(server.GetUrl())
+	if err != nil || address.Host == "" || address.Scheme != "https" && address.Scheme != "http" {
+		e.broken = e.fail(0, nil, "the registered address of server %q is not an http or https URL").text
+		return
+	}
+	roots, ok := authorities(server.GetCaCertificates(), config.RootCAs)
+	if !ok {
+		e.broken = e.fail(0, nil, "the certificates of authorities that are configured for server %q cannot be read").text
+		return
+	}
+	e.url = address
+	fields, host := e.fields(server.GetHeaders())
+	var errs [3]error
+	e.post, errs[0] = transport.NewBlock(fields)
+	e.get, errs[1] = transport.NewBlock(fields[1:])
+	e.transport, errs[2] = transport.New(transport.Config{
+		URL: address, Host: host, Private: server.GetPrivate(), RootCAs: roots,
+		DialTimeout: config.DialTimeout, IdleConnections: config.IdleConnections, Proxy: config.Proxy,
+	})
+	if err := errors.Join(errs[:]...); err != nil {
+		e.broken = e.fail(0, nil, "the registered address of server %q, or one of the headers configured for it, cannot be sent").text
+	}
+}
+
+// authorities returns who may sign for a server.
+func authorities(pem []byte, usual *x509.CertPool) (*x509.CertPool, bool) {
+	if len(pem) == 0 {
+		return usual, true
+	}
+	own := x509.NewCertPool()
+	return own, own.AppendCertsFromPEM(pem)
 }
 
 // eraOf returns the era of a version as discovery recorded it; versions order as text.
@@ -74,27 +122,27 @@ func eraOf(version string) mcp.Era {
 	return mcp.Legacy
 }
 
-// baseHeader returns what every request carries. A configured header cannot take the place of one that the protocol or
-// HTTP itself sets.
-func (e *endpoint) baseHeader(configured []*snapshotv1.Header) http.Header {
-	header := http.Header{
-		headerAccept:      {"application/json, text/event-stream"},
-		headerContentType: {"application/json"},
-		headerUserAgent:   {"warder/" + e.pool.config.Version},
+// fields returns what every POST carries, the type of its content first, and the host if one is configured. A configured
+// header cannot take the place of one that the protocol or HTTP itself sets.
+func (e *endpoint) fields(configured []*snapshotv1.Header) (fields []transport.Field, host string) {
+	agent := "warder/" + e.pool.config.Version
+	fields = []transport.Field{
+		{Name: headerContentType, Value: "application/json"},
+		{Name: headerAccept, Value: "application/json, text/event-stream"},
 	}
 	for _, h := range configured {
 		name, value := http.CanonicalHeaderKey(h.GetName()), h.GetValue()
 		switch {
 		case !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || reserved(name):
 		case name == "Host":
-			e.host = value
+			host = value
 		case name == headerUserAgent:
-			header[name] = []string{value}
+			agent = value
 		default:
-			header[name] = append(header[name], value)
+			fields = append(fields, transport.Field{Name: name, Value: value})
 		}
 	}
-	return header
+	return append(fields, transport.Field{Name: headerUserAgent, Value: agent}), host
 }
 
 // reserved reports whether a header is not for configuration. With an idempotency key, net/http would take a call for one
@@ -108,42 +156,43 @@ func reserved(name string) bool {
 	return strings.HasPrefix(name, "Mcp-")
 }
 
-// headerWith returns the base header with room for more, which the caller may add to as a map, never to its values.
-func (e *endpoint) headerWith(room int) http.Header {
-	header := make(http.Header, len(e.header)+room)
-	for name, values := range e.header {
-		header[name] = values
+// enter takes a place among the server's calls, if the server may be called. The admission is to be settled, and the
+// place given back with leave.
+func (e *endpoint) enter() (admission, error) {
+	if e.broken != "" {
+		return admission{}, &failure{code: mcp.CodeUnavailable, text: e.broken}
 	}
-	return header
-}
-
-// request returns one HTTP request. The body, which may be nil, must not be written to any more.
-func (e *endpoint) request(ctx context.Context, method string, header http.Header, body []byte) *http.Request {
-	r := (&http.Request{
-		Method: method, URL: e.url, Host: e.host, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
-	if body != nil {
-		// HTTP knows this type, and sends header and body in one packet.
-		open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-		r.Body, _ = open()
-		r.ContentLength = int64(len(body))
-		// It asks for the body again only where nothing of the request was written, or a server that speaks HTTP/2 said
-		// that it did not look at it.
-		r.GetBody = open
+	if e.inFlight.Add(1) > e.maxInFlight {
+		e.leave()
+		return admission{}, e.fail(mcp.CodeUnavailable, nil, "server %q has as many calls in flight as it may have (%d); try again in a moment", e.maxInFlight)
 	}
-	return r
-}
-
-// enter takes a place among the server's calls, if there is one.
-func (e *endpoint) enter() bool {
-	if e.inFlight.Add(1) > int64(e.pool.config.InFlight) {
-		e.inFlight.Add(-1)
-		return false
+	admitted, refused := e.breaker.admit()
+	if refused != nil {
+		e.leave()
+		return admission{}, e.leftAlone(refused)
 	}
-	return true
+	return admitted, nil
 }
 
 func (e *endpoint) leave() { e.inFlight.Add(-1) }
+
+// reenter takes back a place that was given back while a person was asked. It is granted even beyond the bound: the server
+// has the request already.
+func (e *endpoint) reenter() { e.inFlight.Add(1) }
+
+// leftAlone explains a breaker that is open.
+func (e *endpoint) leftAlone(r *refused) *failure {
+	f := e.fail(mcp.CodeUnavailable, nil, "server %q could not be reached since %s and is left alone; the next attempt is made at %s",
+		r.since.UTC().Format(time.RFC3339), r.next.UTC().Format(time.RFC3339))
+	f.data = retryAfter(time.Until(r.next))
+	return f
+}
+
+// changed says that the server may offer something else than before.
+func (e *endpoint) changed() {
+	if e.pool.config.Changed != nil {
+		e.pool.config.Changed(e.name)
+	}
+}
 
 func appendUint(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n, 10) }

@@ -4,39 +4,55 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
-// codeLegacyRefusal is what servers made with the older SDKs say, with HTTP 400, to a session or version that they do
-// not know.
-const codeLegacyRefusal = -32000
-
-// exchange is one call on its way through the pool. It belongs to one goroutine.
+// exchange is one call on its way through the pool. It belongs to one goroutine, or to the table of parked calls.
+//
+//	run ──▶ attempt ──▶ speak ──▶ modern ──▶ converse ──▶ conclude ──▶ Answer
+//	                      │  └──▶ legacy ──┘    │  ▲          │
+//	                      └ errOtherEra: once   │  │          └ input_required to a legacy client: ask it, converse again
+//	                                            ▼  │ resume
+//	                                          parked: a legacy server asks a modern client
 type exchange struct {
 	pool     *Pool
 	endpoint *endpoint
 	call     *Call
 	sink     Sink
 	watch    watch
+	admitted admission
 
-	era     mcp.Era  // of the server
-	session *session // with a legacy server; nil for a modern one
-	id      []byte   // of our request
-	idSpace [20]byte
-	asked   bool // the request may have reached the server
-	handed  bool // the watch has been taken over by what finishes the stream
+	era   mcp.Era // of the server
+	own   session // the client's own, if it has one
+	lease lease   // with a legacy server
+	id    []byte  // of our request
+	asked bool    // the request may have reached the server
+	talk  conversation
+	steps progress
+
+	wanted    *question // what a legacy server asks of a modern client, while that is asked
+	questions int       // that it has asked
+	place     string    // where the exchange is to be parked; empty: nowhere
+	reopens   int       // of a stream, without anything new in it
+
+	idSpace     [20]byte
+	fieldsSpace [12]transport.Field
 }
 
 // run makes the call.
 func (x *exchange) run(ctx context.Context) (*Answer, error) {
 	started := time.Now()
 	answer, err := x.attempt(ctx)
-	latency := time.Since(started)
+	return x.report(ctx, answer, err, time.Since(started))
+}
+
+// report makes what Do returns of how an attempt ended.
+func (x *exchange) report(ctx context.Context, answer *Answer, err error, latency time.Duration) (*Answer, error) {
 	switch {
 	case err == nil:
 		answer.ServerLatency = latency
@@ -50,211 +66,195 @@ func (x *exchange) run(ctx context.Context) (*Answer, error) {
 }
 
 // attempt returns what the server answered, or why it did not.
-func (x *exchange) attempt(ctx context.Context) (*Answer, error) {
-	var err error
+func (x *exchange) attempt(ctx context.Context) (answer *Answer, err error) {
 	if x.endpoint, err = x.pool.endpoint(x.call.Server); err != nil {
 		return nil, err
 	}
-	e := x.endpoint
-	if e.url == nil {
-		return nil, e.fail(mcp.CodeUnavailable, nil, "the registered address of server %q is not an http or https URL")
-	}
-	if !e.enter() {
-		return nil, e.fail(mcp.CodeUnavailable, nil, "server %q has as many calls in flight as it may have (%d); try again in a moment", x.pool.config.InFlight)
-	}
-	defer e.leave()
-	x.watch.start(ctx, &x.pool.config)
-	answer, err := x.speak()
-	if !x.handed {
-		x.watch.close()
-	}
-	return answer, err
-}
-
-// speak makes the call in the server's era. A server that refuses the version of the modern era has not executed the
-// call, and is spoken to as a legacy one from then on: some answer discover in an era in which they do not serve.
-func (x *exchange) speak() (*Answer, error) {
-	var err error
-	if x.era, err = x.endpoint.era(x.watch.ctx); err != nil {
+	if x.admitted, err = x.endpoint.enter(); err != nil {
 		return nil, err
 	}
-	if x.era == mcp.Modern {
-		answer, err := x.modern()
-		if !errors.Is(err, errVersionRefused) {
-			return answer, err
-		}
-		x.endpoint.downgraded.Store(true)
-		x.era = mcp.Legacy
-	}
-	answer, again, err := x.legacy()
-	if again {
-		answer, _, err = x.legacy()
-	}
+	x.watch.start(ctx, x.endpoint.limits)
+	answer, err = x.speak()
+	x.settle(err)
 	return answer, err
 }
 
-// modern makes a call to a server of the modern era: everything it needs to know is in the request.
-func (x *exchange) modern() (*Answer, error) {
-	header := x.endpoint.headerWith(4 + len(x.call.Header))
-	header[mcp.HeaderVersion] = []string{mcp.Version20260728}
-	header[mcp.HeaderMethod] = []string{mcp.MethodToolsCall}
-	// Servers made with the Go SDK up to 1.8.0 compare the sentinel form as it stands and refuse such names with -32020;
-	// only names with characters outside printable ASCII need it.
-	header[mcp.HeaderName] = []string{mcp.EncodeHeaderValue(x.call.Tool)}
-	x.addParams(header)
-	x.addTrace(header)
-	return x.converse(header, mcp.MetaRewrite{
-		Era: mcp.Modern, ProtocolVersion: mcp.Version20260728, ClientInfo: x.pool.clientInfo,
-	}, nil)
-}
-
-// addParams passes the Mcp-Param-* headers of a modern client on. Those of a legacy client mean nothing: nobody has
-// held them to the body (mcp.md E3).
-func (x *exchange) addParams(header http.Header) {
-	if x.call.Era != mcp.Modern {
+// settle gives back what the exchange holds, or parks it. In either case the caller is done with it, but for reporting
+// an error.
+func (x *exchange) settle(err error) {
+	x.admitted.settle(verdictOf(err))
+	x.endpoint.leave()
+	if x.place != "" {
+		x.call, x.sink = nil, nil
+		x.pool.parked.put(x, x.place)
 		return
 	}
-	for name, values := range x.call.Header {
-		if strings.HasPrefix(name, mcp.HeaderParamPrefix) {
-			header[name] = values
-		}
-	}
+	x.talk.close()
+	x.lease.release()
+	x.watch.close()
 }
 
-func (x *exchange) addTrace(header http.Header) {
-	if x.call.TraceParent != "" {
-		header[headerTraceParent] = []string{x.call.TraceParent}
+// verdictOf says what an error shows of a server's health. Whatever was answered, somebody answered.
+func verdictOf(err error) verdict {
+	f, ok := errors.AsType[*failure](err)
+	switch {
+	case err == nil, ok && f.code == mcp.CodeBadServerAnswer:
+		return alive
+	case ok && f.dead:
+		return dead
 	}
+	return inconclusive
 }
 
-// legacy makes a call within a session. If the server says that it does not know the session, the call was not executed,
-// and again is true: the next try opens a new one. After the second time it is a failure.
-func (x *exchange) legacy() (answer *Answer, again bool, err error) {
-	lease, err := x.pool.sessions.acquire(x.watch.ctx, x.endpoint, x.call.Principal)
-	if err != nil {
-		return nil, false, x.endpoint.explain(x.watch.ctx, err)
-	}
-	defer lease.release()
-	retried := x.session != nil
-	x.session = lease.session
-	header := lease.header
-	if x.call.TraceParent != "" {
-		header = header.Clone()
-		x.addTrace(header)
-	}
-	answer, err = x.converse(header, mcp.MetaRewrite{Era: mcp.Legacy}, &lease)
-	if errors.Is(err, errSessionLost) {
-		if !retried {
-			return nil, true, nil
+// speak makes the call in the server's era. A server that shows to speak the other one has not executed the call, and is
+// spoken to in that from then on.
+func (x *exchange) speak() (*Answer, error) {
+	for turned := false; ; turned = true {
+		var err error
+		if x.era, err = x.endpoint.era(&x.watch); err != nil {
+			return nil, err
 		}
-		return nil, false, x.endpoint.fail(mcp.CodeBadServerAnswer, err, "server %q forgets each session at once")
+		var answer *Answer
+		if x.era == mcp.Modern {
+			answer, err = x.modern()
+		} else {
+			answer, err = x.legacy()
+		}
+		if !errors.Is(err, errOtherEra) {
+			return answer, err
+		}
+		if turned {
+			return nil, x.endpoint.fail(mcp.CodeBadServerAnswer, err, "server %q speaks another protocol version each time")
+		}
+		x.endpoint.turns(x.era)
 	}
-	return answer, false, err
 }
 
 // Why a server did not execute a call, so that it may be made again.
 var (
-	errSessionLost    = errors.New("the server does not know the session")
-	errVersionRefused = errors.New("the server does not serve this version")
+	errSessionLost   = errors.New("the server does not know the session")
+	errHeadersAtOdds = errors.New("the server found the headers at odds with the body")
 )
 
-// converse sends the call and makes an answer of the response.
-func (x *exchange) converse(header http.Header, meta mcp.MetaRewrite, lease *lease) (*Answer, error) {
-	x.id = x.pool.nextID(x.idSpace[:0])
-	meta.TraceParent = x.call.TraceParent
-	meta.ProgressToken = x.id // unique, as the protocol demands; hear gives the client its own back
-	body := make([]byte, 0, len(x.call.Body)+x.hopRoom())
-	body = mcp.RewriteCall(body, x.call.Body, x.call.Request, x.id, x.call.Tool, meta)
+// converse sends the call and makes an answer of what comes back.
+func (x *exchange) converse(fields []transport.Field, hop *mcp.Hop) (*Answer, error) {
+	x.id = x.call.ID
+	if x.id == nil || x.era == mcp.Modern { // whose retries need new ids
+		x.id = x.pool.nextID(x.idSpace[:0])
+	}
+	hop.ID = x.id
+	hop.Meta.Era = x.era
+	hop.Meta.TraceParent = x.call.TraceParent
+	hop.Meta.ProgressToken = x.id // unique, as the protocol demands; hear gives the client its own back
+	x.aim(hop)
+	if x.call.TraceParent != "" {
+		fields = append(fields, transport.Field{Name: headerTraceParent, Value: x.call.TraceParent})
+	}
+	body := newBuffer()
+	defer body.release()
+	body.bytes = mcp.RewriteRequest(body.bytes, x.call.Body, x.call.Request, hop)
 
-	c := conversation{endpoint: x.endpoint, watch: &x.watch, id: x.id, listener: x}
+	x.talk = conversation{endpoint: x.endpoint, watch: &x.watch, id: x.id, session: x.lease.session, listener: x}
+	x.steps = progress{}
 	x.asked = true
-	message, err := c.ask(header, body)
-	if lease != nil {
-		if lost := x.checkSession(&c, lease, err); lost != nil {
-			c.close()
-			return nil, lost
+	x.talk.admitted = &x.admitted
+	return x.conclude(x.talk.ask(fields, body.bytes))
+}
+
+// aim puts the server's own name or URI where the method has one.
+func (x *exchange) aim(hop *mcp.Hop) {
+	switch r := x.call.Request; {
+	case r.Method == mcp.MethodToolsCall, r.Method == mcp.MethodPromptsGet, r.Method == mcp.MethodComplete && !r.RefNameSpan.Empty():
+		hop.Name = x.call.Target
+	default:
+		hop.URI = x.call.Target
+	}
+}
+
+// conclude makes an answer of how a conversation went. A stream that ended too early goes on for as long as the server
+// lets it; one that waits for the client is parked.
+func (x *exchange) conclude(message []byte, err error) (*Answer, error) {
+	for errors.Is(err, errDetached) {
+		if x.call.Era == mcp.Legacy && x.talk.session.id != "" {
+			return x.detached(), nil
 		}
+		message, err = x.readOn()
+	}
+	if errors.Is(err, errPark) {
+		return x.park()
+	}
+	if x.era == mcp.Legacy {
+		err = x.checkSession(err)
 	}
 	if err == nil {
-		err = x.refuseAnswer(&c)
+		err = x.checkAnswer()
 	}
-	if errors.Is(err, errVersionRefused) || c.status == 0 {
-		c.close()
-		return nil, err
-	}
-	x.handed = true
-	defer c.finish()
 	if err != nil {
+		x.talk.close()
 		return nil, err
 	}
-	return x.translate(&c, message), nil
-}
-
-// hopRoom is how many bytes the request may gain by what it says of our hop: an estimate that saves copying.
-func (x *exchange) hopRoom() int {
-	if x.era == mcp.Modern {
-		return 320 + len(x.call.Tool) + len(x.pool.clientInfo)
+	if x.era == mcp.Modern && x.talk.scan.ResultType == mcp.ResultInputRequired {
+		return x.inputRequired(message)
 	}
-	return 96 + len(x.call.Tool)
+	defer x.talk.finish()
+	return x.translate(message), nil
 }
 
-// checkSession looks whether a legacy server has lost the session, which means that the call was not executed. HTTP 404
-// says so. The older SDKs say it with HTTP 400, a code of their own and no id: they look for the session before they look
-// at the message, and whoever has run a request knows its id. With an id, or without a session, it may mean anything: the
-// next call gets a new session, this one is over.
-func (x *exchange) checkSession(c *conversation, lease *lease, err error) error {
+// checkAnswer finds what a client cannot be given: what the server says to us as its client, and results that continue
+// in a way that we did not declare. With HTTP 400, and in the first answer, a refusal of the version or of the headers
+// means that the call was not executed.
+func (x *exchange) checkAnswer() error {
+	scan, e := &x.talk.scan, x.endpoint
+	refused := x.talk.status == http.StatusBadRequest && !x.talk.resumed
 	switch {
-	case c.status == http.StatusNotFound && lease.id != "":
-		lease.lost()
-		return errSessionLost
-	case c.status == http.StatusBadRequest && err == nil && c.scan.ErrorCode == codeLegacyRefusal:
-		lease.lost()
-		if lease.id != "" && nullID(c.scan.ID.Of(c.buffer.bytes)) {
-			return errSessionLost
-		}
-		return x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q refused the session that Warder has with it; call again to open a new one")
+	case scan.ErrorCode == mcp.CodeUnsupportedVersion && refused:
+		return errOtherEra
+	case scan.ErrorCode == mcp.CodeHeaderMismatch && refused && x.era == mcp.Modern:
+		return errHeadersAtOdds
+	case scan.ErrorCode == mcp.CodeHeaderMismatch && x.era == mcp.Modern:
+		return e.headersAtOdds()
+	case x.era == mcp.Modern && scan.ResultType == mcp.ResultTask:
+		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q turned the call into a task, which Warder does not carry")
 	}
 	return nil
 }
 
-// refuseAnswer finds what a client cannot be given: what the server says to us as its client, and results that continue
-// a conversation for which we declared no capability.
-func (x *exchange) refuseAnswer(c *conversation) error {
-	e := x.endpoint
-	switch {
-	case c.scan.ErrorCode == mcp.CodeUnsupportedVersion && x.era == mcp.Modern:
-		return errVersionRefused
-	case c.scan.ErrorCode == mcp.CodeHeaderMismatch:
-		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q found the headers of the request at odds with its body; its tools may have changed")
-	case x.era != mcp.Modern:
-		return nil
-	case c.scan.ResultType == mcp.ResultInputRequired:
-		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q asks for input in the middle of the call, which Warder does not carry yet")
-	case c.scan.ResultType == mcp.ResultTask:
-		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q turned the call into a task, which Warder does not carry yet")
-	}
-	return nil
+func (e *endpoint) headersAtOdds() *failure {
+	return e.fail(mcp.CodeBadServerAnswer, nil, "server %q found the headers of the request at odds with its body; its tools may have changed")
 }
 
 // translate makes the answer for the client.
-func (x *exchange) translate(c *conversation, message []byte) *Answer {
-	clientID := x.call.Request.ID.Of(x.call.Body)
-	answer := &Answer{Outcome: outcomeOK}
-	switch {
-	case !c.scan.Error.Empty():
+func (x *exchange) translate(message []byte) *Answer {
+	answer := &Answer{Outcome: outcomeOK, At: x.talk.at}
+	switch scan := &x.talk.scan; {
+	case !scan.Error.Empty():
 		answer.Outcome = outcomeProtocolError
-		answer.Error = x.endpoint.fail(c.scan.ErrorCode, nil, "server %q answered with JSON-RPC error %d", c.scan.ErrorCode).text
-	case c.scan.IsError:
+		answer.Error = x.endpoint.fail(scan.ErrorCode, nil, "server %q answered with JSON-RPC error %d", scan.ErrorCode).text
+	case scan.IsError:
 		answer.Outcome = outcomeToolError
 		answer.Error = x.endpoint.fail(0, nil, "the tool of server %q reported an error").text
 	}
-	room := len(message) + len(clientID) + 32
-	answer.Body = mcp.RewriteResult(make([]byte, 0, room), message, &c.scan, clientID, x.era, x.call.Era)
+	answer.Body = x.rewrite(message, nil)
 	return answer
 }
 
+// rewrite returns a response as the client gets it. State takes the place of the server's, if it is not nil.
+func (x *exchange) rewrite(message, state []byte) []byte {
+	reply := mcp.Reply{
+		ID: x.clientID(), From: x.era, To: x.call.Era, Method: x.call.Request.Method,
+		URIPrefix: x.call.URIPrefix, ServerInfo: x.call.ServerInfo, RequestState: state,
+	}
+	room := len(message) + len(reply.ID) + len(state) + len(reply.ServerInfo) + 128
+	return mcp.RewriteResponse(make([]byte, 0, room), message, &x.talk.scan, &reply)
+}
+
+func (x *exchange) clientID() []byte { return x.call.Request.ID.Of(x.call.Body) }
+
 // failed makes the answer for a call that the server did not answer.
 func (x *exchange) failed(err error, latency time.Duration) *Answer {
+	if refusal, ok := errors.AsType[*clientError](err); ok {
+		return x.refused(refusal, latency)
+	}
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
 		f = &failure{code: mcp.CodeInternal, text: fault.Text(err), cause: err}
@@ -268,13 +268,13 @@ func (x *exchange) failed(err error, latency time.Duration) *Answer {
 
 // abandoned ends a call whose client is gone, and tells the server.
 func (x *exchange) abandoned(cause error, latency time.Duration) (*Answer, error) {
-	x.cancelUpstream("the client went away")
-	return x.answerError(mcp.CodeUnavailable, errClientGone.Error(), nil, outcomeCancelled, latency), cause
+	x.cancelUpstream(string(errClientGone))
+	return x.answerError(mcp.CodeUnavailable, string(errClientGone), nil, outcomeCancelled, latency), cause
 }
 
 func (x *exchange) answerError(code int, text string, data []byte, outcome auditv1.Outcome, latency time.Duration) *Answer {
 	return &Answer{
-		Body:          mcp.WriteError(nil, x.call.Request.ID.Of(x.call.Body), code, text, data),
+		Body:          mcp.WriteError(nil, x.clientID(), code, text, data),
 		Outcome:       outcome,
 		Error:         text,
 		ServerLatency: latency,
@@ -283,7 +283,7 @@ func (x *exchange) answerError(code int, text string, data []byte, outcome audit
 
 // cancelUpstream tells a legacy server that nobody waits any more, if it may have the request.
 func (x *exchange) cancelUpstream(reason string) {
-	if x.asked && x.session != nil {
-		x.endpoint.cancelled(x.session, x.id, reason)
+	if x.asked && x.era == mcp.Legacy && x.lease.session != nil {
+		x.endpoint.cancelled(x.lease.session, x.id, reason)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -19,6 +20,7 @@ import (
 // it may be shown to clients; the cause may hold a server's bytes and goes no further than the log.
 type failure struct {
 	code  int    // of the JSON-RPC error
+	dead  bool   // the server could not be connected to, or did not begin to answer
 	text  string // a whole sentence without its full stop
 	data  []byte // raw JSON of error.data, or nil
 	cause error
@@ -39,37 +41,40 @@ func (e *endpoint) fail(code int, cause error, format string, args ...any) *fail
 	return &failure{code: code, cause: cause, text: fmt.Sprintf(format, append([]any{e.name}, args...)...)}
 }
 
-// Causes with which a watch ends a call's context.
-var (
-	errNoAnswer   = errors.New("no answer in time")
-	errStalled    = errors.New("the answer stalled")
-	errTooLong    = errors.New("the call took too long")
-	errClientGone = errors.New("the client went away")
-)
-
 // explain makes a failure of what RoundTrip, or reading an answer, returned. The cause of the context comes first: what
 // went wrong on the wire then is only its echo.
-func (e *endpoint) explain(ctx context.Context, err error) *failure {
+func (e *endpoint) explain(ctx context.Context, err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	config := &e.pool.config
+	if errors.Is(err, errOtherEra) {
+		return err
+	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errNoAnswer):
-		return e.fail(mcp.CodeTimeout, err, "server %q did not answer within %v", config.HeaderTimeout)
+		f := e.fail(mcp.CodeTimeout, err, "server %q did not answer within %v", e.limits.header)
+		f.dead = true
+		return f
 	case errors.Is(cause, errStalled):
-		return e.fail(mcp.CodeTimeout, err, "server %q stopped in the middle of its answer for %v", config.IdleTimeout)
+		return e.fail(mcp.CodeTimeout, err, "server %q stopped in the middle of its answer for %v", e.limits.idle)
 	case errors.Is(cause, errTooLong):
-		return e.fail(mcp.CodeTimeout, err, "server %q did not finish the call within %v", config.CallTimeout)
+		f := e.fail(mcp.CodeTimeout, err, "server %q did not finish the call within %v", e.limits.whole)
+		if w, ok := ctx.(*watch); ok {
+			f.dead = !w.reading.Load()
+		}
+		return f
 	case cause != nil:
 		return e.fail(mcp.CodeUnavailable, cause, "the call to server %q was cancelled")
 	}
 	if f := e.explainDial(err); f != nil {
+		f.dead = true
 		return f
 	}
 	switch {
 	case errors.Is(err, mcp.ErrEventTooLarge):
 		return e.tooLarge()
+	case errors.Is(err, transport.ErrMalformed):
+		return e.fail(mcp.CodeBadServerAnswer, err, "server %q answered with something that is not valid HTTP")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return e.fail(mcp.CodeUnavailable, err, "server %q closed the connection before its answer was complete")
 	}
@@ -78,7 +83,7 @@ func (e *endpoint) explain(ctx context.Context, err error) *failure {
 
 // explainDial explains why there is no connection; nil if err is about something else.
 func (e *endpoint) explainDial(err error) *failure {
-	if errors.Is(err, errForbiddenAddress) {
+	if errors.Is(err, transport.ErrForbiddenAddress) {
 		return e.fail(mcp.CodeUnavailable, err, "server %q has an address that is not public; mark the server as private if that is intended")
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
@@ -138,7 +143,7 @@ func (e *endpoint) garbage(cause error) *failure {
 }
 
 // refusal explains an HTTP status that is not 2xx and carries no JSON-RPC error.
-func (e *endpoint) refusal(status int, retryAfter string) *failure {
+func (e *endpoint) refusal(status int, retryHint string) *failure {
 	switch {
 	case status >= 300 && status < 400:
 		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q redirects elsewhere (HTTP %d), which is not followed; register the address that it redirects to", status)
@@ -148,7 +153,7 @@ func (e *endpoint) refusal(status int, retryAfter string) *failure {
 		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q has no MCP endpoint at its registered address (HTTP %d)", status)
 	case status == 429:
 		f := e.fail(mcp.CodeRateLimited, nil, "server %q asks to slow down (HTTP 429)")
-		f.data = retryData(retryAfter)
+		f.data = retryData(retryHint)
 		return f
 	case status == 502 || status == 503 || status == 504:
 		return e.fail(mcp.CodeUnavailable, nil, "server %q is not available (HTTP %d)", status)
@@ -165,6 +170,10 @@ func retryData(header string) []byte {
 	if err != nil {
 		return nil
 	}
-	wait := min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	return fmt.Appendf(nil, `{"retryAfterMs":%d}`, wait.Milliseconds())
+	return retryAfter(time.Duration(seconds) * time.Second)
+}
+
+// retryAfter is error.data that says when to come back.
+func retryAfter(wait time.Duration) []byte {
+	return fmt.Appendf(nil, `{"retryAfterMs":%d}`, min(max(wait, 0), maxRetryAfter).Milliseconds())
 }

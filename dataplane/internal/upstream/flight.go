@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// flight lets many wait for what one does. A success is kept; after a failure the next one tries again.
+// flight lets many wait for what one does. Nothing is kept of it: whoever comes after its end starts another.
 type flight[T any] struct {
 	mu      sync.Mutex
 	current *attempt[T]
@@ -18,7 +18,7 @@ type attempt[T any] struct {
 	err   error
 }
 
-// do returns the kept success, or waits for the attempt that runs, or starts one. The attempt runs by itself: who waits
+// do waits for the attempt that runs, or starts one. The attempt runs by itself: who waits
 // may leave, when ctx ends, and the others are not disturbed.
 func (f *flight[T]) do(ctx context.Context, try func() (T, error)) (T, error) {
 	f.mu.Lock()
@@ -34,19 +34,10 @@ func (f *flight[T]) do(ctx context.Context, try func() (T, error)) (T, error) {
 
 func (f *flight[T]) run(a *attempt[T], try func() (T, error)) {
 	a.value, a.err = try()
-	if a.err != nil {
-		f.forget(a)
-	}
-	close(a.done)
-}
-
-// forget lets the next one try again, unless somebody already does.
-func (f *flight[T]) forget(a *attempt[T]) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.current == a {
-		f.current = nil
-	}
+	f.current = nil
+	f.mu.Unlock()
+	close(a.done)
 }
 
 func (a *attempt[T]) wait(ctx context.Context) (T, error) {

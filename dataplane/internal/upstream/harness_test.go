@@ -61,7 +61,7 @@ func callWith(t testing.TB, server *snapshotv1.Server, era mcp.Era, version, bod
 	t.Helper()
 	call := &Call{
 		Server: server, Principal: ana, Era: era, ClientVersion: version, Body: []byte(body),
-		Request: new(mcp.Request), Tool: tool, Header: http.Header{},
+		Request: new(mcp.Request), Target: tool, Header: http.Header{},
 	}
 	if err := mcp.ScanRequest(call.Body, mcp.Limits{}, call.Request); err != nil {
 		t.Fatalf("scan call: %v", err)
@@ -109,17 +109,56 @@ func wantFailure(t testing.TB, answer *Answer, code int, words string) {
 	}
 }
 
-// collector is a sink that keeps what it gets.
+// collector is a sink that keeps what it gets. It answers what it is asked with ask.
 type collector struct {
 	mu       sync.Mutex
 	messages []string
+	marks    []Mark
+	primes   []Mark
+	relayed  []string
+	sessions []SessionRef // of what was relayed
+	asked    []string
+	// relay takes a request of the server in a goroutine of its own; nil: nobody does.
+	relay func(session SessionRef, id, method string)
+	// ask answers; nil: every question is refused.
+	ask func(method, params string) (result string, refused *mcp.Error)
 }
 
-func (c *collector) Notification(message []byte) error {
+func (c *collector) Notification(message []byte, at Mark) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.messages = append(c.messages, string(message))
+	c.marks = append(c.marks, at)
 	return nil
+}
+
+func (c *collector) Prime(at Mark) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.primes = append(c.primes, at)
+	return nil
+}
+
+func (c *collector) Relay(r *ServerRequest, _ Mark) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.relayed = append(c.relayed, string(r.Message))
+	c.sessions = append(c.sessions, r.Session)
+	if c.relay != nil {
+		go c.relay(r.Session, string(r.ID), r.Method)
+	}
+	return nil
+}
+
+func (c *collector) Ask(_ context.Context, method string, params []byte) ([]byte, *mcp.Error, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, method+" "+string(params))
+	if c.ask == nil {
+		return nil, &mcp.Error{Code: -1, Text: "no", Offset: -1}, nil
+	}
+	result, refused := c.ask(method, string(params))
+	return []byte(result), refused, nil
 }
 
 // await polls until ready, for at most a few seconds.

@@ -24,8 +24,8 @@ type Pool struct {
 	ids        atomic.Uint64
 	sessions   sessions
 	background background
-	readers    sync.Pool     // of *mcp.SSEReader
-	drains     chan struct{} // holds a token for each answered stream that may still end well
+	parked     parked
+	readers    sync.Pool // of *mcp.SSEReader
 
 	// known finds the endpoint of an item of a snapshot by the item's address: items are immutable.
 	known      sync.Map // *snapshotv1.Server → *endpoint
@@ -39,7 +39,6 @@ type Pool struct {
 func New(config Config) *Pool {
 	p := &Pool{
 		config:    config.withDefaults(),
-		drains:    make(chan struct{}, maxDrains),
 		endpoints: make(map[string]*endpoint),
 	}
 	p.readers.New = func() any { return mcp.NewSSEReader(nil, p.config.MessageBytes) }
@@ -47,18 +46,38 @@ func New(config Config) *Pool {
 	p.clientInfo = append(mcp.AppendString(p.clientInfo, p.config.Version), '}')
 	p.background.slots = make(chan struct{}, maxBackground)
 	p.sessions.init(p)
+	p.parked.init(p)
+	if p.config.Registerer != nil {
+		p.config.Registerer.MustRegister(poolCollector{p})
+	}
 	return p
 }
 
-// Do makes one call and waits for its answer. What the server says before goes to the sink, which may be nil. It returns
-// an Answer with a JSON-RPC error for every failure of a server, and an error only if ctx ended or the sink failed: then
-// the answer says how far it came, and nobody is there to read it.
+// Do makes one call and waits for its answer. What the server says before goes to the sink, which may be nil: then
+// nobody can be asked anything. It returns an Answer with a JSON-RPC error for every failure of a server, and an error
+// only if ctx ended or the sink failed: then the answer says how far it came, and nobody is there to read it.
+//
+// It takes every method that goes to a server. A request that a modern server needs not to hear, because it has another
+// way to learn of it (resources/subscribe, resources/unsubscribe, logging/setLevel), is answered here.
 func (p *Pool) Do(ctx context.Context, call *Call, sink Sink) (*Answer, error) {
-	if call.Request.Method != mcp.MethodToolsCall {
+	if !carried(call.Request.Method) {
 		return nil, fmt.Errorf("call server: method %q is not carried", call.Request.Method)
 	}
-	x := exchange{pool: p, call: call, sink: sink}
+	if call.Parked != "" {
+		return p.resume(ctx, call, sink)
+	}
+	x := &exchange{pool: p, call: call, sink: sink}
 	return x.run(ctx)
+}
+
+// carried reports whether a method goes to a server.
+func carried(method string) bool {
+	switch method {
+	case mcp.MethodToolsCall, mcp.MethodPromptsGet, mcp.MethodResourcesRead, mcp.MethodComplete,
+		mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe, mcp.MethodSetLevel:
+		return true
+	}
+	return false
 }
 
 // endpoint returns that of a server.
@@ -129,12 +148,15 @@ func (p *Pool) Retain(servers []*snapshotv1.Server) {
 // retire closes what an endpoint keeps for later calls.
 func (p *Pool) retire(e *endpoint) {
 	p.sessions.endAll(e)
-	e.transport.CloseIdleConnections()
+	if e.transport != nil {
+		e.transport.CloseIdle()
+	}
 }
 
-// Close ends all sessions, closes idle connections and waits for what runs in the background, at most until ctx ends.
+// Close ends all sessions and parked calls, closes idle connections and waits for what runs in the background, at most until ctx ends.
 // There must be no calls any more.
 func (p *Pool) Close(ctx context.Context) {
+	p.parked.close()
 	p.Retain(nil)
 	p.sessions.close()
 	p.background.wait(ctx)
@@ -152,4 +174,5 @@ const (
 	outcomeProtocolError = auditv1.Outcome_OUTCOME_PROTOCOL_ERROR
 	outcomeServerFailed  = auditv1.Outcome_OUTCOME_SERVER_FAILED
 	outcomeCancelled     = auditv1.Outcome_OUTCOME_CANCELLED
+	outcomeInputRequired = auditv1.Outcome_OUTCOME_INPUT_REQUIRED
 )

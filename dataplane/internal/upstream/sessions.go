@@ -1,59 +1,128 @@
 package upstream
 
 import (
-	"container/list"
+	"cmp"
 	"context"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warder-gateway/warder/internal/principal"
 )
 
-// sessions holds the sessions with legacy servers that have them: one per endpoint and caller, opened at the first call.
+// sessions holds the sessions with legacy servers that this node opened by itself: one per endpoint and who shares it.
+// Those that clients carry are used without being held, until they are lost.
 //
 //	absent ──first call──▶ opening ──▶ open ⇄ in use ──idle, evicted, server gone──▶ ended (DELETE)
 //	                          │                 └──404──▶ lost
 //	                          └─ fails: absent again; all who waited get the reason
 //
 // Whether a server has sessions is known after its first handshake, so until then there is only one of them at a time. If
-// it has none, that handshake serves everybody and nothing is held here.
+// it has none, a handshake serves everybody of the same dialect and nothing is held here.
 //
-// The table is bounded: the session that was not used for longest makes room. Sessions in use are never ended, so that
-// the bound may be exceeded by calls in flight, which are bounded themselves.
+// The table is bounded: the sessions that were not used for longest make room. Sessions in use are never ended, so that
+// the bound may be exceeded by calls in flight, which are bounded themselves. The lock is for opening and ending; calls
+// find and use a session without it.
 type sessions struct {
 	pool *Pool
 
 	mu      sync.Mutex
-	byKey   map[sessionKey]*held
-	order   *list.List          // of *held, last used first
+	all     map[*held]struct{}
 	first   map[*endpoint]*held // the first handshake with an endpoint, while it runs
 	janitor *time.Timer         // nil while nothing is held
 }
 
-// sessionKey says whose session it is.
-type sessionKey struct {
+// held is a session in the table, or on its way there.
+type held struct {
 	endpoint *endpoint
-	caller   string
+	key      string
+	opening  attempt[*session]
+	replaces string       // id of a client's own session that was lost; empty: none
+	users    atomic.Int64 // negative once it has ended
+	used     atomic.Int64 // last, in Unix nanoseconds
+	evicted  atomic.Bool  // to be ended when the last user is done
+	ended    atomic.Bool  // the server was told
+	gone     bool         // has left the table; guarded by the table's lock
 }
 
-// held is a session in the table, or on its way there. Its fields are guarded by the table's lock.
-type held struct {
-	key     sessionKey
-	opening attempt[*session]
-	element *list.Element // nil once it has left the table
-	users   int
-	used    time.Time // last
-	evicted bool      // to be ended when the last user is done
+// endedUsers is what stands for users of a session that has ended. No number of users reaches it.
+const endedUsers = -1 << 40
+
+// take uses the session, unless it has ended.
+func (h *held) take() bool {
+	for {
+		n := h.users.Load()
+		if n < 0 {
+			return false
+		}
+		if h.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release ends a use.
+func (h *held) release() {
+	h.used.Store(time.Now().UnixNano())
+	if h.users.Add(-1) == 0 && h.evicted.Load() {
+		h.finish()
+	}
+}
+
+// finish ends the session if nobody uses it, once.
+func (h *held) finish() bool {
+	if !h.users.CompareAndSwap(0, endedUsers) {
+		return false
+	}
+	h.end()
+	return true
+}
+
+// end tells the server that the session is over, if it is open, and once: if it is not, open will see to it.
+func (h *held) end() {
+	select {
+	case <-h.opening.done:
+		if h.opening.err == nil && h.ended.CompareAndSwap(false, true) {
+			h.endpoint.end(h.opening.value)
+		}
+	default:
+	}
 }
 
 func (t *sessions) init(pool *Pool) {
 	t.pool = pool
-	t.byKey = make(map[sessionKey]*held)
-	t.order = list.New()
+	t.all = make(map[*held]struct{})
 	t.first = make(map[*endpoint]*held)
 }
 
-// callerOf names who may share a session: requests with the same key.
+func (t *sessions) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.all)
+}
+
+// claim says which session a call is to have.
+type claim struct {
+	ref     *SessionRef // the client's own; nil: none
+	lost    bool        // it was lost just now
+	key     string      // who shares the one that this node opens
+	dialect dialect
+}
+
+// claim returns that of a call.
+func claimOf(ref *SessionRef, key string, p *principal.Principal, d dialect) claim {
+	if ref != nil && ref.ID == "" {
+		ref = nil
+	}
+	if key == "" {
+		key = callerOf(p)
+	}
+	return claim{ref: ref, key: key, dialect: d}
+}
+
+// callerOf names who may share a session where nobody says it: requests with the same key.
 func callerOf(p *principal.Principal) string {
 	switch {
 	case p == nil:
@@ -68,162 +137,266 @@ func callerOf(p *principal.Principal) string {
 type lease struct {
 	*session
 	endpoint *endpoint
-	held     *held // nil: the session is shared by everybody
+	held     *held // nil: it is the client's own, or everybody's
+	claim    claim
 }
 
-// acquire returns a session with the endpoint for a caller, and opens one if there is none. The error is a failure, or
-// the cause of ctx.
-func (t *sessions) acquire(ctx context.Context, e *endpoint, p *principal.Principal) (lease, error) {
-	key := sessionKey{endpoint: e}
+// release ends the use of a session. The zero lease has none.
+func (l *lease) release() {
+	if l.held != nil {
+		l.held.release()
+		l.held = nil
+	}
+}
+
+// lost forgets a session of which the server says that it does not exist, so that the next call opens another.
+func (l *lease) lost() {
+	switch {
+	case l.held != nil:
+		l.endpoint.pool.sessions.remove(l.held)
+		l.claim.lost = l.claim.ref != nil
+	case l.claim.ref != nil:
+		l.claim.lost = true
+	default:
+		l.endpoint.unshare(l.session)
+	}
+}
+
+// acquire returns a session for a claim, and opens one if there is none. Own is room for a session that the client
+// carries. The error is a failure, the cause of ctx, or errOtherEra.
+func (e *endpoint) acquire(ctx context.Context, c claim, own *session) (lease, error) {
+	if c.ref != nil && !c.lost {
+		if h := e.replacement(c.ref.ID); h != nil {
+			return e.await(ctx, c, h)
+		}
+		own.id, own.version = c.ref.ID, c.ref.Version
+		return lease{session: own, endpoint: e, claim: c}, nil
+	}
 	for {
-		if shared := e.shared.Load(); shared != nil {
-			return lease{session: shared, endpoint: e}, nil
+		if s := e.sharedWith(c.dialect); s != nil {
+			return lease{session: s, endpoint: e, claim: c}, nil
 		}
-		if key.caller == "" {
-			key.caller = callerOf(p)
-		}
-		h, mine := t.join(key)
-		s, err := h.opening.wait(ctx)
+		h, mine := e.pool.sessions.join(e, &c)
+		l, err := e.await(ctx, c, h)
 		switch {
+		case err == nil && mine && !l.over():
+			return l, nil
 		case err == nil && mine:
-			return lease{s, e, h}, nil
+			l.lost()
+			l.release()
 		case err == nil:
-			continue // now it is known whether the server has sessions
-		case mine:
-			t.release(h)
+			l.release() // now it is known whether the server has sessions
+		default:
+			return lease{}, err
 		}
+	}
+}
+
+// over reports whether a session of 2024-11-05 has ended.
+func (l *lease) over() bool {
+	if l.line == nil {
+		return false
+	}
+	select {
+	case <-l.line.ended():
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits for a session that was taken.
+func (e *endpoint) await(ctx context.Context, c claim, h *held) (lease, error) {
+	s, err := h.opening.wait(ctx)
+	if err != nil {
+		h.release()
 		return lease{}, err
 	}
+	if s.id == "" {
+		h.release()
+		return lease{session: s, endpoint: e, claim: c}, nil
+	}
+	return lease{session: s, endpoint: e, held: h, claim: c}, nil
 }
 
-// join returns the session of a caller, or the first handshake with the endpoint if another caller makes that just now.
-func (t *sessions) join(key sessionKey) (h *held, mine bool) {
+// replacement takes the session that took the place of a client's own; nil: none did.
+func (e *endpoint) replacement(id string) *held {
+	if e.replaces.Load() == 0 {
+		return nil
+	}
+	if h, ok := e.replaced.Load(id); ok && h.(*held).take() {
+		return h.(*held)
+	}
+	return nil
+}
+
+// sharedWith returns the handshake that serves everybody of a dialect; nil: none yet, or the server has sessions.
+func (e *endpoint) sharedWith(d dialect) *session {
+	if all := e.shared.Load(); all != nil {
+		return (*all)[d]
+	}
+	return nil
+}
+
+// share makes a handshake serve everybody of its dialect. The caller holds the table's lock.
+func (e *endpoint) share(d dialect, s *session) {
+	next := map[dialect]*session{d: s}
+	if all := e.shared.Load(); all != nil && len(*all) < maxDialects {
+		for other, session := range *all {
+			if other != d {
+				next[other] = session
+			}
+		}
+	}
+	e.shared.Store(&next)
+}
+
+// learn notes what a handshake showed of the server.
+func (e *endpoint) learn(d dialect, s *session) {
+	t := &e.pool.sessions
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if h := t.byKey[key]; h != nil {
-		h.users++
-		t.order.MoveToFront(h.element)
-		return h, true
+	if s.id == "" {
+		e.share(d, s)
+		return
 	}
-	if h := t.first[key.endpoint]; h != nil {
+	e.stateful = true
+	e.shared.Store(nil)
+}
+
+// maxDialects bounds the handshakes with a server that has no sessions. At one more it starts anew.
+const maxDialects = 64
+
+// unshare forgets a handshake.
+func (e *endpoint) unshare(lost *session) {
+	t := &e.pool.sessions
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := e.shared.Load()
+	if all == nil {
+		return
+	}
+	next := make(map[dialect]*session, len(*all))
+	for d, s := range *all {
+		if s != lost {
+			next[d] = s
+		}
+	}
+	e.shared.Store(&next)
+}
+
+// join takes the session of a claim, or the first handshake with the endpoint if another caller makes that just now.
+func (t *sessions) join(e *endpoint, c *claim) (h *held, mine bool) {
+	key := c.key
+	if e.shared.Load() != nil {
+		key = "dialect/" + c.dialect.version + "/" + strconv.Itoa(int(c.dialect.capabilities))
+	}
+	if h, ok := e.held.Load(key); ok && h.(*held).take() {
+		return h.(*held), true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h, ok := e.held.Load(key); ok && h.(*held).take() {
+		return h.(*held), true
+	}
+	if h := t.first[e]; h != nil && h.take() {
 		return h, false
 	}
-	h = &held{key: key, users: 1, opening: attempt[*session]{done: make(chan struct{})}}
-	h.element = t.order.PushFront(h)
-	t.byKey[key] = h
-	if !key.endpoint.stateful {
-		t.first[key.endpoint] = h
+	return t.add(e, key, c), true
+}
+
+// add begins to open a session. The caller holds the lock.
+func (t *sessions) add(e *endpoint, key string, c *claim) *held {
+	h := &held{endpoint: e, key: key, opening: attempt[*session]{done: make(chan struct{})}}
+	h.users.Store(1)
+	h.used.Store(time.Now().UnixNano())
+	t.all[h] = struct{}{}
+	e.held.Store(key, h)
+	if c.ref != nil {
+		h.replaces = c.ref.ID
+		e.replaced.Store(h.replaces, h)
+		e.replaces.Add(1)
 	}
-	t.evict(func(*held) bool { return t.order.Len() > t.pool.config.Sessions })
+	if !e.stateful {
+		t.first[e] = h
+	}
+	t.evict()
 	if t.janitor == nil {
 		t.janitor = time.AfterFunc(t.pool.config.SessionIdle, t.expire)
 	}
-	go t.open(h)
-	return h, true
+	go t.open(h, c.dialect)
+	return h
 }
 
 // open makes the handshake of h. It runs by itself: those who wait for it may leave.
-func (t *sessions) open(h *held) {
-	e := h.key.endpoint
-	s, err := e.initialize(context.Background())
+func (t *sessions) open(h *held, d dialect) {
+	e := h.endpoint
+	s, err := e.initialize(context.Background(), d)
 
 	t.mu.Lock()
 	if t.first[e] == h {
 		delete(t.first, e)
 	}
-	switch {
-	case err != nil:
-		t.remove(h)
-	case s.id == "":
-		e.shared.Store(s)
-		t.remove(h)
-	default:
-		e.stateful = true
-		if h.element == nil && h.users == 0 {
-			e.end(s) // nobody wants it any more
-		}
+	if err != nil || s.id == "" {
+		t.drop(h)
 	}
 	t.mu.Unlock()
+	if err == nil {
+		e.learn(d, s)
+	}
 
 	h.opening.value, h.opening.err = s, err
 	close(h.opening.done)
-}
-
-// release ends the use of a session.
-func (l *lease) release() {
-	if l.held != nil {
-		l.endpoint.pool.sessions.release(l.held)
+	if h.users.Load() < 0 {
+		h.end() // nobody wants it any more
 	}
 }
 
-func (t *sessions) release(h *held) {
+// remove takes h out of the table.
+func (t *sessions) remove(h *held) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h.users--
-	h.used = time.Now()
-	t.endIfDone(h)
+	t.drop(h)
 }
 
-// lost forgets a session of which the server says that it does not exist, so that the next call opens another.
-func (l *lease) lost() {
-	if l.held == nil {
-		l.endpoint.shared.CompareAndSwap(l.session, nil)
+// drop takes h out of the table, if it is there. The caller holds the lock.
+func (t *sessions) drop(h *held) {
+	if h.gone {
 		return
 	}
-	t := &l.endpoint.pool.sessions
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.remove(l.held)
-}
-
-// remove takes h out of the table, if it is there. The caller holds the lock.
-func (t *sessions) remove(h *held) bool {
-	if h.element == nil {
-		return false
+	h.gone = true
+	delete(t.all, h)
+	h.endpoint.held.CompareAndDelete(h.key, h)
+	if h.replaces != "" {
+		h.endpoint.replaced.CompareAndDelete(h.replaces, h)
+		h.endpoint.replaces.Add(-1)
 	}
-	t.order.Remove(h.element)
-	h.element = nil
-	delete(t.byKey, h.key)
-	return true
 }
 
-// evict removes the sessions that were not used for longest, as long as more wants it, and ends them. The caller holds
-// the lock.
-func (t *sessions) evict(more func(*held) bool) {
-	for element := t.order.Back(); element != nil; {
-		h := element.Value.(*held)
-		element = element.Prev()
-		if h.users > 0 {
-			continue
+// evict makes room when there are more sessions than there may be: of those that nobody uses, it ends the ones that were
+// not used for longest, a hundredth of all at a time. The caller holds the lock.
+func (t *sessions) evict() {
+	bound := t.pool.config.Sessions
+	if len(t.all) <= bound {
+		return
+	}
+	idle := make([]*held, 0, len(t.all))
+	for h := range t.all {
+		if h.users.Load() == 0 {
+			idle = append(idle, h)
 		}
-		if !more(h) {
-			return
-		}
+	}
+	slices.SortFunc(idle, func(a, b *held) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
+	for _, h := range idle[:min(len(idle), len(t.all)-bound+bound/100)] {
 		t.discard(h)
 	}
 }
 
 // discard removes a session and ends it as soon as nobody uses it. The caller holds the lock.
 func (t *sessions) discard(h *held) {
-	if t.remove(h) {
-		h.evicted = true
-		t.endIfDone(h)
-	}
-}
-
-// endIfDone tells the server, unless somebody still uses the session. The caller holds the lock.
-func (t *sessions) endIfDone(h *held) {
-	if h.users > 0 || !h.evicted {
-		return
-	}
-	h.evicted = false
-	select {
-	case <-h.opening.done:
-		if h.opening.err == nil {
-			h.key.endpoint.end(h.opening.value)
-		}
-	default: // open will see to it
-	}
+	t.drop(h)
+	h.evicted.Store(true)
+	h.finish()
 }
 
 // expire ends the sessions that were idle for too long, and looks again later.
@@ -231,9 +404,13 @@ func (t *sessions) expire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	idle := t.pool.config.SessionIdle
-	now := time.Now()
-	t.evict(func(h *held) bool { return now.Sub(h.used) >= idle })
-	if t.order.Len() == 0 {
+	before := time.Now().Add(-idle).UnixNano()
+	for h := range t.all {
+		if h.users.Load() == 0 && h.used.Load() <= before {
+			t.discard(h)
+		}
+	}
+	if len(t.all) == 0 {
 		t.janitor = nil
 		return
 	}
@@ -244,10 +421,8 @@ func (t *sessions) expire() {
 func (t *sessions) endAll(e *endpoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for element := t.order.Front(); element != nil; {
-		h := element.Value.(*held)
-		element = element.Next()
-		if h.key.endpoint == e {
+	for h := range t.all {
+		if h.endpoint == e {
 			t.discard(h)
 		}
 	}

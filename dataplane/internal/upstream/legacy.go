@@ -1,0 +1,133 @@
+package upstream
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// codeLegacyRefusal is what servers made with the older SDKs say, with HTTP 400, to a session or version that they do
+// not know.
+const codeLegacyRefusal = -32000
+
+const (
+	// usualRetry is how long to wait before a stream is resumed when the server does not say.
+	usualRetry = time.Second
+	// maxReopens bounds how often a stream is resumed without anything new in it.
+	maxReopens = 5
+)
+
+// legacy makes a call within a session. If the server says that it does not know the session, the call was not executed,
+// and is made again in a new one. After the second time it is a failure.
+func (x *exchange) legacy() (*Answer, error) {
+	c := claimOf(x.call.Session, x.call.SessionKey, x.call.Principal, dialectOf(x.call.Capabilities, x.call.ClientVersion))
+	for again := false; ; again = true {
+		var err error
+		if x.lease, err = x.endpoint.acquire(&x.watch, c, &x.own); err != nil {
+			return nil, x.endpoint.explain(&x.watch, err)
+		}
+		answer, err := x.within()
+		if !errors.Is(err, errSessionLost) {
+			return answer, err
+		}
+		c = x.lease.claim
+		x.lease.release()
+		if again {
+			return nil, x.endpoint.fail(mcp.CodeBadServerAnswer, err, "server %q forgets each session at once")
+		}
+	}
+}
+
+// within makes the call in the session at hand.
+func (x *exchange) within() (*Answer, error) {
+	if err := x.setLevel(); err != nil {
+		return nil, err
+	}
+	hop := mcp.Hop{DropState: true, DropInput: true}
+	return x.converse(x.lease.fields(x.fieldsSpace[:0]), &hop)
+}
+
+// setLevel tells the server from which level on a modern client wants log messages, if it does not know. The session is
+// then one that no legacy client has, which would set the level by itself.
+func (x *exchange) setLevel() error {
+	s := x.lease.session
+	level := x.level()
+	if x.call.Era != mcp.Modern || level == "" || !s.logs || x.lease.held == nil {
+		return nil
+	}
+	s.levelMu.Lock()
+	defer s.levelMu.Unlock()
+	if s.level == level {
+		return nil
+	}
+	c := conversation{endpoint: x.endpoint, watch: &x.watch, session: s}
+	defer c.close()
+	params := append(mcp.AppendString([]byte(`{"level":`), level), '}')
+	if _, err := c.request(s.fields(nil), mcp.MethodSetLevel, params); err != nil {
+		if c.status == http.StatusNotFound {
+			x.lease.lost()
+			return errSessionLost
+		}
+		return err
+	}
+	s.level = level
+	return nil
+}
+
+// checkSession looks whether a legacy server has lost the session, which means that the call was not executed. HTTP 404
+// says so. The older SDKs say it with HTTP 400, a code of their own and no id: they look for the session before they look
+// at the message, and whoever has run a request knows its id. With an id, or without a session, it may mean anything: the
+// next call gets a new session, this one is over.
+func (x *exchange) checkSession(err error) error {
+	c, lease := &x.talk, &x.lease
+	if c.resumed {
+		return err // the call was executed
+	}
+	hasID := lease.id != "" && lease.line == nil
+	switch {
+	case c.status == http.StatusNotFound && hasID:
+		lease.lost()
+		return errSessionLost
+	case c.status == http.StatusBadRequest && err == nil && c.scan.ErrorCode == codeLegacyRefusal:
+		lease.lost()
+		if hasID && nullID(c.scan.ID.Of(c.buffer.bytes)) {
+			return errSessionLost
+		}
+		return x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q refused the session that Warder has with it; call again to open a new one")
+	}
+	return err
+}
+
+// detached ends a call whose rest a legacy client asks for by itself.
+func (x *exchange) detached() *Answer {
+	at := Mark{EventID: x.talk.last, Retry: x.talk.retry, Session: x.talk.session.ref()}
+	x.talk.finish()
+	return &Answer{Detached: true, At: at}
+}
+
+// readOn resumes the stream for a client that cannot do it by itself, and reads until the answer, or the stream's next
+// end.
+func (x *exchange) readOn() ([]byte, error) {
+	last := x.talk.last
+	x.reopens++
+	if x.reopens > maxReopens {
+		return nil, x.endpoint.fail(mcp.CodeUnavailable, errDetached, "server %q closes its stream again and again before the answer")
+	}
+	wait := x.talk.retry
+	if wait == 0 {
+		wait = usualRetry
+	}
+	if err := x.pause(wait); err != nil {
+		return nil, err
+	}
+	if err := x.talk.reopen(); err != nil {
+		return nil, err
+	}
+	message, err := x.talk.read()
+	if x.talk.last != last {
+		x.reopens = 0
+	}
+	return message, err
+}

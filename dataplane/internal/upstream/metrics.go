@@ -1,0 +1,44 @@
+package upstream
+
+import "github.com/prometheus/client_golang/prometheus"
+
+var (
+	breakerDesc = prometheus.NewDesc("warder_upstream_breaker_open",
+		"Whether a server is left alone, because calls to it found it dead one after the other.", []string{"server"}, nil)
+	inFlightDesc = prometheus.NewDesc("warder_upstream_calls_in_flight",
+		"Calls that a server has from this node now.", []string{"server"}, nil)
+	sessionsDesc = prometheus.NewDesc("warder_upstream_sessions",
+		"Sessions with servers of the legacy era that this node keeps.", nil, nil)
+	parkedDesc = prometheus.NewDesc("warder_upstream_parked_calls",
+		"Calls to servers of the legacy era that wait for what the client was asked for.", nil, nil)
+)
+
+// collector reads the pool when it is asked for metrics, so that calls pay nothing for them.
+type poolCollector struct{ pool *Pool }
+
+func (c poolCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- breakerDesc
+	out <- inFlightDesc
+	out <- sessionsDesc
+	out <- parkedDesc
+}
+
+// Collect adds up the endpoints of a name: there are two while calls to a former one still run.
+func (c poolCollector) Collect(out chan<- prometheus.Metric) {
+	open, calls := map[string]float64{}, map[string]float64{}
+	c.pool.mu.Lock()
+	for _, e := range c.pool.endpoints {
+		calls[e.name] += float64(e.inFlight.Load())
+		open[e.name] += 0
+		if e.breaker.open.Load() {
+			open[e.name] = 1
+		}
+	}
+	c.pool.mu.Unlock()
+	for name := range calls {
+		out <- prometheus.MustNewConstMetric(breakerDesc, prometheus.GaugeValue, open[name], name)
+		out <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, calls[name], name)
+	}
+	out <- prometheus.MustNewConstMetric(sessionsDesc, prometheus.GaugeValue, float64(c.pool.sessions.len()))
+	out <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(c.pool.parked.len()))
+}

@@ -1,0 +1,225 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// parked holds the calls of modern clients whose legacy server asks the client for something, while it is asked:
+//
+//	reading ──the server asks──▶ parked ──the client calls again, with the name──▶ reading, after the answer was posted
+//	                               └──ParkTime, Close──▶ over: the server is told that nobody waits
+//
+// A parked call has no goroutine and takes no place among the server's calls. Its stream is not read: a server that says
+// more than what fits into the buffers of TCP waits. The table is bounded; when it is full, the server gets an error in
+// place of the client's answer.
+type parked struct {
+	pool *Pool
+
+	mu       sync.Mutex
+	byName   map[string]*place
+	reserved int
+	closed   bool
+}
+
+// place is where a call is parked.
+type place struct {
+	exchange *exchange
+	timer    *time.Timer
+}
+
+func (t *parked) init(pool *Pool) {
+	t.pool = pool
+	t.byName = make(map[string]*place)
+}
+
+func (t *parked) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byName)
+}
+
+// reserve promises a place, if there is one. It is to be put into use, or given back with unreserve.
+func (t *parked) reserve() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(t.byName)+t.reserved >= t.pool.config.Parked {
+		return false
+	}
+	t.reserved++
+	return true
+}
+
+func (t *parked) unreserve() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reserved--
+}
+
+// put parks a call at a place that was reserved. From then on it belongs to the table.
+func (t *parked) put(x *exchange, name string) {
+	t.mu.Lock()
+	t.reserved--
+	closed := t.closed
+	if !closed {
+		p := &place{exchange: x}
+		p.timer = time.AfterFunc(t.pool.config.ParkTime, func() { t.expire(name, p) })
+		t.byName[name] = p
+	}
+	t.mu.Unlock()
+	if closed {
+		x.forsake()
+	}
+}
+
+// take removes a call to a server, so that one client at a time goes on with it; nil if it is not there.
+func (t *parked) take(name, server string) *exchange {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.byName[name]
+	if p == nil || p.exchange.endpoint.name != server {
+		return nil
+	}
+	p.timer.Stop()
+	delete(t.byName, name)
+	return p.exchange
+}
+
+// expire ends a call that waited too long.
+func (t *parked) expire(name string, p *place) {
+	t.mu.Lock()
+	mine := t.byName[name] == p
+	if mine {
+		delete(t.byName, name)
+	}
+	t.mu.Unlock()
+	if mine {
+		p.exchange.forsake()
+	}
+}
+
+// close ends all parked calls.
+func (t *parked) close() {
+	t.mu.Lock()
+	t.closed = true
+	all := t.byName
+	t.byName = map[string]*place{}
+	t.mu.Unlock()
+	for _, p := range all {
+		p.timer.Stop()
+		p.exchange.forsake()
+	}
+}
+
+// question is what a legacy server asks of a modern client.
+type question struct {
+	id     []byte // the server's, raw
+	key    string // under which the client answers
+	method string
+	params []byte
+}
+
+// errPark ends the reading of a stream whose server asks a modern client.
+var errPark = errors.New("the server asks the client")
+
+// parks keeps what the server asks, and ends the reading.
+func (x *exchange) parks(id []byte, method string, params []byte, at Mark) error {
+	if x.call.SealState == nil || !x.pool.parked.reserve() {
+		return x.answerServer(refusal(mcp.CodeInternal, "the client cannot be asked at the moment")(bytes.Clone(id)), at)
+	}
+	x.questions++
+	x.wanted = &question{
+		id: bytes.Clone(id), key: "request-" + strconv.Itoa(x.questions),
+		method: method, params: bytes.Clone(params),
+	}
+	return errPark
+}
+
+// park answers that input is required, and takes the exchange away from its client. Once its goroutine is done with it,
+// it goes to the place that was reserved: see settle.
+func (x *exchange) park() (*Answer, error) {
+	name := rand.Text()
+	sealed, err := x.seal(nil, name)
+	x.watch.suspend()
+	if err == nil && !x.watch.detach() {
+		err = x.endpoint.explain(&x.watch, errClientGone)
+	}
+	if err != nil {
+		x.pool.parked.unreserve()
+		return nil, err
+	}
+	input := mcp.Input{Key: x.wanted.key, Method: x.wanted.method, Params: x.wanted.params}
+	answer := &Answer{
+		Body:    mcp.WriteInputRequired(nil, x.clientID(), []mcp.Input{input}, sealed, x.call.ServerInfo),
+		Outcome: outcomeInputRequired, At: x.talk.at,
+	}
+	x.id = bytes.Clone(x.id)
+	x.talk.id = x.id
+	x.place = name
+	return answer, nil
+}
+
+// seal makes the state that the client brings back.
+func (x *exchange) seal(inner []byte, parked string) (string, error) {
+	if x.call.SealState == nil {
+		return "", x.endpoint.fail(mcp.CodeInternal, nil, "server %q asks for input, and the client has no way to bring it")
+	}
+	return x.call.SealState(inner, parked)
+}
+
+// forsake ends a parked call for which nobody came.
+func (x *exchange) forsake() {
+	x.cancelUpstream("timed out")
+	x.talk.close()
+	x.lease.release()
+	x.watch.close()
+}
+
+// resume goes on with a parked call.
+func (p *Pool) resume(ctx context.Context, call *Call, sink Sink) (*Answer, error) {
+	started := time.Now()
+	x := p.parked.take(call.Parked, call.Server.GetName())
+	if x == nil {
+		stranger := &exchange{pool: p, call: call}
+		return stranger.failed(&failure{code: mcp.CodeUnavailable, text: "what server " + strconv.Quote(call.Server.GetName()) +
+			" asked is no longer open, because the answer came too late or the node was restarted; call again"}, 0), nil
+	}
+	answer, err := x.goOn(ctx, call, sink)
+	return x.report(ctx, answer, err, time.Since(started))
+}
+
+// goOn takes the call of a client that came back, and reads on if it brought what was asked.
+func (x *exchange) goOn(ctx context.Context, call *Call, sink Sink) (*Answer, error) {
+	x.call, x.sink, x.place = call, sink, ""
+	x.endpoint.reenter()
+	x.watch.attach(ctx)
+	x.watch.revive()
+	answer, err := x.reply()
+	x.settle(err)
+	return answer, err
+}
+
+// reply posts what the client brought. If that is not what was asked, the client is asked again.
+func (x *exchange) reply() (*Answer, error) {
+	response := rawMember(x.call.Request.InputResponses.Of(x.call.Body), x.wanted.key)
+	if len(response) == 0 || response[0] != '{' {
+		if !x.pool.parked.reserve() {
+			return nil, x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q waits for what it asked, and too many others do; call again")
+		}
+		return x.park()
+	}
+	message := mcp.WriteResult(nil, x.wanted.id, response)
+	x.wanted = nil
+	if err := x.endpoint.tell(&x.watch, x.lease.session, message); err != nil {
+		return nil, err
+	}
+	x.watch.moved()
+	return x.conclude(x.talk.read())
+}
