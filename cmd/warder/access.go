@@ -87,7 +87,7 @@ func (c *cli) userList() *cobra.Command {
 }
 
 func (c *cli) roleCommand() *cobra.Command {
-	return group("role", "Roles and the tools they grant", c.roleList(), c.roleCreate(), c.roleGrant())
+	return group("role", "Roles and what they grant", c.roleList(), c.roleCreate(), c.roleGrant())
 }
 
 func (c *cli) roleList() *cobra.Command {
@@ -120,16 +120,36 @@ func printRoles(w io.Writer, roles []*adminv1.Role) {
 func grants(r *adminv1.Role) string {
 	var parts []string
 	for _, g := range r.GetGrants() {
-		tools, risks := "any tool", "any risk"
-		if len(g.GetTools()) > 0 {
-			tools = strings.Join(g.GetTools(), ",")
-		}
+		risks := "any risk"
 		if len(g.GetRisks()) > 0 {
 			risks = strings.Join(g.GetRisks(), ",")
 		}
-		parts = append(parts, tools+" ("+risks+")")
+		parts = append(parts, grantedNames(g)+" ("+risks+")")
 	}
 	return strings.Join(parts, "; ")
+}
+
+// grantedNames says what a grant is about.
+func grantedNames(g *adminv1.Grant) string {
+	var parts []string
+	if len(g.GetTools()) > 0 {
+		parts = append(parts, strings.Join(g.GetTools(), ","))
+	}
+	if len(g.GetPrompts()) > 0 {
+		parts = append(parts, "prompts "+strings.Join(g.GetPrompts(), ","))
+	}
+	if len(g.GetResources()) > 0 {
+		parts = append(parts, "resources "+strings.Join(g.GetResources(), ","))
+	}
+	if len(parts) == 0 {
+		return "anything"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// empty reports whether no flag of a grant was given.
+func empty(g *adminv1.Grant) bool {
+	return len(g.GetTools())+len(g.GetPrompts())+len(g.GetResources())+len(g.GetRisks()) == 0
 }
 
 func (c *cli) roleCreate() *cobra.Command {
@@ -137,12 +157,12 @@ func (c *cli) roleCreate() *cobra.Command {
 	grant := &adminv1.Grant{}
 	cmd := &cobra.Command{
 		Use:     "create NAME",
-		Short:   "Create a role, with a first grant if --tools or --risk is given",
+		Short:   "Create a role, with a first grant if one of --tools, --prompts, --resources and --risk is given",
 		Example: "  warder role create release --tools 'github/*' --risk read --risk write",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Name = args[0]
-			if len(grant.GetTools())+len(grant.GetRisks()) > 0 {
+			if !empty(grant) {
 				request.Grants = []*adminv1.Grant{grant}
 			}
 			response, err := c.api().roles.CreateRole(cmd.Context(), connect.NewRequest(request))
@@ -161,15 +181,16 @@ func (c *cli) roleGrant() *cobra.Command {
 	request := &adminv1.GrantRoleRequest{Grant: &adminv1.Grant{}}
 	var everything bool
 	cmd := &cobra.Command{
-		Use:   "grant NAME --tools GLOB… --risk RISK…",
-		Short: "Grant more tools to a role",
-		Long: `Grant more tools to a role: those that match any of --tools and any of --risk.
-One that is left out matches anything there.`,
+		Use:   "grant NAME --tools GLOB… --prompts GLOB… --resources GLOB… --risk RISK…",
+		Short: "Grant more to a role",
+		Long: `Grant more to a role: what matches any glob of its kind and any of --risk. Globs
+of one kind only say nothing of the other kinds; without any, the grant speaks of
+everything. Without --risk it speaks of any risk.`,
 		Example: "  warder role grant release --tools 'jira/create_*'",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(request.Grant.GetTools())+len(request.Grant.GetRisks()) == 0 && !everything {
-				return usageError(errors.New("say what to grant with --tools or --risk, or --everything for all tools"))
+			if empty(request.Grant) && !everything {
+				return usageError(errors.New("say what to grant with --tools, --prompts, --resources or --risk, or --everything"))
 			}
 			request.Name = args[0]
 			response, err := c.api().roles.GrantRole(cmd.Context(), connect.NewRequest(request))
@@ -179,13 +200,15 @@ One that is left out matches anything there.`,
 			return c.print(response.Msg, func(w io.Writer) { printRoles(w, []*adminv1.Role{response.Msg.GetRole()}) })
 		},
 	}
-	cmd.Flags().BoolVar(&everything, "everything", false, "grant all tools")
+	cmd.Flags().BoolVar(&everything, "everything", false, "grant everything")
 	grantFlags(cmd, request.Grant)
 	return cmd
 }
 
 func grantFlags(cmd *cobra.Command, grant *adminv1.Grant) {
 	cmd.Flags().StringArrayVar(&grant.Tools, "tools", nil, "a `glob` on SERVER/TOOL; may be given again")
+	cmd.Flags().StringArrayVar(&grant.Prompts, "prompts", nil, "a `glob` on SERVER/PROMPT; may be given again")
+	cmd.Flags().StringArrayVar(&grant.Resources, "resources", nil, "a `glob` on SERVER/URI; may be given again")
 	cmd.Flags().StringArrayVar(&grant.Risks, "risk", nil, "a `risk` category; may be given again")
 }
 

@@ -26,6 +26,7 @@ type api struct {
 	policy       adminv1connect.PolicyServiceClient
 	audit        adminv1connect.AuditServiceClient
 	nodes        adminv1connect.NodeServiceClient
+	sealKeys     adminv1connect.SealKeyServiceClient
 	health       adminv1connect.HealthServiceClient
 }
 
@@ -51,6 +52,7 @@ func (c *cli) api() *api {
 		policy:       adminv1connect.NewPolicyServiceClient(client, localURL, explain),
 		audit:        adminv1connect.NewAuditServiceClient(client, localURL, explain),
 		nodes:        adminv1connect.NewNodeServiceClient(client, localURL, explain),
+		sealKeys:     adminv1connect.NewSealKeyServiceClient(client, localURL, explain),
 		health:       adminv1connect.NewHealthServiceClient(client, localURL, explain),
 	}
 }

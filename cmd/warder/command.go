@@ -32,13 +32,13 @@ func (c *cli) command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Long: `Warder is one endpoint in front of all MCP servers: it authenticates the caller,
-decides per tool, forwards, and records every call.
+decides what is used, forwards, and records every call.
 
 Start it with 'warder up'. The other commands find the running instance by its
 data directory and need no login on the same machine.`,
 		Example: `  warder up
   warder server add everything --url http://127.0.0.1:3001/mcp --private
-  warder tool approve everything/echo
+  warder server approve everything
   warder user create ana --role operator
   warder key create --user ana --application cursor
   warder audit tail -f`,
@@ -54,13 +54,15 @@ data directory and need no login on the same machine.`,
 	flags.StringVar(&c.dataDir, "data-dir", "", "where the instance keeps its data and its socket (default "+defaultDataDir()+")")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
-		&cobra.Group{ID: "servers", Title: "Servers and their tools:"},
+		&cobra.Group{ID: "servers", Title: "Servers and what they offer:"},
 		&cobra.Group{ID: "access", Title: "Who may do what:"},
 		&cobra.Group{ID: "observe", Title: "See what happens:"},
 	)
 	addTo(root, "run", c.upCommand(), c.controlPlaneCommand(), c.dataPlaneCommand())
-	addTo(root, "servers", c.serverCommand(), c.toolCommand())
-	addTo(root, "access", c.userCommand(), c.roleCommand(), c.keyCommand(), c.applicationCommand(), c.policyCommand())
+	addTo(root, "servers", c.serverCommand(), c.entryCommand(toolFamily), c.entryCommand(promptFamily),
+		c.entryCommand(resourceFamily))
+	addTo(root, "access", c.userCommand(), c.roleCommand(), c.keyCommand(), c.applicationCommand(), c.policyCommand(),
+		c.sealKeysCommand())
 	addTo(root, "observe", c.auditCommand(), c.nodeCommand(), c.healthCommand())
 	return root
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"connectrpc.com/connect"
@@ -100,14 +102,18 @@ func (c *cli) policyExplain() *cobra.Command {
 	request := &adminv1.ExplainDecisionRequest{}
 	var expect string
 	cmd := &cobra.Command{
-		Use:   "explain --user USER --application APPLICATION --tool SERVER/TOOL",
+		Use:   "explain --user USER --application APPLICATION --tool SERVER/TOOL | --prompt SERVER/PROMPT | --resource SERVER/URI",
 		Short: "Say how a call would be decided, and why",
 		Example: `  warder policy explain --user ana --application cursor --tool github/delete_repo
-  warder policy explain --user ci --application pipeline --tool github/merge --expect deny`,
+  warder policy explain --user ci --application pipeline --tool github/merge --expect deny
+  warder policy explain --user ana --resource docs/file:///readme.md`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if expect != "" && expect != "allow" && expect != "deny" {
 				return usageError(fmt.Errorf("--expect %s: a decision is allow or deny", expect))
+			}
+			if len(slices.DeleteFunc([]string{request.Tool, request.Prompt, request.Resource}, func(s string) bool { return s == "" })) != 1 {
+				return usageError(errors.New("say what is asked for: exactly one of --tool, --prompt and --resource"))
 			}
 			response, err := c.api().policy.ExplainDecision(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
@@ -125,11 +131,12 @@ func (c *cli) policyExplain() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&request.User, "user", "", "who calls")
 	flags.StringVar(&request.Application, "application", "", "with which client program")
-	flags.StringVar(&request.Tool, "tool", "", "what is called, as SERVER/TOOL")
+	flags.StringVar(&request.Tool, "tool", "", "the tool that is called, as SERVER/TOOL")
+	flags.StringVar(&request.Prompt, "prompt", "", "the prompt that is asked for, as SERVER/PROMPT")
+	flags.StringVar(&request.Resource, "resource", "", "the resource that is read, as SERVER/URI, listed or not")
 	flags.StringVar(&request.Arguments, "arguments", "", "the arguments, as a JSON object")
 	flags.StringVar(&expect, "expect", "", "fail (exit 3) unless the decision is this: allow or deny")
 	_ = cmd.MarkFlagRequired("user")
-	_ = cmd.MarkFlagRequired("tool")
 	return cmd
 }
 

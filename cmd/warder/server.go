@@ -15,17 +15,20 @@ import (
 
 func (c *cli) serverCommand() *cobra.Command {
 	return group("server", "The MCP servers behind the gateway",
-		c.serverAdd(), c.serverList(), c.serverShow(), c.serverRemove(), c.serverRefresh())
+		c.serverAdd(), c.serverSet(), c.serverList(), c.serverShow(), c.serverApprove(), c.serverRefresh(), c.serverRemove())
 }
 
 func (c *cli) serverAdd() *cobra.Command {
 	request := &adminv1.AddServerRequest{}
 	var headers []string
+	var transport transportFlags
 	cmd := &cobra.Command{
 		Use:   "add NAME --url URL",
-		Short: "Add a server and discover its tools",
-		Long: `Add a server and discover its tools. The tools are pending: nobody sees or calls
-them until 'warder tool approve'. NAME becomes the prefix of their names.
+		Short: "Add a server and discover what it offers",
+		Long: `Add a server and discover what it offers: tools, prompts, resources and its
+instructions. All of it is pending: nobody sees or uses it until 'warder server
+approve', or 'approve' of 'warder tool', 'prompt' and 'resource' one by one. NAME
+becomes the prefix of the names.
 
 A server on loopback or a private address needs --private, so that nobody points
 the gateway into its own network by mistake.`,
@@ -41,6 +44,11 @@ the gateway into its own network by mistake.`,
 				}
 				request.Headers = append(request.Headers, header)
 			}
+			if err := transport.read(cmd); err != nil {
+				return err
+			}
+			request.CaCertificates, request.CallTimeout = transport.authorities, transport.timeout()
+			request.MaxInFlight = transport.maxInFlight
 			response, err := c.api().servers.AddServer(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
 				return err
@@ -55,7 +63,8 @@ the gateway into its own network by mistake.`,
 	flags.StringVar(&request.Url, "url", "", "endpoint of streamable HTTP")
 	flags.StringArrayVar(&headers, "header", nil, "`'K: V'` sent with each request to the server; kept sealed, never shown")
 	flags.BoolVar(&request.Private, "private", false, "allow a loopback or private address")
-	flags.BoolVar(&request.Approve, "approve", false, "approve the tools found now, unseen")
+	flags.BoolVar(&request.Approve, "approve", false, "approve all that is found now, of every kind, unseen")
+	transport.register(flags)
 	_ = cmd.MarkFlagRequired("url")
 	return cmd
 }
@@ -71,19 +80,57 @@ func parseHeader(s string) (*adminv1.Header, error) {
 
 func printAdded(w io.Writer, m *adminv1.AddServerResponse) {
 	s := m.GetServer()
-	if s.GetState() != adminv1.ServerState_SERVER_STATE_READY {
+	if s.GetState() == adminv1.ServerState_SERVER_STATE_FAILED {
 		fmt.Fprintf(w, "Added %s.\n", s.GetName())
 		return
 	}
-	fmt.Fprintf(w, "Added %s: %d tools, speaks MCP %s.\n", s.GetName(), len(m.GetTools()), visible(s.GetProtocolVersion()))
+	fmt.Fprintf(w, "Added %s: %s, speaks MCP %s.\n", s.GetName(), offer(s), visible(s.GetProtocolVersion()))
 	printRefused(w, m.GetDiscovery())
-	printTools(w, m.GetTools())
-	if s.GetToolsPending() > 0 {
-		fmt.Fprintf(w, "\n%d wait for approval: warder tool approve '%s/*'\n", s.GetToolsPending(), s.GetName())
+	printOffer(w, m.GetTools(), m.GetOthers())
+	if s.GetWaiting() > 0 {
+		fmt.Fprintf(w, "\n%d wait for approval: warder server approve %s\n", s.GetWaiting(), s.GetName())
+	}
+}
+
+// offer counts what a server offers, for people.
+func offer(s *adminv1.Server) string {
+	text := fmt.Sprintf("%d tools", s.GetTools())
+	for _, more := range []struct {
+		count int32
+		noun  string
+	}{{s.GetPrompts(), "prompts"}, {s.GetResources(), "resources"}, {s.GetTemplates(), "resource templates"}} {
+		if more.count > 0 {
+			text += fmt.Sprintf(", %d %s", more.count, more.noun)
+		}
+	}
+	return text
+}
+
+// printOffer writes what a server offers, a table a kind; of instructions the
+// text, for people to read what they approve.
+func printOffer(w io.Writer, tools, others []*adminv1.Tool) {
+	printEntries(w, "tool", tools)
+	byKind := make(map[adminv1.Kind][]*adminv1.Tool)
+	for _, e := range others {
+		byKind[e.GetKind()] = append(byKind[e.GetKind()], e)
+	}
+	for _, kind := range allKinds[1:] {
+		entries := byKind[kind]
+		switch {
+		case len(entries) == 0:
+		case kind == adminv1.Kind_KIND_INSTRUCTIONS:
+			fmt.Fprintf(w, "\nInstructions (%s):\n%s\n", stateName(entries[0]), visible(entries[0].GetDescription()))
+		default:
+			fmt.Fprintln(w)
+			printEntries(w, enumName(kind, "KIND_"), entries)
+		}
 	}
 }
 
 func printRefused(w io.Writer, report *adminv1.DiscoveryReport) {
+	for _, failed := range report.GetFailed() {
+		fmt.Fprintf(w, "Not listed: %s\n", visible(failed))
+	}
 	for _, refused := range report.GetRefused() {
 		fmt.Fprintf(w, "Refused: %s\n", visible(refused))
 	}
@@ -95,7 +142,7 @@ func discoveryFailed(s *adminv1.Server) error {
 		return nil
 	}
 	return connect.NewError(connect.CodeUnavailable, fmt.Errorf(
-		"%s is saved, but its tools could not be discovered: %s; when that is put right: warder server refresh %s",
+		"%s is saved, but what it offers could not be discovered: %s; when that is put right: warder server refresh %s",
 		s.GetName(), s.GetLastError(), s.GetName()))
 }
 
@@ -119,16 +166,17 @@ func printServers(w io.Writer, servers []*adminv1.Server) {
 	for _, s := range servers {
 		rows = append(rows, []string{
 			s.GetName(), enumName(s.GetState(), "SERVER_STATE_"), s.GetProtocolVersion(),
-			strconv.Itoa(int(s.GetTools())), strconv.Itoa(int(s.GetToolsPending() + s.GetToolsChanged())), s.GetUrl(),
+			strconv.Itoa(int(s.GetTools())), strconv.Itoa(int(s.GetPrompts())), strconv.Itoa(int(s.GetResources() + s.GetTemplates())),
+			strconv.Itoa(int(s.GetWaiting())), s.GetUrl(),
 		})
 	}
-	columns(w, []string{"NAME", "STATE", "MCP", "TOOLS", "WAITING", "URL"}, rows)
+	columns(w, []string{"NAME", "STATE", "MCP", "TOOLS", "PROMPTS", "RESOURCES", "WAITING", "URL"}, rows)
 }
 
 func (c *cli) serverShow() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show NAME",
-		Short:             "Show a server and its tools",
+		Short:             "Show a server and what it offers",
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completeWith(serverNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -140,9 +188,11 @@ func (c *cli) serverShow() *cobra.Command {
 				s := response.Msg.GetServer()
 				facts(w, "Name", s.GetName(), "URL", s.GetUrl(), "Private", strconv.FormatBool(s.GetPrivate()),
 					"Headers", strings.Join(s.GetHeaderNames(), ", "), "State", enumName(s.GetState(), "SERVER_STATE_"),
-					"MCP", s.GetProtocolVersion(), "Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError())
+					"MCP", s.GetProtocolVersion(), "Capabilities", s.GetCapabilities(), "Authorities", authorities(s),
+					"Call timeout", timeout(s), "Calls at a time", atATime(s),
+					"Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError())
 				fmt.Fprintln(w)
-				printTools(w, response.Msg.GetTools())
+				printOffer(w, response.Msg.GetTools(), response.Msg.GetOthers())
 			})
 		},
 	}
@@ -152,7 +202,7 @@ func (c *cli) serverRemove() *cobra.Command {
 	return &cobra.Command{
 		Use:               "remove NAME",
 		Aliases:           []string{"rm"},
-		Short:             "Remove a server and its tools; the audit stays",
+		Short:             "Remove a server and what it offers; the audit stays",
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completeWith(serverNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -168,7 +218,7 @@ func (c *cli) serverRemove() *cobra.Command {
 func (c *cli) serverRefresh() *cobra.Command {
 	return &cobra.Command{
 		Use:               "refresh NAME",
-		Short:             "Discover a server's tools again",
+		Short:             "Discover what a server offers again",
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completeWith(serverNames),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -46,6 +46,11 @@ ALTER TABLE role_grant
     ADD COLUMN prompts text[] NOT NULL DEFAULT '{}',
     ADD COLUMN resources text[] NOT NULL DEFAULT '{}';
 
+UPDATE role SET description = 'Sees everything in the administration; may use what reads.' WHERE name = 'viewer' AND built_in;
+UPDATE role SET description = 'Manages servers, what they offer, keys and policy; may use what reads or writes.'
+WHERE name = 'operator' AND built_in;
+UPDATE role SET description = 'Manages everything; may use everything.' WHERE name = 'owner' AND built_in;
+
 ALTER TABLE audit_call
     DROP CONSTRAINT audit_call_outcome_check,
     ADD CONSTRAINT audit_call_outcome_check CHECK (outcome IN ('ok', 'tool_error', 'protocol_error', 'server_failed',
