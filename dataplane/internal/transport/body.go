@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"io"
 )
@@ -158,10 +159,7 @@ func parseSize(line []byte) (size int64, digits int, err error) {
 		}
 		size = size<<4 | value
 	}
-	rest := line[digits:]
-	for len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
-		rest = rest[1:]
-	}
+	rest := bytes.TrimRight(line[digits:], " \t") // some servers pad their sizes
 	if digits == 0 || len(rest) > 0 && rest[0] != ';' || !validValue(rest) {
 		return 0, 0, errChunkSize
 	}

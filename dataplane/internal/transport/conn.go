@@ -85,6 +85,7 @@ func (c *conn) exchange(ctx context.Context, r *Request) (*Response, *Error) {
 		return nil, &Error{Sent: sent, Err: causeOf(ctx, err)}
 	}
 	c.body.begin(&c.head, r.Method)
+	c.head.closing = c.head.closing || c.body.phase == until
 	a := &answer{conn: c, ctx: ctx}
 	a.response = Response{Status: c.head.status, ContentLength: c.contentLength(r.Method), Body: a, exchange: a}
 	return &a.response, nil
@@ -119,7 +120,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // finish gives the connection up after an answer. With patience, the end of its body may be missing.
 func (c *conn) finish(patient bool) {
-	usable := (c.stop == nil || c.stop()) && !c.early && c.head.reusable() && c.body.phase != until
+	usable := (c.stop == nil || c.stop()) && !c.early && c.head.reusable()
 	c.stop = nil
 	if usable && c.body.phase != ended && patient {
 		usable = c.readBuffered()
@@ -171,7 +172,11 @@ func (c *conn) readEnd() error {
 // maxRemainder bounds, in bytes, what is read of a body that nobody wants.
 const maxRemainder = 64 << 10
 
+// dropBuffer gives the buffer up, if there is one.
 func (c *conn) dropBuffer() {
+	if c.src.buf == nil {
+		return
+	}
 	c.src.buf.release()
 	c.src.buf = nil
 	c.src.base, c.src.r, c.src.w = 0, 0, 0
@@ -184,7 +189,5 @@ func (c *conn) discard() {
 		c.stop = nil
 	}
 	c.net.Close()
-	if c.src.buf != nil {
-		c.dropBuffer()
-	}
+	c.dropBuffer()
 }

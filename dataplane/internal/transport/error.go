@@ -15,7 +15,8 @@ type Error struct {
 	Err error
 }
 
-// Error returns the text of the cause. It may hold the server's address, and nothing that the server sent.
+// Error returns the text of the cause, which is for logs: it may hold the server's address, and where net/http was used,
+// bytes of the server.
 func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.

@@ -22,6 +22,7 @@ type head struct {
 	status int
 	minor  int // of the HTTP version
 	length int64
+	digits int // of the length, as written
 	// start and end of the fields in the source's buffer, each field with its CRLF.
 	start, end int
 
@@ -180,10 +181,10 @@ func (h *head) parseLength(value []byte) error {
 	if !ok {
 		return malformed("its Content-Length is not a number")
 	}
-	if h.hasLength && h.length != n {
+	if h.hasLength && (h.length != n || h.digits != len(value)) {
 		return malformed("it has two different Content-Lengths")
 	}
-	h.hasLength, h.length = true, n
+	h.hasLength, h.length, h.digits = true, n, len(value)
 	return nil
 }
 

@@ -190,7 +190,8 @@ func (c *conn) expired(now time.Time, limit time.Duration) bool {
 	return now.Sub(c.since) >= limit
 }
 
-// alive reports whether the server has neither closed the connection nor said anything on it.
+// alive reports whether the connection is open and there is nothing to read on it: neither the server's farewell nor
+// bytes that nobody asked for, which the next call would take for its answer.
 func (c *conn) alive(now time.Time) bool {
 	if now.Sub(c.since) < probeAge {
 		return true

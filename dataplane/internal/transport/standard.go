@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// writeBuffer holds most requests whole, in bytes, so that they leave in one packet.
+const writeBuffer = 18 << 10
+
 // standard is net/http behind the API of this package.
 type standard struct {
 	url  *url.URL
@@ -34,7 +37,7 @@ func newStandard(config *Config, d *dialer) *standard {
 		MaxIdleConnsPerHost:    config.IdleConnections,
 		IdleConnTimeout:        config.IdleTime,
 		MaxResponseHeaderBytes: maxHead,
-		WriteBufferSize:        bufferSize,
+		WriteBufferSize:        writeBuffer,
 	}}
 }
 

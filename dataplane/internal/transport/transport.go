@@ -100,6 +100,9 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := r.check(); err != nil {
 		return nil, &Error{Err: err}
 	}
+	if ctx.Err() != nil {
+		return nil, &Error{Err: context.Cause(ctx)}
+	}
 	if t.standard != nil {
 		return t.standard.do(ctx, r)
 	}
