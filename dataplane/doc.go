@@ -2,7 +2,8 @@
 //
 //	            ┌────────────────────────── Plane ──────────────────────────┐
 //	client ────▶│ listener ─▶ credential ─▶ session ─▶ gate ─▶ upstream ────┼──▶ MCP servers
-//	            │     │                        │          ▲                 │
+//	            │     │                        │          ▲         │       │
+//	            │     │                     notice ◀──────┼─────────┘       │
 //	            │     └──── refusals ──▶ spool ◀┘       replica             │
 //	            └──────────────────────────│──────────────│─────────────────┘
 //	                              audit (gRPC, mTLS)   snapshots (gRPC, mTLS)

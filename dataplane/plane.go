@@ -15,6 +15,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/listener"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/replica"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/spool"
@@ -32,6 +33,7 @@ type Plane struct {
 	log      *slog.Logger
 	replica  *replica.Replica[gate.Index]
 	pool     *upstream.Pool
+	board    *notice.Board
 	queue    *spool.Queue
 	session  *session.Session
 	listener *listener.Listener
@@ -48,7 +50,10 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	}
 	p := &Plane{config: config.withDefaults()}
 	p.log = p.config.Log
-	p.pool = upstream.New(upstream.Config{Version: p.config.Version, Log: p.log})
+	p.pool = upstream.New(upstream.Config{
+		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
+	})
+	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})
 	if err := p.openReplica(); err != nil {
 		return nil, err
 	}
@@ -60,10 +65,13 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	p.queue = spool.New(spool.Config{Events: p.config.AuditEvents, Bytes: p.config.AuditBytes, Log: p.log})
 	p.session = session.New(session.Config{
 		Upstream:   p.pool,
+		Board:      p.board,
 		Audit:      recorder{p.queue},
+		Current:    p.current,
 		Version:    p.config.Version,
 		Log:        p.log,
 		Registerer: p.config.Registerer,
+		Ended:      p.replica.EndSession,
 	})
 	p.listener = listener.New(listener.Config{
 		Current:     p.replica.Current,
@@ -94,16 +102,31 @@ func (p *Plane) openReplica() error {
 		Dir:     p.config.DataDir,
 		Seal:    keyring,
 		Build:   p.build,
-		Applied: func(index *gate.Index) { p.pool.Retain(index.Servers()) },
+		Applied: p.applied,
 		Version: p.config.Version,
 		Address: p.config.Listen,
 		Log:     p.log,
+
+		SessionEnded: p.board.End,
 	})
 	if err := p.replica.Load(); err != nil {
 		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)
 	}
 	return nil
 }
+
+// current returns what the node knows. The replica is made after those who ask.
+func (p *Plane) current() *gate.Index { return p.replica.Current() }
+
+// applied lets go of servers that are gone, and tells clients what they see now.
+func (p *Plane) applied(index *gate.Index) {
+	p.pool.Retain(index.Servers())
+	p.board.Changed()
+}
+
+// serverChanged passes on that a server has new lists, so that the catalogue asks
+// for them.
+func (p *Plane) serverChanged(server string) { p.replica.ServerChanged(server) }
 
 // build makes an index of a snapshot and says what it had to leave out.
 func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
@@ -157,8 +180,9 @@ func (p *Plane) Run(ctx context.Context) error {
 	records.Go(func() { p.session.Refusals().Run(recording) })
 
 	<-ctx.Done()
-	p.draining.Store(true)
+	p.Drain()
 	p.drain()
+	p.session.Close()
 	stopRecording()
 	records.Wait()
 	flushing, cancel := context.WithTimeout(background, p.config.FlushTime)
@@ -168,6 +192,15 @@ func (p *Plane) Run(ctx context.Context) error {
 	stop()
 	links.Wait()
 	return err
+}
+
+// Drain says that the node is going down: it is not ready any more, and its
+// notification streams end, with what their era has to say of it. Whoever serves
+// Handler calls it before he waits for requests to end, since streams end by
+// nothing else.
+func (p *Plane) Drain() {
+	p.draining.Store(true)
+	p.board.Drain()
 }
 
 // drain waits until no request is being served.

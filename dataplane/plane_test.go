@@ -237,7 +237,22 @@ func (p *process) get(path string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
+// post sends a message of a legacy client, in a session that it opens before if
+// there is something to be opened.
 func (p *process) post(key apikey.Key, message string) (status int, body string) {
+	p.t.Helper()
+	open := p.send(key, "", initializeMessage)
+	open.Body.Close()
+	response := p.send(key, open.Header.Get("Mcp-Session-Id"), message)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func (p *process) send(key apikey.Key, session, message string) *http.Response {
 	p.t.Helper()
 	request, err := http.NewRequest(http.MethodPost, p.url+"/mcp", strings.NewReader(message))
 	if err != nil {
@@ -245,16 +260,14 @@ func (p *process) post(key apikey.Key, message string) (status int, body string)
 	}
 	request.Header.Set("Authorization", "Bearer "+key.String())
 	request.Header.Set("Content-Type", "application/json")
+	if session != "" {
+		request.Header.Set("Mcp-Session-Id", session)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	return response
 }
 
 // await polls until the condition holds.
@@ -270,6 +283,8 @@ func await(t *testing.T, what string, holds func() bool) {
 }
 
 const (
+	initializeMessage = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`
+
 	listMessage = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
 	denyMessage = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"git__delete"}}`
 )

@@ -47,7 +47,7 @@ func Run(ctx context.Context, config Config) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	plane.draining.Store(true)
+	plane.Drain()
 	plane.log.Info("data plane is going down")
 	for _, server := range servers {
 		server.drain(running, plane.config)

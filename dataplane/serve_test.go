@@ -59,6 +59,16 @@ func (p *process) message(key apikey.Key, body io.Reader) *http.Request {
 	return request
 }
 
+// enter opens a session over TLS and returns its id.
+func (p *process) enter(client *http.Client, key apikey.Key) string {
+	p.t.Helper()
+	response, body := p.answer(client, p.message(key, strings.NewReader(initializeMessage)))
+	if response.Header.Get("Mcp-Session-Id") == "" {
+		p.t.Fatalf("initialize: %d %s", response.StatusCode, body)
+	}
+	return response.Header.Get("Mcp-Session-Id")
+}
+
 func (p *process) answer(client *http.Client, request *http.Request) (response *http.Response, body string) {
 	p.t.Helper()
 	response, err := client.Do(request)
@@ -99,7 +109,13 @@ func TestClientsAreServedOverTLSWithBothVersionsOfHTTP(t *testing.T) {
 	const running = `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"git__get","arguments":{}}}`
 	answers := make(chan string, 2)
 	for major, client := range map[int]*http.Client{1: ca.secure(false), 2: ca.secure(true)} {
-		response, body := p.answer(client, p.message(key, strings.NewReader(listMessage)))
+		session := p.enter(client, key)
+		in := func(body string) *http.Request {
+			request := p.message(key, strings.NewReader(body))
+			request.Header.Set("Mcp-Session-Id", session)
+			return request
+		}
+		response, body := p.answer(client, in(listMessage))
 		if response.ProtoMajor != major || response.StatusCode != http.StatusOK || !strings.Contains(body, "git__get") {
 			t.Errorf("list: %s %d %s; want HTTP/%d", response.Proto, response.StatusCode, body, major)
 		}
@@ -118,7 +134,7 @@ func TestClientsAreServedOverTLSWithBothVersionsOfHTTP(t *testing.T) {
 			}
 		}
 		go func() {
-			_, body := p.answer(client, p.message(key, strings.NewReader(running)))
+			_, body := p.answer(client, in(running))
 			answers <- body
 		}()
 		<-started

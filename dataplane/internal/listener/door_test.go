@@ -20,11 +20,13 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
-	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/httpserver"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
@@ -43,17 +45,29 @@ type door struct {
 	client        *http.Client
 	listener      *Listener
 	session       *session.Session
+	board         *notice.Board
 	metrics       *prometheus.Registry
 }
 
 // open starts a door. Config may be changed before.
 func open(t *testing.T, change ...func(*Config)) *door {
 	t.Helper()
-	d := &door{t: t, up: &server{}, audit: &queue{}, metrics: prometheus.NewRegistry()}
+	d := &door{t: t, up: &server{}, audit: &queue{}}
 	d.index.Store(d.world(1))
+	d.start(change...)
+	return d
+}
+
+// start starts a door with a world that is made already.
+func (d *door) start(change ...func(*Config)) {
+	t := d.t
+	t.Helper()
+	d.metrics = prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
+	d.board = notice.New(notice.Config{Upstream: d.up, Current: d.index.Load, Log: log, Registerer: d.metrics})
 	d.session = session.New(session.Config{
-		Upstream: d.up, Audit: d.audit, Version: "9.9.9", Log: log, Registerer: d.metrics,
+		Upstream: d.up, Board: d.board, Audit: d.audit, Current: d.index.Load, Version: "9.9.9", Log: log, Registerer: d.metrics,
+		AskTime: 10 * time.Second, ResumeTime: 10 * time.Second,
 	})
 	config := Config{
 		Current: d.index.Load, Session: d.session, Refusals: d.session.Refusals(),
@@ -68,8 +82,8 @@ func open(t *testing.T, change ...func(*Config)) *door {
 	d.Config = httpserver.New(d.listener, log)
 	d.Start()
 	t.Cleanup(d.Close)
+	t.Cleanup(d.board.Drain) // before the server waits for its requests
 	d.client = d.Client()
-	return d
 }
 
 // world is what the node knows: servers git and mail, ana and bob. Only its keys
@@ -97,27 +111,6 @@ func (d *door) world(revision uint64) *gate.Index {
 func look(name string) string {
 	return `{"name":"` + name + `","inputSchema":{"properties":{
 		"city":{"type":"string","x-mcp-header":"City"},"at":{"properties":{"n":{"type":"integer","x-mcp-header":"N"}}}}}}`
-}
-
-// server is an MCP server of the test.
-type server struct {
-	calls atomic.Int64
-	// do answers a call; nil echoes the arguments.
-	do func(ctx context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
-}
-
-func (s *server) Do(ctx context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error) {
-	s.calls.Add(1)
-	if s.do != nil {
-		return s.do(ctx, call, sink)
-	}
-	return echo(call), nil
-}
-
-func echo(call *upstream.Call) *upstream.Answer {
-	result := append([]byte(`{"echo":`), call.Request.Arguments.Of(call.Body)...)
-	body := mcp.WriteResult(nil, call.Request.ID.Of(call.Body), append(result, '}'))
-	return &upstream.Answer{Body: body, Outcome: auditv1.Outcome_OUTCOME_OK, ServerLatency: time.Millisecond}
 }
 
 // queue is an audit queue that keeps everything.
@@ -175,10 +168,19 @@ func (q *queue) setFull(full bool) {
 type message struct {
 	method, path, host, body string
 	header                   http.Header
+	inSession                bool // it is sent in a session, if its key can have one
 }
 
-// legacy returns a message of a client of 2025-11-25 with ana's key.
+// legacy returns a message of a client of 2025-11-25 with ana's key, in a session.
 func (d *door) legacy(body string) *message {
+	m := d.bare(body)
+	m.inSession = true
+	return m
+}
+
+// bare returns a message of a client of 2025-11-25 with ana's key and without a
+// session.
+func (d *door) bare(body string) *message {
 	m := &message{method: http.MethodPost, path: "/mcp", body: body, header: http.Header{}}
 	m.set("Authorization", "Bearer "+d.ana.String())
 	m.set("Content-Type", "application/json")
@@ -194,7 +196,7 @@ func (d *door) modern(method, name, params string) *message {
 	if params != "" {
 		params += ","
 	}
-	m := d.legacy(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + `"_meta":{` +
+	m := d.bare(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{` + params + `"_meta":{` +
 		`"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},` +
 		`"io.modelcontextprotocol/clientInfo":{"name":"modern-client","version":"3"}}}}`)
 	m.set("Mcp-Protocol-Version", mcp.Version20260728)
@@ -233,7 +235,42 @@ func (d *door) request(ctx context.Context, m *message) *http.Request {
 		d.t.Fatal(err)
 	}
 	r.Header, r.Host = m.header, m.host
+	if token := d.token(m); token != "" && len(m.header[session.HeaderSession]) == 0 {
+		r.Header.Set(session.HeaderSession, token)
+	}
 	return r
+}
+
+// token returns the id of a session in which a message may be sent, empty if there
+// is none.
+func (d *door) token(m *message) string {
+	if !m.inSession || strings.Contains(m.body, `"method":"initialize"`) {
+		return ""
+	}
+	for user, key := range map[string]apikey.Key{"ana": d.ana, "bob": d.bob} {
+		if m.header.Get("Authorization") == "Bearer "+key.String() {
+			return d.sealed(user, m.path, nil)
+		}
+	}
+	return ""
+}
+
+// sealed returns the id of a session of 2025-11-25 of a user at a path, which may
+// be changed before.
+func (d *door) sealed(user, path string, change func(*handle.Session)) string {
+	d.t.Helper()
+	now := time.Now()
+	s := &handle.Session{ID: [16]byte{1: 1}, Version: mcp.Version20251125, Issued: now, Expires: now.Add(time.Hour)}
+	copy(s.ID[2:], user)
+	s.Route, _ = strings.CutPrefix(strings.TrimPrefix(path, "/mcp"), "/")
+	if change != nil {
+		change(s)
+	}
+	token, _, err := d.index.Load().Sealer().SealSession(s, handle.OwnerOf(&principal.Principal{User: user, Application: "ide"}), now)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return token
 }
 
 func (d *door) send(m *message) answer {
@@ -248,7 +285,7 @@ func (d *door) send(m *message) answer {
 		d.t.Fatal(err)
 	}
 	a := answer{status: response.StatusCode, header: response.Header, body: string(body)}
-	if response.Header.Get("Content-Type") == "application/json" {
+	if strings.HasPrefix(a.body, "{") && response.Header.Get("Content-Type") == "application/json" {
 		if err := json.Unmarshal(body, &a); err != nil {
 			d.t.Fatalf("answer is not JSON: %v\n%s", err, body)
 		}
@@ -295,6 +332,24 @@ func TestBadInput(t *testing.T) {
 		{"byte order mark", func(d *door) *message { return d.legacy("\ufeff" + call) }, 400, -32700, "", "bad-message:byte-order-mark"},
 		{"two JSON values", func(d *door) *message { return d.legacy(call + call) }, 400, -32700, "", "bad-message:trailing-bytes"},
 		{"batch", func(d *door) *message { return d.legacy("[" + call + "]") }, 400, -32600, "batches", "bad-message:batch"},
+		{"modern batch", func(d *door) *message {
+			return d.modern("tools/call", "git__get", "").with(func(m *message) { m.body = "[" + call + "]" })
+		}, 400, -32600, "batches", "bad-message:shape"},
+		{"no session", func(d *door) *message { return d.bare(call) }, 400, -32600, "Mcp-Session-Id", "session-missing"},
+		{"notification without a session", func(d *door) *message {
+			return d.bare(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+		}, 400, -32600, "Mcp-Session-Id", "session-missing"},
+		{"two sessions", func(d *door) *message {
+			return d.bare(call).with(func(m *message) {
+				m.header[session.HeaderSession] = []string{d.sealed("ana", "/mcp", nil), d.sealed("ana", "/mcp", nil)}
+			})
+		}, 400, -32600, "more than once", "session-missing"},
+		{"made-up session", func(d *door) *message {
+			return d.bare(call).with(func(m *message) { m.set(session.HeaderSession, "w1.made-up") })
+		}, 404, -32600, "initialize", "unknown-session"},
+		{"another version than the session's", func(d *door) *message {
+			return d.legacy(call).with(func(m *message) { m.set("Mcp-Protocol-Version", "2025-06-18") })
+		}, 400, -32600, "2025-11-25", "bad-message:version"},
 		{"too deep", func(d *door) *message {
 			return d.legacy(strings.Replace(call, `{"a":1}`, `{"a":`+deep+`}`, 1))
 		}, 400, 0, "", "bad-message:depth"},
@@ -376,8 +431,20 @@ func TestBadInput(t *testing.T) {
 			return d.legacy(`{"jsonrpc":"2.0","id":1,"method":"tools/destroy"}`)
 		}, 200, -32601, "tools/destroy", "unknown-method"},
 		{"method that is not offered", func(d *door) *message {
-			return d.legacy(`{"jsonrpc":"2.0","id":1,"method":"prompts/list"}`)
-		}, 200, -32601, "prompts/list", "unknown-method"},
+			return d.legacy(`{"jsonrpc":"2.0","id":1,"method":"tasks/list"}`)
+		}, 200, -32601, "tasks/list", "unknown-method"},
+		{"unknown prompt", func(d *door) *message {
+			return d.legacy(`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"x"}}`)
+		}, 200, -32602, "Unknown prompt: x", "unknown-prompt"},
+		{"unknown resource", func(d *door) *message {
+			return d.legacy(`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"x:y"}}`)
+		}, 200, -32002, "not found", "unknown-resource"},
+		{"modern unknown resource", func(d *door) *message {
+			return d.modern("resources/read", "x:y", `"uri":"x:y"`)
+		}, 400, -32602, "not found", "unknown-resource"},
+		{"modern state that is none", func(d *door) *message {
+			return d.modern("tools/call", "git__get", `"name":"git__get","requestState":"x"`)
+		}, 400, -32602, "requestState", "bad-request-state"},
 		{"method of the other era", func(d *door) *message {
 			return d.legacy(`{"jsonrpc":"2.0","id":1,"method":"server/discover"}`)
 		}, 200, -32601, "server/discover", "bad-message:method"},

@@ -14,12 +14,14 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
-	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/mcp"
 )
 
 // Session answers messages, as session.Session does.
 type Session interface {
-	Serve(ctx context.Context, in *session.Request, sink upstream.Sink) session.Answer
+	Serve(ctx context.Context, in *session.Request, client session.Client) session.Answer
+	Listen(ctx context.Context, in *session.Request, client session.Client) session.Answer
+	End(ctx context.Context, in *session.Request) session.Answer
 }
 
 // Refusals records what never became a message, as session.Refusals does.
@@ -50,6 +52,9 @@ type Config struct {
 	WriteTime time.Duration
 	// KeepAlive is how long a client waits without a sign of life. Default 15 s.
 	KeepAlive time.Duration
+	// Grace is how long the call of a legacy client goes on after the client was
+	// found to be gone, which takes KeepAlive at most. Default 30 s.
+	Grace time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -60,6 +65,7 @@ func (c Config) withDefaults() Config {
 	c.BodyTime = cmp.Or(c.BodyTime, 30*time.Second)
 	c.WriteTime = cmp.Or(c.WriteTime, 30*time.Second)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
+	c.Grace = cmp.Or(c.Grace, 30*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -76,7 +82,8 @@ type Listener struct {
 	turned   prometheus.Counter
 }
 
-// Inflight returns the number of requests that are being served.
+// Inflight returns the number of requests that are being served, notification
+// streams not counted.
 func (l *Listener) Inflight() int64 { return l.inflight.Load() }
 
 // New returns a listener.
@@ -110,6 +117,7 @@ type exchange struct {
 	gone     bool   // the request has given its place up
 	server   string // slug of the path
 	accepts  accepts
+	body     *body // nil if there is none
 	in       session.Request
 	out      output
 }
@@ -135,7 +143,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(refusal)
 		return
 	}
-	x.message()
+	x.answer()
 }
 
 // leave gives the place of the request up, once.
@@ -159,10 +167,24 @@ func (x *exchange) enter() *refusal {
 	}
 	x.server = server
 	x.allowOrigin()
-	if x.r.Method != http.MethodPost && x.r.Method != http.MethodOptions {
-		return wrongMethod
+	return x.checkMethod()
+}
+
+// checkMethod lets the methods of MCP pass. GET and DELETE are of the legacy eras
+// only; a client that claims another is told so before anything else.
+func (x *exchange) checkMethod() *refusal {
+	switch x.r.Method {
+	case http.MethodPost, http.MethodOptions:
+		return nil
+	case http.MethodGet, http.MethodDelete:
+		for _, version := range x.r.Header[mcp.HeaderVersion] {
+			if version >= mcp.Version20260728 {
+				return wrongEra
+			}
+		}
+		return nil
 	}
-	return nil
+	return wrongMethod
 }
 
 // identify loads the snapshot, once for the whole request, and finds the caller.
@@ -176,36 +198,74 @@ func (x *exchange) identify() *refusal {
 		return unauthenticated(refused)
 	}
 	x.key = key
-	if x.accepts = acceptsOf(x.r.Header["Accept"]); x.accepts == (accepts{}) {
-		return notAcceptable
-	}
-	if !isJSON(x.r.Header) {
-		return wrongType
+	return x.checkMedia()
+}
+
+// checkMedia holds the request to the media types that its method goes with.
+func (x *exchange) checkMedia() *refusal {
+	x.accepts = acceptsOf(x.r.Header["Accept"])
+	switch x.r.Method {
+	case http.MethodGet:
+		if !x.accepts.stream {
+			return notAStream
+		}
+	case http.MethodPost:
+		if x.accepts == (accepts{}) {
+			return notAcceptable
+		}
+		if !isJSON(x.r.Header) {
+			return wrongType
+		}
 	}
 	return nil
 }
 
-// message reads the body, has it answered, and writes the answer.
-func (x *exchange) message() {
-	body, refusal := x.readBody()
-	if refusal != nil {
-		x.refuse(refusal)
-		return
-	}
-	defer x.bodies.put(body)
+// answer has the request answered, and writes the answer.
+func (x *exchange) answer() {
 	x.in = session.Request{
 		Index:    x.index,
 		Key:      x.key,
 		Server:   x.server,
 		Header:   x.r.Header,
-		Body:     body.bytes,
 		Remote:   x.r.RemoteAddr,
 		Received: x.received,
 	}
+	var answer session.Answer
+	switch x.r.Method {
+	case http.MethodDelete:
+		answer = x.config.Session.End(x.r.Context(), &x.in)
+		x.writeAnswer(&answer)
+	case http.MethodGet:
+		x.out.open(x)
+		defer x.out.close()
+		answer = x.config.Session.Listen(x.r.Context(), &x.in, &x.out)
+		x.out.finish(&answer)
+	default:
+		x.message()
+	}
+}
+
+// message reads the body, has it answered, and writes the answer.
+func (x *exchange) message() {
+	var refusal *refusal
+	if x.body, refusal = x.readBody(); refusal != nil {
+		x.refuse(refusal)
+		return
+	}
+	defer x.dropBody()
+	x.in.Body = x.body.bytes
 	x.out.open(x)
 	defer x.out.close()
 	answer := x.config.Session.Serve(x.r.Context(), &x.in, &x.out)
 	x.out.finish(&answer)
+}
+
+// dropBody gives the buffer of the body back, once.
+func (x *exchange) dropBody() {
+	if x.body != nil {
+		x.bodies.put(x.body)
+		x.body, x.in.Body = nil, nil
+	}
 }
 
 // endpoint returns the slug in a path, empty for the aggregate. What follows

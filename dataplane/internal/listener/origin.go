@@ -83,22 +83,25 @@ func (x *exchange) allowOrigin() {
 	}
 	header := x.w.Header()
 	header.Set("Access-Control-Allow-Origin", origin[0])
-	header.Set("Access-Control-Expose-Headers", "Mcp-Session-Id, Www-Authenticate")
+	header.Set("Access-Control-Expose-Headers", exposedHeaders)
 	header.Add("Vary", "Origin")
 }
 
 // preflight answers a browser that asks before it sends.
 func (x *exchange) preflight() {
 	header := x.w.Header()
-	header.Set("Allow", "POST, OPTIONS")
+	header.Set("Allow", allowedMethods)
 	if len(x.r.Header["Origin"]) > 0 {
-		header.Set("Access-Control-Allow-Methods", http.MethodPost)
+		header.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
 		header.Set("Access-Control-Allow-Headers", allowedHeaders(x.r.Header["Access-Control-Request-Headers"]))
 		header.Set("Access-Control-Max-Age", "600")
 	}
 	x.abandonBody()
 	x.w.WriteHeader(http.StatusNoContent)
 }
+
+// exposedHeaders are those of an answer that a page may read.
+const exposedHeaders = "Mcp-Session-Id, Mcp-Protocol-Version, Retry-After, Www-Authenticate"
 
 // clientHeaders are those that MCP clients send; Mcp-Param-* come on top.
 var clientHeaders = []string{

@@ -1,28 +1,40 @@
 package listener
 
 import (
-	"bytes"
+	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/mcp"
 )
+
+// errGone says that the client can no longer be written to.
+var errGone = errors.New("the client went away")
+
+// errAbandoned ends the call of a client that did not come back.
+var errAbandoned = fault.New(fault.Unavailable, "the client went away before the answer came")
 
 // output writes the answer of one request, and what comes before it. It begins
 // as nothing; the first message, or a wait, opens an event stream if the client
-// takes one, and then the answer is the last event of it.
+// takes one, and then the answer is the last event of it. It is the
+// session.Client of its request.
 //
-// The timer of keep-alives runs beside the handler, so all writing is under mu.
+// The timer runs beside the handler, so all writing is under mu.
 type output struct {
 	x *exchange
 
 	mu     sync.Mutex
 	stream bool // headers of an event stream are out
 	done   bool // the answer is out, or nobody wants it
+	gone   bool // the client cannot be written to
 	timer  *time.Timer
-	event  []byte // scratch
+	cancel context.CancelCauseFunc // of a call that outlives its client
+	event  []byte                  // scratch
 }
 
 // open begins: from here on the client hears from the output every KeepAlive at
@@ -32,38 +44,85 @@ func (o *output) open(x *exchange) {
 	defer o.mu.Unlock()
 	o.x = x
 	if x.accepts.stream {
-		o.timer = time.AfterFunc(x.config.KeepAlive, o.keepAlive)
+		o.timer = time.AfterFunc(x.config.KeepAlive, o.tick)
 	}
 }
 
-// Notification sends a message that comes before the answer. A client that takes
-// no event streams does not get it: there is no other way to send it.
-func (o *output) Notification(message []byte) error {
+// Streams reports whether messages can be sent before the answer.
+func (o *output) Streams() bool { return o.x.accepts.stream }
+
+// Send sends a message that comes before the answer; one that is nil is an event
+// without data. A client that takes no event streams does not get it: there is no
+// other way to send it.
+func (o *output) Send(message []byte, id string, retry time.Duration) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.done || !o.x.accepts.stream {
+	switch {
+	case o.gone:
+		return errGone
+	case o.done || !o.x.accepts.stream:
 		return nil
 	}
-	return o.send(message)
+	return o.send(message, id, retry)
 }
 
-// keepAlive sends a comment, which clients and proxies count as a sign of life.
-func (o *output) keepAlive() {
+// Outlive returns a context that does not end when the client goes away, but some
+// time later (Config.Grace), with a cause that says so.
+func (o *output) Outlive() (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.done {
-		return
+	o.cancel = cancel
+	if o.timer == nil {
+		o.timer = time.AfterFunc(o.x.config.KeepAlive, o.tick)
+	}
+	return ctx, cancel
+}
+
+// Stay makes the request a notification stream: its headers are sent at once, it
+// gives its place among the running requests up, and its body is forgotten.
+func (o *output) Stay() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.x.leave()
+	o.x.dropBody()
+	if o.stream {
+		return nil
 	}
 	o.begin()
-	if err := o.flush([]byte(": keep-alive\n\n")); err != nil {
-		// The request's context ends with its connection, and the call with it.
-		o.done = true
+	return o.flush(nil)
+}
+
+// tick sends a comment, which clients and proxies count as a sign of life, and
+// looks whether the client is still there.
+func (o *output) tick() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.done:
+		return
+	case o.gone:
+		if o.cancel != nil {
+			o.cancel(errAbandoned)
+		}
+		return
+	case o.x.r.Context().Err() != nil:
+		o.gone = true
+	case o.x.accepts.stream:
+		o.begin()
+		// A failure says that the client has gone.
+		_ = o.flush([]byte(": keep-alive\n\n"))
+	}
+	if o.gone {
+		// The context of the request ends with its connection; a call that outlives
+		// it has some time left.
+		o.timer.Reset(o.x.config.Grace)
 		return
 	}
 	o.timer.Reset(o.x.config.KeepAlive)
 }
 
-// finish writes the answer.
+// finish writes the answer. One without a message ends a stream.
 func (o *output) finish(answer *session.Answer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,25 +130,26 @@ func (o *output) finish(answer *session.Answer) {
 		return
 	}
 	o.done = true
+	asEvent := o.stream || !o.x.accepts.json && answer.Size() > 0 && answer.Status == http.StatusOK
 	switch {
-	case o.stream || !o.x.accepts.json && answer.Size() > 0 && answer.Status == http.StatusOK:
+	case o.gone:
+	case !asEvent:
+		o.x.writeAnswer(answer)
+	case answer.Size() > 0:
+		o.x.nameSession(answer)
 		// A client that cannot be written to has gone; its call is over anyway.
-		_ = o.send(answer.Parts[:]...)
-	case answer.Size() == 0:
-		o.x.w.WriteHeader(answer.Status)
-	default:
-		o.x.writeJSON(answer.Status, answer.Parts[:]...)
+		_ = o.send(answer.Message(), answer.EventID, answer.Retry)
 	}
 }
 
 // close stops the timer; nothing is written after it.
 func (o *output) close() {
-	if o.timer != nil {
-		o.timer.Stop()
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.done = true
+	if o.timer != nil {
+		o.timer.Stop()
+	}
 }
 
 // begin sends the headers of an event stream, once.
@@ -99,44 +159,49 @@ func (o *output) begin() {
 	}
 	o.stream = true
 	header := o.x.w.Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-cache, no-transform")
-	header.Set("X-Accel-Buffering", "no")
+	header["Content-Type"] = streamType
+	header["Cache-Control"] = noCache
+	header["X-Accel-Buffering"] = noBuffering
 	o.x.w.WriteHeader(http.StatusOK)
 }
 
+// Shared by all answers; net/http does not change them.
+var (
+	jsonType    = []string{"application/json"}
+	streamType  = []string{"text/event-stream"}
+	noCache     = []string{"no-cache, no-transform"}
+	noBuffering = []string{"no"}
+)
+
 // send writes one message as one event.
-func (o *output) send(parts ...[]byte) error {
+func (o *output) send(message []byte, id string, retry time.Duration) error {
 	o.begin()
-	o.event = append(o.event[:0], "event: message\ndata: "...)
-	for _, part := range parts {
-		o.event = appendData(o.event, part)
+	o.event = mcp.AppendEvent(o.event[:0], id, retry, message)
+	err := o.flush(o.event)
+	if cap(o.event) > maxScratch {
+		o.event = nil
 	}
-	return o.flush(append(o.event, "\n\n"...))
+	return err
 }
 
-// appendData appends a part of a message. A line break within, which JSON has
-// between tokens only, begins a new line of data, and reads as a line break
-// again.
-func appendData(dst, part []byte) []byte {
-	for {
-		i := bytes.IndexAny(part, "\r\n")
-		if i < 0 {
-			return append(dst, part...)
-		}
-		dst = append(append(dst, part[:i]...), "\ndata: "...)
-		part = part[i+1:]
-	}
-}
+// maxScratch is what an output keeps for its next event, in bytes.
+const maxScratch = 64 << 10
 
 // flush writes and sends at once.
-func (o *output) flush(text []byte) error {
+func (o *output) flush(text []byte) (err error) {
 	o.x.timeWrites()
 	defer o.x.untimeWrites()
-	if _, err := o.x.w.Write(text); err != nil {
-		return err
+	if len(text) > 0 {
+		_, err = o.x.w.Write(text)
 	}
-	return o.x.control.Flush()
+	if err == nil {
+		err = o.x.control.Flush()
+	}
+	if err != nil {
+		o.gone = true
+		return errGone
+	}
+	return nil
 }
 
 // timeWrites gives the client its time to take what is written and flushed until
@@ -150,6 +215,23 @@ func (x *exchange) timeWrites() {
 }
 
 func (x *exchange) untimeWrites() { _ = x.control.SetWriteDeadline(time.Time{}) }
+
+// writeAnswer writes an answer that is not an event.
+func (x *exchange) writeAnswer(answer *session.Answer) {
+	x.nameSession(answer)
+	if answer.Size() == 0 {
+		x.w.WriteHeader(answer.Status)
+		return
+	}
+	x.writeJSON(answer.Status, answer.Parts[:]...)
+}
+
+// nameSession tells the client the id of the session that the answer opens.
+func (x *exchange) nameSession(answer *session.Answer) {
+	if answer.SessionID != "" {
+		x.w.Header()[session.HeaderSession] = []string{answer.SessionID}
+	}
+}
 
 // writeJSON writes and sends a whole answer. There is nobody to tell if that
 // fails: the client has gone.
@@ -174,6 +256,3 @@ func (x *exchange) writeJSON(status int, parts ...[]byte) {
 	}
 	_ = x.control.Flush()
 }
-
-// jsonType is shared by all answers; net/http does not change it.
-var jsonType = []string{"application/json"}

@@ -46,8 +46,17 @@ var (
 	}
 	wrongMethod = &refusal{
 		status: http.StatusMethodNotAllowed, kind: "wrong-http-method", code: mcp.CodeInvalidRequest, routine: true,
-		text:   "Messages are sent with POST. This endpoint opens no stream with GET and has no session to DELETE.",
+		text:   "Messages are sent with POST. GET opens the stream of a session, and DELETE ends the session.",
+		header: [][2]string{{"Allow", allowedMethods}},
+	}
+	wrongEra = &refusal{
+		status: http.StatusMethodNotAllowed, kind: "wrong-http-method", code: mcp.CodeInvalidRequest, routine: true,
+		text:   "Protocol version " + mcp.Version20260728 + " has POST only: no stream to GET and no session to DELETE. Use subscriptions/listen.",
 		header: [][2]string{{"Allow", "POST, OPTIONS"}},
+	}
+	notAStream = &refusal{
+		status: http.StatusNotAcceptable, kind: "not-acceptable", code: mcp.CodeInvalidRequest,
+		text: "GET opens an event stream; the Accept header must allow text/event-stream.",
 	}
 	notAcceptable = &refusal{
 		status: http.StatusNotAcceptable, kind: "not-acceptable", code: mcp.CodeInvalidRequest,
@@ -70,6 +79,8 @@ var (
 		text: "The message did not arrive whole.",
 	}
 )
+
+const allowedMethods = "GET, POST, DELETE, OPTIONS"
 
 // codeUnauthenticated follows the pattern of Warder's own codes in package mcp.
 const codeUnauthenticated = 1401

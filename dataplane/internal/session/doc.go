@@ -1,17 +1,26 @@
 // Package session answers the messages of MCP clients, of both eras, at one URL.
 //
-//	listener ─▶ Serve ─ scan ─ era ─ headers ─┬─ initialize, ping, server/discover ──▶ answered here
-//	                    │      │       │      ├─ tools/list ──▶ prepared bytes of gate.Profile
-//	                    ▼      ▼       ▼      └─ tools/call
-//	                 refused, recorded              │
-//	                                   resolve ─ decide ─ intent recorded ─ upstream ─ result recorded ─▶ answer
-//	                                      │        │            │
-//	                                      ▼        ▼            ▼
-//	                                   unknown   denied     queue full: all three refused, recorded
+//	listener ─▶ Serve ─ scan ─ era ─ headers ─ session ─┬─ initialize, ping, server/discover ─▶ answered here
+//	                    │      │       │          │     ├─ lists ──▶ prepared bytes of gate.Profile
+//	                    ▼      ▼       ▼          ▼     ├─ subscriptions/listen ──▶ notice
+//	                   refused, recorded                ├─ answers and notifications of the client ──▶ upstream
+//	                                                    └─ what goes to a server
+//	                                                             │
+//	     resolve ─ decide ─ headers ─ state ─ intent recorded ─ upstream ─ result recorded ─▶ answer
+//	        │        │         └───────┘           │               │ ▲
+//	        ▼        ▼             ▼               ▼               ▼ │
+//	     unknown   denied       invalid        queue full      sink: messages before the answer, and what
+//	        all of these are refused and recorded              the server asks of the client (Permit, Relay, Ask)
 //
-// It keeps nothing between two requests: a legacy session has no state here yet,
-// and so any node can answer any request. One request sees one gate.Index, from
-// its credential to its answer.
+// Tools, prompts and resources go one way: govern. So do completions and
+// subscriptions, with a method of their own in the question to the policy.
+//
+// What a session is, its client carries: the id is sealed (package handle), so any
+// node answers any request. What is kept here may be lost at any time: the calls
+// that run (so that they can be cancelled), the questions that wait for an answer
+// on this node, and the calls whose stream the server closed to have it resumed.
+// Each of these tables is bounded. One request sees one gate.Index, from its
+// credential to its answer.
 //
 // A call that was let through has exactly one intent and one result in the audit
 // queue, the intent before anything leaves for the server, the result before the

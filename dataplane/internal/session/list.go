@@ -3,27 +3,42 @@ package session
 import (
 	"net/http"
 	"strconv"
+	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
 // How long a modern client may keep what it was told, in milliseconds.
 //
-// A list may change with any revision, and there is no subscription yet that
-// would say so: it is not to be kept at all. What the node offers changes with
-// its build only.
+// A list may change with any revision, and not every client listens: it is not to
+// be kept at all. What the node offers changes with what the caller sees of the
+// servers; a client that listens hears of it.
 const (
 	listTTL     = 0
 	discoverTTL = 300_000
 )
 
+// cursorLife is how long a client may take from one page to the next.
+const cursorLife = time.Hour
+
 // words are answers and parts of answers that are always the same.
 type words struct {
 	serverInfo []byte // {"name":…,"version":…}
-	discover   []byte // the result of server/discover
-	modernList []byte // a modern list's result, up to its tools
-	legacyList []byte
+	discover   []byte // the result of server/discover, up to its capabilities
+	lists      [numLists]listWords
 }
+
+// listWords are the result of a list up to its items.
+type listWords struct{ legacy, modern []byte }
+
+// members are what lists are called in results, by gate.ListKind.
+var members = [numLists]string{
+	gate.Tools: "tools", gate.Prompts: "prompts", gate.Resources: "resources", gate.Templates: "resourceTemplates",
+}
+
+const numLists = 4
 
 func newWords(version string) words {
 	info := append([]byte(`{"name":"warder","version":`), mcp.AppendString(nil, version)...)
@@ -39,48 +54,62 @@ func newWords(version string) words {
 	head := func(ttl int) string {
 		return `{"resultType":"complete","ttlMs":` + strconv.Itoa(ttl) + `,"cacheScope":"private",` + meta + `,`
 	}
-	return words{
+	w := words{
 		serverInfo: info,
-		discover:   []byte(head(discoverTTL) + `"supportedVersions":` + string(versions) + `],"capabilities":{"tools":{}}}`),
-		modernList: []byte(head(listTTL) + `"tools":`),
-		legacyList: []byte(`{"tools":`),
+		discover:   []byte(head(discoverTTL) + `"supportedVersions":` + string(versions) + `],"capabilities":`),
 	}
+	for kind, member := range members {
+		w.lists[kind] = listWords{legacy: []byte(`{"` + member + `":`), modern: []byte(head(listTTL) + `"` + member + `":`)}
+	}
+	return w
 }
 
-// initialize opens a legacy session, of which nothing is kept: the client sends
-// the version that was agreed with each further request.
-func (x *exchange) initialize() Answer {
-	requested, err := mcp.String(x.req.Param(x.in.Body, "protocolVersion").Of(x.in.Body))
+// discover says what is offered at this endpoint to this caller.
+func (x *exchange) discover() Answer {
+	result := append([]byte(nil), x.words.discover...)
+	result = append(result, x.profile().Capabilities(x.server, x.era)...)
+	return x.result(append(x.appendInstructions(result), '}'))
+}
+
+// list answers with what the caller may use at this endpoint, from bytes that are
+// ready.
+func (x *exchange) list(kind gate.ListKind) Answer {
+	cursor, ok := x.cursor(kind)
+	if !ok {
+		return x.refuse(kindMessage, invalidParams("cursor is not of this list, or has expired; start again without one"))
+	}
+	page, ok := x.profile().List(kind, x.server, x.era).Page(cursor)
+	if !ok {
+		return x.refuse(kindMessage, invalidParams("cursor is not of this list; start again without one"))
+	}
+	tail, err := x.tail(kind, page.Next)
 	if err != nil {
-		return x.refuse(kindMessage, invalidParams("initialize needs params.protocolVersion to be a string"))
+		x.log.Error("a cursor cannot be sealed", "error", err)
+		return x.refuse(kindMessage, &mcp.Error{Code: mcp.CodeInternal, Text: "the list cannot be cut into pages", Offset: -1})
 	}
-	result := append([]byte(nil), `{"protocolVersion":`...)
-	result = mcp.AppendString(result, mcp.NegotiateVersion(requested))
-	result = append(result, `,"capabilities":{"tools":{}},"serverInfo":`...)
-	result = append(result, x.words.serverInfo...)
-	return x.result(append(result, '}'))
+	result := x.words.lists[kind].legacy
+	if x.era == mcp.Modern {
+		result = x.words.lists[kind].modern
+	}
+	return Answer{Status: http.StatusOK, Parts: [3][]byte{openResult(x.id(), result), page.Items, tail}}
 }
 
-// toolsList answers with what the caller may call at this endpoint, from bytes
-// that are ready.
-func (x *exchange) toolsList() Answer {
-	cursor, ok := x.cursor()
-	if !ok {
-		return x.refuse(kindMessage, invalidParams("cursor must be a string that is not empty"))
+// endOfList closes a result without a further page. Nobody changes it.
+var endOfList = []byte("}}")
+
+// tail closes a result, with the cursor of the next page if there is one.
+func (x *exchange) tail(kind gate.ListKind, next *gate.Cursor) ([]byte, error) {
+	if next == nil {
+		return endOfList, nil
 	}
-	page, ok := x.profile().List(x.server).Page(cursor)
-	if !ok {
-		return x.refuse(kindMessage, invalidParams("cursor is not of this list, or the list has changed; start again without one"))
+	now := x.now()
+	token, err := x.in.Index.Sealer().SealCursor(&handle.Cursor{
+		List: byte(kind), Route: x.in.Server, Digest: next.Digest, Page: next.Page, Last: next.Last, Expires: x.life(cursorLife),
+	}, handle.OwnerOf(x.in.Key.Principal), now)
+	if err != nil {
+		return nil, err
 	}
-	result := x.words.legacyList
-	if x.era == mcp.Modern {
-		result = x.words.modernList
-	}
-	tail := []byte("}}")
-	if page.Next != "" {
-		tail = append(mcp.AppendString([]byte(`,"nextCursor":`), page.Next), tail...)
-	}
-	return Answer{Status: http.StatusOK, Parts: [3][]byte{openResult(x.id(), result), page.Tools, tail}}
+	return append(mcp.AppendString([]byte(`,"nextCursor":`), token), endOfList...), nil
 }
 
 // openResult begins a response whose result goes on in another part.
@@ -89,11 +118,19 @@ func openResult(id, result []byte) []byte {
 	return whole[:len(whole)-1]
 }
 
-// cursor returns the cursor that the client sent, empty for the first page.
-func (x *exchange) cursor() (string, bool) {
+// cursor opens the cursor that the client sent; nil for the first page.
+func (x *exchange) cursor(kind gate.ListKind) (*gate.Cursor, bool) {
 	if x.req.Cursor.Empty() {
-		return "", true
+		return nil, true
 	}
-	cursor, err := mcp.String(x.req.Cursor.Of(x.in.Body))
-	return cursor, err == nil && cursor != ""
+	token, err := mcp.String(x.req.Cursor.Of(x.in.Body))
+	if err != nil {
+		return nil, false
+	}
+	var sealed handle.Cursor
+	err = x.in.Index.Sealer().OpenCursor(token, handle.OwnerOf(x.in.Key.Principal), x.in.Received, &sealed)
+	if err != nil || sealed.List != byte(kind) || sealed.Route != x.in.Server {
+		return nil, false
+	}
+	return &gate.Cursor{Digest: sealed.Digest, Page: sealed.Page, Last: sealed.Last}, true
 }

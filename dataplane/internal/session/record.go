@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
-	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
@@ -21,12 +20,19 @@ import (
 // place of a rule, and there is no more of them than stand here, in package
 // listener and in package credential; kindMessage is followed by an mcp.Reason.
 const (
-	kindMessage = "bad-message"
-	kindMethod  = "unknown-method"
-	kindServer  = "unknown-server"
-	kindTool    = "unknown-tool"
-	kindDenied  = "denied"
-	kindAudit   = "audit-unavailable"
+	kindMessage   = "bad-message"
+	kindMethod    = "unknown-method"
+	kindServer    = "unknown-server"
+	kindTool      = "unknown-tool"
+	kindPrompt    = "unknown-prompt"
+	kindResource  = "unknown-resource"
+	kindNoSession = "session-missing"
+	kindSession   = "unknown-session"
+	kindState     = "bad-request-state"
+	kindEvent     = "bad-event-id"
+	kindNode      = "wrong-node"
+	kindDenied    = "denied"
+	kindAudit     = "audit-unavailable"
 )
 
 // record is the audit side of one message: the events and what they point to.
@@ -51,12 +57,12 @@ func (x *exchange) begin() *auditv1.Event {
 	event.User = x.in.Key.Principal.User
 	event.Application = x.in.Key.Principal.Application
 	event.KeyId = x.in.Key.Principal.KeyID
-	event.ClientName, event.ClientVersion = x.client()
+	event.ClientName, event.ClientVersion = x.clientName()
 	event.RemoteAddress = x.in.Remote
-	event.ProtocolVersion = x.version()
+	event.ProtocolVersion = x.spoken()
 	event.Method = shown(x.req.Method)
 	event.Server = shown(x.in.Server)
-	event.Tool = shown(x.req.Name)
+	event.Tool = x.named()
 	event.Revision = x.in.Index.Revision()
 	event.RequestBytes = uint64(len(x.in.Body))
 	if !x.req.Arguments.Empty() {
@@ -67,12 +73,26 @@ func (x *exchange) begin() *auditv1.Event {
 	return event
 }
 
-// setTool fills in what the name was resolved to.
-func setTool(event *auditv1.Event, tool *gate.Tool) {
-	event.Server = tool.Server.Name()
-	event.Tool = tool.Name()
-	event.Risk = tool.Risk
-	event.DefinitionHash = tool.Item.GetDefinitionHash()
+// named returns what the message is about, as its sender says.
+func (x *exchange) named() string {
+	kind, name := x.object()
+	if kind == policy.Resource {
+		return shownWithin(name, maxShownURI)
+	}
+	return shown(name)
+}
+
+// setEntry fills in what the name was resolved to. A URI of a template, or of an
+// unlisted resource, is the client's.
+func (x *exchange) setEntry(event *auditv1.Event) {
+	entry := x.entry
+	event.Server = entry.Server.Name()
+	event.Tool = x.own
+	if entry.Kind == policy.Resource {
+		event.Tool = shownWithin(x.own, maxShownURI)
+	}
+	event.Risk = entry.Risk
+	event.DefinitionHash = entry.Hash
 }
 
 // setDecision fills in what the policy said.
@@ -87,6 +107,10 @@ func setDecision(event *auditv1.Event, decision policy.Decision) {
 func setTime(ts *timestamppb.Timestamp, at time.Time) {
 	ts.Seconds, ts.Nanos = at.Unix(), int32(at.Nanosecond())
 }
+
+func newTime(at time.Time) *timestamppb.Timestamp { return timestamppb.New(at) }
+
+func newDuration(of time.Duration) *durationpb.Duration { return durationpb.New(max(0, of)) }
 
 func setDuration(d *durationpb.Duration, of time.Duration) {
 	d.Seconds, d.Nanos = int64(of/time.Second), int32(of%time.Second)
@@ -119,11 +143,14 @@ func (x *exchange) recordRefusal(kind string, event *auditv1.Event) {
 	x.refusals.record(kind, event)
 }
 
-// client returns what the client says of itself: its clientInfo, or else the
-// first product of its User-Agent.
-func (x *exchange) client() (name, version string) {
-	if !x.req.ClientInfo.Empty() {
+// clientName returns what the client says of itself: its clientInfo, now or when
+// it opened its session, or else the first product of its User-Agent.
+func (x *exchange) clientName() (name, version string) {
+	switch {
+	case !x.req.ClientInfo.Empty():
 		return clientInfo(x.req.ClientInfo.Of(x.in.Body))
+	case x.attached && x.legacy.ClientName != "":
+		return x.legacy.ClientName, x.legacy.ClientVersion
 	}
 	return product(x.in.Header)
 }
@@ -149,14 +176,16 @@ func product(header http.Header) (name, version string) {
 	return shown(name), shown(version)
 }
 
-// version returns the protocol version that the message is in: a legacy client
+// spoken returns the protocol version that the message is in: a legacy client
 // that names none speaks 2025-03-26 (mcp.md 1.1).
-func (x *exchange) version() string {
-	if x.era == mcp.Modern && x.req.ProtocolVersion != "" {
+func (x *exchange) spoken() string {
+	switch {
+	case x.attached:
+		return x.legacy.Version
+	case x.era == mcp.Modern && x.req.ProtocolVersion != "":
 		return shown(x.req.ProtocolVersion)
-	}
-	if version := x.in.Header.Get(mcp.HeaderVersion); version != "" {
-		return shown(version)
+	case x.version != "":
+		return shown(x.version)
 	}
 	return mcp.Version20250326
 }
@@ -210,6 +239,6 @@ func (r *Refusals) AtDoor(d *Door) {
 		event.Application = d.Key.Principal.Application
 		event.KeyId = d.Key.Principal.KeyID
 	}
-	r.metrics.decisions.WithLabelValues(effectDeny, d.Kind, "").Inc()
+	r.metrics.decide(effectDeny, d.Kind, "")
 	r.record(d.Kind, event)
 }

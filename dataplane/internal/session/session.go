@@ -3,7 +3,9 @@ package session
 import (
 	"cmp"
 	"context"
-	"errors"
+	"crypto/rand"
+	"encoding/hex"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"time"
@@ -12,36 +14,112 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
-	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// Upstream makes calls, as upstream.Pool does.
+// Headers of legacy sessions, in the form that http.Header keeps.
+const (
+	HeaderSession     = "Mcp-Session-Id"
+	headerLastEventID = "Last-Event-Id"
+)
+
+// Upstream speaks to servers, as upstream.Pool does.
 type Upstream interface {
-	// Do makes one call. Messages that the server sends before its answer go to
-	// the sink. Every failure of a server is an answer; an error means that ctx
-	// has ended. It keeps neither the call nor its body.
+	// Do makes one call. What the server sends before its answer goes to the sink.
+	// Every failure of a server is an answer; an error means that ctx has ended.
 	Do(ctx context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
+	// Resume reads a call's stream on, from an event that has been seen.
+	Resume(ctx context.Context, resume *upstream.Resume, sink upstream.Sink) (*upstream.Answer, error)
+	// Open initialises a legacy server for a client, End ends what Open opened.
+	Open(ctx context.Context, server *snapshotv1.Server, capabilities mcp.Capabilities, clientVersion string) (upstream.SessionRef, error)
+	End(server *snapshotv1.Server, session upstream.SessionRef)
+	// Respond posts a client's answer to a server's request, Notify a notification,
+	// and Cancel the cancellation of a request.
+	Respond(ctx context.Context, server *snapshotv1.Server, session upstream.SessionRef, message []byte) error
+	Notify(ctx context.Context, server *snapshotv1.Server, session upstream.SessionRef, message []byte) error
+	Cancel(ctx context.Context, server *snapshotv1.Server, session upstream.SessionRef, id []byte, reason string) error
 }
 
-// Config is what a Session needs. All fields but the last two are required.
+// Board holds notification streams and what this node knows of sessions, as
+// notice.Board does.
+type Board interface {
+	Open(ctx context.Context, sub *notice.Subscription, out notice.Stream) error
+	Subscribe(session [16]byte, server, uri string) error
+	Unsubscribe(session [16]byte, server, uri string)
+	SetLevel(session [16]byte, level string)
+	Level(session [16]byte) string
+	End(session [16]byte, expires time.Time)
+	Ended(session [16]byte) bool
+}
+
+// Client is the way back to whoever sent a message, as long as it is served. It is
+// safe for concurrent use.
+type Client interface {
+	// Streams reports whether the client takes messages before its answer.
+	Streams() bool
+	// Send sends one message before the answer; nil is an event without data. Id and
+	// retry are those of the event; empty and 0: none. It keeps nothing of the
+	// message. An error means that the client is gone.
+	Send(message []byte, id string, retry time.Duration) error
+	// Outlive returns a context for a call that goes on for a while after its client
+	// has gone. It has a cause that is fit for the audit then.
+	Outlive() (context.Context, context.CancelCauseFunc)
+	// Stay makes of the request a notification stream, which waits and does not work.
+	// The message of the request is no longer there afterwards.
+	Stay() error
+}
+
+// Config is what a Session needs. All fields up to Registerer are required.
 type Config struct {
 	Upstream Upstream
+	Board    Board
 	Audit    Recorder
+	// Current returns what the node knows.
+	Current func() *gate.Index
 	// Version is shown to clients.
 	Version    string
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
+
+	// Ended, if not nil, is told of each session that its client ended.
+	Ended func(id [16]byte, expires time.Time)
 	// Depth is the deepest nesting of a message; 0 means mcp.DefaultDepth.
 	Depth int
+	// OpenTime is how long servers may take to be initialised for a client, all of
+	// them together. Default 2 s.
+	OpenTime time.Duration
+	// AskTime is how long a client may take to answer a server. Default 5 min.
+	AskTime time.Duration
+	// ResumeTime is how long a client may take to resume a call whose server closed
+	// the stream. Default 2 min.
+	ResumeTime time.Duration
+	// Pending bounds the questions that wait for an answer on this node, and also the
+	// calls that wait to be resumed. Default 10,000.
+	Pending int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
+func (c Config) withDefaults() Config {
+	c.OpenTime = cmp.Or(c.OpenTime, 2*time.Second)
+	c.AskTime = cmp.Or(c.AskTime, 5*time.Minute)
+	c.ResumeTime = cmp.Or(c.ResumeTime, 2*time.Minute)
+	c.Pending = cmp.Or(c.Pending, 10_000)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
 // Session answers messages. It is safe for concurrent use.
 type Session struct {
+	config   Config
 	upstream Upstream
+	board    Board
 	audit    Recorder
 	refusals *Refusals
 	metrics  *metrics
@@ -49,16 +127,20 @@ type Session struct {
 	now      func() time.Time
 	limits   mcp.Limits
 	words    words
+	node     string // of this process: names it in what only it can answer
+	flights  flights
+	waits    waits
+	detached detached
 }
 
 // New returns a session.
 func New(config Config) *Session {
-	if config.Now == nil {
-		config.Now = time.Now
-	}
+	config = config.withDefaults()
 	metrics := newMetrics(config.Registerer)
 	return &Session{
+		config:   config,
 		upstream: config.Upstream,
+		board:    config.Board,
 		audit:    config.Audit,
 		refusals: newRefusals(&config, metrics),
 		metrics:  metrics,
@@ -66,11 +148,26 @@ func New(config Config) *Session {
 		now:      config.Now,
 		limits:   mcp.Limits{Depth: config.Depth},
 		words:    newWords(config.Version),
+		node:     randomName(),
+		flights:  flights{seed: maphash.MakeSeed()},
+		waits:    waits{limit: config.Pending},
+		detached: detached{limit: config.Pending},
 	}
+}
+
+// randomName returns a name that nobody else has.
+func randomName() string {
+	var raw [12]byte
+	rand.Read(raw[:]) // never fails
+	return hex.EncodeToString(raw[:])
 }
 
 // Refusals returns what records refusals; its Run must run beside the session.
 func (s *Session) Refusals() *Refusals { return s.refusals }
+
+// Close records the calls that still wait to be resumed as given up. It is called
+// when no request is served any more, before Refusals stops.
+func (s *Session) Close() { s.detached.close() }
 
 // Request is one message that the listener has let in. Nothing in it is changed,
 // and nothing is kept of it after Serve has returned.
@@ -79,8 +176,9 @@ type Request struct {
 	Index *gate.Index
 	Key   *credential.Key
 	// Server is the slug in the path /mcp/{server}; empty on the aggregate.
-	Server   string
-	Header   http.Header
+	Server string
+	Header http.Header
+	// Body is the message; empty where there is none (GET, DELETE).
 	Body     []byte
 	Remote   string
 	Received time.Time
@@ -93,6 +191,11 @@ type Answer struct {
 	// Parts, one after the other, are one JSON-RPC message; all are empty where
 	// there is nothing to say. Nobody changes them.
 	Parts [3][]byte
+	// SessionID is the id of the session that this answer opens; mostly empty.
+	SessionID string
+	// EventID and Retry go with the answer where it is an event of a stream.
+	EventID string
+	Retry   time.Duration
 }
 
 // Size returns the number of bytes of the message.
@@ -100,18 +203,41 @@ func (a *Answer) Size() int {
 	return len(a.Parts[0]) + len(a.Parts[1]) + len(a.Parts[2])
 }
 
+// Message returns the message in one piece.
+func (a *Answer) Message() []byte {
+	if len(a.Parts[1])+len(a.Parts[2]) == 0 {
+		return a.Parts[0]
+	}
+	whole := make([]byte, 0, a.Size())
+	for _, part := range a.Parts {
+		whole = append(whole, part...)
+	}
+	return whole
+}
+
 func reply(status int, message []byte) Answer {
 	return Answer{Status: status, Parts: [3][]byte{message}}
 }
 
-// Serve answers one message. Messages that come before the answer of a call go
-// to the sink, which is not used after Serve has returned.
-func (s *Session) Serve(ctx context.Context, in *Request, sink upstream.Sink) Answer {
-	x := &exchange{Session: s, in: in}
-	answer := x.serve(ctx, sink)
-	elapsed := s.now().Sub(in.Received)
-	s.metrics.duration.WithLabelValues(methodLabel(x.req.Method), x.failure).Observe(elapsed.Seconds())
-	return answer
+// Serve answers one message. The client is not used after it has returned.
+func (s *Session) Serve(ctx context.Context, in *Request, client Client) Answer {
+	answer, sub := s.serve(ctx, in, client)
+	if sub == nil {
+		return answer
+	}
+	// Nothing of the message is held any more while the stream waits.
+	return s.hear(ctx, sub, client)
+}
+
+func (s *Session) serve(ctx context.Context, in *Request, client Client) (Answer, *subscription) {
+	x := &exchange{Session: s, in: in, client: client}
+	answer := x.serve(ctx)
+	x.observe()
+	return answer, x.sub
+}
+
+func (x *exchange) observe() {
+	x.metrics.observe(methodLabel(x.req.Method), x.failure, x.now().Sub(x.in.Received))
 }
 
 // exchange is one message on its way. It is one allocation for all that a call
@@ -119,89 +245,90 @@ func (s *Session) Serve(ctx context.Context, in *Request, sink upstream.Sink) An
 type exchange struct {
 	*Session
 	in      *Request
+	client  Client
 	req     mcp.Request
 	era     mcp.Era
+	version string       // of the header; empty if it is not there
 	server  *gate.Server // of the path; nil on the aggregate
-	failure string       // what went wrong, for metrics; empty if nothing did
+	owner   handle.Owner
+	// legacy is the session of a legacy client, if attached.
+	legacy   handle.Session
+	attached bool
+	batched  bool // one of several messages, which share a stream
+
+	entry *gate.Entry   // what the message is about, once resolved
+	own   string        // its name or URI as the server knows it
+	sub   *subscription // a notification stream that the message asks for
+
+	failure string // what went wrong, for metrics; empty if nothing did
 	record  record
 	call    upstream.Call
+	ref     upstream.SessionRef
+	sink    sink
+	flight  flight
+	permits permits
+	text    [64]byte // room for the request's id and the session's key
 }
 
-func (x *exchange) serve(ctx context.Context, sink upstream.Sink) Answer {
-	if refusal := x.read(); refusal != nil {
+func (x *exchange) serve(ctx context.Context) Answer {
+	refusal := x.read()
+	if refusal != nil && refusal.Reason != mcp.ReasonBatch {
 		return x.refuse(kindMessage, refusal)
 	}
-	if x.req.IsNotification() {
-		return x.notification()
+	if answer, ok := x.enter(); !ok {
+		return answer
 	}
+	switch {
+	case refusal != nil:
+		return x.batch(ctx, refusal)
+	case x.req.IsResponse():
+		return x.response(ctx)
+	case x.req.IsNotification():
+		return x.notification(ctx)
+	}
+	return x.request(ctx)
+}
+
+// enter finds the server of the path and the session of the header.
+func (x *exchange) enter() (Answer, bool) {
 	if x.in.Server != "" && !x.findServer() {
-		return x.refuseStatus(http.StatusNotFound, kindServer, invalidParams("Unknown server: "+shown(x.in.Server)))
+		return x.refuseStatus(http.StatusNotFound, kindServer, invalidParams("Unknown server: "+shown(x.in.Server))), false
 	}
+	if x.era == mcp.Legacy {
+		return x.attach()
+	}
+	return Answer{}, true
+}
+
+// request answers a message that wants an answer.
+func (x *exchange) request(ctx context.Context) Answer {
 	switch x.req.Method {
-	case mcp.MethodToolsCall:
-		return x.toolsCall(ctx, sink)
+	case mcp.MethodToolsCall, mcp.MethodPromptsGet, mcp.MethodResourcesRead, mcp.MethodComplete,
+		mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe:
+		return x.govern(ctx)
 	case mcp.MethodToolsList:
-		return x.toolsList()
+		return x.list(gate.Tools)
+	case mcp.MethodPromptsList:
+		return x.list(gate.Prompts)
+	case mcp.MethodResourcesList:
+		return x.list(gate.Resources)
+	case mcp.MethodResourceTemplates:
+		return x.list(gate.Templates)
 	case mcp.MethodInitialize:
-		return x.initialize()
+		return x.initialize(ctx)
 	case mcp.MethodDiscover:
-		return x.result(x.words.discover)
+		return x.discover()
 	case mcp.MethodPing:
 		return x.result([]byte("{}"))
+	case mcp.MethodSetLevel:
+		return x.setLevel(ctx)
+	case mcp.MethodListen:
+		return x.listen()
 	}
 	return x.refuse(kindMethod, x.methodError())
 }
 
-// read scans the message and tells its era.
-func (x *exchange) read() *mcp.Error {
-	version, headerErr := mcp.Header(x.in.Header, mcp.HeaderVersion)
-	x.era = mcp.Legacy
-	if headerErr != nil || version >= mcp.Version20260728 {
-		x.era = mcp.Modern
-	}
-	if err := mcp.ScanRequest(x.in.Body, x.limits, &x.req); err != nil {
-		return asRefusal(err)
-	}
-	if headerErr != nil {
-		return headerErr
-	}
-	var refusal *mcp.Error
-	if x.era, refusal = mcp.Classify(version, &x.req); refusal != nil {
-		return refusal
-	}
-	if x.req.IsResponse() {
-		return &mcp.Error{Code: mcp.CodeInvalidRequest, Text: "no request is waiting for this response", Offset: -1}
-	}
-	if x.era == mcp.Modern {
-		return mcp.CheckHeaders(x.in.Header, &x.req)
-	}
-	return nil
-}
-
-// asRefusal returns the error of a scan as what it is. Another one would be a
-// fault of ours, and is refused all the same.
-func asRefusal(err error) *mcp.Error {
-	if refusal, ok := errors.AsType[*mcp.Error](err); ok {
-		return refusal
-	}
-	return &mcp.Error{Code: mcp.CodeInvalidRequest, Text: "message cannot be read", Offset: -1}
-}
-
-// notification accepts what wants no answer. None of those that clients send
-// has an effect yet; a method that is none is not run without an answer.
-func (x *exchange) notification() Answer {
-	const prefix = "notifications/"
-	if len(x.req.Method) > len(prefix) && x.req.Method[:len(prefix)] == prefix {
-		return Answer{Status: http.StatusAccepted}
-	}
-	return x.refuse(kindMessage, &mcp.Error{
-		Code:   mcp.CodeInvalidRequest,
-		Text:   "method " + shown(x.req.Method) + " is a request and needs an id",
-		Offset: -1,
-	})
-}
-
-// findServer resolves the server of the path. One whose tools are all hidden
+// findServer resolves the server of the path. One of which everything is hidden
 // from the caller is as good as none.
 func (x *exchange) findServer() bool {
 	server, ok := x.in.Index.Server(x.in.Server)
@@ -228,6 +355,10 @@ func invalidParams(text string) *mcp.Error {
 	return &mcp.Error{Code: mcp.CodeInvalidParams, Text: text, Offset: -1}
 }
 
+func invalidRequest(text string) *mcp.Error {
+	return &mcp.Error{Code: mcp.CodeInvalidRequest, Text: text, Offset: -1}
+}
+
 // id returns the client's id as it was sent; empty if there is none to be sure
 // of.
 func (x *exchange) id() []byte { return x.req.ID.Of(x.in.Body) }
@@ -235,32 +366,4 @@ func (x *exchange) id() []byte { return x.req.ID.Of(x.in.Body) }
 // result answers with a result.
 func (x *exchange) result(result []byte) Answer {
 	return reply(http.StatusOK, mcp.WriteResult(nil, x.id(), result))
-}
-
-// maxShown bounds a stranger's text, in bytes.
-const maxShown = 128
-
-// shown makes a stranger's text fit for an answer or an event. Most need no
-// making. An API key in the wrong place is not kept (security.md T-24).
-func shown(text string) string {
-	text = apikey.Redact(text)
-	if len(text) > maxShown {
-		return mcp.EscapeName(text, maxShown)
-	}
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '\\' {
-			return mcp.EscapeName(text, maxShown)
-		}
-	}
-	return text
-}
-
-// methodLabel bounds the label: methods that clients make up share one.
-func methodLabel(method string) string {
-	switch method {
-	case mcp.MethodToolsCall, mcp.MethodToolsList, mcp.MethodInitialize, mcp.MethodDiscover, mcp.MethodPing,
-		mcp.MethodInitialized, mcp.MethodCancelled:
-		return method
-	}
-	return "other"
 }

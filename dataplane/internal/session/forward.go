@@ -1,0 +1,258 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/mcp"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+)
+
+// forward makes the call and records its result, also if the call panics.
+func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
+	answer := &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
+	defer func() { x.settle(ticket, answer) }()
+	x.prepareCall()
+	if x.kept() {
+		answer = x.keepSubscription()
+		return reply(http.StatusOK, answer.Body)
+	}
+	answer = x.do(ctx)
+	return x.answered(answer)
+}
+
+// do makes the call. That of a legacy client goes on for a while when the client
+// is gone (mcp.md 2.6), and can be cancelled.
+func (x *exchange) do(ctx context.Context) *upstream.Answer {
+	if x.attached {
+		outliving, cancel := x.client.Outlive()
+		defer cancel(nil)
+		ctx = outliving
+		x.flights.enter(&x.flight, x.legacy.ID, x.id(), cancel)
+		defer x.flights.leave(&x.flight)
+	}
+	got, err := x.upstream.Do(ctx, &x.call, &x.sink)
+	for err == nil && got != nil && got.Detached && x.sink.given == 0 {
+		got, err = x.readOn(ctx, got)
+	}
+	if err == nil && got != nil {
+		return got
+	}
+	answer := x.cancelled(ctx, err)
+	if got != nil {
+		answer.ServerLatency = got.ServerLatency
+	}
+	return answer
+}
+
+// cancelled is the answer to a call whose client went away or cancelled it, or
+// whose node is going to: most of the time nobody is there to read it.
+func (x *exchange) cancelled(ctx context.Context, err error) *upstream.Answer {
+	text := "the client went away before the answer came"
+	if cause := context.Cause(ctx); cause != nil && fault.KindOf(cause) != fault.Internal {
+		text = fault.Text(cause)
+	}
+	x.log.DebugContext(ctx, "call ended early", "server", x.call.Server.GetName(), "error", err)
+	return &upstream.Answer{
+		Body:    mcp.WriteError(nil, x.id(), mcp.CodeUnavailable, text, nil),
+		Outcome: auditv1.Outcome_OUTCOME_CANCELLED,
+		Error:   text,
+	}
+}
+
+// answered puts a server's answer into the client's terms.
+func (x *exchange) answered(answer *upstream.Answer) Answer {
+	out := reply(x.status(answer), answer.Body)
+	if x.sink.given > 0 {
+		out.EventID, out.Retry = x.sink.eventID(&answer.At), answer.At.Retry
+	}
+	return out
+}
+
+// status returns the HTTP status of an answer: an error of a server is told to a
+// modern client as one of ours would be.
+func (x *exchange) status(answer *upstream.Answer) int {
+	if x.era != mcp.Modern || answer.Outcome != auditv1.Outcome_OUTCOME_PROTOCOL_ERROR {
+		return http.StatusOK
+	}
+	var scan mcp.Response
+	if err := mcp.ScanResponse(answer.Body, mcp.Limits{}, &scan); err != nil || scan.Error.Empty() {
+		return http.StatusOK
+	}
+	return mcp.StatusOf(scan.ErrorCode, x.era)
+}
+
+// prepareCall fills in the call, except for what begin and openState have set.
+func (x *exchange) prepareCall() {
+	server := x.entry.Server
+	call := &x.call
+	call.Server = server.Item
+	call.Principal = x.in.Key.Principal
+	call.Era = x.era
+	call.ClientVersion = x.record.event.ProtocolVersion
+	call.Body = x.in.Body
+	call.Request = &x.req
+	call.Target = x.own
+	call.Params = x.entry.Params
+	call.Header = x.in.Header
+	if x.server == nil {
+		call.URIPrefix = server.URIPrefix()
+	}
+	x.sink.x = x
+	if x.era == mcp.Modern {
+		x.prepareModern()
+	} else {
+		x.prepareLegacy(server)
+	}
+	if call.Capabilities != 0 {
+		call.Permit = x.permit
+	}
+}
+
+func (x *exchange) prepareModern() {
+	call := &x.call
+	call.ServerInfo = x.words.serverInfo
+	if raw := x.req.ClientCapabilities.Of(x.in.Body); len(raw) > len("{}") {
+		// What cannot be read is not there: the server must not ask for it.
+		call.Capabilities, _ = mcp.ParseCapabilities(raw)
+	}
+	if x.entry.Server.Era() != mcp.Modern {
+		call.SessionKey = modernKey(x.in.Key.Principal.KeyID, call.Capabilities)
+	}
+	call.SealState = x.sealState
+}
+
+// prepareLegacy names the client's own session with the server, or else whom it
+// shares one with on this node: nobody.
+func (x *exchange) prepareLegacy(server *gate.Server) {
+	call := &x.call
+	call.Capabilities = x.legacy.Capabilities
+	call.LogLevel = x.board.Level(x.legacy.ID)
+	if server.Era() == mcp.Modern {
+		return
+	}
+	if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
+		x.ref = ref
+		call.Session = &x.ref
+		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
+	}
+	call.SessionKey = legacyKey(&x.legacy)
+}
+
+// sessionWith returns the session that a client has with a server of its own.
+func sessionWith(session *handle.Session, server string) (upstream.SessionRef, bool) {
+	for i := range session.Servers {
+		if s := &session.Servers[i]; s.Server == server {
+			return upstream.SessionRef{ID: s.ID, Version: s.Version}, true
+		}
+	}
+	return upstream.SessionRef{}, false
+}
+
+// settle records the result of a call, now or, if the client is to resume it,
+// later.
+func (x *exchange) settle(ticket Ticket, answer *upstream.Answer) {
+	if !answer.Detached {
+		ticket.Result(x.ended(answer))
+		return
+	}
+	late := &late{ticket: ticket, now: x.now, received: x.in.Received, trace: x.record.event.TraceId}
+	late.callID = x.record.callID
+	x.detached.keep(late, x.config.ResumeTime)
+}
+
+// ended makes the result event: the intent has all that went before.
+func (x *exchange) ended(answer *upstream.Answer) *auditv1.Event {
+	r := &x.record
+	now := x.now()
+	setTime(&r.ended, now)
+	setDuration(&r.latency, max(0, now.Sub(x.in.Received)))
+	setDuration(&r.served, max(0, answer.ServerLatency))
+	event := &r.result
+	event.Kind = auditv1.EventKind_EVENT_KIND_RESULT
+	event.CallId, event.At = r.callID[:], &r.ended
+	event.Outcome = answer.Outcome
+	event.Error = answer.Error
+	event.Latency, event.ServerLatency = &r.latency, &r.served
+	event.ResponseBytes = uint64(len(answer.Body))
+	event.TraceId = r.event.TraceId
+	x.failure = failureOf(answer.Outcome)
+	return event
+}
+
+// failureOf returns the error_type of an outcome, empty for a success.
+func failureOf(outcome auditv1.Outcome) string {
+	switch outcome {
+	case auditv1.Outcome_OUTCOME_OK, auditv1.Outcome_OUTCOME_INPUT_REQUIRED:
+		return ""
+	case auditv1.Outcome_OUTCOME_TOOL_ERROR:
+		return "tool_error"
+	case auditv1.Outcome_OUTCOME_PROTOCOL_ERROR:
+		return "protocol_error"
+	case auditv1.Outcome_OUTCOME_CANCELLED:
+		return "cancelled"
+	}
+	return "server_failed"
+}
+
+// readOn goes on with a call whose server closed the stream to have it resumed,
+// for a client that cannot do that itself.
+func (x *exchange) readOn(ctx context.Context, before *upstream.Answer) (*upstream.Answer, error) {
+	at := x.sink.last
+	if before.At.EventID != "" {
+		at = before.At
+	}
+	if at.EventID == "" || x.sink.resumed >= maxResumes {
+		return &upstream.Answer{
+			Body:          mcp.WriteError(nil, x.id(), mcp.CodeBadServerAnswer, "the server ended its stream before the answer", nil),
+			Outcome:       auditv1.Outcome_OUTCOME_SERVER_FAILED,
+			Error:         "the server ended its stream before the answer",
+			ServerLatency: before.ServerLatency,
+		}, nil
+	}
+	x.sink.resumed++
+	if !sleep(ctx, min(max(at.Retry, minRetry), maxRetry)) {
+		return before, ctx.Err()
+	}
+	resume := x.resumption(&at)
+	got, err := x.upstream.Resume(ctx, resume, &x.sink)
+	if got != nil {
+		got.ServerLatency += before.ServerLatency
+	}
+	return got, err
+}
+
+// How often, and after how long, the stream of a server is resumed here. A server
+// that goes on closing it has until the call's own time is over.
+const (
+	maxResumes = 1000
+	minRetry   = 10 * time.Millisecond
+	maxRetry   = 30 * time.Second
+)
+
+// resumption continues the call at hand.
+func (x *exchange) resumption(at *upstream.Mark) *upstream.Resume {
+	call := &x.call
+	return &upstream.Resume{
+		Server: call.Server, Session: at.Session, EventID: at.EventID, ID: call.ID, ClientID: x.id(),
+		ProgressToken: x.req.ProgressToken.Of(x.in.Body), Method: x.req.Method, Era: x.era, ClientVersion: call.ClientVersion,
+		Capabilities: call.Capabilities, LogLevel: call.LogLevel, URIPrefix: call.URIPrefix, ServerInfo: call.ServerInfo, Permit: call.Permit,
+	}
+}
+
+// sleep reports whether the time passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
