@@ -13,6 +13,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/admin"
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/compiler"
+	"github.com/warder-gateway/warder/controlplane/internal/ended"
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/feed"
 	"github.com/warder-gateway/warder/controlplane/internal/instance"
@@ -35,6 +36,7 @@ type Plane struct {
 	authority *enrollment.Authority
 	feed      *feed.Feed
 	publisher *publisher.Publisher
+	sessions  *ended.List
 	ledger    *ledger.Ledger
 	refresher *catalog.Refresher
 	setup     *login.SetupToken // nil once an administrator exists
@@ -86,15 +88,20 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	if p.authority, err = enrollment.LoadAuthority(ctx, p.store, keys); err != nil {
 		return err
 	}
+	if err := instance.KeepSealKeys(ctx, p.store, keys, time.Now()); err != nil {
+		return err
+	}
 	p.feed = feed.New(feed.Config{Store: p.store, WentBack: p.suspect, Log: p.log})
-	p.publisher = publisher.New(publisher.Config{
-		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Ahead: p.suspect,
-		Registerer: p.config.Registerer, Log: p.log,
-	})
-	p.ledger = ledger.New(ledger.Config{Store: p.store, Registerer: p.config.Registerer, Log: p.log})
 	p.refresher = catalog.NewRefresher(catalog.Config{
 		Store: p.store, Keys: keys, Discoverer: catalog.NewDiscoverer(p.config.Version), Log: p.log,
 	})
+	p.sessions = ended.New(ended.Config{Store: p.store, Log: p.log})
+	p.publisher = publisher.New(publisher.Config{
+		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Ahead: p.suspect,
+		Sessions: p.sessions, ServerChanged: p.refresher.Changed,
+		Registerer: p.config.Registerer, Log: p.log,
+	})
+	p.ledger = ledger.New(ledger.Config{Store: p.store, Registerer: p.config.Registerer, Log: p.log})
 	if err := p.openSetup(ctx); err != nil {
 		return err
 	}

@@ -127,11 +127,15 @@ func follow(t *testing.T, conn *grpc.ClientConn) *follower {
 // apply takes the next update and acks it.
 func (f *follower) apply() *syncv1.Update {
 	f.t.Helper()
-	response, err := f.stream.Recv()
-	if err != nil {
-		f.t.Fatal(err)
+	var update *syncv1.Update
+	for update == nil { // Ended sessions come in between.
+		response, err := f.stream.Recv()
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		update = response.GetUpdate()
 	}
-	update := response.GetUpdate()
+	var err error
 	if f.held, err = f.held.Apply(update); err != nil {
 		f.t.Fatal(err)
 	}

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/controlplane/internal/compiler"
+	"github.com/warder-gateway/warder/controlplane/internal/instance"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 )
 
 const (
-	// housekeeping is how often what has expired is removed.
+	// housekeeping is how often what has expired is removed, and rotations that are
+	// due are done.
 	housekeeping = time.Hour
 	// setupCheck is how often the setup token's file is compared with the token.
 	setupCheck = time.Second
@@ -25,6 +27,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.follow,
 		p.ledger.Run,
 		p.refresher.Run,
+		p.sessions.Run,
 		p.keepHouse,
 		p.watchSetup,
 		p.watchHistory,
@@ -72,20 +75,20 @@ func (p *Plane) restrict(rows *store.Rows) error {
 	if current == nil {
 		return nil
 	}
-	set, err := compiler.Restrict(current, rows)
+	set, err := compiler.Restrict(current, rows, p.secrets)
 	if err != nil {
 		return err
 	}
 	return p.publisher.Publish(set)
 }
 
-// keepHouse removes what has expired, at the start and then now and again.
+// keepHouse does what is due, at the start and then now and again.
 func (p *Plane) keepHouse(ctx context.Context) {
 	ticker := time.NewTicker(housekeeping)
 	defer ticker.Stop()
 	for {
 		if err := p.sweep(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("cannot remove what has expired; tries again", "error", err)
+			p.log.Warn("cannot keep house; tries again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -98,12 +101,20 @@ func (p *Plane) keepHouse(ctx context.Context) {
 // errNothing rolls back a task that found nothing to do.
 var errNothing = errors.New("nothing to do")
 
-// sweep removes sessions and entries of the deny overlay that have expired. The
-// latter is a change like any other: what a snapshot holds follows from rows.
+// sweep removes what has expired, and lets the seal keys take their turns. What
+// one part fails at does not keep the others from theirs.
 func (p *Plane) sweep(ctx context.Context) error {
-	if _, err := p.store.DeleteExpiredLoginSessions(ctx); err != nil {
-		return fmt.Errorf("remove sessions: %w", err)
+	_, err := p.store.DeleteExpiredLoginSessions(ctx)
+	if err != nil {
+		err = fmt.Errorf("remove sessions: %w", err)
 	}
+	return errors.Join(err, p.sessions.Sweep(ctx), p.sweepDenies(ctx),
+		instance.KeepSealKeys(ctx, p.store, p.secrets.Keys, time.Now()))
+}
+
+// sweepDenies removes entries of the deny overlay that have expired. That is a
+// change like any other: what a snapshot holds follows from rows.
+func (p *Plane) sweepDenies(ctx context.Context) error {
 	_, err := p.store.Change(ctx, "system", func(tx *store.Tx) error {
 		gone, err := tx.DeleteExpiredDenies(ctx)
 		if err == nil && len(gone) == 0 {

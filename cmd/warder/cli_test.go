@@ -49,6 +49,8 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		{"role grant x", "--everything"},
 		{"key create --user u --application a --expires soon", "for example 30d"},
 		{"key create --user u", `"application" not set`},
+		{"keys", "keys needs one of: list, rotate"},
+		{"keys rotate --forget", "ends every session of every client"},
 		{"policy apply -f /no/such/file", "/no/such/file"},
 		{"policy explain --user u --tool a/b --expect maybe", "allow or deny"},
 		{"audit list --limit 0", "--limit 0"},
@@ -69,7 +71,7 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 
 func TestAVerbWithoutAnInstanceSaysHowToStartOne(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "nothing")
-	for _, verb := range []string{"server list", "tool list", "user list", "key list", "audit list", "audit tail -f", "node list", "health"} {
+	for _, verb := range []string{"server list", "tool list", "user list", "key list", "keys rotate", "audit list", "audit tail -f", "node list", "health"} {
 		code, _, stderr := invoke(t, append(strings.Fields(verb), "--data-dir", dir)...)
 		if code != exitUnavailable || !strings.Contains(stderr, "warder up") || !strings.Contains(stderr, dir) {
 			t.Errorf("%s: exit %d, %q", verb, code, stderr)

@@ -31,7 +31,7 @@ type Config struct {
 	Guard login.Guard
 	// Refresher discovers servers.
 	Refresher *catalog.Refresher
-	// Keys seal the headers of servers.
+	// Keys seal the headers of servers and the seal keys.
 	Keys *seal.Keyring
 	// Pepper keys the hashes of API keys. Secret.
 	Pepper []byte
@@ -94,6 +94,7 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	mux.Handle(adminv1connect.NewNodeServiceHandler(nodes{a}, options))
 	mux.Handle(adminv1connect.NewPolicyServiceHandler(policies{a}, options))
 	mux.Handle(adminv1connect.NewRoleServiceHandler(roles{a}, options))
+	mux.Handle(adminv1connect.NewSealKeyServiceHandler(sealKeys{a}, options))
 	mux.Handle(adminv1connect.NewServerServiceHandler(servers{a}, options))
 	mux.Handle(adminv1connect.NewToolServiceHandler(tools{a}, options))
 	mux.Handle(adminv1connect.NewUserServiceHandler(users{a}, options))

@@ -23,7 +23,7 @@ func least(procedure string) string {
 		return "nobody in particular"
 	case strings.HasPrefix(method, "List"), strings.HasPrefix(method, "Get"), method == "TailCalls", method == "ExplainDecision":
 		return "viewer"
-	case service == "UserService", service == "RoleService", service == "NodeService":
+	case service == "UserService", service == "RoleService", service == "NodeService", service == "SealKeyService":
 		return "owner"
 	}
 	return "operator"

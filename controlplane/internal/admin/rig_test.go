@@ -107,6 +107,7 @@ type client struct {
 	nodes        adminv1connect.NodeServiceClient
 	policy       adminv1connect.PolicyServiceClient
 	roles        adminv1connect.RoleServiceClient
+	sealKeys     adminv1connect.SealKeyServiceClient
 	servers      adminv1connect.ServerServiceClient
 	tools        adminv1connect.ToolServiceClient
 	users        adminv1connect.UserServiceClient
@@ -123,6 +124,7 @@ func newClient(h *http.Client, url string) *client {
 		nodes:        adminv1connect.NewNodeServiceClient(h, url),
 		policy:       adminv1connect.NewPolicyServiceClient(h, url),
 		roles:        adminv1connect.NewRoleServiceClient(h, url),
+		sealKeys:     adminv1connect.NewSealKeyServiceClient(h, url),
 		servers:      adminv1connect.NewServerServiceClient(h, url),
 		tools:        adminv1connect.NewToolServiceClient(h, url),
 		users:        adminv1connect.NewUserServiceClient(h, url),

@@ -30,7 +30,7 @@ import (
 
 // Secrets are what a snapshot holds besides rows.
 type Secrets struct {
-	// Keys open the headers of servers.
+	// Keys open the headers of servers and the seal keys.
 	Keys *seal.Keyring
 	// Pepper and DigestKey become the settings.
 	Pepper, DigestKey []byte
@@ -66,6 +66,7 @@ func Items(rows *store.Rows, secrets Secrets) ([]*snapshotv1.Item, error) {
 	b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Settings{Settings: &snapshotv1.Settings{
 		KeyPepper: secrets.Pepper,
 		DigestKey: secrets.DigestKey,
+		SealKeys:  b.sealKeys(rows.SealKeys, secrets.Keys),
 	}}})
 	if b.err != nil {
 		return nil, b.err

@@ -16,10 +16,11 @@ import (
 // with everything that the rows take away and nothing that they give. Keys,
 // entries and servers that are not in the rows any more leave it; denies of the
 // rows join it, and so does what they withhold. So a policy that nobody can read
-// does not hold up a revocation.
+// does not hold up a revocation. The seal keys are those of the rows: they hang
+// on nothing else, and some may have had to be forgotten.
 //
 // The revision stays that of last: what else changed since is not in force.
-func Restrict(last *snapshot.Set, rows *store.Rows) (*snapshot.Set, error) {
+func Restrict(last *snapshot.Set, rows *store.Rows, secrets Secrets) (*snapshot.Set, error) {
 	if last.Epoch() != rows.Epoch {
 		return nil, fmt.Errorf("restrict revision %d: the rows are of epoch %s, the set of %s", last.Revision(), rows.Epoch, last.Epoch())
 	}
@@ -38,6 +39,10 @@ func Restrict(last *snapshot.Set, rows *store.Rows) (*snapshot.Set, error) {
 		forbidden[key] = true
 	}
 	what := newStanding(rows)
+	what.sealKeys = b.sealKeys(rows.SealKeys, secrets.Keys)
+	if b.err != nil {
+		return nil, fmt.Errorf("restrict revision %d: %w", last.Revision(), b.err)
+	}
 	for key, item := range last.All() {
 		if forbidden[key] {
 			continue
@@ -57,11 +62,12 @@ func Restrict(last *snapshot.Set, rows *store.Rows) (*snapshot.Set, error) {
 type standing struct {
 	keys, servers map[string]bool
 	// entries are the approved hashes, by Kind.FullName.
-	entries map[string][]byte
+	entries  map[string][]byte
+	sealKeys []*snapshotv1.SealKey
 }
 
 func newStanding(rows *store.Rows) *standing {
-	s := &standing{make(map[string]bool), make(map[string]bool), make(map[string][]byte)}
+	s := &standing{keys: make(map[string]bool), servers: make(map[string]bool), entries: make(map[string][]byte)}
 	for _, row := range rows.Keys {
 		s.keys[row.ID] = true
 	}
@@ -79,6 +85,10 @@ func newStanding(rows *store.Rows) *standing {
 func (s *standing) leave(item *snapshotv1.Item) *snapshotv1.Item {
 	stands := true
 	switch kind := item.GetKind().(type) {
+	case *snapshotv1.Item_Settings:
+		left := proto.CloneOf(item)
+		left.GetSettings().SealKeys = s.sealKeys
+		return left
 	case *snapshotv1.Item_Key:
 		stands = s.keys[kind.Key.GetId()]
 	case *snapshotv1.Item_Server:

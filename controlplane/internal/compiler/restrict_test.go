@@ -55,7 +55,7 @@ func TestRestrictTakesAwayAndGivesNothing(t *testing.T) {
 			r := rows(t, s)
 			r.Revision = 9
 			tt.change(r)
-			got, err := compiler.Restrict(last, r)
+			got, err := compiler.Restrict(last, r, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestRestrictWithholdsAndSilences(t *testing.T) {
 	r := rows(t, s)
 	r.Entries = r.Entries[:2] // Without resource, template and instructions.
 	r.Withheld = append(r.Withheld, db.ListWithheldItemsRow{Server: "github", Kind: "resource", Name: "repo://x/y"})
-	got, err := compiler.Restrict(last, r)
+	got, err := compiler.Restrict(last, r, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ const (
 	WriteUsers        Permission = "users:write"
 	WriteRoles        Permission = "roles:write"
 	IssueNodes        Permission = "nodes:issue"
+	RotateSealKeys    Permission = "seal-keys:rotate"
 )
 
 // The names of the roles that are built in.
@@ -42,7 +43,7 @@ var held = map[string][]Permission{
 	},
 	RoleOwner: {
 		Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WritePolicy,
-		WriteUsers, WriteRoles, IssueNodes,
+		WriteUsers, WriteRoles, IssueNodes, RotateSealKeys,
 	},
 }
 
@@ -101,6 +102,9 @@ var needed = map[string]Permission{
 
 	adminv1connect.NodeServiceListNodesProcedure: Read,
 	adminv1connect.NodeServiceIssueNodeProcedure: IssueNodes,
+
+	adminv1connect.SealKeyServiceListSealKeysProcedure:   Read,
+	adminv1connect.SealKeyServiceRotateSealKeysProcedure: RotateSealKeys,
 }
 
 // Needed returns what a procedure needs, and false for one that is not known.

@@ -2,17 +2,22 @@ package publisher_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/ended"
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
@@ -130,5 +135,59 @@ func TestNodeFollowsOverGRPC(t *testing.T) {
 	nodes, err := s.ListNodes(t.Context())
 	if err != nil || len(nodes) != 1 || nodes[0].Name != "n1" || nodes[0].Revision != 5 || nodes[0].Connected {
 		t.Errorf("nodes: %+v, %v", nodes, err)
+	}
+}
+
+// A session that a node ends comes back to it, which confirms it, and waits for
+// each node that connects, from the database and over a real connection.
+func TestEndedSessionsTravelOverGRPC(t *testing.T) {
+	s := storetest.New(t)
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := ended.New(ended.Config{Store: s})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { list.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	p := publisher.New(publisher.Config{Key: key, Book: s, Replica: "cp1", Sessions: list})
+	if err := p.Publish(setOf(t, 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	client := serve(t, s, p)
+	told := &syncv1.EndedSession{Id: []byte("0123456789abcdef"), ExpiresAt: timestamppb.New(time.Now().Add(time.Hour))}
+	for attempt, says := range []bool{true, false} {
+		stream, err := client.Sync(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests := []*syncv1.SyncRequest{{Kind: &syncv1.SyncRequest_Hello{Hello: &syncv1.Hello{Version: "test"}}}}
+		if says {
+			requests = append(requests, &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_EndedSessions{
+				EndedSessions: &syncv1.EndedSessions{Sessions: []*syncv1.EndedSession{told}}}})
+		}
+		for _, request := range requests {
+			if err := stream.Send(request); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var heard *syncv1.EndedSessions
+		for heard == nil {
+			response, err := stream.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			heard = response.GetEndedSessions()
+		}
+		got := heard.GetSessions()
+		// PostgreSQL keeps microseconds.
+		if len(got) != 1 || string(got[0].GetId()) != string(told.GetId()) || got[0].GetExpiresAt().AsTime().Sub(told.GetExpiresAt().AsTime()).Abs() > time.Microsecond {
+			t.Errorf("stream %d heard %v", attempt, got)
+		}
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

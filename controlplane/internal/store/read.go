@@ -28,6 +28,8 @@ type Rows struct {
 	Users    []db.ListUserItemsRow
 	Keys     []db.ListKeyItemsRow
 	Denies   []db.Deny
+	// SealKeys are sealed still.
+	SealKeys []db.SealKey
 	// Policy is nil before the first document.
 	Policy *db.PolicyVersion
 }
@@ -76,6 +78,9 @@ func (r *Rows) read(ctx context.Context, q *db.Queries) error {
 	}
 	if r.Denies, err = q.ListDenies(ctx); err != nil {
 		return fmt.Errorf("denies: %w", err)
+	}
+	if r.SealKeys, err = q.ListSealKeys(ctx); err != nil {
+		return fmt.Errorf("seal keys: %w", err)
 	}
 	policy, err := q.GetPolicy(ctx)
 	if fault.Is(err, fault.NotFound) {
