@@ -1,0 +1,247 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
+	"github.com/warder-gateway/warder/internal/seal"
+)
+
+// bench is a Refresher on a real database, with one server that a test changes.
+type bench struct {
+	*Refresher
+	front *recorder
+
+	mu     sync.Mutex
+	script script
+}
+
+// offers changes what the server answers.
+func (b *bench) offers(s script) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.script = s
+}
+
+func (b *bench) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	s := b.script
+	b.mu.Unlock()
+	s.ServeHTTP(w, r)
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	keys, err := seal.NewKeyring(bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := new(bench)
+	b.Refresher = NewRefresher(Config{
+		Store: storetest.New(t), Keys: keys, Discoverer: discoverer(), Log: slog.New(slog.DiscardHandler),
+		Age: time.Hour, Look: 10 * time.Millisecond, Gather: 5 * time.Millisecond, Rest: 5 * time.Millisecond,
+	})
+	b.front = record(t, b)
+	_, err = b.Store.Change(t.Context(), "test", func(tx *store.Tx) error {
+		tx.Record("server.add", "s", nil)
+		_, err := tx.InsertServer(t.Context(), db.InsertServerParams{Name: "s", URL: b.front.URL, Private: true})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// start runs the Refresher until the test ends.
+func (b *bench) start(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+}
+
+// states returns "kind name state" of each entry, missing ones marked.
+func (b *bench) states(t *testing.T) (lines []string) {
+	t.Helper()
+	var kinds []string
+	for _, kind := range Kinds() {
+		kinds = append(kinds, string(kind))
+	}
+	rows, err := b.Store.ListEntries(t.Context(), db.ListEntriesParams{Kinds: kinds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		line := r.Kind + " " + r.Name + " " + r.State
+		if r.Missing {
+			line += " missing"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// discoveries returns how many discoveries the audit of administrators knows.
+func (b *bench) discoveries(t *testing.T) (n int) {
+	t.Helper()
+	rows, err := b.Store.ListAdminAudit(t.Context(), db.ListAdminAuditParams{RowLimit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Action == "server.discover" {
+			n++
+		}
+	}
+	return n
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// asked counts the discoveries that the server saw.
+func (b *bench) asked() int {
+	return b.front.count(func(q *http.Request) bool { return q.Header.Get("Mcp-Method") == "server/discover" })
+}
+
+func TestAChangedServerIsDiscoveredSoonAndAuditedOnlyWithNews(t *testing.T) {
+	b := newBench(t)
+	b.offers(script{"server/discover": fullHello, "tools/list": oneTool, "prompts/list": onePrompt, "resources/list": oneURI})
+	b.start(t)
+	b.Changed("s")
+	b.Changed("no such server")
+	b.Changed("nosuch")
+	want := []string{"tool a pending", "prompt p pending", "resource a:b pending"}
+	eventually(t, "the first discovery", func() bool { return slices.Equal(want, b.states(t)) })
+	eventually(t, "its audit", func() bool { return b.discoveries(t) == 1 })
+
+	// Nothing new: seen, and not written down again.
+	seen := b.asked()
+	b.Changed("s")
+	eventually(t, "another look", func() bool { return b.asked() > seen })
+	eventually(t, "the end of it", b.Refresher.idle)
+	if n := b.discoveries(t); n != 1 {
+		t.Errorf("%d discoveries in the audit", n)
+	}
+
+	// A kind that fails leaves what was known of it, and is written down once.
+	b.offers(script{"server/discover": fullHello, "tools/list": oneTool, "prompts/list": brokenList, "resources/list": `{"jsonrpc":"2.0","id":%s,"result":{"resources":[]}}`})
+	b.Changed("s")
+	want = []string{"tool a pending", "prompt p pending", "resource a:b pending missing"}
+	eventually(t, "the discovery in part", func() bool { return slices.Equal(want, b.states(t)) })
+	row, err := b.Store.GetServer(t.Context(), "s")
+	if err != nil || !row.Partial || !strings.Contains(row.LastError, "prompts: ") || row.Prompts != 1 || row.Resources != 0 {
+		t.Errorf("server %+v, %v", row, err)
+	}
+	b.Changed("s")
+	seen = b.asked()
+	eventually(t, "one more look", func() bool { return b.asked() > seen })
+	eventually(t, "the end of that", b.Refresher.idle)
+	if n := b.discoveries(t); n != 2 {
+		t.Errorf("%d discoveries in the audit", n)
+	}
+}
+
+// idle reports whether nothing waits or runs.
+func (r *Refresher) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.changed) == 0
+}
+
+// What a node says ever and again costs one discovery at a time.
+func TestChangesAreGathered(t *testing.T) {
+	b := newBench(t)
+	b.Gather = time.Hour
+	for range 1000 {
+		b.Changed("s")
+	}
+	if len(b.changed) != 1 || b.again["s"] {
+		t.Errorf("waiting %v, again %v", b.changed, b.again)
+	}
+	names, _ := b.take(time.Now().Add(2 * time.Hour))
+	if diff := cmp.Diff([]string{"s"}, names); diff != "" {
+		t.Fatal(diff)
+	}
+	for range 1000 {
+		b.Changed("s")
+	}
+	if names, _ := b.take(time.Now().Add(2 * time.Hour)); len(names) != 0 {
+		t.Errorf("%v is discovered twice at a time", names)
+	}
+	b.discoverChanged(t.Context(), "s")
+	if at := b.changed["s"]; at.IsZero() || at.After(time.Now().Add(b.Rest)) {
+		t.Errorf("what changed while it ran waits until %v", at)
+	}
+	for i := range 2 * maxChanged {
+		b.Changed(fmt.Sprintf("s%d", i))
+	}
+	if len(b.changed) != maxChanged {
+		t.Errorf("%d servers wait", len(b.changed))
+	}
+}
+
+// Of two replicas each takes servers that the other does not, and none twice
+// within the age.
+func TestReplicasTakeTurns(t *testing.T) {
+	b := newBench(t)
+	b.offers(script{"server/discover": modernHello, "tools/list": oneTool})
+	claim := func(age float64) []string {
+		t.Helper()
+		names, err := b.Store.ClaimStaleServers(t.Context(), db.ClaimStaleServersParams{AgeSeconds: age, AtMost: maxClaimed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	if got := claim(3600); len(got) != 0 {
+		t.Errorf("fresh: %v", got)
+	}
+	if got := claim(0); !slices.Equal(got, []string{"s"}) {
+		t.Errorf("stale: %v", got)
+	}
+	b.Age = time.Nanosecond
+	b.start(t)
+	eventually(t, "a look without anybody's word", func() bool { return slices.Equal([]string{"tool a pending"}, b.states(t)) })
+}
+
+func TestAFailureInTheBackgroundIsWrittenDownOnce(t *testing.T) {
+	b := newBench(t)
+	b.offers(script{}) // Refuses everything.
+	for range 3 {
+		if err := b.background(t.Context(), "s"); err == nil {
+			t.Fatal("a server that refuses everything was discovered")
+		}
+	}
+	row, err := b.Store.GetServer(t.Context(), "s")
+	if err != nil || row.LastError == "" || row.Partial || row.DiscoveredAt != nil {
+		t.Errorf("server %+v, %v", row, err)
+	}
+	if n := b.discoveries(t); n != 1 {
+		t.Errorf("%d discoveries in the audit", n)
+	}
+}
