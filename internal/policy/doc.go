@@ -1,14 +1,15 @@
 // Package policy decides: rule set + request → decision.
 //
-// One function decides everything. Lists, calls and the simulator all come to
-// it, so that what is listed is callable and nothing else is. It is pure (no
-// clock, no network, no state that shows) and total: there is an answer to every
+// One function decides everything. Lists, calls, reads, subscriptions,
+// completions, what a server asks of the client, and the simulator all come to
+// it, so that what is listed may be used and nothing else. It is pure (no clock,
+// no network, no state that shows) and total: there is an answer to every
 // request, and the answer to whatever is not understood is deny.
 //
 //	rules, roles, denies ──Compile──▶ *Set                  refuses what it does not know
 //	                                   │ Profile(principal)   one per distinct caller, as far as rules can see
 //	                                   ▼
-//	                                *Profile ──Decide(server, tool, risk, method)──▶ Decision
+//	                                *Profile ──Decide(target, method)──▶ Decision
 //
 // The order, first match wins:
 //
@@ -21,23 +22,45 @@
 // A rule matches if each of its lists does, an empty list matches anything, and
 // a list matches if one of its entries does. An attribute that is absent never
 // satisfies a list that is there: a rule for applications does not match a
-// caller without one. A tool whose category is not known counts as
+// caller without one. A target whose category is not known counts as
 // unclassified; a list of categories names that one like any other.
+//
+// # Kinds
+//
+// A target is a tool, a prompt or a resource, and rules and grants have globs of
+// each kind. The globs of all kinds are one list: a rule that has some matches
+// what one of them matches, so that one with globs of tools only says nothing of
+// prompts and resources. A rule without any glob is about everything. A denial of
+// a tool in the overlay is about that tool only; the others are about all kinds.
+//
+// A resource that its server does not list is decided on by its URI, like any
+// other.
+//
+// # Methods
+//
+// Each kind has a main method (tools/call, prompts/get, resources/read), and
+// what Decide allows it for is what lists hold. The other methods of Methods are
+// decided on with the tool, prompt or resource that they are about; what a server
+// asks of the client (sampling/createMessage, elicitation/create, roots/list) with
+// that which it asks for while it answers. A rule that names no methods is about
+// all of them, and grants are.
 //
 // # Globs
 //
-// A glob is "server/tool", and "*" is the only character in it that stands for
+// A glob is "server/name", and "*" is the only character in it that stands for
 // others. Before the first "/" it is matched against the server's slug, after
-// it against the tool's own name, both whole and case-sensitively. A "*" stands
-// for any run of characters, also none, and never for that first "/"; the slash
-// that a tool has in its own name is a character like others, so that no server
-// gets out of a rule by the names it chooses. "**" is the same as "*". Alone,
-// "*" or "**" is every tool of every server.
+// it against the name that the server knows or, of a resource, the whole URI; both
+// whole and case-sensitively. A "*" stands for any run of characters, also none,
+// and never for that first "/"; the slashes in a name or a URI are characters like
+// others, so that no server gets out of a rule by the names it chooses. "**" is
+// the same as "*". Alone, "*" or "**" is everything of the kind, of every server.
 //
-//	github/*      every tool of github
-//	*/delete_*    what begins with delete_, on every server
-//	git*/get_*    likewise, on servers that begin with git
+//	github/*             everything of github
+//	*/delete_*           what begins with delete_, on every server
+//	git*/get_*           likewise, on servers that begin with git
+//	files/file:///pub/*  what files has below file:///pub/
 //
 // A glob with ?, [, ], {, }, \ or a leading ! is refused rather than read as
-// one of the dialects that have them; so is one that no tool can match.
+// one of the dialects that have them; so is one that nothing can match. In globs
+// of resources a ? stands for itself, since URIs have it.
 package policy

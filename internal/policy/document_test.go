@@ -22,6 +22,8 @@ rules:
     effect: deny                     # allow | deny
     reason: Deleting repositories needs a person
     tools: ["github/delete_*"]
+    prompts: ["github/*"]
+    resources: ["files/file:///etc/*?raw=1"]
     risk: [destructive]
     roles: [developer]
   - name: reads
@@ -43,6 +45,8 @@ tests:
       application: cursor
     call: github/get/repo
     expect: allow
+  - {as: {user: ana}, get: github/review, method: completion/complete, expect: deny}
+  - {as: {user: ana}, read: "files/file:///a/b", expect: deny}
 `
 
 func TestDocumentIsReadAsWritten(t *testing.T) {
@@ -54,7 +58,8 @@ func TestDocumentIsReadAsWritten(t *testing.T) {
 		Rules: []*snapshotv1.Rule{
 			{
 				Id: "no-deletes", Name: "no-deletes", Priority: 10, Effect: deny, Reason: "Deleting repositories needs a person",
-				Tools: []string{"github/delete_*"}, Risks: []snapshotv1.Risk{destructive}, Roles: []string{"developer"},
+				Tools: []string{"github/delete_*"}, Prompts: []string{"github/*"}, Resources: []string{"files/file:///etc/*?raw=1"},
+				Risks: []snapshotv1.Risk{destructive}, Roles: []string{"developer"},
 			},
 			{
 				Id: "reads", Name: "reads", Effect: allow, Users: []string{"ana"}, Groups: []string{"web"}, Applications: []string{"cursor"},
@@ -64,11 +69,19 @@ func TestDocumentIsReadAsWritten(t *testing.T) {
 		Tests: []policy.Test{
 			{
 				As:         principal.Principal{User: "ana", Application: "cursor", Roles: []string{"developer"}},
-				RolesGiven: true, Target: policy.Target{Server: "github", Name: "delete_repo"}, Method: "tools/call", Expect: deny, Line: 19,
+				RolesGiven: true, Target: policy.Target{Server: "github", Name: "delete_repo"}, Method: "tools/call", Expect: deny, Line: 21,
 			},
 			{
 				As:     principal.Principal{User: "ana", Application: "cursor", Groups: []string{"web"}},
-				Target: policy.Target{Server: "github", Name: "get/repo"}, Method: "tools/call", Expect: allow, Line: 23,
+				Target: policy.Target{Server: "github", Name: "get/repo"}, Method: "tools/call", Expect: allow, Line: 25,
+			},
+			{
+				As:     principal.Principal{User: "ana"},
+				Target: policy.Target{Kind: policy.Prompt, Server: "github", Name: "review"}, Method: policy.MethodComplete, Expect: deny, Line: 31,
+			},
+			{
+				As:     principal.Principal{User: "ana"},
+				Target: policy.Target{Kind: policy.Resource, Server: "files", Name: "file:///a/b"}, Method: policy.MethodRead, Expect: deny, Line: 32,
 			},
 		},
 	}
@@ -123,8 +136,14 @@ func TestDocumentErrorNamesPlaceFieldAndRemedy(t *testing.T) {
 		{"not YAML", "rules: [", `line 1, column 8: not YAML:`},
 		{"not text", "rules: \xff", `not UTF-8`},
 		{"too large", "rules: []\n#" + strings.Repeat("x", policy.MaxDocument), `at most 1048576 are allowed`},
-		{"test without a call", "rules: []\ntests:\n  - as: {user: ana}\n    expect: deny", `line 3, column 5: tests[0]: the test has no call`},
+		{"test without a call", "rules: []\ntests:\n  - as: {user: ana}\n    expect: deny", `line 3, column 5: tests[0]: the test has no call (of a tool), get (of a prompt) or read (of a resource)`},
 		{"test of half a tool", "rules: []\ntests:\n  - as: {user: ana}\n    expect: deny\n    call: github", `line 5, column 11: tests[0].call: "github" is not "server/tool"`},
+		{"test of half a resource", "rules: []\ntests:\n  - as: {user: ana}\n    expect: deny\n    read: files", `tests[0].read: "files" is not "server/resource"`},
+		{"test of two things", test + "get: a/b", `line 6, column 10: tests[0].get: a test is about one thing`},
+		{"test of another kind's method", test + "method: prompts/get", `tests[0].method: no decision about a tool is made for method "prompts/get"; there are tools/call, sampling/createMessage`},
+		{"malformed glob of prompts", rule + "prompts: [x]", `rules[0].prompts[0]: glob "x" has no "/" between server and prompt; all prompts of a server are "x/*"`},
+		{"malformed glob of resources", rule + "resources: ['x/y://{z}']", `rules[0].resources[0]: glob "x/y://{z}" has a character of []{}\`},
+		{"methods of other kinds", rule + "tools: ['*']\n    methods: [prompts/get, resources/read]", `line 5, column 14: rules[0].methods: the rule can never match`},
 		{"test with an unknown field", test + "risk: read", `tests[0].risk: unknown field`},
 		{"test with odd arguments", test + "arguments: [1]", `tests[0].arguments: arguments are an object`},
 		{"test as nobody knows what", "rules: []\ntests:\n  - as: {usr: ana}\n    call: a/b\n    expect: deny", `line 3, column 10: tests[0].as.usr: unknown field; did you mean "user"?`},
@@ -174,7 +193,7 @@ func TestDocumentHoldsAsManyRulesAsItMay(t *testing.T) {
 
 func TestCheckRunsTheDocumentsTests(t *testing.T) {
 	lookup := func(t policy.Target) (snapshotv1.Risk, bool) {
-		return map[string]snapshotv1.Risk{"delete_repo": destructive, "get_repo": read}[t.Name], t.Name != "unheard_of"
+		return map[string]snapshotv1.Risk{"delete_repo": destructive, "get_repo": read, "file:///delete_repo": destructive}[t.Name], t.Name != "unheard_of"
 	}
 	users := func(name string) ([]string, bool) {
 		return map[string][]string{"vic": {"viewer"}, "root": {"owner"}}[name], name != "ghost"
@@ -187,6 +206,11 @@ func TestCheckRunsTheDocumentsTests(t *testing.T) {
 		{"unmet", "{as: {user: root}, call: github/delete_repo, expect: allow}",
 			"1 of 1 tests of the document fail:\n  line 4: root calls github/delete_repo: expected allow, got deny (no-deletes: rule \"no-deletes\" denies it)"},
 		{"unknown user", "{as: {user: ghost}, call: github/get_repo, expect: allow}", "there is no user ghost, so no roles"},
+		{"prompt", "{as: {user: root}, get: github/get_repo, expect: allow}", ""},
+		{"unmet of a resource", "{as: {user: vic}, read: 'files/file:///delete_repo', expect: allow}",
+			"line 4: vic reads files/file:///delete_repo: expected allow, got deny (no-deletes: rule \"no-deletes\" denies it)"},
+		{"unmet of another method", "{as: {user: vic}, call: github/get_repo, method: roots/list, expect: deny}",
+			"line 4: vic with roots/list on github/get_repo: expected deny, got allow"},
 		{"unknown tool", "{as: {user: vic}, call: github/unheard_of, expect: allow}", "not in the catalogue, so unclassified"},
 	} {
 		t.Run(c.why, func(t *testing.T) {

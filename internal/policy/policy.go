@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -49,6 +50,7 @@ type Set struct {
 	lines    []line // rules in order, then grants by role
 	overlay  overlay
 	subjects subjects
+	methods  map[string][]int // lines that name a method, in order
 
 	mu sync.RWMutex
 	// profiles holds at most maxProfiles; beyond that, profiles are made anew
@@ -75,12 +77,29 @@ func Compile(revision uint64, rules []*snapshotv1.Rule, roles []*snapshotv1.Role
 	}
 	set.lines = append(set.lines, grants...)
 	set.subjects = indexSubjects(set.lines, &set.overlay)
+	set.methods = indexMethods(set.lines)
 	set.nobody = set.refuse(RuleDefaultDeny, "there is no verified caller")
 	return set, nil
 }
 
+func indexMethods(lines []line) map[string][]int {
+	methods := map[string][]int{}
+	for i := range lines {
+		for _, name := range lines[i].methods {
+			if named := methods[name]; len(named) == 0 || named[len(named)-1] != i {
+				methods[name] = append(named, i)
+			}
+		}
+	}
+	return methods
+}
+
 // Revision returns the revision that the set was compiled at.
 func (s *Set) Revision() uint64 { return s.revision }
+
+// Alike reports whether no rule tells two methods apart: every caller gets the
+// same decision on any target for either, but for the text of a default deny.
+func (s *Set) Alike(a, b string) bool { return slices.Equal(s.methods[a], s.methods[b]) }
 
 // Decide answers a request. It differs from the profile's own Decide only in
 // that the text of a default deny names caller and target. A nil set denies.

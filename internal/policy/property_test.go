@@ -236,6 +236,12 @@ func TestDecisionAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+	for _, kind := range policy.Kinds() {
+		target := policy.Target{Kind: kind, Server: "server-3", Name: "x", Risk: read}
+		if n := testing.AllocsPerRun(1000, func() { set.Profile(caller).Decide(&target, policy.MethodSample) }); n != 0 {
+			t.Errorf("%v allocations for a %s", n, kind)
+		}
+	}
 	allowed := call(caller, "server-3/tool_x", read)
 	if n := testing.AllocsPerRun(1000, func() { policy.Decide(set, allowed) }); n != 0 {
 		t.Errorf("%v allocations by name", n)

@@ -14,9 +14,9 @@ import (
 const (
 	maxExpressions = 32
 	maxVariables   = 64
-	// maxPrefix is the longest prefix of a value ({var:3}) that is held to its
-	// length; beyond it any length will do.
-	maxPrefix = 64
+	// maxPrefixes is how long the prefixes of values ({var:3}) may be together to be
+	// held to their length; those beyond may have any.
+	maxPrefixes = 128
 )
 
 // Template is a compiled URI template (RFC 6570, levels 1 to 4). It is immutable.
@@ -61,6 +61,7 @@ type parser struct {
 	rest                   string
 	pattern                strings.Builder
 	expressions, variables int
+	prefixes               int // lengths, together
 }
 
 func (p *parser) parse() error {
@@ -92,7 +93,9 @@ func notLiteral(c rune) bool {
 // What values are made of. A text in a path segment may have more characters than
 // the RFC lets a value have; none of them ends a value.
 const (
-	valueChar    = `[A-Za-z0-9\-._~!'()*@:$]|%[0-9A-Fa-f]{2}|[^\x00-\x7f]`
+	plainChar    = `[A-Za-z0-9\-._~!'()*@:$]|[^\x00-\x7f]`
+	valueChar    = plainChar + `|%[0-9A-Fa-f]{2}`
+	wholeChar    = plainChar + `|%[0-7][0-9A-Fa-f]|%[89A-Fa-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f])*` // of several bytes too
 	reservedChar = valueChar + `|[/?#\[\]&+,;=]`
 )
 
@@ -152,8 +155,9 @@ func (p *parser) separated(first, next string, variables []variable) {
 		case v.explode:
 			// Some servers mean "and all that follows" by it, slashes too.
 			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `|[,=/]|` + next + `)*)?`)
-		case v.prefix > 0:
-			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `){0,` + strconv.Itoa(v.prefix) + `})?`)
+		case v.prefix > 0 && p.prefixes+v.prefix <= maxPrefixes:
+			p.prefixes += v.prefix
+			p.pattern.WriteString(`(?:` + lead + `(?:` + wholeChar + `){0,` + strconv.Itoa(v.prefix) + `})?`)
 		default:
 			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `|,)*)?`)
 		}
@@ -187,9 +191,6 @@ func parseVariables(list string) ([]variable, error) {
 				return nil, fmt.Errorf("the URI template has %q, whose length is not 1 to 9999", spec)
 			}
 			v = variable{name: name, prefix: int(n)}
-			if n > maxPrefix {
-				v.prefix = 0
-			}
 		}
 		if !isName(v.name) {
 			return nil, fmt.Errorf("the URI template has %q where a variable is due", spec)

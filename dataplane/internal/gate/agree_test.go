@@ -207,6 +207,25 @@ func resolve(index *gate.Index, server *gate.Server, what gate.ListKind, name st
 	return e, ok
 }
 
+func TestAServerMayAskForWhatIsAllowedWithAnythingOfIt(t *testing.T) {
+	w := gatetest.New(t)
+	w.Server("git", "get", "put")
+	w.Server("mail", "send")
+	w.Server("none", "x")
+	w.Rule(&snapshotv1.Rule{Id: "r", Effect: deny, Methods: []string{policy.MethodSample}, Tools: []string{"git/get", "mail/*"}})
+	w.Role("some", "git/*", "mail/*")
+	w.User("ana", "some")
+	key := w.Key("ana", "ide", time.Time{})
+	index := w.Index(1)
+	holder := caller(t, index, key)
+	for slug, want := range map[string]string{"git": "role:some", "mail": "r", "none": policy.RuleDefaultDeny} {
+		server, _ := index.Server(slug)
+		if got := index.DecideServer(holder, server, policy.MethodSample); got.Rule != want || got.Allowed() != (slug == "git") || got.Revision != 1 {
+			t.Errorf("%s: %+v", slug, got)
+		}
+	}
+}
+
 // A name means a thing of the kind that is asked for, whatever else has it.
 func TestKindsAreNotSmuggled(t *testing.T) {
 	w := gatetest.New(t)

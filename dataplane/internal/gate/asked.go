@@ -3,26 +3,34 @@ package gate
 import (
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/policy"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // DecideServer returns what the policy says to a key's caller of a method that is
 // about a server as a whole, such as what a server asks of the client outside of
 // any call. It is allowed if it is allowed with anything of the server that the
-// caller may use; else the answer is that about the first such thing.
+// caller may use; else the answer is that about the first such thing. It looks at
+// all that the server lists, if it has to.
 func (x *Index) DecideServer(key *credential.Key, server *Server, method string) policy.Decision {
-	profile, found := x.Profile(key), false
-	decision := mixed
+	profile := x.Profile(key)
+	var first *Entry
 	for list := range lists {
 		for e := range profile.visible(list, server) {
-			if found && decision.Allowed() {
-				return decision
+			if first == nil {
+				first = e
 			}
-			if d := x.Decide(key, e, method); !found || d.Allowed() {
-				decision, found = d, true
+			if decision := profile.decide(e, method); decision.Allowed() {
+				return decision
 			}
 		}
 	}
-	return decision
+	if first == nil {
+		return policy.Decision{
+			Effect: snapshotv1.Effect_EFFECT_DENY, Rule: policy.RuleDefaultDeny, Revision: x.revision,
+			Reason: "the caller may use nothing of this server",
+		}
+	}
+	return x.Decide(key, first, method)
 }
 
 // URIPrefix returns what stands before the server's URIs on the aggregate.

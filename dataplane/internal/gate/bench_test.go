@@ -80,6 +80,7 @@ func bigIndex(b *testing.B, tools, keys int) (*gate.Index, apikey.Key) {
 			Tools: []string{fmt.Sprintf("*/none_%d", i)}, Prompts: []string{fmt.Sprintf("*/none_%d", i)}, Resources: []string{fmt.Sprintf("*/x://none/%d", i)},
 		})
 	}
+	w.Rule(&snapshotv1.Rule{Id: "quiet", Effect: deny, Methods: []string{policy.MethodSample}, Tools: []string{"*"}})
 	key := w.Key("user_0", "ide", time.Time{})
 	return w.Index(1), key
 }

@@ -3,20 +3,40 @@
 //	snapshot.Set ──Build──▶ *Index (immutable) ──swapped by one pointer──▶ calls
 //
 //	Index ─ Credentials    key id ──▶ key ──▶ Profile
-//	      ─ Exposed, Tool  name ──▶ Tool, by exact look-up, never by splitting
+//	      ─ Resolve        name or URI ──▶ Entry, by exact look-up, never by splitting a name
 //	      ─ Profile        the verdicts, for Decide and List alike
+//	      ─ Sealer         what clients carry
 //
 // Callers that no rule, role or denial can tell apart share a Profile. What the
-// policy says of each tool is worked out once per profile, so that the cost of
-// a call grows neither with rules nor tools nor users. Lists are made from the
-// same verdicts: what is listed is callable, and nothing else is (P-06).
+// policy says of each tool, prompt, resource and template is worked out once per
+// profile, so that the cost of a decision grows neither with rules nor entries nor
+// users. Lists are made from the same verdicts: what is listed may be used, and
+// nothing else is listed (P-06).
+//
+// # Resources
+//
+// A server may have resources that it does not list. There, a snapshot says what
+// people withhold, and the rest may exist: by an approved template, whose risk it
+// has, or unclassified, as the riskiest. Either is decided on by its URI when it
+// is asked for, so that a template is in a list if the policy allows its text,
+// which says nothing sure of the resources that it names.
+//
+// # Endpoints
+//
+// On the endpoint of one server everything has the names that the server knows,
+// and definitions are the bytes that it sent. On the aggregate tools and prompts
+// have their exposed names and URIs the server's prefix, but for web addresses;
+// one that two servers list is that of the first by name, for all callers.
+//
+// Lists are identified by their content: a cursor and a View are good at every
+// node and after every snapshot in which the list is the same.
 //
 // # What is wrong with a snapshot
 //
 // A snapshot that says nothing sure is refused as a whole, and the last good one
-// stays in force: settings or their secrets are missing, an item is of a kind
-// that is not known, or the policy does not compile (an unknown effect, for
-// example).
+// stays in force: settings or their secrets are missing (the seal keys too), an
+// item is of a kind that is not known, or the policy does not compile (an unknown
+// effect, for example).
 //
 // Where only an entry is wrong, refusing the whole would also hold up the
 // revocations that come with it. Then the entry is set aside, as if it did not
@@ -25,8 +45,12 @@
 //   - a key whose user is missing, whose hash has the wrong length, or which a
 //     denial revokes; a user who holds a role that does not exist
 //   - a server whose name or URL is not valid
-//   - a tool whose server is missing or set aside, whose risk is not known,
-//     whose definition is no JSON object with the tool's name in it or asks for
-//     headers that are not valid, or whose exposed name is not valid, or is
-//     claimed by another tool too (then both are set aside)
+//   - a tool, prompt, resource or template whose server is missing or set aside,
+//     whose risk is not known, or whose definition is no JSON object that names it;
+//     a tool that asks for headers that are not valid; a template that is not one
+//   - a tool or a prompt whose exposed name is not valid, or is claimed by another
+//     too (then both are set aside)
+//
+// A resource that is set aside is withheld, and so is what a template would name
+// that is.
 package gate

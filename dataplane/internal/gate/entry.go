@@ -150,7 +150,7 @@ func newEntry(o *offer, server *Server) (*Entry, error) {
 			return nil, errors.New("its exposed name is not 1 to 64 of A-Z, a-z, 0-9, _ and -")
 		}
 	} else {
-		e.Exposed = mcp.PrefixURI(mcp.URIPrefix(server.Name()), e.Name)
+		e.Exposed = mcp.PrefixURI(server.prefix, e.Name)
 	}
 	if e.Risk, err = knownRisk(o.what, o.risk); err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ var errOtherName = errors.New("its definition has another name")
 func (e *Entry) pages(v *variant, meta mcp.Span) {
 	page := func(value mcp.Span) {
 		if own, err := mcp.String(value.Of(v.definition)); err == nil {
-			v.edits = append(v.edits, edit{value, mcp.PrefixURI(mcp.URIPrefix(e.Server.Name()), own)})
+			v.edits = append(v.edits, edit{value, mcp.PrefixURI(e.Server.prefix, own)})
 		}
 	}
 	// The definition has been accepted, so that a walk fails only over what is no

@@ -126,7 +126,7 @@ func (s *Server) readable(name string) bool {
 func (e *Entry) as(name string) *Entry {
 	made := *e
 	made.number, made.Name = -1, name
-	made.Exposed = mcp.PrefixURI(mcp.URIPrefix(e.Server.Name()), name)
+	made.Exposed = mcp.PrefixURI(e.Server.prefix, name)
 	return &made
 }
 

@@ -118,7 +118,8 @@ func Definition(name string) []byte {
 		mcp.AppendString(nil, name))
 }
 
-// Role adds a role that grants tools by globs, all of them if there are none.
+// Role adds a role that grants tools by globs; without any, everything of all
+// kinds.
 func (w *World) Role(name string, globs ...string) {
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Role{Role: &snapshotv1.Role{
 		Name: name, Grants: []*snapshotv1.Grant{{Tools: globs}},
