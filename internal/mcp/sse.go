@@ -40,30 +40,45 @@ type SSEReader struct {
 	afterCR bool // an LF at the front of buf belongs to the line before
 }
 
-const sseChunk = 8 << 10
+// How much is read of a stream at a time, in bytes.
+const (
+	sseChunk      = 8 << 10
+	sseQuietChunk = 1 << 10
+)
 
 // NewSSEReader returns a reader that refuses events of more than limit bytes, line ends not counted.
 func NewSSEReader(r io.Reader, limit int) *SSEReader {
 	return &SSEReader{r: r, limit: limit, chunk: make([]byte, sseChunk)}
 }
 
-// keptEvent is what a reader keeps of its buffers for the next stream, in bytes: one large event is not paid for ever
+// NewQuietSSEReader returns one that holds little, for a stream that is open for long and says little.
+func NewQuietSSEReader(r io.Reader, limit int) *SSEReader {
+	return &SSEReader{r: r, limit: limit, chunk: make([]byte, sseQuietChunk)}
+}
+
+// keptEvent is what a reader keeps of its buffers for the next event, in bytes: one large event is not paid for ever
 // after.
 const keptEvent = 64 << 10
 
 // Reset makes the reader read another stream from its beginning, with the buffers and the limit that it has. Slices of
 // the last event are no longer valid.
 func (r *SSEReader) Reset(stream io.Reader) {
+	r.shrink()
 	line, data := r.line[:0], r.event.Data[:0]
-	if max(cap(line), cap(data)) > keptEvent {
-		line, data = nil, nil
-	}
 	*r = SSEReader{r: stream, limit: r.limit, chunk: r.chunk, line: line, event: Event{Data: data}}
+}
+
+// shrink gives up buffers that a large event made grow.
+func (r *SSEReader) shrink() {
+	if max(cap(r.line), cap(r.event.Data)) > keptEvent {
+		r.line, r.event.Data = nil, nil
+	}
 }
 
 // Next returns the next event. Its slices are valid until the next call. At the end of the stream it returns io.EOF,
 // or io.ErrUnexpectedEOF if the stream broke off within an event, which is then lost, as the standard wants it.
 func (r *SSEReader) Next() (Event, error) {
+	r.shrink()
 	e := &r.event
 	*e = Event{Type: e.Type[:0], Data: e.Data[:0], ID: e.ID[:0], Retry: e.Retry[:0], Comment: e.Comment[:0]}
 	r.size = 0
