@@ -63,9 +63,13 @@ func TestBadInputAtTheDoorForClients(t *testing.T) {
 			t.Errorf("%s: %d %.300s; not %d with %q", c.name, status, body, c.status, c.says)
 		}
 	}
-	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodPut} {
-		if status := bare(t, method, g.mcp, key); status != http.StatusMethodNotAllowed {
-			t.Errorf("%s gets %d", method, status)
+	for method, want := range map[string]int{
+		http.MethodGet:    http.StatusNotAcceptable, // it takes no event stream
+		http.MethodDelete: http.StatusBadRequest,    // it names no session
+		http.MethodPut:    http.StatusMethodNotAllowed,
+	} {
+		if status := bare(t, method, g.mcp, key); status != want {
+			t.Errorf("%s gets %d, not %d", method, status, want)
 		}
 	}
 	if status := bare(t, http.MethodPost, g.mcp+"?access_token="+key, ""); status != http.StatusBadRequest && status != http.StatusUnauthorized {

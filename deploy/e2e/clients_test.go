@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -174,9 +175,40 @@ func readTypeScript(t *testing.T, out []byte, calls int) (s session) {
 	return s
 }
 
-// post sends a raw body to the endpoint and returns status and body. Header
-// pairs are set last, an empty value removes one.
+// opened holds the ids of the sessions that post has opened, by URL and key.
+var opened sync.Map
+
+// openSession returns the id of a session of 2025-11-25 with a key, empty if none
+// can be had.
+func openSession(t *testing.T, url, key string) string {
+	t.Helper()
+	name := url + " " + key
+	if id, ok := opened.Load(name); ok {
+		return id.(string)
+	}
+	_, _, answered := send(t, url, key, `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`)
+	id := answered.Get("Mcp-Session-Id")
+	if id != "" {
+		opened.Store(name, id)
+	}
+	return id
+}
+
+// post sends a raw body to the endpoint and returns status and body; a message of
+// a legacy client in a session, which it opens where there is none. Header pairs
+// are set last, an empty value removes one.
 func post(t *testing.T, url, key, body string, header ...string) (int, string, http.Header) {
+	t.Helper()
+	if i := slices.Index(header, "MCP-Protocol-Version"); key != "" && (i < 0 || header[i+1] < "2026-07-28") {
+		if id := openSession(t, url, key); id != "" {
+			header = append([]string{"Mcp-Session-Id", id}, header...)
+		}
+	}
+	return send(t, url, key, body, header...)
+}
+
+// send sends a raw body to the endpoint and returns status and body.
+func send(t *testing.T, url, key, body string, header ...string) (int, string, http.Header) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
