@@ -192,7 +192,9 @@ type upstream struct {
 	url string
 
 	mu      sync.Mutex
-	tools   []string // definitions
+	tools   []string          // definitions
+	results map[string]string // of other methods
+	text    string            // instructions
 	headers http.Header
 	down    bool
 }
@@ -213,6 +215,33 @@ func (u *upstream) offer(tools ...string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.tools = tools
+}
+
+// say sets the result of a method, and with it the capability.
+func (u *upstream) say(method, result string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.results == nil {
+		u.results = make(map[string]string)
+	}
+	u.results[method] = result
+}
+
+// greet sets the instructions.
+func (u *upstream) greet(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.text = text
+}
+
+// hello is what the upstream says of itself.
+func (u *upstream) hello() string {
+	capabilities := `"tools":{}`
+	if u.results != nil {
+		capabilities += `,"prompts":{},"resources":{}`
+	}
+	return `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{` + capabilities + `},"instructions":` +
+		string(mcp.AppendString(nil, u.text)) + `,"ttlMs":0,"cacheScope":"private"}`
 }
 
 func (u *upstream) stop(down bool) {
@@ -240,7 +269,10 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
 	}
-	result := `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"private"}`
+	result, found := u.results[request.Method]
+	if !found {
+		result = u.hello()
+	}
 	if request.Method == mcp.MethodToolsList {
 		result = `{"resultType":"complete","tools":[` + strings.Join(u.tools, ",") + `]}`
 	}

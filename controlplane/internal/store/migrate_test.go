@@ -121,8 +121,49 @@ func TestReplicasThatOpenTogetherMigrateOnce(t *testing.T) {
 	}
 }
 
+func TestTheSchemaHoldsEachKindToItsNames(t *testing.T) {
+	c := storetest.Config(t)
+	insert := func(kind, name, exposed string) error {
+		return exec(t, c.URL, `INSERT INTO entry (server_id, kind, name, exposed_name, risk, offered_hash)
+			SELECT id, '`+kind+`', '`+name+`', '`+exposed+`', 'read', sha256('') FROM server`)
+	}
+	if err := exec(t, c.URL, "INSERT INTO server (name, url) VALUES ('s', 'https://x')",
+		"INSERT INTO definition (hash, content) VALUES (sha256(''), '{}')"); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range [][3]string{
+		{"tool", "a", "s__a"}, {"prompt", "a", "s__a"}, {"resource", "a:b", ""}, {"template", "a:b", ""}, {"instructions", "instructions", ""},
+	} {
+		if err := insert(row[0], row[1], row[2]); err != nil {
+			t.Errorf("%v: %v", row, err)
+		}
+	}
+	for _, row := range [][3]string{
+		{"tool", "b", "s__a"}, {"tool", "a", "s__b"}, {"tool", "c", ""}, {"resource", "a:b", ""}, {"resource", "a:c", "s__c"},
+		{"instructions", "other", ""}, {"task", "a", ""},
+	} {
+		if err := insert(row[0], row[1], row[2]); err == nil {
+			t.Errorf("%v is taken", row)
+		}
+	}
+}
+
+// Also with rows that an older schema cannot hold.
 func TestMigrationsGoDownAndUpAgain(t *testing.T) {
 	c := storetest.Config(t)
+	err := exec(t, c.MigrateURL,
+		"INSERT INTO server (name, url, capabilities, partial) VALUES ('s', 'https://x', '{}', true)",
+		"INSERT INTO definition (hash, content) VALUES (sha256(''), '{}')",
+		`INSERT INTO entry (server_id, kind, name, exposed_name, risk, offered_hash)
+		SELECT s.id, k.kind, CASE k.kind WHEN 'instructions' THEN 'instructions' ELSE 'a' END, k.exposed, 'read', sha256('')
+		FROM server s, (VALUES ('tool', 's__a'), ('prompt', 's__a'), ('resource', ''), ('template', ''), ('instructions', '')) k (kind, exposed)`,
+		"INSERT INTO role_grant (role, prompts) VALUES ('viewer', '{s/*}')",
+		`INSERT INTO audit_call (id, at, node, epoch, user_name, application, key_id, client_name, client_version, remote_address,
+			protocol_version, method, server, tool, risk, decision, rule, reason, revision, outcome, settled, completed_at)
+		VALUES (decode(repeat('00', 16), 'hex'), now(), '', 1, '', '', '', '', '', '', '', '', '', '', '', 'allow', '', '', 1, 'input_required', 1, now())`)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := store.Rollback(t.Context(), c.MigrateURL); err != nil {
 		t.Fatalf("down: %v", err)
 	}
