@@ -39,10 +39,8 @@ func Restrict(last *snapshot.Set, rows *store.Rows, secrets Secrets) (*snapshot.
 		forbidden[key] = true
 	}
 	what := newStanding(rows)
-	what.sealKeys = b.sealKeys(rows.SealKeys, secrets.Keys)
-	if b.err != nil {
-		return nil, fmt.Errorf("restrict revision %d: %w", last.Revision(), b.err)
-	}
+	// Of rows that do not open the keys stay those of the set.
+	what.sealKeys = new(builder).sealKeys(rows.SealKeys, secrets.Keys)
 	for key, item := range last.All() {
 		if forbidden[key] {
 			continue
@@ -86,6 +84,9 @@ func (s *standing) leave(item *snapshotv1.Item) *snapshotv1.Item {
 	stands := true
 	switch kind := item.GetKind().(type) {
 	case *snapshotv1.Item_Settings:
+		if len(s.sealKeys) == 0 {
+			return item
+		}
 		left := proto.CloneOf(item)
 		left.GetSettings().SealKeys = s.sealKeys
 		return left

@@ -98,4 +98,10 @@ func TestRestrictHasTheSealKeysOfTheRows(t *testing.T) {
 	if diff := cmp.Diff(want, after, protocmp.Transform()); diff != "" || len(before.GetSealKeys()) != 2 {
 		t.Error(diff)
 	}
+	// One that does not open must not hold up a revocation.
+	rows.SealKeys[0].Sealed = []byte("broken")
+	restricted, err = compiler.Restrict(last, rows, s)
+	if err != nil || len(settingsOf(t, restricted).GetSealKeys()) != 2 {
+		t.Errorf("with a key that does not open: %v", err)
+	}
 }

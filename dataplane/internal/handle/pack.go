@@ -71,7 +71,7 @@ func (p *packer) id(s string) {
 	case len(s)%2 == 0 && isHex(s):
 		form = formHex
 	default:
-		p.uint(uint64(len(s))<<2 | formRaw)
+		p.uint(uint64(len(s)) << 2) // formRaw
 		p.out = append(p.out, s...)
 		return
 	}
