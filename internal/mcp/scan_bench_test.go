@@ -129,6 +129,32 @@ func BenchmarkHostile(b *testing.B) {
 	}
 }
 
+// BenchmarkHostileResponse does the same for what a server answers, with its URIs rewritten.
+func BenchmarkHostileResponse(b *testing.B) {
+	const size = 4 << 20
+	for name, unit := range map[string]string{
+		"links":         `{"type":"resource_link","uri":""},`,
+		"type-at-last":  `{"uri":"a:` + strings.Repeat("x", 1000) + `","type":"resource_link"},`,
+		"web":           `{"type":"resource_link","uri":"\u0068ttp:"},`,
+		"nothing-to-do": `{"type":"text","uri":"a:"},`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			body := []byte(`{"jsonrpc":"2.0","result":{"content":[` + strings.Repeat(unit, size/len(unit)) + `{}],"resultType":"complete"},"id":1}`)
+			reply := mcp.Reply{ID: []byte("7"), From: mcp.Modern, To: mcp.Legacy, Method: mcp.MethodToolsCall, URIPrefix: "gh+"}
+			var resp mcp.Response
+			if err := mcp.ScanResponse(body, mcp.Limits{}, &resp); err != nil {
+				b.Fatal(err)
+			}
+			dst := make([]byte, 0, 2*size)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				dst = mcp.RewriteResponse(dst[:0], body, &resp, &reply)
+			}
+		})
+	}
+}
+
 // alike returns an object of sixteen names that differ in their last byte only.
 func alike(prefix string) string {
 	var s strings.Builder
