@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -245,4 +246,25 @@ func FuzzParseDocumentIsTotal(f *testing.F) {
 			t.Fatalf("parsed, but does not compile: %v", err)
 		}
 	})
+}
+
+// The documentation shows a document; it must be one.
+func TestDocumentInTheDocumentationHolds(t *testing.T) {
+	page, err := os.ReadFile("../../docs/concepts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, found := strings.Cut(after, "```")
+	if !found {
+		t.Fatal("the page shows no document")
+	}
+	document, err := policy.ParseDocument([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	risks := func(policy.Target) (snapshotv1.Risk, bool) { return read, true }
+	if err := document.Check(policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
+		t.Errorf("%d tests: %v", len(document.Tests), err)
+	}
 }

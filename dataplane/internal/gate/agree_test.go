@@ -3,6 +3,8 @@ package gate_test
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -224,6 +227,33 @@ func TestAServerMayAskForWhatIsAllowedWithAnythingOfIt(t *testing.T) {
 			t.Errorf("%s: %+v", slug, got)
 		}
 	}
+}
+
+// A profile is made ready by whoever needs it first.
+func TestProfilesAreMadeReadyByManyAtOnce(t *testing.T) {
+	w, key := world(t)
+	w.Rule(&snapshotv1.Rule{Id: "r", Effect: deny, Methods: []string{policy.MethodSample}, Tools: []string{"git/get"}})
+	index := w.Index(1)
+	holder := caller(t, index, key)
+	server, _ := index.Server("git")
+	e := find(t, index, policy.Tool, nil, "git__get")
+	var all sync.WaitGroup
+	for i := range 32 {
+		all.Go(func() {
+			profile := index.Profile(holder)
+			list := profile.List(gate.ListKind(i%4), []*gate.Server{nil, server}[i%2], mcp.Era(1+i%2))
+			if page, ok := list.Page(nil); !ok || (i%4 == 0) != strings.Contains(string(page.Items), "put") {
+				t.Errorf("list %d: %v, %s", i%4, ok, page.Items)
+			}
+			if got := index.Decide(holder, e, policy.MethodSample); got.Rule != "r" {
+				t.Errorf("%+v", got)
+			}
+			if profile.View(server) != profile.View(server) || len(profile.Servers(nil)) != 1 {
+				t.Error("the view or its servers differ")
+			}
+		})
+	}
+	all.Wait()
 }
 
 // A name means a thing of the kind that is asked for, whatever else has it.
