@@ -58,11 +58,11 @@ func (c *conn) abort() {
 // watch aborts the connection when the context ends.
 func (c *conn) watch(ctx context.Context) {
 	c.stop = nil
-	if ctx.Done() == nil {
-		return
-	}
 	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
 		c.stop = own.AfterFunc(c.onAbort)
+		return
+	}
+	if ctx.Done() == nil {
 		return
 	}
 	c.stop = context.AfterFunc(ctx, c.onAbort)
@@ -73,7 +73,7 @@ var errNoBytes = errors.New("the server closed the connection before it answered
 
 // exchange sends a request and reads the head of its answer. If it fails, the connection is closed.
 func (c *conn) exchange(ctx context.Context, r *Request) (*Response, *Error) {
-	c.src.buf = buffers.Get().(*buffer)
+	c.src.buf = newBuffer(r.Quiet)
 	c.src.base, c.src.r, c.src.w = 0, 0, 0
 	c.watch(ctx)
 	sent, err := c.send(ctx, r)

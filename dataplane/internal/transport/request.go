@@ -43,6 +43,8 @@ type Request struct {
 	// Body is sent with its length. It must not change until Do returns, and is not read after. Nil and empty are the
 	// same.
 	Body []byte
+	// Quiet says that the answer is a stream which lasts long and says little: it gets a small buffer of its own.
+	Quiet bool
 }
 
 // maxPath bounds a path with its query, in bytes.

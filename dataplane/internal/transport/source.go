@@ -9,6 +9,8 @@ import (
 const (
 	// bufferSize holds most requests, and most answers, whole, in bytes: each then takes one system call.
 	bufferSize = 8 << 10
+	// quietSize is that of a stream which says little. It holds most heads, and more than minWindow after them.
+	quietSize = 4 << 10
 	// minWindow is the room for what comes after a head, in bytes; it bounds a line of the chunked coding.
 	minWindow = 2 << 10
 )
@@ -18,7 +20,15 @@ type buffer struct{ bytes []byte }
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, bufferSize)} }}
 
-// release gives the buffer back, unless a large head made it grow.
+// newBuffer returns one for an answer.
+func newBuffer(quiet bool) *buffer {
+	if quiet {
+		return &buffer{bytes: make([]byte, quietSize)}
+	}
+	return buffers.Get().(*buffer)
+}
+
+// release gives the buffer back, unless it is of another size than most.
 func (b *buffer) release() {
 	if len(b.bytes) == bufferSize {
 		buffers.Put(b)

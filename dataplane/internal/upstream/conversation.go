@@ -34,6 +34,7 @@ type conversation struct {
 	session  *session   // nil: none, as with a modern server
 	id       []byte     // of our request, raw; nil: any response is the answer
 	listener listener   // nil: what comes before the answer is ignored
+	quiet    bool       // the answer is a stream that lasts long and says little
 	admitted *admission // is settled as soon as the server begins to answer; nil: there is none
 
 	response *transport.Response
@@ -87,7 +88,7 @@ func (c *conversation) askLine(body []byte) ([]byte, error) {
 
 // send sends an HTTP request and waits for the head of the answer. Body is nil for methods that have none.
 func (c *conversation) send(method string, fields []transport.Field, body []byte) error {
-	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body}
+	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet}
 	if method == http.MethodPost {
 		request.Common = c.endpoint.post
 	}

@@ -183,7 +183,10 @@ func (l *ear) attempt(ctx context.Context) error {
 	if x.era, err = l.endpoint.era(&x.watch); err != nil {
 		return err
 	}
-	defer func() { x.talk.close() }()
+	defer func() {
+		x.talk.reader = nil // it is not one of the pool's
+		x.talk.close()
+	}()
 	if x.era == mcp.Modern {
 		err = l.modern(x)
 	} else {
@@ -198,6 +201,7 @@ func (l *ear) attempt(ctx context.Context) error {
 // streaming prepares a stream that may be silent for as long as it likes, and say as much as it likes.
 func (l *ear) streaming(x *exchange) {
 	x.watch.limits = limits{}
+	x.talk.reader = mcp.NewQuietSSEReader(nil, l.pool.config.MessageBytes)
 	x.talk.begin()
 	x.talk.budget.left = math.MaxInt64
 	x.watch.moved()
@@ -205,7 +209,7 @@ func (l *ear) streaming(x *exchange) {
 
 // modern hears a modern server.
 func (l *ear) modern(x *exchange) error {
-	x.talk = conversation{endpoint: l.endpoint, watch: &x.watch}
+	x.talk = conversation{endpoint: l.endpoint, watch: &x.watch, quiet: true}
 	c := &x.talk
 	c.id = l.pool.nextID(nil)
 	err := c.send(http.MethodPost, []transport.Field{
@@ -333,7 +337,7 @@ func (l *ear) legacy(x *exchange) (err error) {
 	if err := l.subscribe(x); err != nil {
 		return l.within(x, err)
 	}
-	x.talk = conversation{endpoint: l.endpoint, watch: &x.watch, session: x.lease.session}
+	x.talk = conversation{endpoint: l.endpoint, watch: &x.watch, session: x.lease.session, quiet: true}
 	if x.lease.line != nil {
 		x.talk.inbox = x.lease.line.hear()
 		x.watch.limits = limits{}
