@@ -116,11 +116,11 @@ check-generate: generate ## Fail if generated code differs from what is committe
 	    echo "run 'make generate' and commit the result"; exit 1; }
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME.
+fuzz: ## Run each fuzz target for FUZZTIME ('make test' runs each over its corpus).
 	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
 	    for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+).*/\1/p' $$file); do \
 	        echo "$$target ($$(dirname $$file))"; \
-	        $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	        $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file); \
 	    done; \
 	done
 
