@@ -22,6 +22,12 @@ type fake struct {
 	call func(w http.ResponseWriter, r *http.Request, id string)
 	// stateful makes it issue session ids, and answer 404 to those it does not know.
 	stateful bool
+	// all makes call get every request but initialize.
+	all bool
+	// told gets what has no answer; nil: it is only kept.
+	told func(body string)
+	// resumed answers a GET; nil: 405.
+	resumed func(w http.ResponseWriter, r *http.Request)
 
 	calls       atomic.Int64
 	initializes atomic.Int64
@@ -29,6 +35,8 @@ type fake struct {
 	sessions    map[string]bool
 	ended       []string
 	bodies      []string // of everything but calls
+	requests    []string // calls
+	hellos      []string // params of initialize
 	headers     []http.Header
 }
 
@@ -44,12 +52,23 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.end(r.Header.Get(mcp.HeaderSession))
 		return
 	}
+	if r.Method == http.MethodGet {
+		if f.resumed == nil {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		f.resumed(w, r)
+		return
+	}
 	var request mcp.Request
 	if err := mcp.ScanRequest(body, mcp.Limits{}, &request); err != nil {
 		f.t.Errorf("the server got %s: %v", body, err)
 		return
 	}
 	if request.Method == mcp.MethodInitialize {
+		f.mu.Lock()
+		f.hellos = append(f.hellos, string(request.Params.Of(body)))
+		f.mu.Unlock()
 		f.initialize(w, string(request.ID.Of(body)))
 		return
 	}
@@ -57,8 +76,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "session not found", http.StatusNotFound)
 		return
 	}
-	if request.Method == mcp.MethodToolsCall {
+	if request.Method == mcp.MethodToolsCall || f.all && !request.ID.Empty() && !request.IsResponse() {
 		f.calls.Add(1)
+		f.mu.Lock()
+		f.requests = append(f.requests, string(body))
+		f.mu.Unlock()
 		f.call(w, r.WithContext(context.WithValue(r.Context(), bodyKey{}, &request)), string(request.ID.Of(body)))
 		return
 	}
@@ -70,6 +92,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.bodies = append(f.bodies, string(body))
 	f.mu.Unlock()
 	w.WriteHeader(http.StatusAccepted)
+	if f.told != nil {
+		f.told(string(body))
+	}
 }
 
 func (f *fake) initialize(w http.ResponseWriter, id string) {
@@ -84,7 +109,7 @@ func (f *fake) initialize(w http.ResponseWriter, id string) {
 		f.mu.Unlock()
 		w.Header().Set(mcp.HeaderSession, session)
 	}
-	reply(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"f","version":"1"}}}`)
+	reply(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"protocolVersion":"2025-06-18","capabilities":{"logging":{}},"serverInfo":{"name":"f","version":"1"}}}`)
 }
 
 func (f *fake) knows(session string) bool {

@@ -296,13 +296,13 @@ func TestACallWhoseClientIsGoneEndsAndTheServerIsTold(t *testing.T) {
 	}
 }
 
-// deafSink is a client that cannot be written to.
-type deafSink struct{}
+// brokenSink is a client that cannot be written to.
+type brokenSink struct{}
 
-func (deafSink) Notification([]byte, Mark) error  { return errors.New("broken pipe") }
-func (deafSink) Prime(Mark) error                 { return errors.New("broken pipe") }
-func (deafSink) Relay(*ServerRequest, Mark) error { return errors.New("broken pipe") }
-func (deafSink) Ask(context.Context, string, []byte) ([]byte, *mcp.Error, error) {
+func (brokenSink) Notification([]byte, Mark) error  { return errors.New("broken pipe") }
+func (brokenSink) Prime(Mark) error                 { return errors.New("broken pipe") }
+func (brokenSink) Relay(*ServerRequest, Mark) error { return errors.New("broken pipe") }
+func (brokenSink) Ask(context.Context, string, []byte) ([]byte, *mcp.Error, error) {
 	return nil, nil, errors.New("broken pipe")
 }
 
@@ -314,7 +314,7 @@ func TestASinkThatFailsEndsTheCall(t *testing.T) {
 		close(gone)
 	}}
 	server := versioned(listen(t, f), mcp.Version20260728)
-	answer, err := newPool(t, Config{}).Do(t.Context(), callTo(t, server, mcp.Legacy, "1", "echo", `{}`), deafSink{})
+	answer, err := newPool(t, Config{}).Do(t.Context(), callTo(t, server, mcp.Legacy, "1", "echo", `{}`), brokenSink{})
 	if err == nil || answer == nil || answer.Outcome != outcomeCancelled {
 		t.Errorf("answer %s, error %v", show(answer), err)
 	}

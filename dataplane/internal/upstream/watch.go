@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,11 +50,56 @@ type watch struct {
 	mu    sync.Mutex
 	cause error         // nil: it has not ended
 	done  chan struct{} // nil: nobody has asked
-	hooks []*hook       // what is to run at the end
+	hooks hooks
 }
 
-// hook is a function that runs when a watch ends. It has the shape of context.AfterFunc.
-type hook struct{ run func() }
+// hooks are the functions that run when a watch ends. There is seldom more than one at a time.
+type hooks struct {
+	last  int    // number of the last one
+	first hook   // in use if it has a function
+	more  []hook // the others
+}
+
+type hook struct {
+	number int
+	run    func()
+}
+
+func (h *hooks) add(f func()) (number int) {
+	h.last++
+	added := hook{h.last, f}
+	if h.first.run == nil {
+		h.first = added
+	} else {
+		h.more = append(h.more, added)
+	}
+	return h.last
+}
+
+// remove reports whether the function was there.
+func (h *hooks) remove(number int) bool {
+	if h.first.number == number && h.first.run != nil {
+		h.first = hook{}
+		return true
+	}
+	for i := range h.more {
+		if h.more[i].number == number {
+			h.more = slices.Delete(h.more, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// run starts all of them, each in a goroutine of its own.
+func (h *hooks) run() {
+	if h.first.run != nil {
+		go h.first.run()
+	}
+	for i := range h.more {
+		go h.more[i].run()
+	}
+}
 
 // never is what stands for no bound: longer than any process lives.
 const never = 100 * 365 * 24 * time.Hour
@@ -132,15 +178,13 @@ func (w *watch) end(cause error) {
 		return
 	}
 	w.cause = cause
-	hooks := w.hooks
-	w.hooks = nil
+	ending := w.hooks
+	w.hooks = hooks{last: ending.last}
 	if w.done != nil {
 		close(w.done)
 	}
 	w.mu.Unlock()
-	for _, h := range hooks {
-		go h.run()
-	}
+	ending.run()
 }
 
 // Deadline is none: the timer moves.
@@ -172,26 +216,18 @@ func (w *watch) Done() <-chan struct{} {
 
 // AfterFunc runs f in a goroutine of its own when the watch ends, unless stopped before. Package context looks for it.
 func (w *watch) AfterFunc(f func()) (stop func() bool) {
-	h := &hook{run: f}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cause != nil {
 		go f()
 		return func() bool { return false }
 	}
-	w.hooks = append(w.hooks, h)
-	return func() bool { return w.remove(h) }
+	number := w.hooks.add(f)
+	return func() bool { return w.unhook(number) }
 }
 
-func (w *watch) remove(h *hook) bool {
+func (w *watch) unhook(number int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, other := range w.hooks {
-		if other == h {
-			w.hooks[i] = w.hooks[len(w.hooks)-1]
-			w.hooks = w.hooks[:len(w.hooks)-1]
-			return true
-		}
-	}
-	return false
+	return w.hooks.remove(number)
 }
