@@ -323,6 +323,29 @@ func TestRelaysRequestsOfServersInTheClientsTerms(t *testing.T) {
 	})
 }
 
+func TestServerMayTakeItsRequestBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		defer w.end()
+		sub := w.legacy("ana", 1, "github")
+		sub.Relay = func(_ *gate.Server, r *upstream.ServerRequest) ([]byte, error) {
+			return []byte(`{"jsonrpc":"2.0","id":"sealed-` + string(r.ID) + `","method":"roots/list"}`), nil
+		}
+		o := w.open(sub)
+		h := w.servers.find(t, "github own-github")
+		if err := h.sink.Relay(&upstream.ServerRequest{ID: []byte("5"), Method: mcp.MethodRootsList}, upstream.Mark{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		o.take()
+		back := `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"reason":"late","requestId":5}}`
+		w.say("github own-github", strings.Replace(back, "5", "6", 1)) // of which the client has not heard
+		w.say("github own-github", back)
+		w.say("github own-github", back)
+		o.want(strings.Replace(back, "5", `"sealed-5"`, 1))
+	})
+}
+
 func TestRefusesRequestsOfServersWithoutAPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})

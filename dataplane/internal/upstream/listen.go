@@ -342,11 +342,7 @@ func (l *ear) legacy(x *exchange) (err error) {
 		x.talk.inbox = x.lease.line.hear()
 		x.watch.limits = limits{}
 		x.watch.moved()
-		err = l.readLegacy(x)
-		if x.watch.Err() == nil && !errors.Is(err, errSink) {
-			x.lease.lost() // a line ends with its stream
-		}
-		return err
+		return l.readLegacy(x)
 	}
 	if err := l.open(x); err != nil {
 		return l.within(x, err)
