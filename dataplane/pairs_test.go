@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -178,6 +179,65 @@ func TestBothErasMeetBothEras(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestP22_OpenStreamsDoNotHoldUpTheEndOfANode: they end when the node goes down,
+// and it does not wait for clients to leave.
+func TestP22_OpenStreamsDoNotHoldUpTheEndOfANode(t *testing.T) {
+	for _, version := range []string{"2025-11-25", "2026-07-28"} {
+		ca := newAuthority(t)
+		set, key := world(t)
+		cp := startControlPlane(t, ca, controlPlaneName, set)
+		p := startProcess(t, Config{
+			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+			DrainTime: time.Hour,
+		})
+		if reason := <-cp.acked; reason != "" {
+			t.Fatalf("the snapshot was refused: %s", reason)
+		}
+		await(t, "ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+		stream := p.openStream(key, version)
+		if err := p.stop(); err != nil {
+			t.Errorf("end: %v", err)
+		}
+		if rest, err := io.ReadAll(stream); err != nil || (version == "2026-07-28") != strings.Contains(string(rest), `"resultType":"complete"`) {
+			t.Errorf("%s: the stream ended with %v after %q", version, err, rest)
+		}
+		stream.Close()
+	}
+}
+
+// openStream opens a notification stream in the way of a version.
+func (p *process) openStream(key apikey.Key, version string) io.ReadCloser {
+	p.t.Helper()
+	method, body, header := http.MethodGet, "", http.Header{}
+	if version == "2026-07-28" {
+		method = http.MethodPost
+		body = `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{` +
+			`"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`
+		header.Set("Mcp-Method", "subscriptions/listen")
+	} else {
+		opened := p.send(key, "", initializeMessage)
+		opened.Body.Close()
+		header.Set("Mcp-Session-Id", opened.Header.Get("Mcp-Session-Id"))
+	}
+	request, err := http.NewRequestWithContext(p.t.Context(), method, p.url+"/mcp", strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header = header
+	request.Header.Set("Authorization", "Bearer "+key.String())
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json, text/event-stream")
+	request.Header.Set("MCP-Protocol-Version", version)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
+		p.t.Fatalf("stream: %d %v", response.StatusCode, response.Header)
+	}
+	return response.Body
 }
 
 func useEverything(t *testing.T, cs *sdk.ClientSession, heard *heard, name func(string) string, uri string) {

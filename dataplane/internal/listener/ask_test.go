@@ -198,6 +198,13 @@ func TestTheNodeWaitsForAnAnswerThatAModernServerWants(t *testing.T) {
 
 func TestAClientWithoutStreamsIsNotAsked(t *testing.T) {
 	d := rich(t)
+	answered := make(chan struct{})
+	close(answered)
+	d.relayed(sampling, answered)
+	d.send(d.in(d.enter("/mcp"), getOld).with(func(m *message) { m.set("Accept", "application/json") }))
+	if heard := d.up.heard(); len(heard) != 1 || !strings.Contains(heard[0].message, "takes no event streams") {
+		t.Errorf("the server was told %v", heard)
+	}
 	d.asking()
 	got := d.send(d.in(d.enter("/mcp"), getNew).with(func(m *message) { m.set("Accept", "application/json") }))
 	if !strings.Contains(got.body, "takes no event streams") {

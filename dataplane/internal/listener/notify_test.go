@@ -171,6 +171,11 @@ func TestTheStreamOfASessionTellsWhatChanges(t *testing.T) {
 func TestAModernClientListens(t *testing.T) {
 	d := rich(t)
 	m := d.modern("subscriptions/listen", "", `"notifications":{"toolsListChanged":true,"resourceSubscriptions":["new+file:///a","x:y"]}`)
+	plain := d.modern("subscriptions/listen", "", `"notifications":{}`).with(func(m *message) { m.set("Accept", "application/json") })
+	if got := d.send(plain); got.status != http.StatusNotAcceptable {
+		t.Errorf("without event streams: %d %s", got.status, got.body)
+	}
+	d.audit.taken()
 	s := d.stream(m)
 	ack := s.must().data
 	if !strings.Contains(ack, "notifications/subscriptions/acknowledged") || !strings.Contains(ack, `"new+file:///a"`) ||

@@ -132,16 +132,16 @@ func (x *exchange) prepareModern() {
 func (x *exchange) prepareLegacy(server *gate.Server) {
 	call := &x.call
 	call.Capabilities = x.legacy.Capabilities
+	if server.Era() != mcp.Modern {
+		call.SessionKey = legacyKey(&x.legacy)
+		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
+			x.ref = ref
+			call.Session = &x.ref
+			call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
+			return // the server itself was told of the level
+		}
+	}
 	call.LogLevel = x.board.Level(x.legacy.ID)
-	if server.Era() == mcp.Modern {
-		return
-	}
-	if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
-		x.ref = ref
-		call.Session = &x.ref
-		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
-	}
-	call.SessionKey = legacyKey(&x.legacy)
 }
 
 // sessionWith returns the session that a client has with a server of its own.

@@ -27,6 +27,10 @@ type subscription struct {
 // listen lets a modern client's subscriptions/listen through. Which of the
 // resources it names may be heard, the board decides, now and with each snapshot.
 func (x *exchange) listen() Answer {
+	if !x.client.Streams() {
+		return x.refuseStatus(http.StatusNotAcceptable, kindMessage, invalidRequest(
+			"subscriptions/listen is answered with an event stream; the Accept header must allow text/event-stream"))
+	}
 	filter, refusal := x.req.ListenFilter(x.in.Body)
 	if refusal != nil {
 		return x.refuse(kindMessage, refusal)
@@ -149,7 +153,7 @@ func (x *exchange) enterResume() (Answer, *subscription, *resumption) {
 // another node records the rest as a call of its own.
 func (r *resumption) resume(ctx context.Context) Answer {
 	x := r.x
-	x.sink.x = x
+	x.sink.x, x.sink.origin = x, &r.event
 	waiting := x.detached.take(r.event.CallID)
 	if waiting == nil {
 		var answer Answer

@@ -39,7 +39,9 @@ func (x *exchange) initialize(ctx context.Context) Answer {
 	session.Servers = x.openServers(ctx)
 	token, err := x.sealSession(ctx)
 	if err != nil {
-		x.log.ErrorContext(ctx, "a session cannot be sealed", "error", err)
+		if ctx.Err() == nil {
+			x.log.ErrorContext(ctx, "a session cannot be sealed", "error", err)
+		}
 		x.endServers(session)
 		return x.refuse(kindSession, &mcp.Error{Code: mcp.CodeInternal, Text: "the session cannot be opened", Offset: -1})
 	}

@@ -80,7 +80,10 @@ func request(t testing.TB) *session.Request {
 		t.Fatal(refusal.Reason)
 	}
 	now := time.Now()
-	token, _, err := index.Sealer().SealSession(&handle.Session{Version: mcp.Version20251125, Issued: now, Expires: now.Add(time.Hour)},
+	token, _, err := index.Sealer().SealSession(&handle.Session{
+		Version: mcp.Version20251125, Issued: now, Expires: now.Add(time.Hour),
+		Servers: []handle.ServerSession{{Server: "git", ID: "a-session-of-git", Version: mcp.Version20251125}},
+	},
 		handle.OwnerOf(&principal.Principal{User: "ana", Application: "ide"}), now)
 	if err != nil {
 		t.Fatal(err)
@@ -119,8 +122,8 @@ func TestACallCostsFewAllocations(t *testing.T) {
 	if audit.events != 2*(runs+1) {
 		t.Errorf("%d events for %d calls", audit.events, runs+1)
 	}
-	if allocs > 9+slack {
-		t.Errorf("%v allocations; want at most 9", allocs)
+	if allocs > 8+slack { // 2 of them are the test's client
+		t.Errorf("%v allocations; want at most 8", allocs)
 	}
 }
 

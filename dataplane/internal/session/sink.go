@@ -2,11 +2,11 @@ package session
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -17,6 +17,9 @@ type sink struct {
 	last    upstream.Mark // the latest that can be resumed from
 	given   int           // event ids that the client got
 	resumed int
+	// origin is the event that the stream is resumed from; nil: the stream is that of
+	// the request itself.
+	origin *handle.Event
 }
 
 // eventLife is how long a client may take to resume a stream.
@@ -40,6 +43,10 @@ func (k *sink) Prime(at upstream.Mark) error {
 // Relay implements upstream.Sink.
 func (k *sink) Relay(r *upstream.ServerRequest, at upstream.Mark) error {
 	x := k.x
+	if !x.client.Streams() {
+		x.decline(r, errNoStream)
+		return nil
+	}
 	message, err := x.relay(x.call.Server.GetName(), &x.legacy, x.owner, r)
 	if err != nil {
 		x.decline(r, err)
@@ -49,14 +56,14 @@ func (k *sink) Relay(r *upstream.ServerRequest, at upstream.Mark) error {
 }
 
 // errNoStream says that a client took no streams, and so cannot be asked.
-var errNoStream = errors.New("the client takes no event streams")
+var errNoStream = fault.New(fault.Invalid, "the client takes no event streams")
 
 // Ask implements upstream.Sink: what the server wants is asked on the client's own
 // stream, and the answer is posted to this node.
 func (k *sink) Ask(ctx context.Context, method string, params []byte) ([]byte, *mcp.Error, error) {
 	x := k.x
 	if !x.attached || !x.client.Streams() {
-		return nil, &mcp.Error{Code: mcp.CodeMethodNotFound, Text: errNoStream.Error(), Offset: -1}, nil
+		return nil, &mcp.Error{Code: mcp.CodeMethodNotFound, Text: fault.Text(errNoStream), Offset: -1}, nil
 	}
 	waiting := x.waits.open(x.legacy.ID)
 	if waiting == nil {
@@ -108,12 +115,13 @@ func (k *sink) eventID(at *upstream.Mark) string {
 	if at.EventID == "" || at.Session.ID == "" || !x.attached || x.batched || !x.client.Streams() {
 		return ""
 	}
-	now := x.now()
-	id, err := x.in.Index.Sealer().SealEvent(&handle.Event{
-		Server: x.call.Server.GetName(), SessionID: at.Session.ID, Version: at.Session.Version, EventID: at.EventID,
-		ClientID: x.id(), ProgressToken: x.req.ProgressToken.Of(x.in.Body), Method: x.req.Method,
-		CallID: x.record.callID, Session: x.legacy.ID, Expires: x.life(eventLife),
-	}, x.owner, now)
+	event := handle.Event{ClientID: x.id(), ProgressToken: x.req.ProgressToken.Of(x.in.Body), Method: x.req.Method}
+	if k.origin != nil {
+		event = *k.origin
+	}
+	event.Server, event.SessionID, event.Version, event.EventID = x.call.Server.GetName(), at.Session.ID, at.Session.Version, at.EventID
+	event.CallID, event.Session, event.Expires = x.record.callID, x.legacy.ID, x.life(eventLife)
+	id, err := x.in.Index.Sealer().SealEvent(&event, x.owner, x.now())
 	if err != nil {
 		x.log.Debug("an event has no id for the client", "server", x.call.Server.GetName(), "error", err)
 		return ""
