@@ -66,6 +66,7 @@ const attack = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202etxt
 const evilTool = {
   server: "github",
   name: "delete_repo",
+  exposedName: "github__delete_repo",
   description: attack,
   title: attack,
   definition: JSON.stringify({ name: "delete_repo", description: attack }),

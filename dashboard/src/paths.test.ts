@@ -25,6 +25,7 @@ test("each page has one path", () => {
         "to": "/policy",
       },
       "servers": {
+        "search": {},
         "to": "/servers",
       },
       "setup": {
@@ -40,6 +41,7 @@ test("each page has one path", () => {
 
 test("filters survive the way through an address", () => {
   const search = {
+    kind: "prompt",
     server: "github",
     state: "changed",
     q: "delete",
@@ -49,7 +51,9 @@ test("filters survive the way through an address", () => {
 });
 
 test("an address cannot bring in values that a page does not know", () => {
-  expect(parseSearch.tools({ state: "callable", server: 5, q: { a: 1 } })).toEqual({ server: "5" });
+  expect(parseSearch.tools({ kind: "task", state: "callable", server: 5, q: { a: 1 } })).toEqual({
+    server: "5",
+  });
   expect(parseSearch.audit({ decision: "maybe", since: "yesterday", live: "yes" })).toEqual({});
   expect(parseSearch.access({ tab: "secrets" })).toEqual({});
 });

@@ -4,6 +4,14 @@
 export const toolStates = ["pending", "approved", "changed", "rejected"] as const;
 export type ToolStateName = (typeof toolStates)[number];
 
+/** What an entry of the catalogue is, in the order of the tabs. */
+export const kinds = ["tool", "prompt", "resource", "template", "instructions"] as const;
+export type KindName = (typeof kinds)[number];
+
+/** What a decision can be explained about. */
+export const targets = ["tool", "prompt", "resource"] as const;
+export type TargetName = (typeof targets)[number];
+
 export const decisions = ["allow", "deny"] as const;
 export type DecisionName = (typeof decisions)[number];
 
@@ -15,12 +23,19 @@ export interface LoginSearch {
   next?: string;
 }
 
+export interface ServersSearch {
+  /** The server in the drawer. */
+  server?: string;
+}
+
 export interface ToolsSearch {
+  /** Absent: tools. */
+  kind?: KindName;
   server?: string;
   state?: ToolStateName;
   /** Part of a name. */
   q?: string;
-  /** The tool in the drawer, "server/tool". */
+  /** The entry in the drawer, "server/name". */
   tool?: string;
 }
 
@@ -31,7 +46,9 @@ export interface AccessSearch {
 export interface PolicySearch {
   user?: string;
   application?: string;
-  /** "server/tool". */
+  /** What tool names. Absent: a tool. */
+  kind?: TargetName;
+  /** "server/name". */
   tool?: string;
 }
 
@@ -55,7 +72,7 @@ export const pb = {
   overview: () => ({ to: "/" }) as const,
   setup: () => ({ to: "/setup" }) as const,
   login: (search: LoginSearch = {}) => ({ to: "/login", search }) as const,
-  servers: () => ({ to: "/servers" }) as const,
+  servers: (search: ServersSearch = {}) => ({ to: "/servers", search }) as const,
   tools: (search: ToolsSearch = {}) => ({ to: "/tools", search }) as const,
   access: (search: AccessSearch = {}) => ({ to: "/access", search }) as const,
   policy: (search: PolicySearch = {}) => ({ to: "/policy", search }) as const,
@@ -84,7 +101,9 @@ function instant(raw: Raw, name: string): string | undefined {
 /** What an address says of each page's state; what it does not know is left out. */
 export const parseSearch = {
   login: (raw: Raw): LoginSearch => ({ next: text(raw, "next") }),
+  servers: (raw: Raw): ServersSearch => ({ server: text(raw, "server") }),
   tools: (raw: Raw): ToolsSearch => ({
+    kind: oneOf(raw, "kind", kinds),
     server: text(raw, "server"),
     state: oneOf(raw, "state", toolStates),
     q: text(raw, "q"),
@@ -94,6 +113,7 @@ export const parseSearch = {
   policy: (raw: Raw): PolicySearch => ({
     user: text(raw, "user"),
     application: text(raw, "application"),
+    kind: oneOf(raw, "kind", targets),
     tool: text(raw, "tool"),
   }),
   audit: (raw: Raw): AuditSearch => ({

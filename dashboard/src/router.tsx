@@ -71,6 +71,7 @@ const overview = createRoute({
 const servers = createRoute({
   getParentRoute: () => signedIn,
   path: "/servers",
+  validateSearch: parseSearch.servers,
   loader: ({ context: { queryClient, transport } }) =>
     queryClient.ensureQueryData(queries.servers(transport)),
   component: lazyRouteComponent(() => import("./pages/ServersPage"), "ServersPage"),
@@ -80,7 +81,7 @@ const tools = createRoute({
   getParentRoute: () => signedIn,
   path: "/tools",
   validateSearch: parseSearch.tools,
-  loaderDeps: ({ search: { server, state } }) => ({ server, state }),
+  loaderDeps: ({ search: { kind, server, state } }) => ({ kind, server, state }),
   loader: ({ context: { queryClient, transport }, deps }) =>
     Promise.all([
       queryClient.ensureQueryData(queries.servers(transport)),

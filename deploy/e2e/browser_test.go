@@ -23,7 +23,7 @@ func TestDashboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, up := startUp(t)
-	server := startSDK(t, true)
+	server := startFull(t, true)
 	base := strings.TrimSuffix(g.mcp, "/mcp")
 	setupToken := up.waitFor(t, "/setup#t=")
 

@@ -14,9 +14,9 @@ import { NodeService } from "../gen/warder/admin/v1/node_pb";
 import { PolicyService } from "../gen/warder/admin/v1/policy_pb";
 import { RoleService } from "../gen/warder/admin/v1/role_pb";
 import { ServerService } from "../gen/warder/admin/v1/server_pb";
-import { ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import { Kind, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
 import { UserService } from "../gen/warder/admin/v1/user_pb";
-import type { AuditSearch, PolicySearch, ToolStateName, ToolsSearch } from "../paths";
+import type { AuditSearch, KindName, PolicySearch, ToolStateName, ToolsSearch } from "../paths";
 
 const callsPerPage = 100;
 const callsOnOverview = 8;
@@ -44,18 +44,29 @@ const stateByName: Record<ToolStateName, ToolState> = {
   rejected: ToolState.REJECTED,
 };
 
+const kindByName: Record<KindName, Kind> = {
+  tool: Kind.TOOL,
+  prompt: Kind.PROMPT,
+  resource: Kind.RESOURCE,
+  template: Kind.TEMPLATE,
+  instructions: Kind.INSTRUCTIONS,
+};
+
 export const tools = (
   transport: Transport,
-  { server, state }: Pick<ToolsSearch, "server" | "state">,
+  { kind = "tool", server, state }: Pick<ToolsSearch, "kind" | "server" | "state">,
 ) =>
   createQueryOptions(
     ToolService.method.listTools,
-    { server, state: state && stateByName[state] },
+    { kinds: [kindByName[kind]], server, state: state && stateByName[state] },
     { transport },
   );
 
-export const tool = (transport: Transport, name: string) =>
-  createQueryOptions(ToolService.method.getTool, { name }, { transport });
+export const tool = (transport: Transport, kind: KindName, name: string) =>
+  createQueryOptions(ToolService.method.getTool, { kind: kindByName[kind], name }, { transport });
+
+export const server = (transport: Transport, name: string) =>
+  createQueryOptions(ServerService.method.getServer, { name }, { transport });
 
 export const users = (transport: Transport) =>
   createQueryOptions(UserService.method.listUsers, {}, { transport });
@@ -74,12 +85,12 @@ export const policy = (transport: Transport) =>
 
 export const explanation = (
   transport: Transport,
-  { user = "", application = "", tool = "" }: PolicySearch,
+  { user = "", application = "", kind = "tool", tool = "" }: PolicySearch,
   args: string,
 ) =>
   createQueryOptions(
     PolicyService.method.explainDecision,
-    { user, application, tool, arguments: args },
+    { user, application, [kind]: tool, arguments: args },
     { transport },
   );
 

@@ -53,7 +53,7 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
     >
       <TextInput
         label="Name"
-        description="Its tools are named after it."
+        description="Its tools and prompts are named after it."
         data-autofocus
         {...form.getInputProps("name")}
       />
@@ -76,7 +76,7 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
         }
         onRemove={(index) => form.removeListItem("headers", index)}
       />
-      <Text size="sm">Its tools are discovered now, and wait for your approval.</Text>
+      <Text size="sm">What it offers is discovered now, and waits for your approval.</Text>
     </FormModal>
   );
 }

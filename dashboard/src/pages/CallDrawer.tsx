@@ -1,7 +1,7 @@
 import { Anchor, Code, Drawer, Group, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
-import { pb } from "../paths";
+import { pb, type TargetName } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "../ui/badges";
 import { callTarget } from "../ui/CallsTable";
@@ -70,10 +70,18 @@ function Details({ call }: { call: Call }) {
   );
 }
 
+/** What a method is about, where it is no tool. */
+const targetOf: Record<string, TargetName> = {
+  "prompts/get": "prompt",
+  "resources/read": "resource",
+  "resources/subscribe": "resource",
+};
+
 function Explain({ call }: { call: Call }) {
   const link = pb.policy({
     user: call.user,
     application: call.application,
+    kind: targetOf[call.method],
     tool: `${call.server}/${call.tool}`,
   });
   return (

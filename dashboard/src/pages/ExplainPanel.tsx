@@ -5,13 +5,13 @@ import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import type { ExplainDecisionResponse, ExplainStep } from "../gen/warder/admin/v1/policy_pb";
-import { pb } from "../paths";
+import { pb, targets } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import * as rules from "../ui/fieldRules";
-import { fullName } from "./toolName";
+import { fullName, words } from "./toolName";
 
 const route = getRouteApi("/signed-in/policy");
 
@@ -57,15 +57,16 @@ interface FormProps {
 
 function ExplainForm({ pending, args, onArguments }: FormProps) {
   const { transport } = route.useRouteContext();
-  const { user = "", application = "", tool = "" } = route.useSearch();
+  const { user = "", application = "", kind: asked = "tool", tool = "" } = route.useSearch();
   const navigate = useNavigate();
   const { data: users } = useQuery(queries.users(transport));
   const { data: applications } = useQuery(queries.applications(transport));
-  const { data: tools } = useQuery(queries.tools(transport, {}));
   const form = useForm({
-    initialValues: { user, application, tool, args },
+    initialValues: { user, application, kind: asked, tool, args },
     validate: { user: rules.required, tool: rules.required, args: jsonObject },
   });
+  const { kind } = form.values;
+  const { data: tools } = useQuery(queries.tools(transport, { kind }));
   return (
     <form
       onSubmit={form.onSubmit((values) => {
@@ -73,6 +74,7 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
         const search = {
           user: values.user,
           application: values.application || undefined,
+          kind: values.kind === "tool" ? undefined : values.kind,
           tool: values.tool,
         };
         void navigate({ ...pb.policy(search), resetScroll: false });
@@ -91,9 +93,15 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
             data={applications?.applications.map((each) => each.name) ?? []}
             {...form.getInputProps("application")}
           />
+          <Select
+            label="Kind"
+            allowDeselect={false}
+            data={targets.map((value) => ({ value, label: words[value].one }))}
+            {...form.getInputProps("kind")}
+          />
           <Autocomplete
-            label="Tool"
-            placeholder="server/tool"
+            label={words[kind].one}
+            placeholder={kind === "resource" ? "server/URI" : `server/${kind}`}
             limit={50}
             data={tools?.tools.map(fullName) ?? []}
             {...form.getInputProps("tool")}

@@ -65,6 +65,7 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
   const ready = servers.filter((server) => server.state === ServerState.READY).length;
   const pending = sum(servers, (server) => server.toolsPending);
   const changed = sum(servers, (server) => server.toolsChanged);
+  const others = sum(servers, (server) => server.waiting) - pending - changed;
   const current = nodes.filter((node) => node.connected && lag(node) === 0n).length;
   return (
     <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
@@ -77,10 +78,11 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
       <Tile name="Servers ready" value={`${ready} of ${servers.length}`}>
         <Go {...pb.servers()}>Servers</Go>
       </Tile>
-      <Tile name="Tools waiting for a decision" value={`${pending + changed}`}>
+      <Tile name="Waiting for a decision" value={`${pending + changed + Math.max(others, 0)}`}>
         <Group gap="xs">
-          <Go {...pb.tools({ state: "pending" })}>{`${pending} pending`}</Go>
+          <Go {...pb.tools({ state: "pending" })}>{`${pending} tools pending`}</Go>
           <Go {...pb.tools({ state: "changed" })}>{`${changed} changed`}</Go>
+          {others > 0 && <Go {...pb.servers()}>{`${others} others`}</Go>}
         </Group>
       </Tile>
       <Tile name="Nodes up to date" value={`${current} of ${nodes.length}`}>

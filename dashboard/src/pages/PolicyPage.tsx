@@ -68,6 +68,8 @@ function scope(rule: Rule): string {
     ["roles", rule.roles],
     ["applications", rule.applications],
     ["tools", rule.tools],
+    ["prompts", rule.prompts],
+    ["resources", rule.resources],
     ["risk", rule.risks],
     ["methods", rule.methods],
   ];

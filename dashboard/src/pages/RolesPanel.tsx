@@ -73,15 +73,25 @@ const columns = (onGrant: (role: string) => void): Column<Role>[] => [
 ];
 
 function describe(grant: Grant): string {
-  const tools = grant.tools.length === 0 ? "any tool" : grant.tools.join(", ");
+  const named = [
+    ["tools", grant.tools],
+    ["prompts", grant.prompts],
+    ["resources", grant.resources],
+  ] as const;
+  const parts = named.filter(([, globs]) => globs.length > 0);
+  const what = parts.map(([kind, globs]) => `${kind} ${globs.join(", ")}`).join("; ");
   const risk = grant.risks.length === 0 ? "of any risk" : `of risk ${grant.risks.join(", ")}`;
-  return `${tools} ${risk}`;
+  return `${what === "" ? "anything" : what} ${risk}`;
 }
 
 interface GrantValues {
   tools: string[];
+  prompts: string[];
+  resources: string[];
   risks: string[];
 }
+
+const noGrant: GrantValues = { tools: [], prompts: [], resources: [], risks: [] };
 
 function CreateRole({ onClose }: { onClose: () => void }) {
   const create = useApiMutation(RoleService.method.createRole, {
@@ -89,7 +99,7 @@ function CreateRole({ onClose }: { onClose: () => void }) {
     onSuccess: onClose,
   });
   const form = useForm({
-    initialValues: { name: "", description: "", tools: [] as string[], risks: [] as string[] },
+    initialValues: { name: "", description: "", ...noGrant },
     validate: { name: rules.roleName },
   });
   return (
@@ -98,12 +108,8 @@ function CreateRole({ onClose }: { onClose: () => void }) {
       verb="Create"
       pending={create.isPending}
       error={create.error}
-      onSubmit={form.onSubmit(({ name, description, tools, risks }) =>
-        create.mutate({
-          name,
-          description,
-          grants: isEmpty({ tools, risks }) ? [] : [{ tools, risks }],
-        }),
+      onSubmit={form.onSubmit(({ name, description, ...grant }) =>
+        create.mutate({ name, description, grants: isEmpty(grant) ? [] : [grant] }),
       )}
       onClose={onClose}
     >
@@ -114,9 +120,9 @@ function CreateRole({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** Two empty lists would grant every tool; a form left blank must not mean that. */
-function isEmpty({ tools, risks }: GrantValues): boolean {
-  return tools.length === 0 && risks.length === 0;
+/** Empty lists would grant everything; a form left blank must not mean that. */
+function isEmpty(grant: GrantValues): boolean {
+  return Object.values(grant).every((list) => list.length === 0);
 }
 
 function AddGrant({ role, onClose }: { role: string; onClose: () => void }) {
@@ -125,8 +131,8 @@ function AddGrant({ role, onClose }: { role: string; onClose: () => void }) {
     onSuccess: onClose,
   });
   const form = useForm<GrantValues>({
-    initialValues: { tools: [], risks: [] },
-    validate: (values) => (isEmpty(values) ? { tools: "Name tools, or risks, or both" } : {}),
+    initialValues: noGrant,
+    validate: (values) => (isEmpty(values) ? { tools: "Name globs, or risks, or both" } : {}),
   });
   return (
     <FormModal
@@ -145,16 +151,22 @@ function AddGrant({ role, onClose }: { role: string; onClose: () => void }) {
 function GrantFields({
   field,
 }: {
-  field: (name: "tools" | "risks") => ReturnType<UseFormReturnType<GrantValues>["getInputProps"]>;
+  field: (name: keyof GrantValues) => ReturnType<UseFormReturnType<GrantValues>["getInputProps"]>;
 }) {
   return (
-    <Group align="flex-start" grow>
-      <TagsInput
-        label="Tools"
-        description="Globs such as github/*, each ended by Enter. Empty: any."
-        {...field("tools")}
-      />
-      <MultiSelect label="Risks" description="Empty: any." data={risks} {...field("risks")} />
-    </Group>
+    <>
+      <Group align="flex-start" grow>
+        <TagsInput
+          label="Tools"
+          description="Globs such as github/*, each ended by Enter."
+          {...field("tools")}
+        />
+        <MultiSelect label="Risks" description="Empty: any." data={risks} {...field("risks")} />
+      </Group>
+      <Group align="flex-start" grow>
+        <TagsInput label="Prompts" description="Globs on server/prompt." {...field("prompts")} />
+        <TagsInput label="Resources" description="Globs on server/URI." {...field("resources")} />
+      </Group>
+    </>
   );
 }

@@ -1,6 +1,6 @@
 import { Alert, Anchor, Button, Group, List, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -10,7 +10,7 @@ import {
   ServerService,
   ServerState,
 } from "../gen/warder/admin/v1/server_pb";
-import { pb } from "../paths";
+import { type KindName, pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { HealthBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
@@ -19,6 +19,7 @@ import { Page } from "../ui/Page";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { AddServerForm } from "./AddServerForm";
+import { ServerDrawer } from "./ServerDrawer";
 
 const route = getRouteApi("/signed-in/servers");
 
@@ -33,6 +34,8 @@ export function ServersPage() {
   const { data } = useSuspenseQuery(queries.servers(transport));
   const [adding, setAdding] = useState(false);
   const [discovered, setDiscovered] = useState<Discovered>();
+  const search = route.useSearch();
+  const navigate = useNavigate();
   return (
     <Page title="Servers" action={<Button onClick={() => setAdding(true)}>Add a server</Button>}>
       {discovered && <DiscoveryNote {...discovered} onClose={() => setDiscovered(undefined)} />}
@@ -43,20 +46,40 @@ export function ServersPage() {
         rowKey={(server) => server.name}
         empty="No server yet. Add one here, or with: warder server add NAME --url URL"
       />
+      {search.server !== undefined && (
+        <ServerDrawer
+          name={search.server}
+          onClose={() => navigate({ ...pb.servers(), resetScroll: false })}
+        />
+      )}
       {adding && <AddServerForm onDiscovered={setDiscovered} onClose={() => setAdding(false)} />}
     </Page>
   );
 }
 
 const columns = (onDiscovered: (found: Discovered) => void): Column<Server>[] => [
-  { title: "Name", cell: (server) => <strong>{server.name}</strong> },
+  { title: "Name", cell: (server) => <Name server={server} /> },
   { title: "Address", cell: (server) => <Address server={server} /> },
   { title: "State", cell: (server) => <State server={server} /> },
-  { title: "Tools", cell: (server) => <ToolCounts server={server} /> },
+  { title: "Offers", cell: (server) => <Offers server={server} /> },
   { title: "Protocol", cell: (server) => <VisibleText text={server.protocolVersion} /> },
   { title: "Discovered", cell: (server) => <Time at={server.discoveredAt} /> },
   { title: "Actions", cell: (server) => <Actions server={server} onDiscovered={onDiscovered} /> },
 ];
+
+function Name({ server }: { server: Server }) {
+  return (
+    <Anchor
+      size="sm"
+      fw={700}
+      renderRoot={(props) => (
+        <Link {...props} {...pb.servers({ server: server.name })} resetScroll={false} />
+      )}
+    >
+      {server.name}
+    </Anchor>
+  );
+}
 
 function Address({ server }: { server: Server }) {
   return (
@@ -78,9 +101,10 @@ function Address({ server }: { server: Server }) {
 
 function State({ server }: { server: Server }) {
   const ready = server.state === ServerState.READY;
+  const label = ready ? "Ready" : server.state === ServerState.PARTIAL ? "In part" : "Failed";
   return (
     <>
-      <HealthBadge ok={ready} label={ready ? "Ready" : "Failed"} />
+      <HealthBadge ok={ready} label={label} />
       {server.lastError !== "" && (
         <Text size="xs">
           <VisibleText text={server.lastError} />
@@ -90,17 +114,36 @@ function State({ server }: { server: Server }) {
   );
 }
 
-function ToolCounts({ server }: { server: Server }) {
-  const waiting = server.toolsPending + server.toolsChanged;
+function Offers({ server }: { server: Server }) {
+  const counts: [KindName, string, number][] = [
+    ["tool", "tools", server.tools],
+    ["prompt", "prompts", server.prompts],
+    ["resource", "resources", server.resources],
+    ["template", "templates", server.templates],
+  ];
   return (
-    <Anchor
-      size="sm"
-      renderRoot={(props) => <Link {...props} {...pb.tools({ server: server.name })} />}
-    >
-      {waiting === 0 ? `${server.tools}` : `${server.tools}, ${waiting} waiting`}
-    </Anchor>
+    <>
+      {counts
+        .filter(([kind, , count]) => count > 0 || kind === "tool")
+        .map(([kind, noun, count]) => (
+          <Anchor
+            key={kind}
+            size="sm"
+            display="block"
+            renderRoot={(props) => (
+              <Link {...props} {...pb.tools({ kind: tabOf(kind), server: server.name })} />
+            )}
+          >
+            {`${count} ${noun}`}
+          </Anchor>
+        ))}
+      {server.waiting > 0 && <Text size="xs">{server.waiting} waiting</Text>}
+    </>
   );
 }
+
+/** How an address names a tab: tools are what it shows by itself. */
+const tabOf = (kind: KindName) => (kind === "tool" ? undefined : kind);
 
 function Actions({
   server,
@@ -142,7 +185,7 @@ function Actions({
       {removing && (
         <ReasonModal
           title={`Remove ${server.name}?`}
-          explanation={`Its ${server.tools} tools can no longer be called, and their approvals are forgotten. Its audit stays.`}
+          explanation={`What it offers, ${server.tools} tools among it, can no longer be used, and the approvals are forgotten. Its audit stays.`}
           verb="Remove"
           pending={remove.isPending}
           error={remove.error}
@@ -155,7 +198,7 @@ function Actions({
 }
 
 function DiscoveryNote({ server, report, onClose }: Discovered & { onClose: () => void }) {
-  const failed = server.lastError !== "";
+  const failed = server.state === ServerState.FAILED;
   return (
     <Alert
       role="status"
@@ -184,8 +227,13 @@ function Report({ server, report }: { server: Server; report: DiscoveryReport })
         {report.added.length} new, {report.changed.length} changed, {report.missing.length} no
         longer offered, {report.unchanged} as before.
       </Text>
-      {report.refused.length > 0 && (
+      {report.refused.length + report.failed.length > 0 && (
         <List size="sm">
+          {report.failed.map((failure) => (
+            <List.Item key={failure}>
+              Not listed: <VisibleText text={failure} />
+            </List.Item>
+          ))}
           {report.refused.map((refusal) => (
             <List.Item key={refusal}>
               Refused: <VisibleText text={refusal} />

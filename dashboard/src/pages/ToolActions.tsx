@@ -2,18 +2,19 @@ import { Button, Group } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
-import { type Tool, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import { Kind, type Tool, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
 import { ReasonModal } from "../ui/ReasonModal";
-import { fullName } from "./toolName";
+import { fullName, kindName, words } from "./toolName";
 
 type Verb = "Approve" | "Reject" | "Disable" | "Enable";
 
-const explanations: Record<Verb, string> = {
-  Approve:
-    "The definition as shown may be called, as far as the policy allows. A later change blocks it again.",
-  Reject: "It cannot be called or listed until someone approves it.",
-  Disable: "It cannot be called or listed. A new discovery does not switch it on again.",
-  Enable: "It can be called again, if it is approved and the policy allows it.",
+/** What a verb means, by what can be done with the entries. */
+const explanations: Record<Verb, (use: string) => string> = {
+  Approve: (use) =>
+    `It may be ${use} as shown, as far as the policy allows. A later change blocks it again.`,
+  Reject: (use) => `It cannot be ${use} until someone approves it.`,
+  Disable: (use) => `It cannot be ${use}. A new discovery does not switch it on again.`,
+  Enable: (use) => `It can be ${use} again, if it is approved and the policy allows it.`,
 };
 
 /** Which acts make sense for a tool in its state. */
@@ -78,12 +79,15 @@ function Confirmation({ verb, tools: chosen, onClose, onDone }: ConfirmationProp
     mutationFn: (reason: string) => act(tools, reason),
     onSuccess: onDone,
   });
+  const kind = words[kindName(tools[0] ?? { kind: Kind.TOOL })];
   const subject =
-    tools.length === 1 && tools[0] !== undefined ? fullName(tools[0]) : `${tools.length} tools`;
+    tools.length === 1 && tools[0] !== undefined
+      ? fullName(tools[0])
+      : `${tools.length} ${kind.many.toLowerCase()}`;
   return (
     <ReasonModal
       title={`${verb} ${subject}?`}
-      explanation={explanations[verb]}
+      explanation={explanations[verb](kind.use)}
       verb={verb}
       withReason={verb !== "Enable"}
       pending={run.isPending}
@@ -92,6 +96,12 @@ function Confirmation({ verb, tools: chosen, onClose, onDone }: ConfirmationProp
       onClose={onClose}
     />
   );
+}
+
+/** How requests name entries, which are of one kind. */
+function named(tools: Tool[]) {
+  const kinds = [...new Set(tools.map((tool) => tool.kind))];
+  return { names: tools.map(fullName), kinds: kinds.filter((kind) => kind !== Kind.UNSPECIFIED) };
 }
 
 /** Returns the act of a verb on tools. It stops at the first error. */
@@ -107,17 +117,17 @@ function useToolAct(verb: Verb): (tools: Tool[], reason: string) => Promise<unkn
       return async (tools, reason) => {
         for (const tool of tools) {
           await approve.mutateAsync({
-            names: [fullName(tool)],
+            ...named([tool]),
             definitionHash: tool.definitionHash,
             reason,
           });
         }
       };
     case "Reject":
-      return (tools, reason) => reject.mutateAsync({ names: tools.map(fullName), reason });
+      return (tools, reason) => reject.mutateAsync({ ...named(tools), reason });
     case "Disable":
-      return (tools, reason) => disable.mutateAsync({ names: tools.map(fullName), reason });
+      return (tools, reason) => disable.mutateAsync({ ...named(tools), reason });
     case "Enable":
-      return (tools) => enable.mutateAsync({ names: tools.map(fullName) });
+      return (tools) => enable.mutateAsync(named(tools));
   }
 }

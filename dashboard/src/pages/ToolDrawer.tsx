@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import * as queries from "../api/queries";
 import type { Tool } from "../gen/warder/admin/v1/tool_pb";
+import type { KindName } from "../paths";
 import { countHidden } from "../text/invisible";
 import { indentJson } from "../text/json";
 import { type DiffLine, lineDiff } from "../text/lineDiff";
@@ -16,10 +17,16 @@ import classes from "./ToolDrawer.module.css";
 
 const route = getRouteApi("/signed-in/tools");
 
-/** One tool with its definition, and the acts on it. */
-export function ToolDrawer({ name, onClose }: { name: string; onClose: () => void }) {
+interface Props {
+  kind: KindName;
+  name: string;
+  onClose: () => void;
+}
+
+/** One entry of the catalogue with its definition, and the acts on it. */
+export function ToolDrawer({ kind, name, onClose }: Props) {
   const { transport } = route.useRouteContext();
-  const { data, error, isPending } = useQuery(queries.tool(transport, name));
+  const { data, error, isPending } = useQuery(queries.tool(transport, kind, name));
   return (
     <Drawer
       opened
@@ -52,7 +59,7 @@ function Details({ tool }: { tool: Tool }) {
           ["Title", tool.title && <VisibleText text={tool.title} />],
           ["Description", tool.description && <VisibleText text={tool.description} />],
           ["Risk", tool.risk],
-          ["Name for clients", <VisibleText key="exposed" text={tool.exposedName} />],
+          ["Name for clients", tool.exposedName && <VisibleText text={tool.exposedName} />],
           ["Decided by", tool.decidedBy],
           ["Decided at", tool.decidedAt && <Time at={tool.decidedAt} />],
           ["Reason", tool.decidedReason && <VisibleText text={tool.decidedReason} />],

@@ -1,10 +1,10 @@
-import { Anchor, Button, Checkbox, Group, Select, Text, TextInput } from "@mantine/core";
+import { Anchor, Button, Checkbox, Group, Select, Tabs, Text, TextInput } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import * as queries from "../api/queries";
 import type { Tool } from "../gen/warder/admin/v1/tool_pb";
-import { pb, type ToolsSearch, toolStates } from "../paths";
+import { kinds, pb, type ToolsSearch, toolStates } from "../paths";
 import { countHidden } from "../text/invisible";
 import { VisibleText } from "../text/VisibleText";
 import { ToolBadges } from "../ui/badges";
@@ -12,7 +12,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
 import { ToolActions } from "./ToolActions";
 import { ToolDrawer } from "./ToolDrawer";
-import { fullName } from "./toolName";
+import { fullName, words } from "./toolName";
 
 const route = getRouteApi("/signed-in/tools");
 
@@ -24,10 +24,12 @@ export function ToolsPage() {
   const navigate = useNavigate();
 
   const shown = data.tools.filter((tool) => matches(tool, search.q));
+  const kind = search.kind ?? "tool";
   const selected = shown.filter((tool) => chosen.has(fullName(tool)));
   return (
-    <Page title="Tools">
-      <Filters key={JSON.stringify([search.server, search.state, search.q])} />
+    <Page title={words[kind].many}>
+      <KindTabs />
+      <Filters key={JSON.stringify([kind, search.server, search.state, search.q])} />
       {selected.length > 0 && (
         <Group>
           <Text size="sm" role="status">
@@ -37,14 +39,15 @@ export function ToolsPage() {
         </Group>
       )}
       <DataTable
-        caption="Tools"
+        caption={words[kind].many}
         columns={columns(search, shown, chosen, setChosen)}
         rows={shown}
         rowKey={fullName}
-        empty="No tool is like that."
+        empty={`No ${words[kind].many.toLowerCase()} like that.`}
       />
       {search.tool !== undefined && (
         <ToolDrawer
+          kind={kind}
           name={search.tool}
           onClose={() =>
             navigate({ ...pb.tools({ ...search, tool: undefined }), resetScroll: false })
@@ -52,6 +55,25 @@ export function ToolsPage() {
         />
       )}
     </Page>
+  );
+}
+
+/** One tab a kind. Another one keeps the server, and nothing else. */
+function KindTabs() {
+  const { kind = "tool", server } = route.useSearch();
+  const navigate = useNavigate();
+  const open = (value: string | null) =>
+    navigate(pb.tools({ kind: kinds.find((known) => known === value), server }));
+  return (
+    <Tabs value={kind} onChange={open}>
+      <Tabs.List aria-label="Kinds">
+        {kinds.map((each) => (
+          <Tabs.Tab key={each} value={each}>
+            {words[each].many}
+          </Tabs.Tab>
+        ))}
+      </Tabs.List>
+    </Tabs>
   );
 }
 
@@ -122,7 +144,7 @@ const columns = (
     ),
   },
   {
-    title: "Tool",
+    title: words[search.kind ?? "tool"].one,
     cell: (tool) => (
       <Anchor
         size="sm"

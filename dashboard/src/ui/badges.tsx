@@ -70,6 +70,7 @@ const outcomeLooks: Record<string, BadgeLook> = {
   protocol_error: { icon: "changed", color: "orange", label: "Protocol error" },
   server_failed: { icon: "changed", color: "red", label: "Server failed" },
   cancelled: { icon: "off", color: "gray", label: "Cancelled" },
+  input_required: { icon: "wait", color: "blue", label: "Input required" },
 };
 
 export const outcomes = [...Object.keys(outcomeLooks), "unknown"];

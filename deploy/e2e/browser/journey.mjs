@@ -208,7 +208,7 @@ await step("a server is added, and a private address must be marked", async () =
   await page.getByRole("checkbox", { name: /private address/ }).check();
   await press("Add", dialog("Add a server"));
   await shown("calculator was discovered");
-  await page.getByText("3 new, 0 changed").waitFor();
+  await page.getByText("7 new, 0 changed").waitFor();
   await gone(dialog("Add a server"));
   await watch.look("servers");
 }, ["AddServer 400"]);
@@ -249,6 +249,40 @@ await step("several tools are approved at once", async () => {
   await shown("Approved", row("calculator/delete_item"));
   await shown("Approved", row("calculator/read_notes"));
   await gone(dialog("Approve 2 tools?"));
+});
+
+await step("prompts, resources and instructions are reviewed like tools", async () => {
+  await page.getByRole("tab", { name: "Prompts", exact: true }).click();
+  await heading("Prompts");
+  await shown("Pending", row("calculator/explain"));
+  await watch.look("prompts");
+  await page.getByRole("link", { name: "calculator/explain", exact: true }).click();
+  const drawer = dialog("calculator/explain");
+  await drawer.getByText("Explains a sum").first().waitFor();
+  await press("Approve", drawer);
+  await press("Approve", dialog(/Approve calculator/));
+  await shown("Approved", drawer);
+  await page.keyboard.press("Escape");
+  await gone(drawer);
+  await page.getByRole("tab", { name: "Resources", exact: true }).click();
+  await shown("Pending", row("calculator/notes://today"));
+  await page.getByRole("tab", { name: "Templates", exact: true }).click();
+  await shown("Pending", row("calculator/notes://{day}"));
+  await watch.look("templates");
+  await open("Servers");
+  await page.getByRole("link", { name: "calculator", exact: true }).click();
+  const server = dialog("calculator");
+  await server.getByText("Add first, then explain.").waitFor();
+  await shown("Pending", server);
+  await watch.look("server-drawer");
+  await server.getByRole("link", { name: "Review its instructions" }).click();
+  await heading("Instructions");
+  const instructions = dialog("calculator/instructions");
+  await press("Reject", instructions);
+  await press("Reject", dialog(/Reject calculator/));
+  await shown("Rejected", instructions);
+  await page.keyboard.press("Escape");
+  await gone(instructions);
 });
 
 await step("a user is created", async () => {
