@@ -1,8 +1,8 @@
 package gate
 
 import (
-	"cmp"
 	"sync"
+	"sync/atomic"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -16,8 +16,8 @@ type Profile struct {
 	index  *Index
 	policy *policy.Profile
 
-	main  table             // on the main method of each entry
-	other [numMethods]table // on a method, where rules tell it from the main ones
+	main  table            // on the main method of each entry
+	other [numMethods]memo // on a method, where rules tell it from the main ones
 
 	once    sync.Once
 	seen    map[*Server]kindSet
@@ -80,7 +80,7 @@ func (p *Profile) decide(e *Entry, method string) policy.Decision {
 			if p.index.plain[e.Kind]&(1<<number) != 0 {
 				return *p.verdict(e.number)
 			}
-			return *p.other[number].on(p, method, e.number)
+			return p.other[number].on(p, e, method)
 		}
 	}
 	target := e.target()
@@ -88,28 +88,25 @@ func (p *Profile) decide(e *Entry, method string) policy.Decision {
 }
 
 // verdict returns what is said of the main method of an entry.
-func (p *Profile) verdict(number int) *policy.Decision { return p.main.on(p, "", number) }
+func (p *Profile) verdict(number int) *policy.Decision {
+	p.main.once.Do(func() { p.main.decideAll(p) })
+	return &p.main.decisions[p.main.verdicts[number]]
+}
 
-// table is what the policy says of each entry, worked out when first asked.
+// table is what the policy says of the main method of each entry, worked out at
+// once.
 type table struct {
 	once      sync.Once
 	verdicts  []uint32          // by Entry.number, into decisions
 	decisions []policy.Decision // each one once
 }
 
-// on returns the decision about an entry, for a method or, if that is empty, for
-// the entry's main one.
-func (t *table) on(p *Profile, method string, number int) *policy.Decision {
-	t.once.Do(func() { t.decideAll(p, method) })
-	return &t.decisions[t.verdicts[number]]
-}
-
-func (t *table) decideAll(p *Profile, method string) {
+func (t *table) decideAll(p *Profile) {
 	numbers := make(map[policy.Decision]uint32)
 	verdicts := make([]uint32, len(p.index.entries))
 	for i, e := range p.index.entries {
 		target := e.target()
-		decision := p.policy.Decide(&target, cmp.Or(method, e.Kind.Method()))
+		decision := p.policy.Decide(&target, e.Kind.Method())
 		number, ok := numbers[decision]
 		if !ok {
 			number = uint32(len(t.decisions))
@@ -119,6 +116,50 @@ func (t *table) decideAll(p *Profile, method string) {
 		verdicts[i] = number
 	}
 	t.verdicts = verdicts
+}
+
+// memo is what the policy said of one method, entry by entry as they were asked
+// about.
+type memo struct {
+	once  sync.Once
+	slots []atomic.Uint32 // by Entry.number: 1 + the place in decisions, or 0
+
+	decisions atomic.Pointer[[]policy.Decision] // each one once; only ever grows
+
+	mu      sync.Mutex // of those who add to it
+	numbers map[policy.Decision]uint32
+}
+
+// on returns the decision about an entry.
+func (m *memo) on(p *Profile, e *Entry, method string) policy.Decision {
+	m.once.Do(func() { m.slots = make([]atomic.Uint32, len(p.index.entries)) })
+	if place := m.slots[e.number].Load(); place != 0 {
+		return (*m.decisions.Load())[place-1]
+	}
+	target := e.target()
+	decision := p.policy.Decide(&target, method)
+	m.keep(e.number, decision)
+	return decision
+}
+
+// keep makes the decision seen before the slot that points to it.
+func (m *memo) keep(number int, decision policy.Decision) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	place, known := m.numbers[decision]
+	if !known {
+		var all []policy.Decision
+		if m.numbers == nil {
+			m.numbers = make(map[policy.Decision]uint32)
+		} else {
+			all = *m.decisions.Load()
+		}
+		all = append(all, decision)
+		m.decisions.Store(&all)
+		place = uint32(len(all))
+		m.numbers[decision] = place
+	}
+	m.slots[number].Store(place)
 }
 
 // numMethods is the number of methods that decisions are made about, and the
