@@ -113,7 +113,7 @@ func (x *exchange) readOn() ([]byte, error) {
 	last := x.talk.last
 	x.reopens++
 	if x.reopens > maxReopens {
-		return nil, x.endpoint.fail(mcp.CodeUnavailable, errDetached, "server %q closes its stream again and again before the answer")
+		return nil, x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q closes its stream again and again before the answer")
 	}
 	wait := x.talk.retry
 	if wait == 0 {
