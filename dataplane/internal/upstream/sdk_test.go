@@ -57,6 +57,21 @@ func sdkServer(initialized *atomic.Int64) *sdk.Server {
 		}
 		return text("the client did not answer"), nil, nil
 	})
+	sdk.AddTool(server, &sdk.Tool{Name: "interview"}, func(ctx context.Context, r *sdk.CallToolRequest, in echoIn) (*sdk.CallToolResult, any, error) {
+		name, err := r.Session.Elicit(ctx, &sdk.ElicitParams{Message: "name?", RequestedSchema: map[string]any{"type": "object"}})
+		if err != nil {
+			return nil, nil, err
+		}
+		poem, err := r.Session.CreateMessage(ctx, &sdk.CreateMessageParams{MaxTokens: 5, Messages: []*sdk.SamplingMessage{{Role: "user", Content: &sdk.TextContent{Text: "poem"}}}})
+		if err != nil {
+			return nil, nil, err
+		}
+		roots, err := r.Session.ListRoots(ctx, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		return text(fmt.Sprint(name.Content["name"], " ", poem.Content.(*sdk.TextContent).Text, " ", roots.Roots[0].URI)), nil, nil
+	})
 	sdk.AddTool(server, &sdk.Tool{Name: "ping"}, func(ctx context.Context, r *sdk.CallToolRequest, in echoIn) (*sdk.CallToolResult, any, error) {
 		if err := r.Session.Ping(ctx, nil); err != nil {
 			return nil, nil, err
@@ -168,6 +183,46 @@ func TestAServerThatAsksTheClientGetsNoAnswerButPing(t *testing.T) {
 		if !strings.Contains(string(answer.Body), want) {
 			t.Errorf("%s: %s, want %q", tool, answer.Body, want)
 		}
+	}
+}
+
+// answersOf says what a client answers to what the tool "interview" asks.
+var answersOf = map[string]string{
+	mcp.MethodElicit:        `{"action":"accept","content":{"name":"ana"}}`,
+	mcp.MethodCreateMessage: `{"role":"assistant","model":"m","content":{"type":"text","text":"roses"}}`,
+	mcp.MethodRootsList:     `{"roots":[{"uri":"file:///r"}]}`,
+}
+
+func TestASDKServerAsksClientsOfBothErasInTheMiddleOfACall(t *testing.T) {
+	handler := sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return sdkServer(nil) }, nil)
+	server := versioned(listen(t, handler), "")
+	p := newPool(t, Config{})
+	const want = "ana roses file:///r"
+
+	call := callTo(t, server, mcp.Legacy, "1", "interview", `{"text":""}`)
+	call.Capabilities, call.Permit = everything, permitAll
+	sink := &collector{relay: func(session SessionRef, id, method string) {
+		message := `{"jsonrpc":"2.0","id":` + id + `,"result":` + answersOf[method] + `}`
+		if err := p.Respond(t.Context(), server, session, []byte(message)); err != nil {
+			t.Errorf("Respond: %v", err)
+		}
+	}}
+	answer, err := p.Do(t.Context(), call, sink)
+	if err != nil || !strings.Contains(string(answer.Body), want) || len(sink.relayed) != 3 {
+		t.Errorf("a legacy client: %v, %s", err, show(answer))
+	}
+
+	call = callTo(t, server, mcp.Modern, "1", "interview", `{"text":""}`)
+	call.Capabilities, call.Permit, call.SealState = everything, permitAll, plainSeal
+	answer = do(t, p, call)
+	for range 3 {
+		name, key := parkedIn(t, answer)
+		method := ""
+		mcp.EachInput(answer.Body, scan(t, answer.Body).InputRequests, func(in mcp.Input) error { method = in.Method; return nil })
+		answer = do(t, p, comeBack(t, server, name, `{"`+key+`":`+answersOf[method]+`}`))
+	}
+	if answer.Outcome != outcomeOK || !strings.Contains(string(answer.Body), want) {
+		t.Errorf("a modern client: %s", show(answer))
 	}
 }
 
