@@ -130,6 +130,7 @@ function Offers({ server }: { server: Server }) {
             key={kind}
             size="sm"
             display="block"
+            lh="24px"
             renderRoot={(props) => (
               <Link {...props} {...pb.tools({ kind: tabOf(kind), server: server.name })} />
             )}

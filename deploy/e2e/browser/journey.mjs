@@ -94,17 +94,34 @@ async function eventually(what, ok) {
 
 /** Speaks MCP to the gateway as a client with the key does; returns the status and the message. */
 async function mcp(key, method, params = {}) {
+  const version = "2026-07-28";
   const response = await fetch(`${base}/mcp`, {
     method: "POST",
     headers: {
       authorization: `Bearer ${key}`,
       "content-type": "application/json",
-      accept: "application/json",
+      accept: "application/json, text/event-stream",
+      "mcp-protocol-version": version,
+      "mcp-method": method,
+      ...(params.name && { "mcp-name": params.name }),
     },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+    body: JSON.stringify({
+      jsonrpc: "2.0",
+      id: 1,
+      method,
+      params: {
+        ...params,
+        _meta: {
+          "io.modelcontextprotocol/protocolVersion": version,
+          "io.modelcontextprotocol/clientCapabilities": {},
+        },
+      },
+    }),
   });
   const body = await response.text();
-  return { status: response.status, message: body.startsWith("{") ? JSON.parse(body) : body };
+  // The answer is the body, or the last event of a stream.
+  const last = body.startsWith("{") ? body : body.split("data: ").at(-1).split("\n")[0];
+  return { status: response.status, message: last.startsWith("{") ? JSON.parse(last) : body };
 }
 
 const call = (key, name, args) => mcp(key, "tools/call", { name, arguments: args });
@@ -326,7 +343,7 @@ await step("calls show in the live tail as they are made", async () => {
   await open("Audit");
   await press("Follow live");
   await shown("Live");
-  await eventually("a node knows the key", async () => (await mcp(key, "ping")).status === 200);
+  await eventually("a node knows the key", async () => (await mcp(key, "server/discover")).status === 200);
   const allowed = await call(key, "calculator__add", { a: 2, b: 3 });
   assert.equal(allowed.message.result?.structuredContent?.sum, 5, JSON.stringify(allowed));
   await row("calculator/add", "Allowed", "OK").waitFor();
@@ -439,7 +456,7 @@ await step("a revoked key is refused", async () => {
   await fill("Reason", "The tour is over");
   await press("Revoke", dialog(/Revoke key/));
   await shown("Revoked", row("bob", "cursor"));
-  await eventually("the key is refused", async () => (await mcp(key, "ping")).status === 401);
+  await eventually("the key is refused", async () => (await mcp(key, "server/discover")).status === 401);
 });
 
 await step("the colours can be chosen", async () => {
