@@ -58,9 +58,73 @@ func TestCanonicalURIHasOneSpelling(t *testing.T) {
 		"file:///%zz":                          false,
 		"file:///" + strings.Repeat("a", 8192): false,
 		"https://a/b?next=/../c":               false,
+
+		// What parsers of URLs read as another one (WHATWG), and what servers
+		// read as the same file.
+		`file:///secret\x`:                  false,
+		"file:/secret/x":                    false,
+		"file:secret":                       false,
+		"file://localhost/secret/x":         false,
+		"file://LOCALHOST/secret/x":         false,
+		"file:////secret/x":                 false,
+		"file:///secret//x":                 false,
+		"file:///%2Fsecret/x":               false,
+		"file:///secret/x?y":                false,
+		"file:///secret/x#y":                false,
+		"file:///secret/x%00.png":           false,
+		"file:///secret/x%0A":               false,
+		"file:///secret/%7F":                false,
+		"file:///C|/secret":                 false,
+		"file:///a{b}":                      false,
+		"file:///a/%252E%252E/b":            false,
+		"file://server/share/x":             true,
+		"file:///":                          true,
+		"x:///a//b":                         true,
+		"proxy://fetch/https://example.org": true,
+		"https:a/b":                         false,
+		"https:/a/b":                        false,
+		"https:///a/b":                      false,
+		"https://A/b":                       false,
+		"https://a:443/b":                   false,
+		"https://a:/b":                      false,
+		"https://a:0444/b":                  false,
+		"https://u@a/b":                     false,
+		"https://%61/b":                     false,
+		"https://a./b":                      false,
+		"https://0x7f.1/b":                  false,
+		"https://2130706433/b":              false,
+		"https://127.0.0.1/b":               true,
+		"https://127.0.0.01/b":              false,
+		"https://[::1]/b":                   true,
+		"https://[0::1]/b":                  false,
+		"https://a:444/b?c=/d#e":            true,
+		"https://a-b.c_d.example":           true,
+		"http://a:443/b":                    true,
 	} {
 		if got := uri.Canonical(text); got != want {
 			t.Errorf("%.60q: %v", text, got)
+		}
+	}
+}
+
+func TestFoldIsWhatALenientServerReads(t *testing.T) {
+	for text, want := range map[string]string{
+		"file:///a/b":       "file:///a/b",
+		"file:///a/b/":      "file:///a/b",
+		"doc://a%2Fb":       "doc://a/b",
+		"doc://a%2fb%C3%BC": "doc://a/bü",
+		"doc://a%252Fb":     "doc://a%2Fb",
+		"doc://a#b?c":       "doc://a",
+		"doc://a?":          "doc://a",
+		"doc://a?b=c":       "doc://a?b=c",
+		"doc://a%":          "doc://a%",
+		"doc://a%4":         "doc://a%4",
+		"doc://a%zz":        "doc://a%zz",
+		"doc://a%23b":       "doc://a#b",
+		"":                  "",
+	} {
+		if got := uri.Fold(text); got != want {
+			t.Errorf("%q: %q", text, got)
 		}
 	}
 }
@@ -185,6 +249,7 @@ func FuzzTemplateIsTotal(f *testing.F) {
 			t.Fatalf("%q matches %q", text, name)
 		}
 		uri.Canonical(name)
+		uri.Fold(name)
 	})
 }
 
