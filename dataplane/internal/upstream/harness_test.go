@@ -120,6 +120,8 @@ type collector struct {
 	asked    []string
 	// relay takes a request of the server in a goroutine of its own; nil: nobody does.
 	relay func(session SessionRef, id, method string)
+	// relaying ends when all of them have returned.
+	relaying sync.WaitGroup
 	// ask answers; nil: every question is refused.
 	ask func(method, params string) (result string, refused *mcp.Error)
 }
@@ -145,7 +147,8 @@ func (c *collector) Relay(r *ServerRequest, _ Mark) error {
 	c.relayed = append(c.relayed, string(r.Message))
 	c.sessions = append(c.sessions, r.Session)
 	if c.relay != nil {
-		go c.relay(r.Session, string(r.ID), r.Method)
+		session, id, method := r.Session, string(r.ID), r.Method // r is the caller's again afterwards
+		c.relaying.Go(func() { c.relay(session, id, method) })
 	}
 	return nil
 }
