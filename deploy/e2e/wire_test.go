@@ -151,7 +151,7 @@ func TestMessagesPassByteForByte(t *testing.T) {
 		}{
 			{"legacy result", legacy, `"result":` + oddResult, `"result":` + oddResult, nil},
 			{"legacy error", legacy, oddError, oddError, nil},
-			{"modern result", modern, `"result":` + oddResult, `"result":{"resultType":"complete",` + oddResult[1:], modernHeaders},
+			{"modern result", modern, `"result":` + oddResult, `"result":{"resultType":"complete",` + withServerInfo(oddResult[1:]), modernHeaders},
 			{"modern error", modern, oddError, oddError, modernHeaders},
 		} {
 			m.call = func(w http.ResponseWriter, _ *http.Request, id json.RawMessage) { answer(w, id, c.answer) }
@@ -164,4 +164,10 @@ func TestMessagesPassByteForByte(t *testing.T) {
 			}
 		}
 	}
+}
+
+// withServerInfo returns a result with the name that the gateway gives itself
+// towards modern clients, in the _meta that is there.
+func withServerInfo(result string) string {
+	return strings.Replace(result, `"_meta":{`, `"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"warder","version":"0.1.0-dev"},`, 1)
 }

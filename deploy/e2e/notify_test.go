@@ -1,0 +1,66 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestAPolicyChangeIsToldOnlyToThoseWhoseViewChanged holds mcp.md 2.5: two users
+// listen, as legacy and as modern clients; a policy that hides a tool from one is
+// news for him alone, and one that hides it from both is news for the other as well.
+func TestAPolicyChangeIsToldOnlyToThoseWhoseViewChanged(t *testing.T) {
+	t.Parallel()
+	g, _ := startUp(t)
+	w := &world{gateway: g}
+	server := startRaw(t, false, nil)
+	serverAdd(t, g, "raw", server.url)
+	listeners := map[string]*stream{}
+	keys := map[string]string{}
+	for _, user := range []string{"ana", "bob"} {
+		admin(t, g.dataDir, "user", "create", user, "--role", "owner")
+		keys[user] = admin(t, g.dataDir, "key", "create", "--user", user, "--application", "ide")["key"].(string)
+		w.settled(t, keys[user])
+	}
+	for user, key := range keys {
+		session := openVersion(t, g.mcp, key, "2025-11-25", "{}")
+		listeners[user+", legacy"] = openStream(t, http.MethodGet, g.mcp, key, session, "")
+		modern := openStream(t, http.MethodPost, g.mcp, key, "",
+			`{"jsonrpc":"2.0","id":"l","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true,"promptsListChanged":true},`+modernMeta+`}}`,
+			modernHeader("subscriptions/listen", "")...)
+		if ack := modern.next(t); !strings.Contains(ack, "notifications/subscriptions/acknowledged") {
+			t.Fatalf("a listener is first told %s", ack)
+		}
+		listeners[user+", modern"] = modern
+	}
+	hide := func(users string) {
+		t.Helper()
+		r := command(t, g.dataDir, fmt.Sprintf("rules:\n  - {name: hide, effect: deny, users: [%s], tools: [raw/wipe]}\n", users), "policy", "apply", "-f", "-")
+		if r.code != 0 {
+			t.Fatal(r.stderr)
+		}
+	}
+	const news = "notifications/tools/list_changed"
+	told := func(who string) {
+		t.Helper()
+		message := listeners[who].next(t)
+		if !strings.Contains(message, news) || strings.HasSuffix(who, "modern") != strings.Contains(message, `"io.modelcontextprotocol/subscriptionId":"l"`) {
+			t.Errorf("%s is told %s", who, message)
+		}
+	}
+	hide("bob")
+	told("bob, legacy")
+	told("bob, modern")
+	hide("ana, bob")
+	told("ana, legacy") // Had the first change been news for her, it would come first, and this one after it.
+	told("ana, modern")
+	hide("ana")
+	told("bob, legacy")
+	told("bob, modern")
+	for who, listener := range listeners {
+		if more := listener.heard(); len(more) > 0 {
+			t.Errorf("%s is also told %v", who, more)
+		}
+	}
+}
