@@ -15,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/principal"
 	"github.com/warder-gateway/warder/internal/snapshot"
+	"github.com/warder-gateway/warder/internal/uri"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -142,7 +143,7 @@ func newServer(item *snapshotv1.Server) (*Server, error) {
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
 		return nil, errors.New("its URL is not an absolute http or https URL")
 	}
-	server := &Server{Item: item, prefix: mcp.URIPrefix(item.GetName()), withheld: make(map[string]bool)}
+	server := &Server{Item: item, prefix: mcp.URIPrefix(item.GetName()), withheld: make(map[string]bool), folded: make(map[string]*Entry)}
 	for list := range server.listed {
 		server.listed[list] = make(map[string]*Entry)
 	}
@@ -190,7 +191,7 @@ func (b *builder) dropEntry(what ListKind, server *Server, name, why string) {
 func (s *Server) withhold(what ListKind, name string) {
 	switch what {
 	case Resources:
-		s.withheld[name] = true
+		s.withheld[name], s.withheld[uri.Fold(name)] = true, true
 	case Templates:
 		s.barred = append(s.barred, newBar(name))
 	}
@@ -244,8 +245,20 @@ func (b *builder) file(entries []*Entry) {
 		} else {
 			e.hidden = true // A web address that a server before lists too.
 		}
-		if e.what == Templates {
-			e.Server.templates = append(e.Server.templates, e)
+		e.Server.fileAside(e)
+	}
+}
+
+// fileAside puts what resources that are not listed are held against where it is
+// found.
+func (s *Server) fileAside(e *Entry) {
+	switch e.what {
+	case Templates:
+		s.templates = append(s.templates, e)
+	case Resources:
+		folded := uri.Fold(e.Name)
+		if known := s.folded[folded]; known == nil || severity(e.Risk) > severity(known.Risk) {
+			s.folded[folded] = e
 		}
 	}
 }

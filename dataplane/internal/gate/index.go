@@ -53,7 +53,8 @@ type Server struct {
 	spans     [lists]span // in Index.entries
 	listed    [lists]map[string]*Entry
 	templates []*Entry
-	withheld  map[string]bool // URIs
+	folded    map[string]*Entry // listed resources by uri.Fold: of each the riskiest
+	withheld  map[string]bool   // URIs, as they are and as uri.Fold makes them
 	barred    []*bar
 	unlisted  *Entry // stands for what the server does not list; nil: nothing
 }

@@ -17,10 +17,12 @@ import (
 // ok.
 //
 // Tools and prompts are found by exact look-up. A resource is, in this order: the
-// one that is listed; nothing, if people withhold it or it is not spelled
-// canonically (see package uri); nothing, if it matches a template that is
-// withheld; the one that a template names, with the template's risk and hash;
-// and one that the server may have without listing it. On the aggregate the
+// one that is listed; nothing, if it is not spelled canonically (see package uri),
+// if people withhold it, or if it matches a template that is withheld; the one that
+// a template names, with the template's risk and hash; and one that the server may
+// have without listing it. What is withheld is so in every spelling that a lenient
+// server may read, with whatever query and fragment, and what is listed lends its
+// risk to another spelling of it that a template names. On the aggregate the
 // latter two need the server's prefix, except that a web address may be one that
 // a template of any server names. An address that several servers list is that
 // of the first.
@@ -97,29 +99,49 @@ func (s *Server) resource(name string) *Entry {
 }
 
 // templated returns the resource that a template names, by the riskiest of those
-// that do.
+// that do. It is no less risky than what a lenient server may take the URI for.
 func (s *Server) templated(name string) *Entry {
 	if len(s.templates) == 0 || !s.readable(name) {
 		return nil
 	}
-	var found *Entry
-	for _, e := range s.templates {
-		if e.pattern.Matches(name) && (found == nil || severity(e.Risk) > severity(found.Risk)) {
-			found = e
-		}
-	}
+	found := s.riskiest(name, nil)
 	if found == nil {
 		return nil
 	}
-	return found.as(name)
+	made := found.as(name)
+	folded := uri.Fold(name)
+	if folded != name {
+		made.Risk = s.riskiest(folded, found).Risk
+	}
+	if e := s.folded[folded]; e != nil && severity(e.Risk) > severity(made.Risk) {
+		made.Risk = e.Risk
+	}
+	return made
+}
+
+// riskiest returns the riskiest of the templates that name a resource and of one
+// that was found before.
+func (s *Server) riskiest(name string, found *Entry) *Entry {
+	for _, e := range s.templates {
+		if (found == nil || severity(e.Risk) > severity(found.Risk)) && e.pattern.Matches(name) {
+			found = e
+		}
+	}
+	return found
 }
 
 func severity(r snapshotv1.Risk) int { return slices.Index(risk.Names(), risk.Name(r)) }
 
-// readable reports whether a resource that is not listed may exist.
+// readable reports whether a resource that is not listed may exist: not if people
+// withhold it, or what a lenient server may take it for.
 func (s *Server) readable(name string) bool {
-	return !s.withheld[name] && uri.Canonical(name) &&
-		!slices.ContainsFunc(s.barred, func(t *bar) bool { return t.matches(name) })
+	if !uri.Canonical(name) {
+		return false
+	}
+	folded := uri.Fold(name)
+	path, _, _ := strings.Cut(folded, "?")
+	return !s.withheld[name] && !s.withheld[folded] && !s.withheld[path] &&
+		!slices.ContainsFunc(s.barred, func(t *bar) bool { return t.matches(name) || folded != name && t.matches(folded) })
 }
 
 // as returns the entry for one resource.

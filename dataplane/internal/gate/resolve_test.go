@@ -17,6 +17,9 @@ func library(t *testing.T) (*gate.Index, *credential.Key) {
 	w, key := world(t)
 	w.Resource("git", "doc://listed").Risk = snapshotv1.Risk_RISK_WRITE
 	w.Resource("git", "doc://withheld").Withheld = true
+	w.Resource("git", "doc://deep/withheld").Withheld = true
+	w.Resource("git", "doc://deep/listed").Risk = snapshotv1.Risk_RISK_EXTERNAL
+	w.Template("git", "doc://risky/{name}").Risk = snapshotv1.Risk_RISK_EXTERNAL
 	w.Resource("git", "doc://odd/../spelling")
 	w.Resource("git", "https://git.example/listed")
 	w.Template("git", "repo://{owner}/{name}").Risk = snapshotv1.Risk_RISK_EXTERNAL
@@ -56,6 +59,15 @@ func TestResourcesAreWhatIsListedTemplatedOrUnlisted(t *testing.T) {
 		{"withheld, though a template names it", "git", "doc://withheld", "", none, false},
 		{"withheld, on the aggregate", "", "git+doc://withheld", "", none, false},
 		{"withheld in another spelling", "git", "doc://with%68eld", "", none, false},
+		{"withheld, with a fragment", "git", "doc://withheld#top", "", none, false},
+		{"withheld, with a query", "git", "doc://withheld?x=1", "", none, false},
+		{"withheld, with a slash", "git", "doc://withheld/", "", none, false},
+		{"withheld, encoded where it may be", "git", "doc://deep%2Fwithheld", "", none, false},
+		{"withheld by a template, encoded", "git", "repo://secret%2Fx", "", none, false},
+		{"listed, with a fragment: as risky", "git", "doc://listed#top", "doc://listed#top", write, true},
+		{"listed, encoded where it may be: as risky", "git", "doc://deep%2Flisted", "doc://deep%2Flisted", external, true},
+		{"of a riskier template when decoded", "git", "doc://risky%2Fx", "doc://risky%2Fx", external, true},
+		{"with a backslash", "git", `doc://a\b`, "", none, false},
 		{"of a template", "git", "doc://a/b", "doc://a/b", read, true},
 		{"of a template, on the aggregate", "", "git+doc://a/b", "doc://a/b", read, true},
 		{"of two templates: the riskier", "git", "repo://acme/x", "repo://acme/x", external, true},
