@@ -102,7 +102,7 @@ func (c *conversation) call(ctx context.Context, method string, params []byte) (
 func (c *conversation) notify(ctx context.Context, method string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.caps.request)
 	defer cancel()
-	response, err := c.post(ctx, method, mcp.WriteRequest(nil, nil, method, nil))
+	response, err := c.post(ctx, method, mcp.WriteNotification(nil, method, nil))
 	if err != nil {
 		return err
 	}

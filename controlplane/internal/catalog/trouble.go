@@ -40,7 +40,7 @@ func (c *conversation) transportFault(ctx context.Context, err error) error {
 		return c.trouble(fault.Unavailable, err, "refuses connections at its host and port; start it, or check the URL, then refresh it")
 	}
 	if untrusted(err) {
-		return c.trouble(fault.Precondition, err, "has a TLS certificate that this machine does not trust for its host name; check the certificate and the URL")
+		return c.trouble(fault.Precondition, err, "has a TLS certificate that this machine does not trust for its host name; check the certificate and the URL, or name the authority that signs for it with --ca-file")
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
 		return c.trouble(fault.Unavailable, err, "broke off the connection before it had answered; look at its log, then refresh it")
