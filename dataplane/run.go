@@ -20,6 +20,7 @@ import (
 // stops taking requests, lets the running ones finish, and hands over the last
 // audit events.
 func Run(ctx context.Context, config Config) error {
+	tuneCollector()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	config.Registerer = registry
