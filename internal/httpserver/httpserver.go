@@ -51,10 +51,10 @@ type bounded struct {
 
 func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
-		control := http.NewResponseController(w)
+		timed := &body{r.Body, *http.NewResponseController(w), b.body}
 		// The writers of a real server have deadlines.
-		_ = control.SetReadDeadline(time.Now().Add(b.body))
-		r.Body = &body{r.Body, control}
+		_ = timed.control.SetReadDeadline(time.Now().Add(b.body))
+		r.Body = timed
 	}
 	b.handler.ServeHTTP(w, r)
 }
@@ -63,8 +63,13 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // longer, since net/http reads on to learn whether the client is still there.
 type body struct {
 	io.ReadCloser
-	control *http.ResponseController
+	control http.ResponseController
+	within  time.Duration
 }
+
+// Within returns how long the body may take to arrive, so that a handler with the
+// same bound, or a longer one, need not set it again.
+func (b *body) Within() time.Duration { return b.within }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)

@@ -91,14 +91,18 @@ func (x *exchange) readBody() (*body, *refusal) {
 	if x.r.ContentLength > x.config.MaxBody {
 		return nil, tooLarge
 	}
-	deadline := time.Now().Add(x.config.BodyTime)
-	// A writer that has no deadlines (a test's) has no slow clients either.
-	_ = x.control.SetReadDeadline(deadline)
+	timed := timesBody(x.r.Body, x.config.BodyTime)
+	if !timed {
+		// A writer that has no deadlines (a test's) has no slow clients either.
+		_ = x.control.SetReadDeadline(time.Now().Add(x.config.BodyTime))
+	}
 	buffer := x.bodies.get()
 	err := buffer.fill(x.r.Body, x.config.MaxBody)
 	if err == nil {
-		// Otherwise the deadline would end a call that takes longer.
-		_ = x.control.SetReadDeadline(time.Time{})
+		if !timed {
+			// Otherwise the deadline would end a call that takes longer.
+			_ = x.control.SetReadDeadline(time.Time{})
+		}
 		return buffer, nil
 	}
 	x.bodies.put(buffer)
@@ -109,6 +113,14 @@ func (x *exchange) readBody() (*body, *refusal) {
 		return nil, tooSlow
 	}
 	return nil, cutShort
+}
+
+// timesBody reports whether a body must arrive within so long anyhow: package
+// httpserver has set the deadline, and lifts it. Deadlines cost more than reading
+// a small message.
+func timesBody(body io.Reader, within time.Duration) bool {
+	timed, ok := body.(interface{ Within() time.Duration })
+	return ok && timed.Within() <= within
 }
 
 // abandonBody is called before an answer that does not depend on the body. HTTP

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,7 @@ type Listener struct {
 	hosts    hosts
 	origins  origins
 	bodies   bodies
+	kept     sync.Pool // of *exchange, zero but for a timer
 	inflight atomic.Int64
 	turned   prometheus.Counter
 }
@@ -110,21 +112,49 @@ type exchange struct {
 	*Listener
 	w        http.ResponseWriter
 	r        *http.Request
-	control  *http.ResponseController
+	control  http.ResponseController
 	received time.Time
 	index    *gate.Index
 	key      *credential.Key
 	gone     bool   // the request has given its place up
 	server   string // slug of the path
 	accepts  accepts
-	body     *body // nil if there is none
-	in       session.Request
+	body     *body            // nil if there is none
+	in       *session.Request // by itself, because calls that wait for a person refer to it
 	out      output
 }
 
 // ServeHTTP answers one request.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{Listener: l, w: w, r: r, control: http.NewResponseController(w), received: l.config.Now()}
+	x := l.borrow()
+	x.Listener, x.w, x.r, x.control, x.received = l, w, r, *http.NewResponseController(w), l.config.Now()
+	x.serve()
+	l.giveBack(x)
+}
+
+// borrow returns an exchange in its initial state, but for the timer of its
+// output.
+func (l *Listener) borrow() *exchange {
+	if x, ok := l.kept.Get().(*exchange); ok {
+		return x
+	}
+	return new(exchange)
+}
+
+// giveBack takes an exchange back of which nobody knows any more. One that became
+// a stream, or whose timer came, is left to the collector.
+func (l *Listener) giveBack(x *exchange) {
+	if !x.out.quiet || x.out.stream {
+		return
+	}
+	timer := x.out.timer
+	*x = exchange{}
+	x.out.timer = timer
+	l.kept.Put(x)
+}
+
+func (x *exchange) serve() {
+	l, r := x.Listener, x.r
 	defer x.leave()
 	if l.inflight.Add(1) > l.config.MaxRequests {
 		l.turned.Inc()
@@ -222,7 +252,7 @@ func (x *exchange) checkMedia() *refusal {
 
 // answer has the request answered, and writes the answer.
 func (x *exchange) answer() {
-	x.in = session.Request{
+	x.in = &session.Request{
 		Index:    x.index,
 		Key:      x.key,
 		Server:   x.server,
@@ -233,12 +263,12 @@ func (x *exchange) answer() {
 	var answer session.Answer
 	switch x.r.Method {
 	case http.MethodDelete:
-		answer = x.config.Session.End(x.r.Context(), &x.in)
+		answer = x.config.Session.End(x.r.Context(), x.in)
 		x.writeAnswer(&answer)
 	case http.MethodGet:
 		x.out.open(x)
 		defer x.out.close()
-		answer = x.config.Session.Listen(x.r.Context(), &x.in, &x.out)
+		answer = x.config.Session.Listen(x.r.Context(), x.in, &x.out)
 		x.out.finish(&answer)
 	default:
 		x.message()
@@ -256,7 +286,7 @@ func (x *exchange) message() {
 	x.in.Body = x.body.bytes
 	x.out.open(x)
 	defer x.out.close()
-	answer := x.config.Session.Serve(x.r.Context(), &x.in, &x.out)
+	answer := x.config.Session.Serve(x.r.Context(), x.in, &x.out)
 	x.out.finish(&answer)
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -29,12 +30,15 @@ type output struct {
 	x *exchange
 
 	mu     sync.Mutex
-	stream bool // headers of an event stream are out
-	done   bool // the answer is out, or nobody wants it
-	gone   bool // the client cannot be written to
-	timer  *time.Timer
-	cancel context.CancelCauseFunc // of a call that outlives its client
-	event  []byte                  // scratch
+	stream bool        // headers of an event stream are out
+	done   bool        // the answer is out, or nobody wants it
+	gone   bool        // the client cannot be written to
+	timer  *time.Timer // runs if ticking; else it is from an earlier request, or nil
+	ticks  bool
+	quiet  bool // after close: the timer did not come, and will not
+	first  lifetime.Lifetime
+	life   *lifetime.Lifetime // of the call that outlives its client; nil: none did yet
+	event  []byte             // scratch
 }
 
 // open begins: from here on the client hears from the output every KeepAlive at
@@ -44,7 +48,20 @@ func (o *output) open(x *exchange) {
 	defer o.mu.Unlock()
 	o.x = x
 	if x.accepts.stream {
-		o.timer = time.AfterFunc(x.config.KeepAlive, o.tick)
+		o.startTicking()
+	}
+}
+
+// startTicking lets tick come after KeepAlive. The lock is held.
+func (o *output) startTicking() {
+	if o.ticks {
+		return
+	}
+	o.ticks = true
+	if o.timer == nil {
+		o.timer = time.AfterFunc(o.x.config.KeepAlive, o.tick)
+	} else {
+		o.timer.Reset(o.x.config.KeepAlive)
 	}
 }
 
@@ -69,14 +86,15 @@ func (o *output) Send(message []byte, id string, retry time.Duration) error {
 // Outlive returns a context that does not end when the client goes away, but some
 // time later (Config.Grace), with a cause that says so.
 func (o *output) Outlive() (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(context.Background())
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.cancel = cancel
-	if o.timer == nil {
-		o.timer = time.AfterFunc(o.x.config.KeepAlive, o.tick)
+	o.startTicking()
+	if o.life == nil {
+		o.life = &o.first
+	} else {
+		o.life = new(lifetime.Lifetime) // the next message of a batch
 	}
-	return ctx, cancel
+	return o.life, o.life.End
 }
 
 // Stay makes the request a notification stream: its headers are sent at once, it
@@ -102,8 +120,8 @@ func (o *output) tick() {
 	case o.done:
 		return
 	case o.gone:
-		if o.cancel != nil {
-			o.cancel(errAbandoned)
+		if o.life != nil {
+			o.life.End(errAbandoned)
 		}
 		return
 	case o.x.r.Context().Err() != nil:
@@ -147,9 +165,7 @@ func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.done = true
-	if o.timer != nil {
-		o.timer.Stop()
-	}
+	o.quiet = !o.ticks || o.timer.Stop()
 }
 
 // begin sends the headers of an event stream, once.

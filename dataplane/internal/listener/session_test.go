@@ -201,6 +201,9 @@ func TestBatchesAreOfOneVersionAndEachMessageIsDecidedAlone(t *testing.T) {
 	send := func(body string) answer {
 		return d.send(d.in(token, body).with(func(m *message) { m.header.Del("Mcp-Protocol-Version") }))
 	}
+	d.up.do = func(ctx context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+		return echo(call), ctx.Err() // each has a time of its own
+	}
 	one := func(id, tool string) string {
 		return `{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{"name":"` + tool + `","arguments":{"a":` + id + `}}}`
 	}

@@ -159,6 +159,7 @@ func sessionWith(session *handle.Session, server string) (upstream.SessionRef, b
 func (x *exchange) settle(ticket Ticket, answer *upstream.Answer) {
 	if !answer.Detached {
 		ticket.Result(x.ended(answer))
+		x.plain = answer.Outcome == auditv1.Outcome_OUTCOME_OK && x.call.Permit == nil
 		return
 	}
 	late := &late{ticket: ticket, now: x.now, received: x.in.Received, trace: x.record.event.TraceId}

@@ -23,7 +23,8 @@ type Recorder interface {
 	Refusal(event *auditv1.Event) error
 }
 
-// Ticket takes the one result of a call whose intent was recorded.
+// Ticket takes the one result of a call whose intent was recorded. It may change
+// the event, and keeps nothing of it.
 type Ticket interface{ Result(event *auditv1.Event) }
 
 // Flood control: so many refusals a second are recorded one by one, and so many

@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -131,6 +132,8 @@ type Session struct {
 	flights  flights
 	waits    waits
 	detached detached
+
+	exchanges sync.Pool // of *exchange, zero
 }
 
 // New returns a session.
@@ -230,10 +233,32 @@ func (s *Session) Serve(ctx context.Context, in *Request, client Client) Answer 
 }
 
 func (s *Session) serve(ctx context.Context, in *Request, client Client) (Answer, *subscription) {
-	x := &exchange{Session: s, in: in, client: client}
+	x := s.borrow(in, client)
 	answer := x.serve(ctx)
 	x.observe()
-	return answer, x.sub
+	sub := x.sub
+	s.giveBack(x)
+	return answer, sub
+}
+
+// borrow returns an exchange in its initial state.
+func (s *Session) borrow(in *Request, client Client) *exchange {
+	x, ok := s.exchanges.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+	}
+	x.Session, x.in, x.client = s, in, client
+	return x
+}
+
+// giveBack takes the exchange of a call that went its usual way. All others are
+// left to the collector: a call that is parked keeps whom to ask for permission,
+// a refusal may wait for its place in the audit, and a subscription lasts.
+func (s *Session) giveBack(x *exchange) {
+	if x.plain {
+		*x = exchange{}
+		s.exchanges.Put(x)
+	}
 }
 
 func (x *exchange) observe() {
@@ -261,6 +286,7 @@ type exchange struct {
 	sub   *subscription // a notification stream that the message asks for
 
 	failure string // what went wrong, for metrics; empty if nothing did
+	plain   bool   // the call was made and answered, and nobody kept a part of it
 	record  record
 	call    upstream.Call
 	ref     upstream.SessionRef

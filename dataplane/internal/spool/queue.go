@@ -139,8 +139,8 @@ func (q *Queue) Refusal(event *auditv1.Event) error {
 	return q.accept(encoded, 0, 0, q.config.Events-q.config.Events/4, q.config.Bytes-q.config.Bytes/4)
 }
 
-// Result accepts the result of the call, in the room that Intent reserved. It owns the event from here on, and may
-// shorten its text. It never fails: an event that cannot be encoded, or that outgrew its room, is recorded without the
+// Result accepts the result of the call, in the room that Intent reserved. It may shorten the event's text, and keeps
+// nothing of the event. It never fails: an event that cannot be encoded, or that outgrew its room, is recorded without the
 // members that its intent has already. It is called once; a second call is a bug, is logged and changes nothing.
 func (t *Ticket) Result(event *auditv1.Event) {
 	if t.used.Swap(true) {

@@ -62,6 +62,10 @@ type Transport struct {
 	standard *standard // nil: our own client
 }
 
+// Plain reports whether this package's own client is used: nothing then knows of a call, or of its context, once its
+// answer was closed.
+func (t *Transport) Plain() bool { return t.standard == nil }
+
 // origin is what the URL of a transport puts into each request.
 type origin struct {
 	address string // host:port to dial

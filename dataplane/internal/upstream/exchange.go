@@ -32,6 +32,8 @@ type exchange struct {
 	lease lease   // with a legacy server
 	id    []byte  // of our request
 	asked bool    // the request may have reached the server
+	heard bool    // the server said something before its answer
+	over  bool    // nobody else knows of the exchange any more
 	talk  conversation
 	steps progress
 
@@ -91,7 +93,14 @@ func (x *exchange) settle(err error) {
 	}
 	x.talk.close()
 	x.lease.release()
-	x.watch.close()
+	quiet := x.watch.close()
+	x.over = quiet && err == nil && !x.heard && !x.talk.resumed && x.ownConnection()
+}
+
+// ownConnection reports whether the call went over a connection of which nothing is left running: what net/http does in
+// the background may know of the watch for longer than the call lasts.
+func (x *exchange) ownConnection() bool {
+	return x.endpoint.transport.Plain() && (x.talk.session == nil || x.talk.session.line == nil)
 }
 
 // verdictOf says what an error shows of a server's health. Whatever was answered, somebody answered.

@@ -12,6 +12,7 @@ import (
 // hear takes what the server says before its answer. Progress and log messages go to the client, with the client's own
 // token; what a legacy server asks goes to the client, if it may.
 func (x *exchange) hear(message []byte, scan *mcp.Response, at Mark) error {
+	x.heard = true
 	switch {
 	case !scan.IsNotification():
 		if x.era == mcp.Legacy {
@@ -139,7 +140,7 @@ func (x *exchange) notify(message []byte, at Mark) error {
 
 // gone ends the call because the client is gone. The server's stream is cut at once, which tells a modern server to stop.
 func (x *exchange) gone() error {
-	x.watch.end(errClientGone)
+	x.watch.End(errClientGone)
 	return errSink
 }
 

@@ -210,7 +210,7 @@ func (x *exchange) askClient(in *mcp.Input) ([]byte, error) {
 	case x.watch.Err() != nil:
 		return nil, x.endpoint.explain(&x.watch, err)
 	case err != nil:
-		x.watch.end(errClientGone)
+		x.watch.End(errClientGone)
 		return nil, errSink
 	case refused != nil:
 		// A modern server cannot be told of an error, so the call is over.

@@ -26,6 +26,7 @@ type Pool struct {
 	background background
 	parked     parked
 	readers    sync.Pool // of *mcp.SSEReader
+	exchanges  sync.Pool // of *exchange
 
 	// known finds the endpoint of an item of a snapshot by the item's address: items are immutable.
 	known      sync.Map // *snapshotv1.Server → *endpoint
@@ -66,8 +67,31 @@ func (p *Pool) Do(ctx context.Context, call *Call, sink Sink) (*Answer, error) {
 	if call.Parked != "" {
 		return p.resume(ctx, call, sink)
 	}
-	x := &exchange{pool: p, call: call, sink: sink}
-	return x.run(ctx)
+	x := p.borrow()
+	x.pool, x.call, x.sink = p, call, sink
+	answer, err := x.run(ctx)
+	p.giveBack(x)
+	return answer, err
+}
+
+// borrow returns an exchange in its initial state, but for the timer of its watch.
+func (p *Pool) borrow() *exchange {
+	if x, ok := p.exchanges.Get().(*exchange); ok {
+		return x
+	}
+	return new(exchange)
+}
+
+// giveBack takes the exchange of a call that went its usual way: nothing runs that knows of it. All others, of which
+// something may be under way in the background, are left to the collector.
+func (p *Pool) giveBack(x *exchange) {
+	if !x.over {
+		return
+	}
+	timer := x.watch.timer
+	*x = exchange{}
+	x.watch.timer = timer
+	p.exchanges.Put(x)
 }
 
 // carried reports whether a method goes to a server.

@@ -2,10 +2,11 @@ package upstream
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 )
 
 // limits are the times that a server has. 0 means no bound.
@@ -41,65 +42,24 @@ const (
 // It is made for one purpose instead of by package context, because there is one for each call: what nobody asks for is
 // not made. One timer serves all of it. A watch belongs to one goroutine; only as a context it is shared.
 type watch struct {
+	lifetime.Lifetime
 	limits   limits
 	timer    *time.Timer
-	deadline time.Time // of the whole
+	deadline time.Duration // of the whole, on clock
 	reading  atomic.Bool
 	detach   func() bool
 
+	// The time moves at each step of a call, and almost never comes: so the timer is left where it is when the time moves
+	// on, and looks again when it comes.
 	mu    sync.Mutex
-	cause error         // nil: it has not ended
-	done  chan struct{} // nil: nobody has asked
-	hooks hooks
+	due   time.Duration // on clock
+	armed time.Duration // for when the timer is set; not after due
 }
 
-// hooks are the functions that run when a watch ends. There is seldom more than one at a time.
-type hooks struct {
-	last  int    // number of the last one
-	first hook   // in use if it has a function
-	more  []hook // the others
-}
+// clock tells the time on a clock of its own, which costs half of time.Now.
+func clock() time.Duration { return time.Since(clockStart) }
 
-type hook struct {
-	number int
-	run    func()
-}
-
-func (h *hooks) add(f func()) (number int) {
-	h.last++
-	added := hook{h.last, f}
-	if h.first.run == nil {
-		h.first = added
-	} else {
-		h.more = append(h.more, added)
-	}
-	return h.last
-}
-
-// remove reports whether the function was there.
-func (h *hooks) remove(number int) bool {
-	if h.first.number == number && h.first.run != nil {
-		h.first = hook{}
-		return true
-	}
-	for i := range h.more {
-		if h.more[i].number == number {
-			h.more = slices.Delete(h.more, i, i+1)
-			return true
-		}
-	}
-	return false
-}
-
-// run starts all of them, each in a goroutine of its own.
-func (h *hooks) run() {
-	if h.first.run != nil {
-		go h.first.run()
-	}
-	for i := range h.more {
-		go h.more[i].run()
-	}
-}
+var clockStart = time.Now()
 
 // never is what stands for no bound: longer than any process lives.
 const never = 100 * 365 * 24 * time.Hour
@@ -114,25 +74,46 @@ func orNever(d time.Duration) time.Duration {
 // start begins to wait for an answer. The watch ends when the client's context does, but only until it is detached.
 func (w *watch) start(client context.Context, limits limits) {
 	w.limits = limits
-	w.deadline = time.Now().Add(orNever(limits.whole))
-	w.timer = time.AfterFunc(min(orNever(limits.header), orNever(limits.whole)), w.expire)
+	now := clock()
+	w.deadline = now + orNever(limits.whole)
+	first := min(orNever(limits.header), orNever(limits.whole))
+	w.due, w.armed = now+first, now+first
+	if w.timer == nil {
+		w.timer = time.AfterFunc(first, w.expire)
+	} else {
+		w.timer.Reset(first) // of an exchange that is used again
+	}
 	w.attach(client)
 }
 
 func (w *watch) attach(client context.Context) {
-	w.detach = context.AfterFunc(client, func() { w.end(errClientGone) })
+	w.detach = lifetime.OnEnd(client, func() { w.End(errClientGone) })
 }
 
-// expire ends the watch with what was being waited for.
+// expire ends the watch with what was being waited for, if that is due.
 func (w *watch) expire() {
+	now := clock()
 	switch {
-	case !time.Now().Before(w.deadline):
-		w.end(errTooLong)
+	case w.rearmed(now):
+	case now >= w.deadline:
+		w.End(errTooLong)
 	case w.reading.Load():
-		w.end(errStalled)
+		w.End(errStalled)
 	default:
-		w.end(errNoAnswer)
+		w.End(errNoAnswer)
 	}
+}
+
+// rearmed sets the timer anew if its time has moved on.
+func (w *watch) rearmed(now time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now >= w.due {
+		return false
+	}
+	w.armed = w.due
+	w.timer.Reset(w.due - now)
+	return true
 }
 
 // wait gives the server the time for the beginning of an answer.
@@ -147,87 +128,43 @@ func (w *watch) moved() {
 	w.reset(w.limits.idle)
 }
 
+// reset lets the time end after d, or with that of the whole.
 func (w *watch) reset(d time.Duration) {
-	w.timer.Reset(min(orNever(d), max(time.Until(w.deadline), 0)))
+	now := clock()
+	due := min(now+orNever(d), max(w.deadline, now))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due = due
+	if due < w.armed {
+		w.armed = due
+		w.timer.Reset(due - now)
+	}
 }
 
 // rest lets no time run but that of the whole: we are the ones who wait.
 func (w *watch) rest() { w.reset(0) }
 
 // suspend stops the time, because a person is asked.
-func (w *watch) suspend() { w.timer.Stop() }
+func (w *watch) suspend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due, w.armed = never, never
+	w.timer.Stop()
+}
 
 // revive gives the server its times anew.
 func (w *watch) revive() {
-	w.deadline = time.Now().Add(orNever(w.limits.whole))
+	w.deadline = clock() + orNever(w.limits.whole)
 	w.moved()
 }
 
-// close ends the watch.
-func (w *watch) close() {
-	w.detach()
-	w.timer.Stop()
-	w.end(errOver)
-}
-
-// end ends the watch, the first time.
-func (w *watch) end(cause error) {
+// close ends the watch. It reports whether neither the client's end nor the timer came, so that nothing of theirs is
+// under way.
+func (w *watch) close() (quiet bool) {
+	quiet = w.detach()
 	w.mu.Lock()
-	if w.cause != nil {
-		w.mu.Unlock()
-		return
-	}
-	w.cause = cause
-	ending := w.hooks
-	w.hooks = hooks{last: ending.last}
-	if w.done != nil {
-		close(w.done)
-	}
+	quiet = w.timer.Stop() && quiet
 	w.mu.Unlock()
-	ending.run()
-}
-
-// Deadline is none: the timer moves.
-func (w *watch) Deadline() (time.Time, bool) { return time.Time{}, false }
-
-// Value is always nil. In particular, a watch is not known to package context as one of its own, so that context.Cause of
-// it is Err.
-func (w *watch) Value(any) any { return nil }
-
-// Err returns why the watch ended, which is context.Canceled to errors.Is, or nil.
-func (w *watch) Err() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.cause
-}
-
-// Done returns a channel that is closed when the watch ends.
-func (w *watch) Done() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.done == nil {
-		w.done = make(chan struct{})
-		if w.cause != nil {
-			close(w.done)
-		}
-	}
-	return w.done
-}
-
-// AfterFunc runs f in a goroutine of its own when the watch ends, unless stopped before. Package context looks for it.
-func (w *watch) AfterFunc(f func()) (stop func() bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cause != nil {
-		go f()
-		return func() bool { return false }
-	}
-	number := w.hooks.add(f)
-	return func() bool { return w.unhook(number) }
-}
-
-func (w *watch) unhook(number int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.hooks.remove(number)
+	w.End(errOver)
+	return quiet
 }
