@@ -239,6 +239,7 @@ func (x *exchange) checkMedia() *refusal {
 		if !x.accepts.stream {
 			return notAStream
 		}
+		x.accepts.json = false // whatever else it says: there is a stream, or an error
 	case http.MethodPost:
 		if x.accepts == (accepts{}) {
 			return notAcceptable

@@ -22,7 +22,11 @@ func (x *exchange) batch(ctx context.Context, refusal *mcp.Error) Answer {
 	x.req.Method = methodBatch
 	answers := []byte{'['}
 	for _, span := range spans {
+		if ctx.Err() != nil {
+			break // nobody is there: what has not begun does not begin
+		}
 		one := x.element(span.Of(x.in.Body))
+		one.tooLate = len(answers) > maxBatchAnswers
 		answer := one.inBatch(ctx)
 		one.observe()
 		if answer.Size() == 0 {
@@ -38,6 +42,10 @@ func (x *exchange) batch(ctx context.Context, refusal *mcp.Error) Answer {
 	}
 	return reply(http.StatusOK, append(answers, ']'))
 }
+
+// maxBatchAnswers bounds what is held of a batch, in bytes: when its answers are as
+// much, the rest of its requests is not made. One answer may be above it.
+const maxBatchAnswers = 8 << 20
 
 // methodBatch is what metrics call a batch.
 const methodBatch = "batch"
@@ -56,16 +64,22 @@ func (x *exchange) inBatch(ctx context.Context) Answer {
 	if err := mcp.ScanRequest(x.in.Body, x.limits, &x.req); err != nil {
 		return x.refuse(kindMessage, asRefusal(err))
 	}
+	if x.req.HasProtocolVersion || x.req.Method == mcp.MethodInitialize {
+		return x.refuse(kindMessage, invalidRequest("this message cannot be part of a batch"))
+	}
 	if _, refusal := mcp.Classify(x.version, &x.req); refusal != nil {
 		return x.refuse(kindMessage, refusal)
 	}
 	switch {
-	case x.req.HasProtocolVersion, x.req.Method == mcp.MethodInitialize:
-		return x.refuse(kindMessage, invalidRequest("this message cannot be part of a batch"))
 	case x.req.IsResponse():
 		return x.withoutAnswer(x.response(ctx))
 	case x.req.IsNotification():
 		return x.withoutAnswer(x.notification(ctx))
+	case x.tooLate:
+		return x.refuse(kindMessage, &mcp.Error{
+			Code: mcp.CodeUnavailable, Offset: -1,
+			Text: "the answers to the messages before this one are as much as a batch may have; send this one by itself",
+		})
 	}
 	return x.request(ctx)
 }

@@ -12,6 +12,9 @@ import (
 // errCancelled is why a call ended that its client cancelled.
 var errCancelled = fault.New(fault.Unavailable, "the client cancelled the request")
 
+// errGoingDown is why a call ended that outlasted its node.
+var errGoingDown = fault.New(fault.Unavailable, "the node is going down")
+
 // flight is a call of a legacy client that runs on this node. It lives in its
 // exchange.
 type flight struct {
@@ -35,6 +38,7 @@ const flightShards = 64
 type flightShard struct {
 	mu    sync.Mutex
 	calls map[uint64]*flight
+	over  bool // a call that enters is cancelled at once
 }
 
 func (f *flights) hash(session [16]byte, id []byte) uint64 {
@@ -56,6 +60,27 @@ func (f *flights) enter(call *flight, session [16]byte, id []byte, cancel contex
 	}
 	call.next = shard.calls[call.hash]
 	shard.calls[call.hash] = call
+	if shard.over {
+		cancel(errGoingDown)
+	}
+}
+
+// abandon cancels all calls, and those that enter later.
+func (f *flights) abandon() {
+	for i := range f.shards {
+		f.shards[i].abandon()
+	}
+}
+
+func (s *flightShard) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for _, at := range s.calls {
+		for ; at != nil; at = at.next {
+			at.cancel(errGoingDown)
+		}
+	}
 }
 
 func (f *flights) leave(call *flight) {

@@ -35,6 +35,9 @@ func (x *exchange) do(ctx context.Context) *upstream.Answer {
 		ctx = outliving
 		x.flights.enter(&x.flight, x.legacy.ID, x.id(), cancel)
 		defer x.flights.leave(&x.flight)
+		if ctx.Err() != nil {
+			return x.cancelled(ctx, ctx.Err())
+		}
 	}
 	got, err := x.upstream.Do(ctx, &x.call, &x.sink)
 	for err == nil && got != nil && got.Detached && x.sink.given == 0 {
@@ -128,16 +131,17 @@ func (x *exchange) prepareModern() {
 }
 
 // prepareLegacy names the client's own session with the server, or else whom it
-// shares one with on this node: nobody.
+// shares one with on this node: nobody. Either way the request has the id by which
+// any node can cancel it, or find its answer in a stream that is resumed.
 func (x *exchange) prepareLegacy(server *gate.Server) {
 	call := &x.call
 	call.Capabilities = x.legacy.Capabilities
 	if server.Era() != mcp.Modern {
 		call.SessionKey = legacyKey(&x.legacy)
+		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
 			x.ref = ref
 			call.Session = &x.ref
-			call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 			return // the server itself was told of the level
 		}
 	}

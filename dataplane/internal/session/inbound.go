@@ -75,8 +75,11 @@ func (x *exchange) answerWait(to *handle.ServerRequest) Answer {
 		})
 	}
 	got, err := x.given()
+	if err != nil {
+		return x.refuseStatus(http.StatusBadRequest, kindMessage, invalidRequest("the error of the response is not one"))
+	}
 	waiting := x.waits.take(to.Pending, x.legacy.ID)
-	if err != nil || waiting == nil {
+	if waiting == nil {
 		return x.refuseStatus(http.StatusBadRequest, kindMessage, invalidRequest("no request is waiting for this response"))
 	}
 	waiting.answer <- got // has room for one, and nobody else has taken the wait

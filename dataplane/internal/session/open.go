@@ -16,7 +16,7 @@ import (
 // initialize opens a legacy session: it agrees on a version, initialises the
 // legacy servers of the route for the client, and seals all of it into the
 // session's id. A server that is slow or down is left out; it gets a session at
-// the node that first calls it.
+// the node that first calls it. So do all, for a client that initialises too often.
 func (x *exchange) initialize(ctx context.Context) Answer {
 	requested, err := mcp.String(x.req.Param(x.in.Body, "protocolVersion").Of(x.in.Body))
 	if err != nil {
@@ -36,7 +36,9 @@ func (x *exchange) initialize(ctx context.Context) Answer {
 	}
 	session.Issued = x.now()
 	session.Expires = session.Issued.Add(handle.SessionLife)
-	session.Servers = x.openServers(ctx)
+	if x.openings.take(paced{keyID: x.in.Key.Principal.KeyID}, session.Issued) {
+		session.Servers = x.openServers(ctx)
+	}
 	token, err := x.sealSession(ctx)
 	if err != nil {
 		if ctx.Err() == nil {

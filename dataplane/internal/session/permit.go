@@ -60,6 +60,9 @@ func (s *Session) recordAsk(about *auditv1.Event, method string, decision policy
 		s.refusals.record(kindDenied, event)
 		return denied(decision, event.GetCallId())
 	}
+	if !s.asks.take(paced{keyID: about.GetKeyId(), server: about.GetServer()}, s.now()) {
+		return s.recordTooOften(event)
+	}
 	event.Kind = auditv1.EventKind_EVENT_KIND_INTENT
 	ticket, err := s.audit.Intent(event)
 	if err != nil {
@@ -72,6 +75,17 @@ func (s *Session) recordAsk(about *auditv1.Event, method string, decision policy
 		Outcome: auditv1.Outcome_OUTCOME_OK, TraceId: event.GetTraceId(),
 	})
 	return nil
+}
+
+// recordTooOften refuses what a server would be let ask, if it did not ask so often.
+func (s *Session) recordTooOften(event *auditv1.Event) *mcp.Error {
+	s.metrics.decide(effectDeny, kindAsks, event.GetServer())
+	event.Kind = auditv1.EventKind_EVENT_KIND_REFUSAL
+	event.Decision = auditv1.Decision_DECISION_DENY
+	event.Outcome = auditv1.Outcome_OUTCOME_REFUSED
+	event.Rule, event.Reason = kindAsks, "the server asks more of clients than is recorded one by one"
+	s.refusals.record(kindAsks, event)
+	return &mcp.Error{Code: mcp.CodeRateLimited, Text: "the server asks too often", Offset: -1}
 }
 
 // asker decides on what servers ask outside of a call, on the stream of a legacy

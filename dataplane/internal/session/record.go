@@ -33,6 +33,7 @@ const (
 	kindNode      = "wrong-node"
 	kindDenied    = "denied"
 	kindAudit     = "audit-unavailable"
+	kindAsks      = "asks-too-often"
 )
 
 // record is the audit side of one message: the events and what they point to.

@@ -129,6 +129,8 @@ type Session struct {
 	limits   mcp.Limits
 	words    words
 	node     string // of this process: names it in what only it can answer
+	asks     paces  // of servers, by server and key
+	openings paces  // of sessions, by key
 	flights  flights
 	waits    waits
 	detached detached
@@ -155,6 +157,8 @@ func New(config Config) *Session {
 		flights:  flights{seed: maphash.MakeSeed()},
 		waits:    waits{limit: config.Pending},
 		detached: detached{limit: config.Pending},
+		asks:     paces{rate: askRate, burst: askBurst},
+		openings: paces{rate: openRate, burst: openBurst},
 	}
 }
 
@@ -167,6 +171,12 @@ func randomName() string {
 
 // Refusals returns what records refusals; its Run must run beside the session.
 func (s *Session) Refusals() *Refusals { return s.refusals }
+
+// Abandon ends the calls of legacy clients that still run, and those that begin
+// later, as cancelled. It is called when nobody waits for them any more: the time of
+// a node that goes down is over. The calls of modern clients end with their
+// connections.
+func (s *Session) Abandon() { s.flights.abandon() }
 
 // Close records the calls that still wait to be resumed as given up. It is called
 // when no request is served any more, before Refusals stops.
@@ -280,6 +290,7 @@ type exchange struct {
 	legacy   handle.Session
 	attached bool
 	batched  bool // one of several messages, which share a stream
+	tooLate  bool // one that a batch has no room for any more
 
 	entry *gate.Entry   // what the message is about, once resolved
 	own   string        // its name or URI as the server knows it
