@@ -136,16 +136,15 @@ func (x *exchange) prepareModern() {
 func (x *exchange) prepareLegacy(server *gate.Server) {
 	call := &x.call
 	call.Capabilities = x.legacy.Capabilities
+	call.LogLevel = x.board.Level(x.legacy.ID) // A server that has lost the client's session is told in the next.
 	if server.Era() != mcp.Modern {
 		call.SessionKey = legacyKey(&x.legacy)
 		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
 			x.ref = ref
 			call.Session = &x.ref
-			return // the server itself was told of the level
 		}
 	}
-	call.LogLevel = x.board.Level(x.legacy.ID)
 }
 
 // sessionWith returns the session that a client has with a server of its own.

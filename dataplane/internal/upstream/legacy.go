@@ -49,12 +49,12 @@ func (x *exchange) within() (*Answer, error) {
 	return x.converse(x.lease.fields(x.fieldsSpace[:0]), &hop)
 }
 
-// setLevel tells the server from which level on a modern client wants log messages, if it does not know. The session is
-// then one that no legacy client has, which would set the level by itself.
+// setLevel tells the server from which level on the client wants log messages, if it does not know, in a session of this
+// node. In one of its own, a legacy client has set the level by itself.
 func (x *exchange) setLevel() error {
 	s := x.lease.session
 	level := x.level()
-	if x.call.Era != mcp.Modern || level == "" || !s.logs || x.lease.held == nil {
+	if level == "" || !s.logs || x.lease.held == nil {
 		return nil
 	}
 	s.levelMu.Lock()
