@@ -84,11 +84,18 @@ func (r *Request) checkContinued(body []byte) *Error {
 // ListenFilter says which notifications a client wants to hear. Kinds that we do not know are not in it.
 type ListenFilter struct {
 	Tools, Prompts, Resources bool     // changes of the lists
-	URIs                      []string // resources whose updates are wanted, as the client names them
+	URIs                      []string // resources whose updates are wanted, as the client names them; at most 256
 }
 
+// Bounds of the resources that one client listens to, which are kept and looked at again for as long as it does.
+const (
+	maxListenURIs  = 256
+	maxListenBytes = 64 << 10 // as they stand in the message
+)
+
 // ListenFilter reads params.notifications of subscriptions/listen, as strictly as params itself. Body must be the one
-// that was scanned. Members that it does not know are passed over; one of the wrong type is CodeInvalidParams.
+// that was scanned. Members that it does not know are passed over; one of the wrong type is CodeInvalidParams, and so are more
+// resources than one stream may listen to.
 func (r *Request) ListenFilter(body []byte) (ListenFilter, *Error) {
 	var f ListenFilter
 	if r.notifications.Empty() || body[r.notifications.Start] != '{' {
@@ -115,6 +122,9 @@ func (r *Request) ListenFilter(body []byte) (ListenFilter, *Error) {
 	list, ok := stringList(uris.Of(body))
 	if !ok {
 		return ListenFilter{}, r.wrongParam("notifications.resourceSubscriptions", uris, "an array of strings")
+	}
+	if len(list) > maxListenURIs || uris.End-uris.Start > maxListenBytes {
+		return ListenFilter{}, r.wrongParam("notifications.resourceSubscriptions", uris, "at most 256 URIs of 64 KiB together")
 	}
 	f.URIs = list
 	return f, nil

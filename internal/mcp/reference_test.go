@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,6 +130,19 @@ func TestListenFilter(t *testing.T) {
 		body, req := listen(filter)
 		if got, err := req.ListenFilter(body); err == nil || err.Code != code || !cmp.Equal(got, mcp.ListenFilter{}) {
 			t.Errorf("ListenFilter(%s) = %+v, %v, want %d", filter, got, err, code)
+		}
+	}
+	for name, uris := range map[string][2]string{
+		"URIs":  {strings.Repeat(`"a:",`, 255), strings.Repeat(`"a:",`, 256)},
+		"bytes": {`"` + strings.Repeat("a", 64<<10-16) + `",`, `"` + strings.Repeat("a", 64<<10) + `",`},
+	} {
+		body, req := listen(`{"resourceSubscriptions":[` + uris[0] + `"a:"]}`)
+		if _, err := req.ListenFilter(body); err != nil {
+			t.Errorf("as many %s as may be: %v", name, err)
+		}
+		body, req = listen(`{"resourceSubscriptions":[` + uris[1] + `"a:"]}`)
+		if got, err := req.ListenFilter(body); err == nil || err.Code != mcp.CodeInvalidParams || got.URIs != nil {
+			t.Errorf("too many %s: %v", name, err)
 		}
 	}
 	body := request("subscriptions/listen", ``)

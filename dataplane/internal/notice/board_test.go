@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -71,6 +72,23 @@ func TestNothingIsSentThatWasNotAskedFor(t *testing.T) {
 		w.say("github", toolsChanged)
 		pass(time.Second)
 		o.want(stampedTools)
+	})
+}
+
+// All streams wait while what one of them asks for is looked at.
+func TestHonoursABoundedNumberOfResources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		defer w.end()
+		uris := []string{"files+file:///" + strings.Repeat("a", maxResourceBytes)}
+		for i := range 100_000 {
+			uris = append(uris, fmt.Sprintf("files+x:%d", i))
+		}
+		o := w.open(w.modern("ana", uris...))
+		messages := o.take()
+		if len(messages) != 1 || strings.Count(messages[0], "files+") != maxResources || strings.Contains(messages[0], "file:///") {
+			t.Errorf("%d messages acknowledge %.300s", len(messages), messages)
+		}
 	})
 }
 

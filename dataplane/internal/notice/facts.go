@@ -11,7 +11,7 @@ import (
 const (
 	factShards = 16
 
-	// The bounds of one session's subscriptions.
+	// The bounds of one session's subscriptions, and of those of a modern client's stream.
 	maxResources     = 256
 	maxResourceBytes = 8 << 10
 )

@@ -144,7 +144,7 @@ func (s *stream) uris(index *gate.Index) map[string][]string {
 }
 
 // honour works out what of a client's wishes is fulfilled: the lists that the scope offers, and the resources that the
-// caller may be told of. The caller holds sweeping.
+// caller may be told of, as many as a legacy session may subscribe to. The caller holds sweeping.
 func (s *stream) honour(index *gate.Index) {
 	s.lists = s.offered(index)
 	if s.sub.Era != mcp.Modern {
@@ -153,8 +153,13 @@ func (s *stream) honour(index *gate.Index) {
 	s.lists &= kindsOf(s.sub.Filter.Tools, s.sub.Filter.Prompts, s.sub.Filter.Resources)
 	scope := s.scope(index)
 	for _, uri := range s.sub.Filter.URIs {
-		entry, own, ok := index.Resolve(policy.Resource, scope, uri)
-		if ok && s.permits(index, entry) && !s.hasResource(uri) {
+		if len(s.resources) >= maxResources {
+			return // The acknowledgement says which are honoured.
+		}
+		if s.hasResource(uri) || len(uri) > maxResourceBytes {
+			continue
+		}
+		if entry, own, ok := index.Resolve(policy.Resource, scope, uri); ok && s.permits(index, entry) {
 			s.resources = append(s.resources, resource{server: entry.Server.Name(), uri: own, client: uri})
 		}
 	}
