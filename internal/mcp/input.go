@@ -8,7 +8,10 @@ type Input struct {
 	Params []byte // raw, may be nil
 }
 
-var inputNames = [...]string{"method", "params"}
+var (
+	inputNames = [...]string{"method", "params"}
+	modeNames  = [...]string{"mode"}
+)
 
 // EachInput calls yield with each member of result.inputRequests, in order; object is Response.InputRequests of this
 // body. Params are of the body. A member of another shape ends the walk with an *Error, which may come after some
@@ -52,8 +55,19 @@ func (in *Input) read(body []byte, request Span) *Error {
 	in.Method = internMethod(method)
 	if len(params) > 0 {
 		in.Params = params
+		return in.guard(body, found[1])
 	}
 	return nil
+}
+
+// guard holds the names of params to what a decision is made on, the mode: nobody may read another one.
+func (in *Input) guard(body []byte, params Span) *Error {
+	var mode [len(modeNames)]Span
+	err := pick(body, params, modeNames[:], mode[:])
+	if err != nil {
+		err.in("params")
+	}
+	return err
 }
 
 // URLMode reports whether the params of elicitation/create, raw, ask for a visit to a URL and not for a form.

@@ -55,6 +55,8 @@ func TestT34_StrictInputs(t *testing.T) {
 		"params as a list":       `{"k":{"method":"roots/list","params":[]}}`,
 		"method in another case": `{"k":{"method":"roots/list","Method":"elicitation/create"}}`,
 		"method escaped":         `{"k":{"m\u0065thod":"roots/list"}}`,
+		"mode in another case":   `{"k":{"method":"elicitation/create","params":{"Mode":"url"}}}`,
+		"mode escaped":           `{"k":{"method":"elicitation/create","params":{"mod\u0065":"url"}}}`,
 	} {
 		inputs, err := eachInput(t, result("7", `{"resultType":"input_required","inputRequests":`+inputs+`}`))
 		if _, ok := errors.AsType[*mcp.Error](err); !ok || len(inputs) > 0 {

@@ -18,8 +18,13 @@ type Param struct {
 	Path []string
 }
 
+// maxParams bounds the arguments that one tool sends through headers: each costs a
+// walk over the arguments of every call.
+const maxParams = 32
+
 var (
 	errParam  = errors.New("an x-mcp-header of its schema is not valid")
+	errParams = errors.New("its schema has more than 32 x-mcp-headers")
 	errSchema = errors.New("its input schema cannot be read")
 )
 
@@ -42,7 +47,7 @@ func Params(definition []byte) ([]Param, error) {
 		}
 		return w.schema(value.Of(definition), nil)
 	})
-	if err == nil || errors.Is(err, errParam) {
+	if err == nil || errors.Is(err, errParam) || errors.Is(err, errParams) {
 		return w.params, err
 	}
 	return nil, errSchema
@@ -103,6 +108,9 @@ func (w *paramWalk) add(header, kind []byte, path []string) error {
 	name = textproto.CanonicalMIMEHeaderKey(HeaderParamPrefix + name)
 	if slices.ContainsFunc(w.params, func(p Param) bool { return strings.EqualFold(p.Header, name) }) {
 		return errParam
+	}
+	if len(w.params) == maxParams {
+		return errParams
 	}
 	w.params = append(w.params, Param{Header: name, Path: path})
 	return nil

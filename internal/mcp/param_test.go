@@ -1,6 +1,8 @@
 package mcp_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,6 +51,23 @@ func TestParamsRefuse(t *testing.T) {
 		if got, err := mcp.Params(annotated(properties)); err == nil {
 			t.Errorf("%s: Params = %v, want an error", name, got)
 		}
+	}
+}
+
+// Each is looked for in the arguments of every call.
+func TestParamsAreBounded(t *testing.T) {
+	properties := func(n int) string {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf(`"p%d":{"type":"string","x-mcp-header":"P%d"}`, i, i))
+		}
+		return "{" + strings.Join(list, ",") + "}"
+	}
+	if got, err := mcp.Params(annotated(properties(32))); len(got) != 32 || err != nil {
+		t.Errorf("32 parameters: %d, %v", len(got), err)
+	}
+	if got, err := mcp.Params(annotated(properties(33))); err == nil {
+		t.Errorf("33 parameters are accepted: %d", len(got))
 	}
 }
 

@@ -90,6 +90,10 @@ func ScanRequest(body []byte, limits Limits, req *Request) error {
 	return nil
 }
 
+// maxToken bounds the id of a client's request and its progress token, raw and in bytes. Both are kept for as long as
+// it runs, and repeated in what answers it. (The id of a posted response is ours, and longer.)
+const maxToken = 1 << 10
+
 // checkRequest holds the shape of what a client may send.
 func (e *envelope) checkRequest() *Error {
 	answers := !e.result.Empty() || !e.err.Empty()
@@ -100,6 +104,8 @@ func (e *envelope) checkRequest() *Error {
 		return invalid("id must be a string or an integer, not null")
 	case e.method != "" && answers:
 		return invalid("message has a method and also a result or an error")
+	case e.method != "" && e.id.End-e.id.Start > maxToken:
+		return invalid("id of a request must not be longer than 1 KiB")
 	case e.method == "" && !answers:
 		return invalid("method is missing")
 	case e.method == "" && e.id.Empty():
@@ -189,8 +195,12 @@ func (s *scanner) metaMember(o *object, value Span) {
 	s.req.metaMembers[index] = o.member(value.End)
 	kind := s.b[value.Start]
 	number := index == metaProgressToken && (kind == '-' || isDigit(kind))
-	if kind != metaKinds[index] && !number {
+	switch {
+	case kind != metaKinds[index] && !number:
 		s.fail(CodeInvalidParams, ReasonShape, value.Start, "value has the wrong type")
+		return
+	case index == metaProgressToken && value.End-value.Start > maxToken:
+		s.fail(CodeInvalidParams, ReasonShape, value.Start, "value is longer than 1 KiB")
 		return
 	}
 	s.req.setMeta(index, s.b, value)

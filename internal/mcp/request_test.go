@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,24 @@ func scan(t testing.TB, body string) *mcp.Request {
 		t.Fatalf("ScanRequest(%s): %v", body, err)
 	}
 	return &req
+}
+
+func TestRequestIDAndProgressTokenAreBounded(t *testing.T) {
+	long := func(n int) string { return `"` + strings.Repeat("a", n-2) + `"` }
+	for name, body := range map[string]func(n int) string{
+		"id": func(n int) string { return `{"jsonrpc":"2.0","id":` + long(n) + `,"method":"ping"}` },
+		"progress token": func(n int) string {
+			return `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"progressToken":` + long(n) + `}}}`
+		},
+	} {
+		scan(t, body(1024))
+		var req mcp.Request
+		if err := mcp.ScanRequest([]byte(body(1025)), mcp.Limits{}, &req); err == nil {
+			t.Errorf("%s of more than 1 KiB is accepted", name)
+		}
+	}
+	// That of a response is ours, sealed.
+	scan(t, `{"jsonrpc":"2.0","id":`+long(4096)+`,"result":{}}`)
 }
 
 func TestRequestReadsWhatPolicyDecidesOn(t *testing.T) {

@@ -70,8 +70,8 @@ func (r *SSEReader) Reset(stream io.Reader) {
 
 // shrink gives up buffers that a large event made grow.
 func (r *SSEReader) shrink() {
-	if max(cap(r.line), cap(r.event.Data)) > keptEvent {
-		r.line, r.event.Data = nil, nil
+	if e := &r.event; max(cap(r.line), cap(e.Data), cap(e.Type), cap(e.ID), cap(e.Retry), cap(e.Comment)) > keptEvent {
+		r.line, r.event = nil, Event{}
 	}
 }
 
