@@ -52,6 +52,9 @@ func (a asked) unlisted(set *snapshot.Set) standing {
 	}
 	named := standing{}
 	for _, item := range set.All() {
+		if r := item.GetResource(); r.GetWithheld() && r.GetServer() == a.server && a.spells(r.GetUri()) {
+			return standing{detail: a.full + " may be another spelling of " + r.GetUri() + ", which is withheld"}
+		}
 		t := item.GetTemplate()
 		if t == nil || t.GetServer() != a.server || !a.named(t) {
 			continue
@@ -64,6 +67,7 @@ func (a asked) unlisted(set *snapshot.Set) standing {
 		}
 	}
 	if named.served {
+		named.risk = a.raised(set, named.risk)
 		return named
 	}
 	return standing{true, snapshotv1.Risk_RISK_UNCLASSIFIED, "the server does not list the resource, so that nobody has approved it: it counts as unclassified"}
@@ -77,7 +81,36 @@ func (a asked) named(t *snapshotv1.Template) bool {
 		literal, _, _ := strings.Cut(t.GetUriTemplate(), "{")
 		return t.GetWithheld() && strings.HasPrefix(a.name, literal)
 	}
-	return compiled.Matches(a.name)
+	return compiled.Matches(a.name) || t.GetWithheld() && compiled.Matches(uri.Fold(a.name))
+}
+
+// spells reports whether a lenient server may take what is asked about for a
+// resource that is listed, with whatever query.
+func (a asked) spells(listed string) bool {
+	folded := uri.Fold(a.name)
+	path, _, _ := strings.Cut(folded, "?")
+	return uri.Fold(listed) == folded || uri.Fold(listed) == path
+}
+
+// raised returns the category of what a template names: no less risky than what a
+// lenient server may take its URI for.
+func (a asked) raised(set *snapshot.Set, category snapshotv1.Risk) snapshotv1.Risk {
+	folded := uri.Fold(a.name)
+	for _, item := range set.All() {
+		other := item.GetTemplate().GetRisk()
+		if r := item.GetResource(); r != nil {
+			other = r.GetRisk()
+			if r.GetServer() != a.server || uri.Fold(r.GetUri()) != folded {
+				continue
+			}
+		} else if t := item.GetTemplate(); t == nil || t.GetServer() != a.server || !(asked{name: folded}).named(t) {
+			continue
+		}
+		if severity(other) > severity(category) {
+			category = other
+		}
+	}
+	return category
 }
 
 func severity(r snapshotv1.Risk) int { return slices.Index(risk.Names(), risk.Name(r)) }
