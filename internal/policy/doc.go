@@ -34,7 +34,9 @@
 // a tool in the overlay is about that tool only; the others are about all kinds.
 //
 // A resource that its server does not list is decided on by its URI, like any
-// other.
+// other. What denies a resource denies it in each spelling that a lenient server
+// may read (see uri.Fold): percent-encoded or not, with a fragment, or with a slash
+// at the end. What allows one allows that spelling alone.
 //
 // # Methods
 //

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/warder-gateway/warder/internal/uri"
 )
 
 // maxGlob is the length of the longest glob in bytes.
@@ -59,6 +61,22 @@ func plain(kind Kind, text string) error {
 
 func notInSlug(c rune) bool {
 	return c != '*' && c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9')
+}
+
+// folded returns the glob of a resource for URIs that uri.Fold made, or one that
+// matches nothing where a fragment would make it wider than it is.
+func (g *glob) folded() glob {
+	if g.name.literal() {
+		return glob{g.server, pattern{uri.Fold(g.name[0])}}
+	}
+	name := make(pattern, len(g.name))
+	for i, part := range g.name {
+		if strings.Contains(part, "#") {
+			return glob{}
+		}
+		name[i] = uri.Decode(part)
+	}
+	return glob{g.server, name}
 }
 
 // exact reports whether the glob names one server, and one name.

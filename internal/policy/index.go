@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/warder-gateway/warder/internal/uri"
+
 // index files lines by what their globs name, so that a decision looks at those
 // which can match the target and not at all of them. Lines about one kind are
 // filed for that kind, lines about everything for each.
@@ -12,7 +14,7 @@ type filing struct {
 	anywhere []candidate            // the others, and lines without globs
 }
 
-// place is a name at a server.
+// place is a name at a server; of a resource also as uri.Fold makes it.
 type place struct{ server, name string }
 
 // candidate is a line with one of its globs, or with all of them.
@@ -35,6 +37,9 @@ func (x *index) file(i int, l *line) {
 	for kind := range x {
 		x[kind].file(i, l, l.globs[kind])
 	}
+	if !l.everything() && len(l.globs[Resource]) <= maxFiled {
+		x[Resource].fileFolded(i, l)
+	}
 }
 
 func (f *filing) file(i int, l *line, globs []glob) {
@@ -55,6 +60,16 @@ func (f *filing) file(i int, l *line, globs []glob) {
 	}
 }
 
+// fileFolded files what a denial names exactly also as uri.Fold makes it.
+func (f *filing) fileFolded(i int, l *line) {
+	for k := range l.folded {
+		g, own := &l.folded[k], &l.globs[Resource][k]
+		if server, name := g.exact(); server && name && g.name[0] != own.name[0] {
+			put(&f.names, place{g.server[0], g.name[0]}, candidate{int32(i), int32(k)})
+		}
+	}
+}
+
 func put[K comparable](lists *map[K][]candidate, at K, c candidate) {
 	if *lists == nil {
 		*lists = map[K][]candidate{}
@@ -67,6 +82,11 @@ func put[K comparable](lists *map[K][]candidate, at K, c candidate) {
 func (x *index) first(lines []line, found int, t *Target, method string) int {
 	f := &x[t.Kind]
 	found = first(lines, f.names[place{t.Server, t.Name}], found, t, method)
+	if t.Kind == Resource {
+		if folded := uri.Fold(t.Name); folded != t.Name {
+			found = first(lines, f.names[place{t.Server, folded}], found, t, method)
+		}
+	}
 	found = first(lines, f.servers[t.Server], found, t, method)
 	return first(lines, f.anywhere, found, t, method)
 }
@@ -91,5 +111,5 @@ func (l *line) answers(glob int32, t *Target, method string) bool {
 	if glob == allGlobs {
 		return l.matchesTarget(t)
 	}
-	return l.globs[t.Kind][glob].matches(t.Server, t.Name)
+	return l.matchesGlob(int(glob), t)
 }

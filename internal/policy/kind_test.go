@@ -20,6 +20,35 @@ func about(kind policy.Kind, name string, category snapshotv1.Risk) *policy.Requ
 	return r
 }
 
+// Security.md T-34: the server may read another URI than the policy.
+func TestDenialOfAResourceHoldsInEverySpelling(t *testing.T) {
+	deny := func(id, glob string) *snapshotv1.Rule {
+		return &snapshotv1.Rule{Id: id, Effect: snapshotv1.Effect_EFFECT_DENY, Resources: []string{glob}}
+	}
+	set, err := policy.Compile(1, []*snapshotv1.Rule{
+		deny("exact", "s/doc://deep/secret"), deny("encoded", "s/doc://with%20space"), deny("below", "s/doc://secret/*"),
+		deny("part", "*/doc://my%2Ddocs/*"), deny("fragment", "s/frag://a#b*"),
+		{Id: "all", Effect: snapshotv1.Effect_EFFECT_ALLOW, Priority: 1, Resources: []string{"s/doc://*", "s/frag://*", "s/slash://a"}},
+	}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		"doc://deep/secret": false, "doc://deep%2Fsecret": false, "doc://deep/secret#a": false, "doc://deep/secret/": false,
+		"doc://deep/secret?": false, "doc://deep%2fsecret%23a": true, "doc://deep/secret?a=b": true, "doc://deep/secrets": true,
+		"doc://with%20space": false, "doc://with space": false, "doc://secret/a": false, "doc://secret%2Fa": false,
+		"doc://secretary": true, "doc://my-docs/a": false, "doc://my%2Ddocs/a": false, "doc://my-docs": true,
+		"frag://a#bc": false, "frag://a": true, "slash://a": true, "slash://a/": false, "slash://a#b": false,
+	} {
+		r := &policy.Request{Principal: &principal.Principal{User: "ana"}, Method: policy.MethodRead, Target: policy.Target{Kind: policy.Resource, Server: "s", Name: name}}
+		got := policy.Decide(set, r)
+		explained, _ := policy.Explain(set, r)
+		if got.Allowed() != want || explained != got {
+			t.Errorf("%s: %+v, explained as %+v", name, got, explained)
+		}
+	}
+}
+
 func TestGlobsOfOneKindSayNothingOfTheOthers(t *testing.T) {
 	owner := &principal.Principal{User: "root", Roles: []string{"owner"}}
 	for field, kind := range map[string]policy.Kind{"tools": policy.Tool, "prompts": policy.Prompt, "resources": policy.Resource} {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/warder-gateway/warder/internal/risk"
+	"github.com/warder-gateway/warder/internal/uri"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -22,7 +23,9 @@ type line struct {
 
 	users, groups, roles, applications []string
 	// globs are those of each kind; without any the line is about everything.
-	globs   [kinds][]glob
+	globs [kinds][]glob
+	// folded are the globs of resources of a denial, for URIs that uri.Fold made.
+	folded  []glob
 	risks   riskSet
 	methods []string
 }
@@ -137,6 +140,9 @@ func (l *line) conditions(globs [kinds][]string, risks []snapshotv1.Risk) error 
 				return err
 			}
 			l.globs[kind] = append(l.globs[kind], g)
+			if Kind(kind) == Resource && l.effect == snapshotv1.Effect_EFFECT_DENY {
+				l.folded = append(l.folded, g.folded())
+			}
 		}
 	}
 	for _, r := range risks {
@@ -206,11 +212,18 @@ func (l *line) everything() bool {
 // the line is about everything.
 func (l *line) matchesTarget(t *Target) bool {
 	for i := range l.globs[t.Kind] {
-		if l.globs[t.Kind][i].matches(t.Server, t.Name) {
+		if l.matchesGlob(i, t) {
 			return true
 		}
 	}
 	return l.everything()
+}
+
+// matchesGlob reports whether the i-th glob for the target's kind matches. One that
+// denies a resource also does by what a lenient server may take its URI for.
+func (l *line) matchesGlob(i int, t *Target) bool {
+	return l.globs[t.Kind][i].matches(t.Server, t.Name) ||
+		t.Kind == Resource && len(l.folded) > 0 && l.folded[i].matches(t.Server, uri.Fold(t.Name))
 }
 
 func (l *line) matchesMethod(method string) bool {

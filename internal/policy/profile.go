@@ -85,7 +85,8 @@ func (s *Set) refuse(rule, reason string) *Profile {
 	return &Profile{set: s, refusal: &refusal}
 }
 
-// Decide answers for one target and method. It allocates nothing, and its cost
+// Decide answers for one target and method. It allocates nothing, but for a URI
+// with something percent-encoded in it where denials name resources, and its cost
 // depends on the lines about the caller that name the target, its server or no
 // server, not on all. The target is not kept. A nil one, and one of a kind that
 // does not exist, are denied.

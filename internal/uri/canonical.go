@@ -38,12 +38,12 @@ func Canonical(text string) bool {
 func Fold(text string) string {
 	text, _, _ = strings.Cut(text, "#")
 	text = strings.TrimSuffix(text, "?")
-	return strings.TrimRight(decode(text), "/")
+	return strings.TrimRight(Decode(text), "/")
 }
 
-// decode decodes what is percent-encoded, in either case, and leaves what is not
+// Decode decodes what is percent-encoded, in either case, and leaves what is not
 // well-formed.
-func decode(text string) string {
+func Decode(text string) string {
 	at := strings.IndexByte(text, '%')
 	if at < 0 {
 		return text
@@ -128,7 +128,7 @@ func hasDots(text string) bool {
 				return true
 			}
 		}
-		text = decode(text)
+		text = Decode(text)
 	}
 	return false
 }
