@@ -374,10 +374,7 @@ rules:
   - {name: the-rest, effect: allow, priority: 20, tools: ["*"], prompts: ["*"], resources: ["*"]}
 `
 
-// smuggledCalls is how many messages the test makes. A seed that found something is
-// kept by being another one here.
-const smuggledCalls = 4000
-
+// A seed that found something is kept by being another one here.
 var smugglerSeeds = [2]uint64{20260728, 34}
 
 // TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised holds P-12 and T-34: of
@@ -408,10 +405,11 @@ func TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised(t *testing.T) {
 		server.take()
 	}
 	s := smuggler{rand.New(rand.NewPCG(smugglerSeeds[0], smugglerSeeds[1]))}
-	for range smuggledCalls {
+	calls := numberFrom(t, "WARDER_SMUGGLED_CALLS", 4000)
+	for range calls {
 		r.send(t, s.next())
 	}
-	r.check(t)
+	r.check(t, calls)
 }
 
 // smuggling is a run of the test.
@@ -454,9 +452,9 @@ func (r *smuggling) send(t *testing.T, m *smuggled) {
 }
 
 // check compares what the parsers read with what the decision saw.
-func (r *smuggling) check(t *testing.T) {
+func (r *smuggling) check(t *testing.T, calls int) {
 	t.Helper()
-	if len(r.forwarded) < smuggledCalls/5 || r.refused < smuggledCalls/5 {
+	if len(r.forwarded) < calls/5 || r.refused < calls/5 {
 		t.Errorf("%d messages were forwarded and %d not: that holds too little", len(r.forwarded), r.refused)
 	}
 	decided := r.decisions(t)
@@ -494,7 +492,7 @@ func (r *smuggling) check(t *testing.T) {
 	if sdkRead < len(r.forwarded)/2 {
 		t.Errorf("the Go SDK read only %d of %d messages", sdkRead, len(r.forwarded))
 	}
-	t.Logf("%d messages: %d forwarded, %d refused, %d read by the Go SDK, %d disagreements", smuggledCalls, len(r.forwarded), r.refused, sdkRead, disagreements)
+	t.Logf("%d messages: %d forwarded, %d refused, %d read by the Go SDK, %d disagreements", calls, len(r.forwarded), r.refused, sdkRead, disagreements)
 }
 
 // decisions returns what was decided to be allowed, by trace. A message without a
@@ -503,7 +501,7 @@ func (r *smuggling) decisions(t *testing.T) map[string]object {
 	t.Helper()
 	decided := map[string]object{}
 	for deadline := time.Now().Add(within / 2); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		list, _ := admin(t, r.world.dataDir, "audit", "list", "--application", "smuggler", "--decision", "allow", "--limit", "20000")["calls"].([]any)
+		list, _ := admin(t, r.world.dataDir, "audit", "list", "--application", "smuggler", "--decision", "allow", "--limit", "100000")["calls"].([]any)
 		for _, c := range list {
 			decided[c.(object)["traceId"].(string)] = c.(object)
 		}
