@@ -33,6 +33,11 @@ func First() []byte { return make([]byte, HashSize) }
 // Chain returns the hash of the record that follows previous, which is 32 bytes
 // long, or empty for the first of an epoch.
 func Chain(previous []byte, epoch, sequence uint64, event []byte) []byte {
+	return AppendChain(nil, previous, epoch, sequence, event)
+}
+
+// AppendChain appends the hash that Chain returns.
+func AppendChain(dst, previous []byte, epoch, sequence uint64, event []byte) []byte {
 	if len(previous) == 0 {
 		previous = First()
 	}
@@ -45,7 +50,7 @@ func Chain(previous []byte, epoch, sequence uint64, event []byte) []byte {
 	hash.Write(numbers[:])
 	hash.Write(previous)
 	hash.Write(event)
-	return hash.Sum(nil)
+	return hash.Sum(dst)
 }
 
 // BrokenError says where a chain breaks.

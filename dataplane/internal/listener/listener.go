@@ -80,6 +80,7 @@ type Listener struct {
 	origins  origins
 	bodies   bodies
 	kept     sync.Pool // of *exchange, zero but for a timer
+	lengths  knownLengths
 	inflight atomic.Int64
 	turned   prometheus.Counter
 }

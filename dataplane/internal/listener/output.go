@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -260,7 +259,7 @@ func (x *exchange) writeJSON(status int, parts ...[]byte) {
 	}
 	header := x.w.Header()
 	header["Content-Type"] = jsonType
-	header["Content-Length"] = []string{strconv.Itoa(size)}
+	header["Content-Length"] = x.lengths.of(size)
 	x.w.WriteHeader(status)
 	for _, part := range parts {
 		if len(part) == 0 {

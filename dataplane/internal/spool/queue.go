@@ -39,7 +39,7 @@ type Config struct {
 	BatchBytes  int
 	// Window is how many batches may be sent and not yet acked. Default 8.
 	Window int
-	// Linger is how long the pusher waits for company before it sends less than a full batch. Default 5 ms.
+	// Linger is how long the pusher waits for company before it sends less than a full batch. Default 10 ms.
 	Linger time.Duration
 	// Log gets losses. Default: nowhere.
 	Log *slog.Logger
@@ -51,7 +51,7 @@ func (c Config) withDefaults() Config {
 	c.BatchEvents = cmp.Or(c.BatchEvents, 500)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 1<<20)
 	c.Window = cmp.Or(c.Window, 8)
-	c.Linger = cmp.Or(c.Linger, 5*time.Millisecond)
+	c.Linger = cmp.Or(c.Linger, 10*time.Millisecond)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -99,8 +99,8 @@ func (t *tail) fresh(config *Config) []*auditv1.Record {
 	if n == 0 {
 		return nil
 	}
-	// One allocation for all records of the batch, rather than one each.
-	block := make([]auditv1.Record, n)
+	// One allocation for all records of the batch, and one for their hashes, rather than one each.
+	block, hashes := make([]auditv1.Record, n), make([]byte, 0, n*audit.HashSize)
 	records := make([]*auditv1.Record, 0, n)
 	for size := 0; len(records) < n; t.taken.pop() {
 		e := t.taken.front()
@@ -109,20 +109,23 @@ func (t *tail) fresh(config *Config) []*auditv1.Record {
 			break
 		}
 		record := &block[len(records)]
-		t.number(record, e)
+		hashes = t.number(record, e, hashes)
 		records = append(records, record)
 	}
 	return records
 }
 
-// number gives an event the next sequence and the next link of the chain.
-func (t *tail) number(record *auditv1.Record, e entry) {
+// number gives an event the next sequence and the next link of the chain, which it appends to hashes.
+func (t *tail) number(record *auditv1.Record, e entry, hashes []byte) []byte {
 	t.sequence++
 	record.Sequence = t.sequence
 	record.Event = e.event
-	record.Hash = audit.Chain(t.hash, t.epoch, t.sequence, e.event)
+	at := len(hashes)
+	hashes = audit.AppendChain(hashes, t.hash, t.epoch, t.sequence, e.event)
+	record.Hash = hashes[at:len(hashes):len(hashes)]
 	t.hash = record.Hash
 	t.unacked = append(t.unacked, numbered{record, e.at})
+	return hashes
 }
 
 // ack forgets everything up to sequence, and returns how many events and bytes that were. An ack that covers nothing new
