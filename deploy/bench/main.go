@@ -28,6 +28,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -39,6 +40,7 @@ type options struct {
 	profile  string
 	binary   string
 	quick    bool
+	match    string
 }
 
 func main() {
@@ -51,6 +53,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", time.Second, "length of one round")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the node, taken under load, to this file")
+	flag.StringVar(&o.match, "match", "", "only scenarios whose name has this text, for example '16 callers, 16384'; the profile is of the last")
 	flag.StringVar(&o.binary, "warder", "", "the binary to measure (default: build it)")
 	flag.Parse()
 	if pinned, err := pinSelf(); err != nil {
@@ -165,16 +168,33 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer stop()
+	printMemory(subjects, fmt.Sprintf("idle, the node with %d tools", catalogueTools))
 	cells, err := compare(ctx, o, subjects)
 	if err != nil {
 		return err
 	}
+	printMemory(subjects, "after the load")
 	if o.profile != "" {
-		if err := profile(ctx, o, subjects); err != nil {
+		if err := profile(ctx, o, profiled(o, cells), subjects); err != nil {
 			return fmt.Errorf("profile: %w", err)
 		}
 	}
 	return report(os.Stdout, o.json, cells)
+}
+
+// settling is how long a process may take to come to rest.
+const settling = 2 * time.Second
+
+// printMemory prints what the processes hold when nothing happens.
+func printMemory(subjects []*subject, when string) {
+	time.Sleep(settling)
+	fmt.Printf("memory, %s:", when)
+	for _, s := range subjects {
+		if s.process != nil {
+			fmt.Printf(" %s %.1f MiB", s.name, float64(resident(s.process.Process.Pid))/(1<<20))
+		}
+	}
+	fmt.Println()
 }
 
 // compare measures all scenarios: the closed loops, and after the one of 16
@@ -191,6 +211,9 @@ func compare(ctx context.Context, o options, subjects []*subject) ([]cell, error
 		return c, nil
 	}
 	for _, s := range scenarios(o.quick) {
+		if !strings.Contains(s.String(), o.match) {
+			continue
+		}
 		c, err := add(s)
 		if err != nil {
 			return nil, err
@@ -204,6 +227,14 @@ func compare(ctx context.Context, o options, subjects []*subject) ([]cell, error
 		}
 	}
 	return cells, nil
+}
+
+// profiled returns the scenario that a profile is taken of.
+func profiled(o options, cells []cell) scenario {
+	if o.match == "" || len(cells) == 0 {
+		return scenario{Era: "legacy", Answer: "json", Callers: 16, Bytes: 256}
+	}
+	return cells[len(cells)-1].scenario
 }
 
 // openCallers is how many calls of an open loop may be on their way at once.

@@ -99,6 +99,7 @@ func (s *standIn) compile(echo string, key apikey.Key) error {
 	for slug, version := range echoServers {
 		items = append(items, echoServer(echo, slug, version)...)
 	}
+	items = append(items, catalogue(echo)...)
 	for i := range 10 {
 		rule := &snapshotv1.Rule{
 			Id: fmt.Sprintf("rule-%d", i), Name: fmt.Sprintf("rule-%d", i), Priority: int32(i),
@@ -121,6 +122,29 @@ func (s *standIn) compile(echo string, key apikey.Key) error {
 	s.update.Nonce = "1"
 	snapshot.Sign(s.update, private)
 	return nil
+}
+
+// catalogueTools is how many tools there are that nobody calls.
+const catalogueTools = 1000
+
+// catalogue returns the items of a server with many tools of usual size, so that
+// the node holds what a node holds.
+func catalogue(echo string) []*snapshotv1.Item {
+	const slug = "catalogue"
+	items := []*snapshotv1.Item{{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{
+		Name: slug, Url: "http://" + echo + "/legacy/json", Private: true, ProtocolVersion: "2025-11-25",
+	}}}}
+	about := strings.Repeat("What this tool does and when to use it. ", 12)
+	for i := range catalogueTools {
+		name := fmt.Sprintf("tool-%d", i)
+		items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
+			Server: slug, Name: name, ExposedName: slug + "__" + name, Risk: snapshotv1.Risk_RISK_READ,
+			Definition: []byte(`{"name":"` + name + `","description":"` + about +
+				`","inputSchema":{"type":"object","properties":{"path":{"type":"string"},"limit":{"type":"integer"}}}}`),
+			DefinitionHash: make([]byte, 32),
+		}}})
+	}
+	return items
 }
 
 // echoServer returns the items of one server.

@@ -67,6 +67,20 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * tick
 }
 
+// resident returns the memory of a process, in bytes; 0 where there is no /proc.
+func resident(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
 func allocations(address string) (mallocs, bytes float64, err error) {
 	response, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
@@ -229,12 +243,12 @@ func await(url string) error {
 	return last
 }
 
-// profile takes a CPU profile of the node while 16 callers call it.
-func profile(ctx context.Context, o options, subjects []*subject) error {
+// profile takes a CPU profile of the node while a scenario plays.
+func profile(ctx context.Context, o options, s scenario, subjects []*subject) error {
 	node := subjects[len(subjects)-1]
 	load := make(chan error, 1)
 	go func() {
-		_, err := drive(ctx, node, scenario{Era: "legacy", Answer: "json", Callers: 16, Bytes: 256}, 8*time.Second)
+		_, err := drive(ctx, node, s, 8*time.Second)
 		load <- err
 	}()
 	response, err := http.Get("http://" + node.metrics + "/debug/pprof/profile?seconds=5")
