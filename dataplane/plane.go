@@ -181,7 +181,11 @@ func (p *Plane) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	p.Drain()
-	p.drain()
+	if !p.drain(p.config.DrainTime) {
+		// Their intents must not stay without results.
+		p.session.Abandon()
+		p.drain(abandonTime)
+	}
 	p.session.Close()
 	stopRecording()
 	records.Wait()
@@ -203,17 +207,22 @@ func (p *Plane) Drain() {
 	p.board.Drain()
 }
 
-// drain waits until no request is being served.
-func (p *Plane) drain() {
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.DrainTime)
+// drain waits until no request is being served, and reports whether that came in
+// time.
+func (p *Plane) drain(within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	for p.listener.Inflight() > 0 {
 		if !sleep(ctx, drainPoll) {
-			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "after", p.config.DrainTime)
-			return
+			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "after", within)
+			return false
 		}
 	}
+	return true
 }
+
+// abandonTime is how long calls that were given up may take to end.
+const abandonTime = 2 * time.Second
 
 // drainPoll is how often a node that is going down looks whether calls still
 // run.

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// maxBackground bounds the small requests that nobody waits for. When all places are taken, one more is not sent:
-	// each is a courtesy that a server must be able to do without.
-	maxBackground = 128
+	// maxBackground bounds the small requests that nobody waits for, and maxCourtesies those to one server, so that one
+	// that does not take them keeps none from the others. When all places are taken, one more is not sent: each is a
+	// courtesy that a server must be able to do without.
+	maxBackground = 1024
+	maxCourtesies = 64
 
 	// courtesyTimeout bounds each of them.
 	courtesyTimeout = 5 * time.Second
@@ -27,15 +29,24 @@ type background struct {
 	slots chan struct{}
 }
 
-// try runs do in a goroutine of its own, if there is a place.
-func (b *background) try(do func(ctx context.Context)) {
+// courtesy runs do, which is about the endpoint's server, in a goroutine of its own, if there is a place.
+func (e *endpoint) courtesy(do func(ctx context.Context)) {
+	slots := e.pool.background.slots
+	if e.courtesies.Add(1) > maxCourtesies {
+		e.courtesies.Add(-1)
+		return
+	}
 	select {
-	case b.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
+		e.courtesies.Add(-1)
 		return
 	}
 	go func() {
-		defer func() { <-b.slots }()
+		defer func() {
+			e.courtesies.Add(-1)
+			<-slots
+		}()
 		ctx, cancel := context.WithTimeout(context.Background(), courtesyTimeout)
 		defer cancel()
 		do(ctx)
@@ -96,7 +107,7 @@ func (e *endpoint) send(ctx context.Context, r *transport.Request) (status int, 
 // the closed stream.
 func (e *endpoint) cancelled(s *session, id []byte, reason string) {
 	message := cancellation(id, reason)
-	e.pool.background.try(func(ctx context.Context) { e.tell(ctx, s, message) })
+	e.courtesy(func(ctx context.Context) { e.tell(ctx, s, message) })
 }
 
 // cancellation returns notifications/cancelled for a raw id.
@@ -113,7 +124,7 @@ func (e *endpoint) end(s *session) {
 	case s.line != nil:
 		s.line.close()
 	case s.id != "":
-		e.pool.background.try(func(ctx context.Context) {
+		e.courtesy(func(ctx context.Context) {
 			e.send(ctx, &transport.Request{Method: http.MethodDelete, Common: e.get, Header: s.fields(nil)})
 		})
 	}

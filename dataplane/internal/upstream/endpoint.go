@@ -41,6 +41,7 @@ type endpoint struct {
 	limits    limits // of a call
 
 	inFlight    atomic.Int64
+	courtesies  atomic.Int64 // small requests that nobody waits for
 	maxInFlight int64
 	breaker     breaker
 

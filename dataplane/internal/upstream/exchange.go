@@ -40,6 +40,7 @@ type exchange struct {
 	wanted    *question // what a legacy server asks of a modern client, while that is asked
 	questions int       // that it has asked
 	place     string    // where the exchange is to be parked; empty: nowhere
+	caller    string    // whose place that is
 	reopens   int       // of a stream, without anything new in it
 
 	idSpace     [20]byte

@@ -184,6 +184,6 @@ func refusal(code int, text string) func(id []byte) []byte {
 // answerServer posts an answer of our own without waiting for it: the server's stream is read on meanwhile.
 func (x *exchange) answerServer(message []byte, at Mark) error {
 	e, s := x.endpoint, x.lease.session
-	x.pool.background.try(func(ctx context.Context) { e.tell(ctx, s, message) })
+	e.courtesy(func(ctx context.Context) { e.tell(ctx, s, message) })
 	return x.skip(at)
 }

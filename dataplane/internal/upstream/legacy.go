@@ -77,7 +77,7 @@ func (x *exchange) setLevel() error {
 }
 
 // checkSession looks whether a legacy server has lost the session, which means that the call was not executed. HTTP 404
-// says so. The older SDKs say it with HTTP 400, a code of their own and no id: they look for the session before they look
+// says so, unless it comes with what became of the request. The older SDKs say it with HTTP 400, a code of their own and no id: they look for the session before they look
 // at the message, and whoever has run a request knows its id. With an id, or without a session, it may mean anything: the
 // next call gets a new session, this one is over.
 func (x *exchange) checkSession(err error) error {
@@ -87,7 +87,7 @@ func (x *exchange) checkSession(err error) error {
 	}
 	hasID := lease.id != "" && lease.line == nil
 	switch {
-	case c.status == http.StatusNotFound && hasID:
+	case c.status == http.StatusNotFound && hasID && !c.executed(err):
 		lease.lost()
 		return errSessionLost
 	case c.status == http.StatusBadRequest && err == nil && c.scan.ErrorCode == codeLegacyRefusal:
@@ -98,6 +98,19 @@ func (x *exchange) checkSession(err error) error {
 		return x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q refused the session that Warder has with it; call again to open a new one")
 	}
 	return err
+}
+
+// executed reports whether an answer with HTTP 404 is about the request and not about its session: an error with the
+// request's id, of a kind that only who has read the request can have found.
+func (c *conversation) executed(err error) bool {
+	if err != nil || nullID(c.scan.ID.Of(c.buffer.bytes)) {
+		return false
+	}
+	switch c.scan.ErrorCode {
+	case mcp.CodeMethodNotFound, mcp.CodeInvalidParams, mcp.CodeInternal, mcp.CodeResourceNotFound:
+		return true
+	}
+	return false
 }
 
 // detached ends a call whose rest a legacy client asks for by itself.

@@ -18,14 +18,15 @@ import (
 //	                               └──ParkTime, Close──▶ over: the server is told that nobody waits
 //
 // A parked call has no goroutine and takes no place among the server's calls. Its stream is not read: a server that says
-// more than what fits into the buffers of TCP waits. The table is bounded; when it is full, the server gets an error in
-// place of the client's answer.
+// more than what fits into the buffers of TCP waits. The table is bounded, and each caller has a share of it; when it is
+// full, the server gets an error in place of the client's answer.
 type parked struct {
 	pool *Pool
 
 	mu       sync.Mutex
 	byName   map[string]*place
 	reserved int
+	byCaller map[string]int // places in use or reserved, by callerOf
 	closed   bool
 }
 
@@ -38,6 +39,7 @@ type place struct {
 func (t *parked) init(pool *Pool) {
 	t.pool = pool
 	t.byName = make(map[string]*place)
+	t.byCaller = make(map[string]int)
 }
 
 func (t *parked) len() int {
@@ -47,20 +49,33 @@ func (t *parked) len() int {
 }
 
 // reserve promises a place, if there is one. It is to be put into use, or given back with unreserve.
-func (t *parked) reserve() bool {
+func (t *parked) reserve(caller string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.byName)+t.reserved >= t.pool.config.Parked {
+	bound := t.pool.config.Parked
+	if t.closed || len(t.byName)+t.reserved >= bound || t.byCaller[caller] >= max(bound/parkedShare, 1) {
 		return false
 	}
 	t.reserved++
+	t.byCaller[caller]++
 	return true
 }
 
-func (t *parked) unreserve() {
+// parkedShare says what part of the table one caller may have: one in so many.
+const parkedShare = 8
+
+func (t *parked) unreserve(caller string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reserved--
+	t.free(caller)
+}
+
+// free gives a place of a caller back. The caller of it holds the lock.
+func (t *parked) free(caller string) {
+	if t.byCaller[caller]--; t.byCaller[caller] <= 0 {
+		delete(t.byCaller, caller)
+	}
 }
 
 // put parks a call at a place that was reserved. From then on it belongs to the table.
@@ -68,7 +83,9 @@ func (t *parked) put(x *exchange, name string) {
 	t.mu.Lock()
 	t.reserved--
 	closed := t.closed
-	if !closed {
+	if closed {
+		t.free(x.caller)
+	} else {
 		p := &place{exchange: x}
 		p.timer = time.AfterFunc(t.pool.config.ParkTime, func() { t.expire(name, p) })
 		t.byName[name] = p
@@ -89,6 +106,7 @@ func (t *parked) take(name, server string) *exchange {
 	}
 	p.timer.Stop()
 	delete(t.byName, name)
+	t.free(p.exchange.caller)
 	return p.exchange
 }
 
@@ -98,6 +116,7 @@ func (t *parked) expire(name string, p *place) {
 	mine := t.byName[name] == p
 	if mine {
 		delete(t.byName, name)
+		t.free(p.exchange.caller)
 	}
 	t.mu.Unlock()
 	if mine {
@@ -110,7 +129,7 @@ func (t *parked) close() {
 	t.mu.Lock()
 	t.closed = true
 	all := t.byName
-	t.byName = map[string]*place{}
+	t.byName, t.byCaller = map[string]*place{}, map[string]int{}
 	t.mu.Unlock()
 	for _, p := range all {
 		p.timer.Stop()
@@ -131,7 +150,7 @@ var errPark = errors.New("the server asks the client")
 
 // parks keeps what the server asks, and ends the reading.
 func (x *exchange) parks(id []byte, method string, params []byte, at Mark) error {
-	if x.call.SealState == nil || !x.pool.parked.reserve() {
+	if x.caller = callerOf(x.call.Principal); x.call.SealState == nil || !x.pool.parked.reserve(x.caller) {
 		return x.answerServer(refusal(mcp.CodeInternal, "the client cannot be asked at the moment")(bytes.Clone(id)), at)
 	}
 	x.questions++
@@ -152,7 +171,7 @@ func (x *exchange) park() (*Answer, error) {
 		err = x.endpoint.explain(&x.watch, errClientGone)
 	}
 	if err != nil {
-		x.pool.parked.unreserve()
+		x.pool.parked.unreserve(x.caller)
 		return nil, err
 	}
 	input := mcp.Input{Key: x.wanted.key, Method: x.wanted.method, Params: x.wanted.params}
@@ -210,7 +229,7 @@ func (x *exchange) goOn(ctx context.Context, call *Call, sink Sink) (*Answer, er
 func (x *exchange) reply() (*Answer, error) {
 	response := rawMember(x.call.Request.InputResponses.Of(x.call.Body), x.wanted.key)
 	if len(response) == 0 || response[0] != '{' {
-		if !x.pool.parked.reserve() {
+		if !x.pool.parked.reserve(x.caller) {
 			return nil, x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q waits for what it asked, and too many others do; call again")
 		}
 		return x.park()

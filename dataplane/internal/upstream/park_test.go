@@ -156,7 +156,7 @@ func TestAParkedCallIsTakenOnceAndEndsInTime(t *testing.T) {
 
 func TestParkedCallsAreBounded(t *testing.T) {
 	_, server := newAsker(t, mcp.Version20251125, elicits)
-	p := newPool(t, Config{Parked: 2})
+	p := newPool(t, Config{Parked: 2 * parkedShare})
 	for range 2 {
 		parkedIn(t, do(t, p, askingCall(t, server, mcp.Modern)))
 	}

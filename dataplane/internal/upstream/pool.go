@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -45,6 +46,7 @@ func New(config Config) *Pool {
 	p.readers.New = func() any { return mcp.NewSSEReader(nil, p.config.MessageBytes) }
 	p.clientInfo = append(p.clientInfo, `{"name":"warder","version":`...)
 	p.clientInfo = append(mcp.AppendString(p.clientInfo, p.config.Version), '}')
+	p.ids.Store(rand.Uint64N(1 << 52))
 	p.background.slots = make(chan struct{}, maxBackground)
 	p.sessions.init(p)
 	p.parked.init(p)
@@ -186,7 +188,8 @@ func (p *Pool) Close(ctx context.Context) {
 	p.background.wait(ctx)
 }
 
-// nextID appends a request id that no other request of this pool has, as a JSON number.
+// nextID appends a request id that no other request of this pool has, as a JSON number. Nodes speak in the same sessions,
+// so each counts from a number of its own; none is larger than what JavaScript tells from the next.
 func (p *Pool) nextID(dst []byte) []byte {
 	return appendUint(dst, p.ids.Add(1))
 }

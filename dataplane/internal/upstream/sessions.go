@@ -179,6 +179,12 @@ func (e *endpoint) acquire(ctx context.Context, c claim, own *session) (lease, e
 		h, mine := e.pool.sessions.join(e, &c)
 		l, err := e.await(ctx, c, h)
 		switch {
+		case err == nil && l.held != nil && l.held.key != c.key:
+			// It was opened for everybody, or by somebody else, since the server had no sessions before.
+			if mine {
+				e.pool.sessions.retire(l.held)
+			}
+			l.release()
 		case err == nil && mine && !l.over():
 			return l, nil
 		case err == nil && mine:
@@ -397,6 +403,13 @@ func (t *sessions) discard(h *held) {
 	t.drop(h)
 	h.evicted.Store(true)
 	h.finish()
+}
+
+// retire is discard for who does not hold the lock.
+func (t *sessions) retire(h *held) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.discard(h)
 }
 
 // expire ends the sessions that were idle for too long, and looks again later.

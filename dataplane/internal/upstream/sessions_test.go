@@ -45,6 +45,7 @@ func TestTheHandshakeIsThatOfAClientWithoutCapabilities(t *testing.T) {
 		f.ServeHTTP(w, r)
 	})), mcp.Version20251125)
 	p := newPool(t, Config{Version: "9"})
+	p.ids.Store(1)
 	if answer := callAs(t, p, server, ana); answer.Outcome != outcomeOK {
 		t.Fatalf("%s", show(answer))
 	}

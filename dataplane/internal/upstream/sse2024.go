@@ -204,7 +204,7 @@ func (l *sseLine) addressee(message []byte, scan *mcp.Response) *sseInbox {
 // pong answers a ping that no reader is there for.
 func (l *sseLine) pong(id []byte) {
 	answer := mcp.WriteResult(nil, id, []byte("{}"))
-	l.endpoint.pool.background.try(func(ctx context.Context) { l.tell(ctx, answer) })
+	l.endpoint.courtesy(func(ctx context.Context) { l.tell(ctx, answer) })
 }
 
 // ask posts a request. Its inbox is there before the request leaves, as the response may be faster than the POST's answer.
