@@ -150,7 +150,9 @@ type sdkReader struct {
 
 func newSDKReader() *sdkReader {
 	s := &sdkReader{}
-	server := mcp.NewServer(&mcp.Implementation{Name: "reader", Version: "1"}, &mcp.ServerOptions{HasTools: true, HasPrompts: true, HasResources: true})
+	server := mcp.NewServer(&mcp.Implementation{Name: "reader", Version: "1"}, &mcp.ServerOptions{Capabilities: &mcp.ServerCapabilities{
+		Tools: &mcp.ToolCapabilities{}, Prompts: &mcp.PromptCapabilities{}, Resources: &mcp.ResourceCapabilities{},
+	}})
 	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, r mcp.Request) (mcp.Result, error) {
 			switch p := r.GetParams().(type) {
