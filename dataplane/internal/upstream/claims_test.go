@@ -236,7 +236,7 @@ func TestAStreamThatEndsBeforeTheAnswerIsReadOn(t *testing.T) {
 	var from []string
 	f := statefulFake(t)
 	f.call = func(w http.ResponseWriter, r *http.Request, id string) {
-		stream(w)("id: e1\nretry: 20\ndata:\n\nid: e2\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\"}}\n\n")
+		stream(w)("id: e1\nretry: 20\ndata:\n\nid: e2\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\"}}\n\nevent: close\nretry: 30\ndata:\n\n")
 		f.resumed = func(w http.ResponseWriter, r *http.Request) {
 			from = append(from, r.Header.Get("Last-Event-ID")+" "+r.Header.Get(mcp.HeaderSession))
 			send := stream(w)
@@ -259,10 +259,10 @@ func TestAStreamThatEndsBeforeTheAnswerIsReadOn(t *testing.T) {
 	var sink collector
 	answer, err := p.Do(t.Context(), callTo(t, server, mcp.Legacy, `"m"`, "echo", `{}`), &sink)
 	session := SessionRef{ID: "session-1", Version: "2025-06-18"}
-	if err != nil || !answer.Detached || answer.Body != nil || answer.At != (Mark{EventID: "e2", Retry: 20 * time.Millisecond, Session: session}) {
+	if err != nil || !answer.Detached || answer.Body != nil || answer.At != (Mark{EventID: "e2", Retry: 30 * time.Millisecond, Session: session}) {
 		t.Errorf("a legacy client: %v, %+v", err, answer)
 	}
-	if !slices.Equal(sink.primes, []Mark{{EventID: "e1", Retry: 20 * time.Millisecond, Session: session}}) ||
+	if !slices.Equal(sink.primes, []Mark{{EventID: "e1", Retry: 20 * time.Millisecond, Session: session}, {Retry: 30 * time.Millisecond}}) ||
 		!slices.Equal(sink.marks, []Mark{{EventID: "e2", Session: session}}) {
 		t.Errorf("primes %+v, marks %+v", sink.primes, sink.marks)
 	}

@@ -204,8 +204,10 @@ func (c *conversation) read() ([]byte, error) {
 	}
 }
 
+// prime passes on what an event without a message is for: from where to resume the stream, or after what time, which a
+// server says on its own when it closes a stream for the client to come back.
 func (c *conversation) prime() error {
-	if c.listener == nil || c.at.EventID == "" {
+	if c.listener == nil || c.at.EventID == "" && c.at.Retry == 0 {
 		return nil
 	}
 	return c.listener.prime(c.at)

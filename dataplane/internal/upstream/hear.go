@@ -32,7 +32,7 @@ func (x *exchange) hear(message []byte, scan *mcp.Response, at Mark) error {
 	return x.skip(at)
 }
 
-// prime takes an event that has an id and no message.
+// prime takes an event that has an id, or a time to wait, and no message.
 func (x *exchange) prime(at Mark) error {
 	if x.sink == nil || x.call.Era != mcp.Legacy {
 		return nil
