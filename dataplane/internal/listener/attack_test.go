@@ -264,3 +264,30 @@ func TestACallThatOutlastsTheNodeHasAResult(t *testing.T) {
 		t.Errorf("a later call: %s after %d calls", got.body, d.up.calls.Load())
 	}
 }
+
+// TestNotificationsWithoutEndDoNotReachTheServersEachTime: each is a request to each
+// server of the session.
+func TestNotificationsWithoutEndDoNotReachTheServersEachTime(t *testing.T) {
+	for _, notification := range []string{
+		`{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`,
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`,
+		rpc("logging/setLevel", `"level":"debug"`),
+	} {
+		d := rich(t)
+		token := d.enter("/mcp")
+		const times = 1000
+		refused := 0
+		for range times {
+			switch got := d.send(d.in(token, notification)); {
+			case got.Error.Code == mcp.CodeRateLimited:
+				refused++
+			case got.status != http.StatusAccepted && got.status != http.StatusOK:
+				t.Fatalf("%d %s", got.status, got.body)
+			}
+		}
+		n := len(d.up.heard()) + int(d.up.calls.Load())
+		if n == 0 || n > times/2 {
+			t.Errorf("%s: a server was told %d times, %d were refused", notification, n, refused)
+		}
+	}
+}

@@ -134,7 +134,7 @@ func (x *exchange) notification(ctx context.Context) Answer {
 // session and the client's id, and so one that has no such call knows nothing of it.
 func (x *exchange) cancel(ctx context.Context) {
 	id := x.req.RequestID.Of(x.in.Body)
-	if len(id) == 0 || x.flights.cancel(x.legacy.ID, id) {
+	if len(id) == 0 || x.flights.cancel(x.legacy.ID, id) || !x.mayTell() {
 		return
 	}
 	upstreamID := handle.UpstreamID(nil, x.legacy.ID, id)
@@ -154,8 +154,17 @@ func (x *exchange) progress(ctx context.Context) {
 	}
 }
 
+// mayTell reports whether the servers may be told something once more. A
+// notification too many is dropped: a client is promised nothing for one.
+func (x *exchange) mayTell() bool {
+	return x.tellings.take(paced{keyID: x.in.Key.Principal.KeyID}, x.now())
+}
+
 // tellServers passes a notification on as it is.
 func (x *exchange) tellServers(ctx context.Context, servers []*gate.Server) {
+	if !x.mayTell() {
+		return
+	}
 	x.each(ctx, servers, func(ctx context.Context, server *gate.Server, ref upstream.SessionRef) {
 		if err := x.upstream.Notify(ctx, server.Item, ref, x.in.Body); err != nil {
 			x.log.DebugContext(ctx, "a notification of a client was not taken", "server", server.Name(), "error", err)
@@ -192,6 +201,9 @@ func (x *exchange) each(ctx context.Context, servers []*gate.Server, do func(con
 // setLevel says from which level on a client wants log messages: to the servers of
 // its session, and to this node for what it hears of others.
 func (x *exchange) setLevel(ctx context.Context) Answer {
+	if !x.mayTell() {
+		return x.refuse(kindTells, &mcp.Error{Code: mcp.CodeRateLimited, Text: "the level of the log is set too often", Offset: -1})
+	}
 	x.board.SetLevel(x.legacy.ID, x.req.Level)
 	x.each(ctx, x.legacyServers(), func(ctx context.Context, server *gate.Server, ref upstream.SessionRef) {
 		if !server.Capabilities.Logging {

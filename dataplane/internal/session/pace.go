@@ -17,6 +17,10 @@ const (
 	// several requests to each of them.
 	openRate  = 10
 	openBurst = 100
+	// Of what one key may have all servers of a session told: one notification is a
+	// request to each of them.
+	tellRate  = 20
+	tellBurst = 200
 )
 
 // paced is who has a pace.

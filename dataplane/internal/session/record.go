@@ -34,6 +34,7 @@ const (
 	kindDenied    = "denied"
 	kindAudit     = "audit-unavailable"
 	kindAsks      = "asks-too-often"
+	kindTells     = "tells-too-often"
 )
 
 // record is the audit side of one message: the events and what they point to.
