@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
-// accepts says which media types a client takes.
-type accepts struct{ json, stream bool }
+// accepts says which media types a client takes, and whether it would rather
+// have a stream.
+type accepts struct{ json, stream, prefersStream bool }
 
-// acceptsOf reads Accept headers. None means that anything will do.
+// acceptsOf reads Accept headers. None means that anything will do. Of types of
+// equal weight the first counts as preferred; weights are not read, since no
+// client of MCP gives any.
 func acceptsOf(values []string) accepts {
 	if len(values) == 0 {
 		return accepts{json: true}
@@ -27,7 +30,7 @@ func acceptsOf(values []string) accepts {
 			case "application/json", "application/*":
 				a.json = true
 			case "text/event-stream", "text/*":
-				a.stream = true
+				a.stream, a.prefersStream = true, !a.json
 			case "*/*":
 				a.json = true
 			}

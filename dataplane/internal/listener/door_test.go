@@ -347,9 +347,6 @@ func TestBadInput(t *testing.T) {
 		{"made-up session", func(d *door) *message {
 			return d.bare(call).with(func(m *message) { m.set(session.HeaderSession, "w1.made-up") })
 		}, 404, -32600, "initialize", "unknown-session"},
-		{"another version than the session's", func(d *door) *message {
-			return d.legacy(call).with(func(m *message) { m.set("Mcp-Protocol-Version", "2025-06-18") })
-		}, 400, -32600, "2025-11-25", "bad-message:version"},
 		{"too deep", func(d *door) *message {
 			return d.legacy(strings.Replace(call, `{"a":1}`, `{"a":`+deep+`}`, 1))
 		}, 400, 0, "", "bad-message:depth"},

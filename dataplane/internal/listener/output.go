@@ -147,7 +147,8 @@ func (o *output) finish(answer *session.Answer) {
 		return
 	}
 	o.done = true
-	asEvent := o.stream || !o.x.accepts.json && answer.Size() > 0 && answer.Status == http.StatusOK
+	wants := o.x.accepts.prefersStream || !o.x.accepts.json
+	asEvent := o.stream || wants && answer.Size() > 0 && answer.Status == http.StatusOK
 	switch {
 	case o.gone:
 	case !asEvent:

@@ -70,10 +70,28 @@ func TestAClientThatTakesJSONOnlyGetsTheAnswerOnly(t *testing.T) {
 			t.Errorf("%v: %s", accept, diff)
 		}
 	}
-	m := d.legacy(`{"jsonrpc":"2.0","id":7,"method":"ping"}`)
-	m.set("Accept", "text/event-stream")
-	if got := d.send(m); got.body != "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}\n\n" {
-		t.Errorf("a client of streams only got %q", got.body)
+	for _, accept := range []string{"text/event-stream", "text/event-stream, application/json"} {
+		m := d.legacy(`{"jsonrpc":"2.0","id":7,"method":"ping"}`)
+		m.set("Accept", accept)
+		if got := d.send(m); got.body != "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}\n\n" {
+			t.Errorf("a client that says Accept: %s got %q", accept, got.body)
+		}
+	}
+}
+
+// TestASessionIsServedUnderEachLegacyVersion: clients exist that always name the
+// same one, whatever was agreed on.
+func TestASessionIsServedUnderEachLegacyVersion(t *testing.T) {
+	d := open(t)
+	for version, want := range map[string]int{"": 200, "2025-03-26": 200, "2025-06-18": 200, "2025-11-25": 200, "2024-11-05": 400, "1999-01-01": 400} {
+		m := d.legacy(`{"jsonrpc":"2.0","id":7,"method":"tools/list"}`)
+		m.set("Mcp-Protocol-Version", version)
+		if version == "" {
+			m.header.Del("Mcp-Protocol-Version")
+		}
+		if got := d.send(m); got.status != want {
+			t.Errorf("MCP-Protocol-Version %q: %d %s; want %d", version, got.status, got.body, want)
+		}
 	}
 }
 

@@ -78,12 +78,9 @@ func (x *exchange) attach() (Answer, bool) {
 		return x.refuseStatus(http.StatusNotFound, kindSession, invalidRequest(
 			"This session does not exist, has ended, or belongs to someone or somewhere else. Send initialize to open another.")), false
 	}
+	// The header may name another version than was agreed on, as long as we serve
+	// it: some clients always send the same. What counts is the session's.
 	x.attached = true
-	if x.version != "" && x.version != x.legacy.Version {
-		refusal := invalidRequest("MCP-Protocol-Version " + shown(x.version) + " is not that of the session, " + x.legacy.Version)
-		refusal.Reason = mcp.ReasonVersion
-		return x.refuse(kindMessage, refusal), false
-	}
 	return Answer{}, true
 }
 
