@@ -20,7 +20,6 @@ import (
 // stops taking requests, lets the running ones finish, and hands over the last
 // audit events.
 func Run(ctx context.Context, config Config) error {
-	tuneCollector()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	config.Registerer = registry
@@ -35,6 +34,7 @@ func Run(ctx context.Context, config Config) error {
 
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	go tuneCollector(running)
 	ended := make(chan error, 1)
 	go func() { ended <- plane.Run(running) }()
 	failed := make(chan error, len(servers))
