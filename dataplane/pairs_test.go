@@ -132,13 +132,14 @@ func startNodes(t *testing.T, count int, servers map[string]*everything) *nodes 
 }
 
 // heard is what a client got besides answers.
-type heard struct{ progress, updated chan string }
+type heard struct{ progress, updated, asked chan string }
 
 func (n *nodes) connect(t *testing.T, path, version string) (*sdk.ClientSession, *heard) {
 	t.Helper()
-	h := &heard{progress: make(chan string, 10), updated: make(chan string, 10)}
+	h := &heard{progress: make(chan string, 10), updated: make(chan string, 10), asked: make(chan string, 10)}
 	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, &sdk.ClientOptions{
 		ElicitationHandler: func(_ context.Context, r *sdk.ElicitRequest) (*sdk.ElicitResult, error) {
+			h.asked <- r.Params.Message
 			return &sdk.ElicitResult{Action: "accept", Content: map[string]any{"name": "ana"}}, nil
 		},
 		ProgressNotificationHandler: func(_ context.Context, r *sdk.ProgressNotificationClientRequest) {
@@ -171,11 +172,11 @@ func TestBothErasMeetBothEras(t *testing.T) {
 				n := startNodes(t, pair.nodes, map[string]*everything{"any": e})
 				cs, heard := n.connect(t, path, pair.client)
 				name := func(own string) string { return own }
-				uri := watched
+				uri, question := watched, "Who?"
 				if path == "/mcp" {
-					name, uri = func(own string) string { return "any__" + own }, "any+"+watched
+					name, uri, question = func(own string) string { return "any__" + own }, "any+"+watched, "any: Who?"
 				}
-				useEverything(t, cs, heard, name, uri)
+				useEverything(t, cs, heard, name, uri, question)
 			})
 		}
 	}
@@ -240,7 +241,7 @@ func (p *process) openStream(key apikey.Key, version string) io.ReadCloser {
 	return response.Body
 }
 
-func useEverything(t *testing.T, cs *sdk.ClientSession, heard *heard, name func(string) string, uri string) {
+func useEverything(t *testing.T, cs *sdk.ClientSession, heard *heard, name func(string) string, uri, question string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	call := func(tool string, meta sdk.Meta) string {
@@ -260,6 +261,9 @@ func useEverything(t *testing.T, cs *sdk.ClientSession, heard *heard, name func(
 	}
 	if got := call("ask", nil); got != "hello ana" {
 		t.Errorf("ask: %q", got)
+	}
+	if got := <-heard.asked; got != question {
+		t.Errorf("asked %q, want %q", got, question)
 	}
 	if got := call("work", sdk.Meta{"progressToken": "mine"}); got != "done" {
 		t.Errorf("work: %q", got)

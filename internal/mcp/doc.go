@@ -11,7 +11,7 @@
 //	server's body ──SSEReader──▶ ScanResponse ──▶ Response (spans)
 //	     ├── an answer ──RewriteResponse (Reply)──▶ the same bytes, with the client's own id, era and URIs
 //	     ├── a notification ──RewriteNotification (Note)──▶ the same bytes, with the client's token or stamp
-//	     └── a request to the client ──RewriteServerRequest──▶ the same bytes, with an id of ours
+//	     └── a request to the client ──RewriteServerRequest──▶ the same bytes, with an id of ours, and who asks
 //
 // Three promises follow from it:
 //

@@ -27,7 +27,7 @@ var (
 		"nextCursor", "inputRequests", "requestState",
 	}
 	errorNames  = [...]string{"code", "message", "data"}
-	noticeNames = [...]string{"progressToken", "requestId", "uri", "_meta", "mode", "level"}
+	noticeNames = [...]string{"progressToken", "requestId", "uri", "_meta", "mode", "level", "message"}
 )
 
 // Members of params._meta that are read or rewritten. The first four belong to one hop of a modern request.

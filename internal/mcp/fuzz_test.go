@@ -148,6 +148,8 @@ func answered() []string {
 	return append(smuggled(),
 		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","ttlMs":1,"content":[],"cacheScope":"public"}}`,
 		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list"}},"_meta":{"io.modelcontextprotocol/serverInfo":{}}}}`,
+		`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"k":{"method":"elicitation/create","params":{"message":"m"}}}}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"message":"m"}}`,
 		`{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":"a:"}],"content":[{"type":"resource_link","uri":"b:"},{"type":"resource","resource":{"uri":"c:"}}],"messages":[{"content":{"type":"resource_link","uri":"d:"}}]}}`,
 		`{"jsonrpc":"2.0","error":{"code":-32020,"message":"m"}}`,
 		`{"jsonrpc":"2.0","id":1,"error":{"code":-32002,"message":"m","data":{"uri":"a:"}}}`,
@@ -185,7 +187,7 @@ func checkAnswered(t *testing.T, body []byte, resp *mcp.Response) {
 		for _, from := range eras {
 			for _, to := range eras {
 				out := mcp.RewriteResponse(nil, body, resp, &mcp.Reply{
-					ID: []byte("7"), From: from, To: to, Method: method, URIPrefix: "gh+", RequestState: []byte(`"s"`), ServerInfo: []byte(`{}`),
+					ID: []byte("7"), From: from, To: to, Method: method, URIPrefix: "gh+", Asker: "gh", RequestState: []byte(`"s"`), ServerInfo: []byte(`{}`),
 				})
 				var again mcp.Response
 				if err := mcp.ScanResponse(out, mcp.Limits{}, &again); err != nil {

@@ -10,7 +10,7 @@ type Input struct {
 
 var (
 	inputNames = [...]string{"method", "params"}
-	modeNames  = [...]string{"mode"}
+	askedNames = [...]string{"mode", "message"}
 )
 
 // EachInput calls yield with each member of result.inputRequests, in order; object is Response.InputRequests of this
@@ -60,10 +60,11 @@ func (in *Input) read(body []byte, request Span) *Error {
 	return nil
 }
 
-// guard holds the names of params to what a decision is made on, the mode: nobody may read another one.
+// guard holds the names of params to what is decided on, the mode, and to what a person is shown, the message: nobody may
+// read another one.
 func (in *Input) guard(body []byte, params Span) *Error {
-	var mode [len(modeNames)]Span
-	err := pick(body, params, modeNames[:], mode[:])
+	var found [len(askedNames)]Span
+	err := pick(body, params, askedNames[:], found[:])
 	if err != nil {
 		err.in("params")
 	}

@@ -57,10 +57,26 @@ func TestT34_StrictInputs(t *testing.T) {
 		"method escaped":         `{"k":{"m\u0065thod":"roots/list"}}`,
 		"mode in another case":   `{"k":{"method":"elicitation/create","params":{"Mode":"url"}}}`,
 		"mode escaped":           `{"k":{"method":"elicitation/create","params":{"mod\u0065":"url"}}}`,
+		"message in other cases": `{"k":{"method":"elicitation/create","params":{"message":"x","MeſSage":"y"}}}`,
+		"message in capitals":    `{"k":{"method":"elicitation/create","params":{"Message":"x"}}}`,
+		"message escaped":        `{"k":{"method":"elicitation/create","params":{"m\u0065ssage":"y"}}}`,
 	} {
 		inputs, err := eachInput(t, result("7", `{"resultType":"input_required","inputRequests":`+inputs+`}`))
 		if _, ok := errors.AsType[*mcp.Error](err); !ok || len(inputs) > 0 {
 			t.Errorf("%s: EachInput = %v, %v, want an *Error", name, inputs, err)
+		}
+	}
+}
+
+func TestT34_AMessageForAPersonIsThereOnce(t *testing.T) {
+	for _, params := range []string{`{"message":"x","message":"y"}`, `{"message":"x","m\u0065ssage":"y"}`} {
+		for _, body := range []string{
+			result("7", `{"resultType":"input_required","inputRequests":{"k":{"method":"elicitation/create","params":`+params+`}}}`),
+			`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":` + params + `}`,
+		} {
+			if err := mcp.ScanResponse([]byte(body), mcp.Limits{}, new(mcp.Response)); err == nil {
+				t.Errorf("ScanResponse(%s) accepts it", body)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ type Reply struct {
 	From, To  Era    // what the server speaks, and the client
 	Method    string // of the request: it says where URIs stand, and whether the result may be cached
 	URIPrefix string // of URIPrefix, on the aggregate; empty leaves URIs as the server wrote them
+	Asker     string // as of Input.NameAsker, for what the result asks of the client
 
 	// RequestState is a raw string that takes the place of result.requestState, and is added to a result that asks for
 	// input and has none; nil leaves the server's.
@@ -32,6 +33,10 @@ func RewriteResponse(dst, body []byte, resp *Response, reply *Reply) []byte {
 	if reply.URIPrefix != "" {
 		p := prefixer{body: body, prefix: reply.URIPrefix}
 		patches = p.response(patches, resp, reply.Method)
+	}
+	if reply.Asker != "" && reply.From == Modern && resp.ResultType == ResultInputRequired {
+		p := prefixer{body: body, prefix: reply.Asker + askerMark}
+		patches = p.inputs(patches, resp.InputRequests)
 	}
 	if resp.Error.Empty() {
 		patches = reply.result(patches, body, resp)
@@ -205,10 +210,15 @@ func RewriteNotification(dst, body []byte, resp *Response, note *Note) []byte {
 }
 
 // RewriteServerRequest appends to dst a server's request as it goes to the client: body, from which resp was scanned,
-// with our raw id. A message that is no request passes unchanged.
-func RewriteServerRequest(dst, body []byte, resp *Response, id []byte) []byte {
+// with our raw id, and who asks as of Input.NameAsker. A message that is no request passes unchanged.
+func RewriteServerRequest(dst, body []byte, resp *Response, id []byte, asker string) []byte {
 	if resp.IsResponse() || resp.IsNotification() {
 		return append(dst, body...)
 	}
-	return Splice(dst, body, Edit{resp.ID, id})
+	patches := append(make([]patch, 0, 2), patch{Span: resp.ID, raw: id})
+	if asker != "" && resp.Method == MethodElicit {
+		p := prefixer{body: body, prefix: asker + askerMark}
+		patches = p.text(patches, resp.message)
+	}
+	return apply(dst, body, patches)
 }

@@ -198,11 +198,11 @@ func TestRewriteNotification(t *testing.T) {
 func TestRewriteServerRequest(t *testing.T) {
 	const body = `{ "method":"elicitation/create","params":{"message":"id","n":1.0},"id" : 3 ,"jsonrpc":"2.0"}`
 	want := strings.Replace(body, `: 3 `, `: "sealed" `, 1)
-	if got := string(mcp.RewriteServerRequest(nil, []byte(body), scanAnswer(t, body), []byte(`"sealed"`))); got != want {
+	if got := string(mcp.RewriteServerRequest(nil, []byte(body), scanAnswer(t, body), []byte(`"sealed"`), "")); got != want {
 		t.Errorf("rewritten\n got %s\nwant %s", got, want)
 	}
 	const note = `{"jsonrpc":"2.0","method":"notifications/message"}`
-	if got := string(mcp.RewriteServerRequest(nil, []byte(note), scanAnswer(t, note), []byte(`1`))); got != note {
+	if got := string(mcp.RewriteServerRequest(nil, []byte(note), scanAnswer(t, note), []byte(`1`), "gh")); got != note {
 		t.Errorf("a notification became %s", got)
 	}
 }

@@ -45,6 +45,7 @@ type Response struct {
 	serverInfo, subscription    Span // of _meta
 	codeSpan                    Span // value only
 	content, contents, messages Span // values only: what may hold URIs
+	message                     Span // of params, a string: what elicitation/create says to a person
 }
 
 // IsResponse reports whether the message answers a request of ours.
@@ -208,6 +209,8 @@ func (r *Response) notice(key string, body []byte, value Span) {
 		r.Mode = value
 	case key == "level" && isString:
 		r.Level = value
+	case key == "message" && isString:
+		r.message = value
 	}
 }
 

@@ -129,6 +129,7 @@ func TestT34_StrictNotifications(t *testing.T) {
 		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"_meta":7}}`:                                            mcp.ReasonShape,
 		`{"jsonrpc":"2.0","method":"notifications/progress","params":[]}`:                                                     mcp.ReasonShape,
 		`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"mode":"form","Mode":"url"}}`:                        mcp.ReasonLookalike,
+		`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"message":"x","MESSAGE":"y"}}`:                       mcp.ReasonLookalike,
 		`{"jsonrpc":"2.0","id":1,"result":{"inputRequests":[]}}`:                                                              mcp.ReasonShape,
 		`{"jsonrpc":"2.0","id":1,"result":{"requestState":1}}`:                                                                mcp.ReasonShape,
 		`{"jsonrpc":"2.0","id":1,"result":{"content":[],"Content":[]}}`:                                                       mcp.ReasonLookalike,

@@ -41,8 +41,9 @@ func isWeb(uri string) bool {
 // uriKey is in every message that has a URI, unless it is spelled with escapes, as nobody does.
 var uriKey = []byte(`"uri"`)
 
-// prefixer puts the prefix before the URIs of a result, in the places that mcp.md 2.4 names and nowhere else. The text
-// has been accepted; whatever has another shape than the protocol's is left as it is.
+// prefixer puts a prefix before strings of a message: before the URIs of a result, in the places that mcp.md 2.4 names, or
+// before what people are asked (see Input.NameAsker), and nowhere else. The text has been accepted; whatever has another
+// shape than the protocol's is left as it is.
 //
 // None of it recurs or calls through a function value: either would move the patches of every response to the heap.
 type prefixer struct {
@@ -120,7 +121,15 @@ func (p *prefixer) resource(patches []patch, object Span) []patch {
 	if !p.is(uri, '"') || isWeb(unquote(uri.Of(p.body))) {
 		return patches
 	}
-	at := uri.Start + 1
+	return p.text(patches, uri)
+}
+
+// text takes a value, which gets the prefix if it is a string.
+func (p *prefixer) text(patches []patch, value Span) []patch {
+	if !p.is(value, '"') {
+		return patches
+	}
+	at := value.Start + 1
 	return append(patches, patch{Span: Span{at, at}, key: p.prefix})
 }
 

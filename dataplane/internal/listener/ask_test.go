@@ -35,10 +35,7 @@ func (d *door) relayed(message string, answered <-chan struct{}) {
 				Body: refused.Append(nil, call.Request.ID.Of(call.Body)), Outcome: auditv1.Outcome_OUTCOME_PROTOCOL_ERROR,
 			}, nil
 		}
-		request := &upstream.ServerRequest{
-			Session: *call.Session, ID: scan.ID.Of([]byte(message)), Method: scan.Method, Message: []byte(message), Scan: &scan,
-		}
-		if err := sink.Relay(request, upstream.Mark{}); err != nil {
+		if err := sink.Relay(asServer(d.t, message, *call.Session), upstream.Mark{}); err != nil {
 			return nil, err
 		}
 		select {
@@ -87,6 +84,65 @@ func TestAServersRequestReachesTheClientAndTheAnswerTheServerFromAnyNode(t *test
 	close(answered)
 	if last := s.must().data; !strings.Contains(last, `"echo"`) {
 		t.Errorf("then %s", last)
+	}
+}
+
+// TestTheAggregateSaysWhichServerAsksAPerson: in a call, in one that is resumed and
+// outside of any; on a server's own route its words stay as they are.
+func TestTheAggregateSaysWhichServerAsksAPerson(t *testing.T) {
+	const elicit = `{ "params":{"message" : "\u0057ho?","n":1.10},"id":"srv-7","method":"elicitation\/create" ,"jsonrpc":"2.0"}`
+	for path, want := range map[string]string{"/mcp": strings.Replace(elicit, `\u0057`, `old: \u0057`, 1), "/mcp/old": elicit} {
+		d := rich(t)
+		at := func(m *message) *message { return m.with(func(m *message) { m.path = path }) }
+		check := func(where string, s *stream) {
+			t.Helper()
+			asked := s.must().data
+			if want := strings.Replace(want, `"srv-7"`, idOf(t, asked), 1); asked != want {
+				t.Errorf("%s, %s: asked %s\nwant %s", path, where, asked, want)
+			}
+		}
+		tool := "get"
+		if path == "/mcp" {
+			tool = "old__get"
+		}
+		token := d.enter(path)
+		request := rpc("tools/call", `"name":"`+tool+`"`)
+		answered := make(chan struct{})
+		close(answered)
+		d.relayed(elicit, answered)
+		check("in a call", d.stream(at(d.in(token, request))))
+
+		d.cut()
+		cut := d.stream(at(d.in(token, request)))
+		cut.must()
+		last := cut.must().id
+		d.up.resume = func(_ context.Context, resume *upstream.Resume, sink upstream.Sink) (*upstream.Answer, error) {
+			return &upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK},
+				sink.Relay(asServer(t, elicit, resume.Session), upstream.Mark{})
+		}
+		check("in a call that is resumed", d.stream(at(d.again(token, last))))
+
+		d.up.listen = func(ctx context.Context, listen *upstream.Listen, sink upstream.Sink) error {
+			if listen.Server.GetName() == "old" && listen.Session != nil {
+				if err := sink.Relay(asServer(t, elicit, *listen.Session), upstream.Mark{}); err != nil {
+					t.Error(err)
+				}
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		check("outside of a call", d.stream(at(d.in(token, "")).with(func(m *message) { m.method = http.MethodGet; m.header.Del("Content-Type") })))
+	}
+}
+
+// asServer returns a message as the pool relays it.
+func asServer(t *testing.T, message string, session upstream.SessionRef) *upstream.ServerRequest {
+	var scan mcp.Response
+	if err := mcp.ScanResponse([]byte(message), mcp.Limits{}, &scan); err != nil {
+		t.Error(err)
+	}
+	return &upstream.ServerRequest{
+		Session: session, ID: scan.ID.Of([]byte(message)), Method: scan.Method, Message: []byte(message), Scan: &scan,
 	}
 }
 

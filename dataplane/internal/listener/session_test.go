@@ -49,7 +49,7 @@ func TestInitializeOpensASessionAtAllLegacyServersAtOnce(t *testing.T) {
 		t.Fatalf("%d calls", len(seen))
 	}
 	caps := mcp.CapRoots | mcp.CapRootsListChanged | mcp.CapSampling | mcp.CapElicitForm
-	if old := seen[0]; old.Session == nil || old.Session.ID != "of-old" || len(old.ID) == 0 || old.Capabilities != caps || old.URIPrefix != "old+" {
+	if old := seen[0]; old.Session == nil || old.Session.ID != "of-old" || len(old.ID) == 0 || old.Capabilities != caps || old.URIPrefix != "old+" || old.Asker != "old" {
 		t.Errorf("call of the old server: %+v", old)
 	}
 	if modern := seen[1]; modern.Session != nil || len(modern.ID) != 0 || modern.Capabilities != caps {

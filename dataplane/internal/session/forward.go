@@ -104,7 +104,7 @@ func (x *exchange) prepareCall() {
 	call.Params = x.entry.Params
 	call.Header = x.in.Header
 	if x.server == nil {
-		call.URIPrefix = server.URIPrefix()
+		call.URIPrefix, call.Asker = server.URIPrefix(), server.Name()
 	}
 	x.sink.x = x
 	if x.era == mcp.Modern {

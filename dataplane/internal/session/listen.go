@@ -77,7 +77,7 @@ func (s *Session) enterStream(in *Request, client Client) (Answer, *subscription
 	case len(in.Header[headerLastEventID]) > 0:
 		return x.enterResume()
 	}
-	session := x.legacy
+	session, aggregate := x.legacy, x.server == nil
 	owner := x.owner
 	who := x.begin()
 	asker := &asker{Session: s, keyID: in.Key.Principal.KeyID, about: &auditv1.Event{
@@ -88,7 +88,7 @@ func (s *Session) enterStream(in *Request, client Client) (Answer, *subscription
 		Key: in.Key, Server: in.Server, Era: mcp.Legacy, Session: &session,
 		Permit: asker.permit,
 		Relay: func(server *gate.Server, r *upstream.ServerRequest) ([]byte, error) {
-			return s.relay(server.Name(), &session, owner, r)
+			return s.relay(server.Name(), aggregate, &session, owner, r)
 		},
 	}}, nil
 }

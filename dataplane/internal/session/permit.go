@@ -113,8 +113,8 @@ func (a *asker) permit(server *gate.Server, method string, _ []byte) *mcp.Error 
 }
 
 // relay returns a server's request as the client gets it: with an id that leads
-// the answer back to the server, from any node.
-func (s *Session) relay(server string, session *handle.Session, owner handle.Owner, r *upstream.ServerRequest) ([]byte, error) {
+// the answer back to the server, from any node. On the aggregate it says who asks.
+func (s *Session) relay(server string, aggregate bool, session *handle.Session, owner handle.Owner, r *upstream.ServerRequest) ([]byte, error) {
 	if !session.Capabilities.Allows(r.Method, r.Method == mcp.MethodElicit && mcp.URLMode(r.Scan.Params.Of(r.Message))) {
 		return nil, fault.New(fault.Invalid, "the client does not offer "+shown(r.Method))
 	}
@@ -126,7 +126,11 @@ func (s *Session) relay(server string, session *handle.Session, owner handle.Own
 	if err != nil {
 		return nil, err
 	}
-	return mcp.RewriteServerRequest(nil, r.Message, r.Scan, mcp.AppendString(nil, id)), nil
+	asker := ""
+	if aggregate {
+		asker = server
+	}
+	return mcp.RewriteServerRequest(nil, r.Message, r.Scan, mcp.AppendString(nil, id), asker), nil
 }
 
 // decline tells a server that the client will not be asked.

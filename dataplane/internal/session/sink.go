@@ -47,7 +47,7 @@ func (k *sink) Relay(r *upstream.ServerRequest, at upstream.Mark) error {
 		x.decline(r, errNoStream)
 		return nil
 	}
-	message, err := x.relay(x.call.Server.GetName(), &x.legacy, x.owner, r)
+	message, err := x.relay(x.call.Server.GetName(), x.server == nil, &x.legacy, x.owner, r)
 	if err != nil {
 		x.decline(r, err)
 		return nil

@@ -63,6 +63,9 @@ type Call struct {
 	// what a modern server says of itself.
 	URIPrefix  string
 	ServerInfo []byte
+	// Asker is who a client that is asked to elicit something is told to be asking, as of mcp.Input.NameAsker. What goes to
+	// Sink.Relay does not have it yet. Empty: the message stays.
+	Asker string
 
 	// Permit is asked before anything that the server wants of the client. Nil: nothing is permitted.
 	Permit Permit

@@ -252,7 +252,7 @@ func (x *exchange) translate(message []byte) *Answer {
 func (x *exchange) rewrite(message, state []byte) []byte {
 	reply := mcp.Reply{
 		ID: x.clientID(), From: x.era, To: x.call.Era, Method: x.call.Request.Method,
-		URIPrefix: x.call.URIPrefix, ServerInfo: x.call.ServerInfo, RequestState: state,
+		URIPrefix: x.call.URIPrefix, Asker: x.call.Asker, ServerInfo: x.call.ServerInfo, RequestState: state,
 	}
 	room := len(message) + len(reply.ID) + len(state) + len(reply.ServerInfo) + 128
 	return mcp.RewriteResponse(make([]byte, 0, room), message, &x.talk.scan, &reply)

@@ -105,6 +105,7 @@ func (x *exchange) needs(in *mcp.Input) string {
 // sendsToURL tells a legacy client that cannot be asked to visit a URL, in its own way: 2025-11-25 has an error for it,
 // older ones are told in words.
 func (x *exchange) sendsToURL(in *mcp.Input) error {
+	in.NameAsker(x.call.Asker)
 	url, _ := stringMember(in.Params, "url")
 	text, _ := stringMember(in.Params, "message")
 	switch {

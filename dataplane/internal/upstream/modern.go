@@ -205,6 +205,7 @@ func (x *exchange) gather(again *retry, round int) ([]byte, error) {
 
 // askClient asks a legacy client on its stream.
 func (x *exchange) askClient(in *mcp.Input) ([]byte, error) {
+	in.NameAsker(x.call.Asker)
 	result, refused, err := x.sink.Ask(&x.watch, in.Method, in.Params)
 	switch {
 	case x.watch.Err() != nil:

@@ -175,6 +175,7 @@ func (x *exchange) park() (*Answer, error) {
 		return nil, err
 	}
 	input := mcp.Input{Key: x.wanted.key, Method: x.wanted.method, Params: x.wanted.params}
+	input.NameAsker(x.call.Asker)
 	answer := &Answer{
 		Body:    mcp.WriteInputRequired(nil, x.clientID(), []mcp.Input{input}, sealed, x.call.ServerInfo),
 		Outcome: outcomeInputRequired, At: x.talk.at,
