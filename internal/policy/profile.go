@@ -85,6 +85,10 @@ func (s *Set) refuse(rule, reason string) *Profile {
 	return &Profile{set: s, refusal: &refusal}
 }
 
+// Refused reports whether the caller is denied everything, whatever it is: the
+// deny overlay names him, or there is no caller.
+func (p *Profile) Refused() bool { return p.refusal != nil }
+
 // Decide answers for one target and method. It allocates nothing, but for a URI
 // with something percent-encoded in it where denials name resources, and its cost
 // depends on the lines about the caller that name the target, its server or no

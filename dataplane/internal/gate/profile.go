@@ -210,6 +210,10 @@ func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry)
 	}
 }
 
+// Refused reports whether the profile's callers are denied everything by name:
+// they are revoked, not merely without a grant.
+func (p *Profile) Refused() bool { return p.policy == nil || p.policy.Refused() }
+
 // Sees reports whether the profile's callers may use anything that the server
 // lists.
 func (p *Profile) Sees(server *Server) bool {

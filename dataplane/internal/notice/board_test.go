@@ -165,6 +165,14 @@ func TestClosesStreamsThatLostTheirRight(t *testing.T) {
 			w.items.Rule(&snapshotv1.Rule{Id: "1", Effect: snapshotv1.Effect_EFFECT_DENY, Tools: []string{"github/*"}, Resources: []string{"github/*"}, Prompts: []string{"github/*"}})
 			w.publish()
 		}, denied + `Unknown server"}}`},
+		"user denied": {func(w *world) {
+			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_USER, "ana", "left")
+			w.publish()
+		}, denied + `The API key of this stream is no longer valid"}}`},
+		"application denied, on the aggregate": {func(w *world) {
+			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_APPLICATION, w.modern("ana").Key.Principal.Application, "stolen")
+			w.publish()
+		}, denied + `The API key of this stream is no longer valid"}}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +180,9 @@ func TestClosesStreamsThatLostTheirRight(t *testing.T) {
 				w := newWorld(t, Config{})
 				defer w.end()
 				modern, legacy := w.modern("ana"), w.legacy("ana", 1)
-				modern.Server, legacy.Server = "github", "github"
+				if !strings.Contains(name, "aggregate") {
+					modern.Server, legacy.Server = "github", "github"
+				}
 				m, l := w.open(modern), w.open(legacy)
 				m.take()
 				test.change(w)

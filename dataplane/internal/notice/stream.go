@@ -21,7 +21,7 @@ type reason string
 const (
 	closedByClient  reason = "client"    // it hung up, or could not be written to
 	closedDrain     reason = "drain"     // the node goes down
-	closedRevoked   reason = "revoked"   // the key is gone, or is somebody else's now
+	closedRevoked   reason = "revoked"   // the key is gone or somebody else's now, or its user or application is denied
 	closedExpired   reason = "expired"   // the key has expired
 	closedSession   reason = "session"   // the session was ended or has expired
 	closedInvisible reason = "invisible" // the server of the route is gone, or hidden from the caller
@@ -206,6 +206,9 @@ func (s *stream) lost(index *gate.Index, now time.Time) reason {
 	s.key = key
 	if session := s.sub.Session; session != nil && (!now.Before(session.Expires) || s.board.ended.has(session.ID)) {
 		return closedSession
+	}
+	if index.Profile(key).Refused() {
+		return closedRevoked
 	}
 	if s.sub.Server == "" {
 		return ""
