@@ -150,14 +150,14 @@ func insertMeta(patches []patch, resp *Response, around *inserter, key string, r
 	return at.end(patches, resp.metaCount)
 }
 
-// errorCode returns the code that stands in for one that the client's era does not have (mcp.md E7), or "".
+// errorCode returns the code that stands in for one that the client's era does not have (mcp.md E7), or "". Servers do
+// not always keep to the codes of their own era either.
 func (r *Reply) errorCode(resp *Response, body []byte) string {
 	code := resp.ErrorCode
 	switch {
-	case r.From == r.To:
 	case r.To == Legacy && code <= CodeHeaderMismatch && code >= CodeUnsupportedVersion:
 		return "-32603"
-	case r.To == Legacy && code == CodeInvalidParams && r.Method == MethodResourcesRead && resp.namesResource(body):
+	case r.To == Legacy && r.From == Modern && code == CodeInvalidParams && r.Method == MethodResourcesRead && resp.namesResource(body):
 		return "-32002"
 	case r.To == Modern && code == CodeResourceNotFound:
 		return "-32602"

@@ -89,6 +89,9 @@ func TestRewriteResponsePrefixesTheURIOfAnError(t *testing.T) {
 		{"to legacy it is a resource that was not found", mcp.Modern, mcp.Legacy, "-32602", "file:///a", "-32002", "gh+file:///a"},
 		{"to modern", mcp.Legacy, mcp.Modern, "-32002", "file:///a", "-32602", "gh+file:///a"},
 		{"a web page", mcp.Legacy, mcp.Legacy, "-32002", "https://a", "-32002", "https://a"},
+		{"E7: a modern server with a legacy code", mcp.Modern, mcp.Modern, "-32002", "file:///a", "-32602", "gh+file:///a"},
+		{"E7: a legacy server with a modern code", mcp.Legacy, mcp.Legacy, "-32021", "file:///a", "-32603", "gh+file:///a"},
+		{"a legacy server's own words", mcp.Legacy, mcp.Legacy, "-32602", "file:///a", "-32602", "gh+file:///a"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			reply := mcp.Reply{From: test.from, To: test.to, Method: mcp.MethodResourcesRead, URIPrefix: "gh+"}
