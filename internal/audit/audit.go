@@ -15,7 +15,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+
+	"google.golang.org/protobuf/proto"
 
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
@@ -29,6 +32,20 @@ const HashSize = sha256.Size
 // First returns what stands for the previous hash of the first record of an
 // epoch: zero bytes.
 func First() []byte { return make([]byte, HashSize) }
+
+// Encode returns the bytes of an event. The same event gives the same bytes
+// within one build of Warder; nobody relies on more, since bytes are never
+// encoded again.
+func Encode(event *auditv1.Event) ([]byte, error) {
+	if event == nil {
+		return nil, errors.New("encode event: it is nil")
+	}
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(event)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return encoded, nil
+}
 
 // Chain returns the hash of the record that follows previous, which is 32 bytes
 // long, or empty for the first of an epoch.

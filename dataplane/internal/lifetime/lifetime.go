@@ -1,9 +1,9 @@
 // Package lifetime is a context for one call, made cheap: what nobody asks for is
 // not made.
 //
-// The contexts of package context cost some eight allocations for one that can be
-// ended and is watched at two places, which is what each call needs. A Lifetime
-// costs one for each function that watches it:
+// The contexts of package context cost several allocations to make one that can be
+// ended, and again for each function that watches it. A Lifetime is a part of what
+// it is the lifetime of, and costs one allocation for each function:
 //
 //	alive ──End──▶ ended, with a cause; the functions run, Done is closed
 //
