@@ -26,7 +26,7 @@ func filterFlags(cmd *cobra.Command, filter *adminv1.CallFilter) {
 	flags.StringVar(&filter.Application, "application", "", "only of this application")
 	flags.StringVar(&filter.Tool, "tool", "", "only of this SERVER/TOOL, or of this SERVER")
 	flags.StringVar(&filter.Decision, "decision", "", "only decided so: allow or deny")
-	flags.StringVar(&filter.Outcome, "outcome", "", "only that ended so: ok, tool_error, protocol_error, server_failed, cancelled, refused, unknown")
+	flags.StringVar(&filter.Outcome, "outcome", "", "only that ended so: ok, tool_error, protocol_error, input_required, server_failed, cancelled, refused, running, unknown")
 }
 
 func (c *cli) auditList() *cobra.Command {
