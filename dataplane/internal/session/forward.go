@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -130,6 +131,11 @@ func (x *exchange) prepareModern() {
 	call.SealState = x.sealState
 }
 
+// untoldLevel is from which level on a modern server is asked for log messages for a legacy client that has not said to
+// this node what it wants. It may have told another node, and without a level the server would send none; where it has
+// told nobody, the choice is ours.
+const untoldLevel = "info"
+
 // prepareLegacy names the client's own session with the server, or else whom it
 // shares one with on this node: nobody. Either way the request has the id by which
 // any node can cancel it, or find its answer in a stream that is resumed.
@@ -137,7 +143,9 @@ func (x *exchange) prepareLegacy(server *gate.Server) {
 	call := &x.call
 	call.Capabilities = x.legacy.Capabilities
 	call.LogLevel = x.board.Level(x.legacy.ID) // A server that has lost the client's session is told in the next.
-	if server.Era() != mcp.Modern {
+	if server.Era() == mcp.Modern {
+		call.LogLevel = cmp.Or(call.LogLevel, untoldLevel)
+	} else {
 		call.SessionKey = legacyKey(&x.legacy)
 		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
@@ -162,7 +170,7 @@ func sessionWith(session *handle.Session, server string) (upstream.SessionRef, b
 func (x *exchange) settle(ticket Ticket, answer *upstream.Answer) {
 	if !answer.Detached {
 		ticket.Result(x.ended(answer))
-		x.plain = answer.Outcome == auditv1.Outcome_OUTCOME_OK && x.call.Permit == nil
+		x.plain = answer.Outcome == auditv1.Outcome_OUTCOME_OK && x.permits.methods[0] == ""
 		return
 	}
 	late := &late{ticket: ticket, now: x.now, received: x.in.Received, trace: x.record.event.TraceId}

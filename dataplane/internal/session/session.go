@@ -265,7 +265,8 @@ func (s *Session) borrow(in *Request, client Client) *exchange {
 
 // giveBack takes the exchange of a call that went its usual way. All others are
 // left to the collector: a call that is parked keeps whom to ask for permission,
-// a refusal may wait for its place in the audit, and a subscription lasts.
+// so has one whose server asked, a refusal may wait for its place in the audit,
+// and a subscription lasts.
 func (s *Session) giveBack(x *exchange) {
 	if x.plain {
 		*x = exchange{}
