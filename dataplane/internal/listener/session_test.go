@@ -37,8 +37,11 @@ func TestInitializeOpensASessionAtAllLegacyServersAtOnce(t *testing.T) {
 	}
 	var seen []upstream.Call
 	d.up.do = func(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
-		one := *call
+		one := *call // the call itself is used again
 		one.ID = bytes.Clone(call.ID)
+		if call.Session != nil {
+			one.Session = new(*call.Session)
+		}
 		seen = append(seen, one)
 		return echo(call), nil
 	}
