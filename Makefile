@@ -53,6 +53,10 @@ test: dashboard postgres fixtures ## Run all tests against a PostgreSQL of their
 browser-test: dashboard postgres deploy/e2e/browser/node_modules/.package-lock.json ## Go through the dashboard in a Chromium of the system, or in WARDER_BROWSER.
 	$(GO) test -tags browser -count=1 -timeout 10m -run '^TestDashboard$$' ./deploy/e2e
 
+.PHONY: conformance
+conformance: dashboard postgres deploy/conformance/node_modules/.package-lock.json ## Run the official conformance suites directly and through Warder, and fail for what is lost.
+	$(GO) test -tags conformance -count=1 -timeout 25m -v -run '^TestConformance$$' ./deploy/e2e
+
 ##@ Building
 
 .PHONY: build
@@ -92,7 +96,7 @@ tools/postgres/node_modules/.package-lock.json: tools/postgres/package-lock.json
 lint: tools ## Check style and mistakes.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./... ./proto/...
-	$(GO) vet -tags browser ./deploy/e2e
+	$(GO) vet -tags browser,conformance ./deploy/e2e
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format --diff --exit-code proto --path proto/warder
@@ -151,7 +155,12 @@ deploy/e2e/%/node_modules/.package-lock.json: deploy/e2e/%/package-lock.json
 	$(NPM) ci --prefix deploy/e2e/$* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+deploy/conformance/node_modules/.package-lock.json: deploy/conformance/package-lock.json
+	$(NEED_NODE)
+	$(NPM) ci --prefix deploy/conformance --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: clean
 clean: ## Remove what the build made.
-	rm -rf $(BIN) $(TMP) dashboard/node_modules tools/postgres/node_modules deploy/e2e/*/node_modules
+	rm -rf $(BIN) $(TMP) dashboard/node_modules tools/postgres/node_modules deploy/e2e/*/node_modules deploy/conformance/node_modules
 	find dashboard/dist -mindepth 1 ! -name placeholder.html -delete
