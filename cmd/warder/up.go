@@ -230,6 +230,7 @@ func (u *allInOne) run(ctx context.Context) error {
 		<-failed.Done()
 		drain, cancel := context.WithTimeout(background, drainTime)
 		defer cancel()
+		u.node.Drain() // Notification streams end by nothing else.
 		shutdown(drain, public)
 		stopNode() // The node flushes its audit while the control plane is there.
 		<-nodeDone

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // TestAPolicyChangeIsToldOnlyToThoseWhoseViewChanged holds mcp.md 2.5: two users
@@ -61,6 +63,42 @@ func TestAPolicyChangeIsToldOnlyToThoseWhoseViewChanged(t *testing.T) {
 	for who, listener := range listeners {
 		if more := listener.heard(); len(more) > 0 {
 			t.Errorf("%s is also told %v", who, more)
+		}
+	}
+}
+
+// TestUpStopsWhileClientsListen holds that a stream without an end of its own does
+// not hold up the end of 'warder up' until requests are cut off.
+func TestUpStopsWhileClientsListen(t *testing.T) {
+	t.Parallel()
+	g, up := startUp(t)
+	serverAdd(t, g, "raw", startRaw(t, false, nil).url)
+	admin(t, g.dataDir, "user", "create", "ana", "--role", "owner")
+	key := admin(t, g.dataDir, "key", "create", "--user", "ana", "--application", "ide")["key"].(string)
+	(&world{gateway: g}).settled(t, key)
+	legacy := openStream(t, http.MethodGet, g.mcp, key, openVersion(t, g.mcp, key, "2025-11-25", "{}"), "")
+	modern := openStream(t, http.MethodPost, g.mcp, key, "",
+		`{"jsonrpc":"2.0","id":"l","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},`+modernMeta+`}}`,
+		modernHeader("subscriptions/listen", "")...)
+	modern.next(t) // It is acknowledged.
+
+	const soon = 10 * time.Second // Less than the 30 s after which requests are cut off.
+	begun := time.Now()
+	up.signal(syscall.SIGINT)
+	select {
+	case <-up.done:
+	case <-time.After(soon):
+		t.Fatalf("up still runs %v after it was asked to stop", time.Since(begun))
+	}
+	if up.err != nil {
+		t.Errorf("up ends with %v", up.err)
+	}
+	if end := modern.next(t); !strings.Contains(end, `"result"`) {
+		t.Errorf("the modern stream ends with %s", end)
+	}
+	for who, s := range map[string]*stream{"legacy": legacy, "modern": modern} {
+		if more, open := <-s.messages; open {
+			t.Errorf("the %s stream goes on with %s", who, more)
 		}
 	}
 }
