@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -211,32 +212,47 @@ func TestDefaultDenyNamesAMethodThatIsNotTheMainOne(t *testing.T) {
 }
 
 // TestAlikeMethodsAreDecidedAlike holds up what the gate builds on: one table of
-// verdicts for all methods that no rule tells apart.
+// verdicts for all methods that no rule tells apart. Every draw has rules that
+// tell the two methods apart and rules that do not, so neither depends on luck.
 func TestAlikeMethodsAreDecidedAlike(t *testing.T) {
-	alike, apart := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		set := mustCompile(t, drawRules(t), drawRoles(t), nil)
-		r := drawRequest(t)
-		a, b := methods.Draw(t, "a"), methods.Draw(t, "b")
-		if a == b {
-			return
-		}
-		r.Method = a
-		first := policy.Decide(set, r)
-		r.Method = b
-		second := policy.Decide(set, r)
-		if set.Alike(a, b) {
-			alike++
-			if first.Effect != second.Effect || first.Rule != second.Rule {
+		rules, roles, r := drawRules(t), drawRoles(t), drawRequest(t)
+		a := methods.Draw(t, "a")
+		b := methods.Filter(func(m string) bool { return m != a }).Draw(t, "b")
+		decide := func(rules []*snapshotv1.Rule) (alike bool, first, second policy.Decision) {
+			set := mustCompile(t, rules, roles, nil)
+			r.Method = a
+			first = policy.Decide(set, r)
+			r.Method = b
+			second = policy.Decide(set, r)
+			alike = set.Alike(a, b)
+			if alike && (first.Effect != second.Effect || first.Rule != second.Rule) {
 				t.Fatalf("%s: %+v, %s: %+v", a, first, b, second)
 			}
-		} else if first.Rule != second.Rule {
-			apart++
+			return alike, first, second
+		}
+		decide(rules)
+		rules = append(nameTogether(rules, a, b), &snapshotv1.Rule{Id: "both", Effect: deny, Priority: 9, Methods: []string{a, b}})
+		if alike, _, _ := decide(rules); !alike {
+			t.Fatalf("rules that name both or neither tell %s and %s apart", a, b)
+		}
+		rules = append(rules, &snapshotv1.Rule{Id: "one", Effect: deny, Priority: -9, Methods: []string{a}})
+		if alike, first, second := decide(rules); alike || first.Rule != "one" || second.Rule == "one" {
+			t.Fatalf("a rule names only %s: alike %v, %+v, %s: %+v", a, alike, first, b, second)
 		}
 	})
-	if alike == 0 || apart == 0 {
-		t.Errorf("of the pairs %d were alike and %d apart", alike, apart)
+}
+
+// nameTogether returns the rules so changed that each names both methods or neither.
+func nameTogether(rules []*snapshotv1.Rule, a, b string) []*snapshotv1.Rule {
+	together := make([]*snapshotv1.Rule, len(rules))
+	for i, rule := range rules {
+		together[i] = proto.CloneOf(rule)
+		if slices.Contains(rule.GetMethods(), a) || slices.Contains(rule.GetMethods(), b) {
+			together[i].Methods = append(together[i].Methods, a, b)
+		}
 	}
+	return together
 }
 
 func TestResourceGlobIsAboutTheWholeURI(t *testing.T) {
