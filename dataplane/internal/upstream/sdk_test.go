@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 Roots, sampling and logging are deprecated, and served until they are gone.
+
 package upstream
 
 import (
