@@ -19,8 +19,6 @@ const (
 	kindTools kinds = 1 << iota
 	kindPrompts
 	kindResources
-
-	allKinds = kindTools | kindPrompts | kindResources
 )
 
 func kindsOf(tools, prompts, resources bool) (set kinds) {
