@@ -248,7 +248,7 @@ func TestProfilesAreMadeReadyByManyAtOnce(t *testing.T) {
 			if got := index.Decide(holder, e, policy.MethodSample); got.Rule != "r" {
 				t.Errorf("%+v", got)
 			}
-			if profile.View(server) != profile.View(server) || len(profile.Servers(nil)) != 1 {
+			if one, other := profile.View(server), profile.View(server); one != other || len(profile.Servers(nil)) != 1 {
 				t.Error("the view or its servers differ")
 			}
 		})
