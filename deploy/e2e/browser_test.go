@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 // TestDashboard lets a person's whole way be gone in a real browser: from the
@@ -47,6 +49,25 @@ func TestDashboard(t *testing.T) {
 	if added, deleted := server.added.Load(), server.deleted.Load(); added != 1 || deleted != 0 {
 		t.Errorf("the server was called %d and %d times, not once for the allowed call and never for the denied ones", added, deleted)
 	}
+}
+
+// startFull is startSDK with a prompt, a resource, a template and instructions
+// beside the tools.
+func startFull(t *testing.T, stateless bool) *sdkServer {
+	t.Helper()
+	server := mcp.NewServer(&mcp.Implementation{Name: "calculator", Version: "1.0.0"},
+		&mcp.ServerOptions{Instructions: "Add first, then explain."})
+	server.AddPrompt(&mcp.Prompt{Name: "explain", Description: "Explains a sum"},
+		func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+			content := &mcp.TextContent{Text: "Explain 2 + 3."}
+			return &mcp.GetPromptResult{Messages: []*mcp.PromptMessage{{Role: "user", Content: content}}}, nil
+		})
+	read := func(_ context.Context, r *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
+		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{{URI: r.Params.URI, Text: "notes"}}}, nil
+	}
+	server.AddResource(&mcp.Resource{URI: "notes://today", Name: "today"}, read)
+	server.AddResourceTemplate(&mcp.ResourceTemplate{URITemplate: "notes://{day}", Name: "day"}, read)
+	return serveSDK(t, stateless, server)
 }
 
 // findBrowser returns a Chromium of the system.

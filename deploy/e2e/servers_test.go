@@ -50,25 +50,6 @@ func startSDK(t *testing.T, stateless bool) *sdkServer {
 	return serveSDK(t, stateless, mcp.NewServer(&mcp.Implementation{Name: "calculator", Version: "1.0.0"}, nil))
 }
 
-// startFull is startSDK with a prompt, a resource, a template and instructions
-// beside the tools.
-func startFull(t *testing.T, stateless bool) *sdkServer {
-	t.Helper()
-	server := mcp.NewServer(&mcp.Implementation{Name: "calculator", Version: "1.0.0"},
-		&mcp.ServerOptions{Instructions: "Add first, then explain."})
-	server.AddPrompt(&mcp.Prompt{Name: "explain", Description: "Explains a sum"},
-		func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
-			content := &mcp.TextContent{Text: "Explain 2 + 3."}
-			return &mcp.GetPromptResult{Messages: []*mcp.PromptMessage{{Role: "user", Content: content}}}, nil
-		})
-	read := func(_ context.Context, r *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
-		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{{URI: r.Params.URI, Text: "notes"}}}, nil
-	}
-	server.AddResource(&mcp.Resource{URI: "notes://today", Name: "today"}, read)
-	server.AddResourceTemplate(&mcp.ResourceTemplate{URITemplate: "notes://{day}", Name: "day"}, read)
-	return serveSDK(t, stateless, server)
-}
-
 func serveSDK(t *testing.T, stateless bool, server *mcp.Server) *sdkServer {
 	t.Helper()
 	s := &sdkServer{}
