@@ -18,8 +18,12 @@ import (
 var errTooLarge = errors.New("more bytes than one discovery may read")
 
 const (
-	goodbyeTimeout = 2 * time.Second
-	maxSession     = 1024
+	// courtesyTimeout bounds what is said out of courtesy alone.
+	courtesyTimeout = 2 * time.Second
+	maxSession      = 1024
+	// maxDeclined bounds how many requests of a server get an answer in one
+	// discovery; those after it get none.
+	maxDeclined = 100
 )
 
 // conversation is one discovery's exchange with a server. It belongs to one
@@ -32,6 +36,7 @@ type conversation struct {
 	agent     string // version of Warder
 	left      int64  // bytes that may still be read
 	lastID    int
+	declined  int // requests of the server that were answered
 
 	// As negotiated; version is empty and the era legacy until then.
 	version string
@@ -92,7 +97,7 @@ func (c *conversation) call(ctx context.Context, method string, params []byte) (
 	}
 	defer response.Body.Close()
 	a := &answer{status: response.StatusCode, session: response.Header.Get("Mcp-Session-Id")}
-	if err := c.read(response, id, a); err != nil {
+	if err := c.read(ctx, response, id, a); err != nil {
 		return nil, c.transportFault(ctx, err)
 	}
 	return a, nil
@@ -152,7 +157,7 @@ func (c *conversation) setHeaders(h http.Header) {
 // read reads the answer to the request id, as JSON or from an event stream. A
 // body of another type, or that is no answer to this request, leaves
 // a.message nil.
-func (c *conversation) read(response *http.Response, id []byte, a *answer) error {
+func (c *conversation) read(ctx context.Context, response *http.Response, id []byte, a *answer) error {
 	body := &budget{r: response.Body, left: &c.left}
 	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil {
@@ -165,14 +170,14 @@ func (c *conversation) read(response *http.Response, id []byte, a *answer) error
 		}
 		a.message = answerTo(id, a.body)
 	case "text/event-stream":
-		return readAnswer(mcp.NewSSEReader(body, int(c.caps.bytes)), id, a)
+		return c.readAnswer(ctx, mcp.NewSSEReader(body, int(c.caps.bytes)), id, a)
 	}
 	return nil
 }
 
-// readAnswer reads events until the answer comes. Notifications and requests
-// that come before it are of no concern to discovery.
-func readAnswer(events *mcp.SSEReader, id []byte, a *answer) error {
+// readAnswer reads events until the answer comes. Notifications that come before
+// it are of no concern to discovery; requests are declined.
+func (c *conversation) readAnswer(ctx context.Context, events *mcp.SSEReader, id []byte, a *answer) error {
 	for {
 		event, err := events.Next()
 		if errors.Is(err, io.EOF) {
@@ -188,6 +193,30 @@ func readAnswer(events *mcp.SSEReader, id []byte, a *answer) error {
 			a.body, a.message = bytes.Clone(event.Data), message
 			return nil
 		}
+		c.decline(ctx, event.Data)
+	}
+}
+
+// decline answers a message of a server if it is a request, as a legacy server
+// may send one for what we declared and wait for the answer before it gives ours.
+// Nobody is there to be asked. Whether the server takes that does not matter: its
+// answer to our request does.
+func (c *conversation) decline(ctx context.Context, body []byte) {
+	request := new(mcp.Response)
+	err := mcp.ScanResponse(body, mcp.Limits{}, request)
+	if err != nil || request.IsResponse() || request.IsNotification() || c.era == mcp.Modern || c.declined == maxDeclined {
+		return
+	}
+	c.declined++
+	id := request.ID.Of(body)
+	message := mcp.WriteError(nil, id, mcp.CodeMethodNotFound, "nobody can be asked: this session only lists what the server offers", nil)
+	if request.Method == mcp.MethodPing {
+		message = mcp.WriteResult(nil, id, []byte("{}"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, courtesyTimeout)
+	defer cancel()
+	if response, err := c.post(ctx, "", message); err == nil {
+		_ = response.Body.Close()
 	}
 }
 
@@ -215,7 +244,7 @@ func (c *conversation) close(ctx context.Context) {
 	if c.session == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), courtesyTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.target.URL, nil)
 	if err != nil {

@@ -13,6 +13,11 @@ import (
 // maxInstructions bounds what is kept of a server's instructions, in bytes.
 const maxInstructions = 64 << 10
 
+// declared is what clients may be asked for through Warder. Discovery declares all
+// of it, since a server may show some tools only to clients that can be asked; it
+// declines what it is asked itself.
+const declared = mcp.CapRoots | mcp.CapSampling | mcp.CapSamplingTools | mcp.CapSamplingContext | mcp.CapElicitForm | mcp.CapElicitURL
+
 // legacyVersions are those that a server may choose in initialize.
 var legacyVersions = []string{mcp.Version20251125, mcp.Version20250618, mcp.Version20250326, mcp.Version20241105}
 
@@ -126,7 +131,8 @@ func (c *conversation) readDiscover(result []byte) (said hello, v verdict) {
 // initialize opens a legacy session: over streamable HTTP, or over HTTP+SSE where
 // the status is one that a server of 2024-11-05 gives.
 func (c *conversation) initialize(ctx context.Context) (hello, error) {
-	params := append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":{},"clientInfo":`), c.clientInfo()...)
+	params := declared.Append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":`), mcp.Version20251125)
+	params = append(append(params, `,"clientInfo":`...), c.clientInfo()...)
 	params = append(params, '}')
 	a, err := c.call(ctx, mcp.MethodInitialize, params)
 	if err == nil && a.result() == nil && olderTransport(a.status) && c.openStream(ctx) {
@@ -210,7 +216,8 @@ func (c *conversation) params(cursor string) []byte {
 		}
 		out = append(out, `"_meta":{"io.modelcontextprotocol/protocolVersion":`...)
 		out = mcp.AppendString(out, c.version)
-		out = append(out, `,"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":`...)
+		out = declared.Append(append(out, `,"io.modelcontextprotocol/clientCapabilities":`...), c.version)
+		out = append(out, `,"io.modelcontextprotocol/clientInfo":`...)
 		out = append(append(out, c.clientInfo()...), '}')
 	}
 	return append(out, '}')

@@ -116,7 +116,7 @@ func (c *conversation) callOnStream(ctx context.Context, method string, id, mess
 		return a, nil
 	}
 	defer context.AfterFunc(ctx, c.stream.cancel)()
-	if err := readAnswer(c.stream.events, id, a); err != nil {
+	if err := c.readAnswer(ctx, c.stream.events, id, a); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
