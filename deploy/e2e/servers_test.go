@@ -77,3 +77,17 @@ func serveSDK(t *testing.T, stateless bool, server *mcp.Server) *sdkServer {
 	s.url = front.URL + "/mcp"
 	return s
 }
+
+// TestToolsThatAServerShowsToCapableClientsOnlyAreFound holds discovery to the
+// reference server, which has some for each capability of a client.
+func TestToolsThatAServerShowsToCapableClientsOnlyAreFound(t *testing.T) {
+	t.Parallel()
+	g, _ := startUp(t)
+	serverAdd(t, g, "everything", startEverything(t))
+	for _, tool := range []string{"get-roots-list", "trigger-elicitation-request", "trigger-sampling-request"} {
+		found := admin(t, g.dataDir, "tool", "show", "everything/"+tool)["tool"].(object)
+		if found["state"] != "TOOL_STATE_APPROVED" {
+			t.Errorf("%s is %v", tool, found["state"])
+		}
+	}
+}
