@@ -81,7 +81,11 @@ func listCalls(ctx context.Context, a *api, filter *adminv1.CallFilter, limit in
 	}
 }
 
-var callHeadings = []string{"TIME", "USER", "APPLICATION", "CALL", "DECISION", "BY", "OUTCOME", "LATENCY"}
+// methodWidth has room for each method that MCP has. What was refused may have
+// another one, as long as its client likes.
+const methodWidth = 24
+
+var callHeadings = []string{"TIME", "USER", "APPLICATION", "METHOD", "CALL", "DECISION", "BY", "OUTCOME", "LATENCY"}
 
 func printCalls(w io.Writer, calls []*adminv1.Call) {
 	var rows [][]string
@@ -96,19 +100,16 @@ func callRow(call *adminv1.Call) []string {
 	if call.GetLatency() != nil {
 		latency = call.GetLatency().AsDuration().Round(10 * time.Microsecond).String()
 	}
-	return []string{clock(call.GetAt()), call.GetUser(), call.GetApplication(), callName(call),
+	return []string{clock(call.GetAt()), call.GetUser(), call.GetApplication(), short(call.GetMethod(), methodWidth), callName(call),
 		call.GetDecision(), call.GetRule(), outcomeName(call), latency}
 }
 
+// callName is what a call is about; a method that names nothing has none.
 func callName(call *adminv1.Call) string {
-	switch {
-	case call.GetServer() != "":
+	if call.GetServer() != "" {
 		return call.GetServer() + "/" + call.GetTool()
-	case call.GetTool() != "":
-		return call.GetTool()
-	default:
-		return call.GetMethod()
 	}
+	return call.GetTool()
 }
 
 func outcomeName(call *adminv1.Call) string {
@@ -186,7 +187,7 @@ func (c *cli) printTailed(call *adminv1.Call) error {
 	if call.GetDecision() == "deny" || call.GetError() != "" {
 		reason = "  " + strings.TrimSpace(call.GetReason()+" "+call.GetError())
 	}
-	line := fmt.Sprintf("%s  %-5s  %-14s  %-12s  %-32s  %-14s  %10s%s", row[0], row[4], row[1], row[2], row[3], row[6], row[7], reason)
+	line := fmt.Sprintf("%s  %-5s  %-14s  %-12s  %-24s  %-32s  %-14s  %10s%s", row[0], row[5], row[1], row[2], row[3], row[4], row[7], row[8], reason)
 	_, err := fmt.Fprintln(c.stdout, visible(line))
 	return err
 }
