@@ -102,11 +102,12 @@ func (c *cli) policyExplain() *cobra.Command {
 	request := &adminv1.ExplainDecisionRequest{}
 	var expect string
 	cmd := &cobra.Command{
-		Use:   "explain --user USER --application APPLICATION --tool SERVER/TOOL | --prompt SERVER/PROMPT | --resource SERVER/URI",
+		Use:   "explain --user USER --application APPLICATION --tool SERVER/TOOL | --prompt SERVER/PROMPT | --resource SERVER/URI [--method METHOD]",
 		Short: "Say how a call would be decided, and why",
 		Example: `  warder policy explain --user ana --application cursor --tool github/delete_repo
   warder policy explain --user ci --application pipeline --tool github/merge --expect deny
-  warder policy explain --user ana --resource docs/file:///readme.md`,
+  warder policy explain --user ana --resource docs/file:///readme.md
+  warder policy explain --user ana --tool github/review --method sampling/createMessage`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if expect != "" && expect != "allow" && expect != "deny" {
@@ -134,6 +135,7 @@ func (c *cli) policyExplain() *cobra.Command {
 	flags.StringVar(&request.Tool, "tool", "", "the tool that is called, as SERVER/TOOL")
 	flags.StringVar(&request.Prompt, "prompt", "", "the prompt that is asked for, as SERVER/PROMPT")
 	flags.StringVar(&request.Resource, "resource", "", "the resource that is read, as SERVER/URI, listed or not")
+	flags.StringVar(&request.Method, "method", "", "what is done with it, or asked by its server meanwhile, for example sampling/createMessage; empty is tools/call, prompts/get or resources/read")
 	flags.StringVar(&request.Arguments, "arguments", "", "the arguments, as a JSON object")
 	flags.StringVar(&expect, "expect", "", "fail (exit 3) unless the decision is this: allow or deny")
 	_ = cmd.MarkFlagRequired("user")

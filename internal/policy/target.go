@@ -76,6 +76,15 @@ func (k Kind) Method() string {
 	return methodsOf[k][0]
 }
 
+// Methods returns the methods that can be decided on for the kind, the main one
+// first; none for a kind that does not exist.
+func (k Kind) Methods() []string {
+	if k >= kinds {
+		return nil
+	}
+	return slices.Clone(methodsOf[k])
+}
+
 // takes reports whether the method can be decided on for the kind.
 func (k Kind) takes(method string) bool { return slices.Contains(methodsOf[k], method) }
 

@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -35,6 +37,11 @@ func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv
 	if err != nil {
 		return nil, err
 	}
+	kind := policyKind(asked.kind)
+	method, err := methodOf(kind, m.GetMethod())
+	if err != nil {
+		return nil, err
+	}
 	if err := checkArguments(m.GetArguments()); err != nil {
 		return nil, err
 	}
@@ -61,9 +68,8 @@ func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv
 	if err != nil {
 		return nil, err
 	}
-	kind := policyKind(asked.kind)
 	decision, steps := policy.Explain(compiled, &policy.Request{
-		Principal: caller, Method: kind.Method(),
+		Principal: caller, Method: method,
 		Target: policy.Target{Kind: kind, Server: asked.server, Name: asked.name, Risk: found.risk},
 	})
 	return reply(explanation(found.detail, decision, steps)), nil
@@ -91,6 +97,18 @@ func readAsked(m *adminv1.ExplainDecisionRequest) (a asked, err error) {
 	}
 	a.server, a.name, err = splitName(a.kind, a.full)
 	return a, err
+}
+
+// methodOf returns the method to decide on: the main one of the kind unless
+// another is named.
+func methodOf(kind policy.Kind, named string) (string, error) {
+	if named == "" {
+		return kind.Method(), nil
+	}
+	if known := kind.Methods(); !slices.Contains(known, named) {
+		return "", fault.Newf(fault.Invalid, "no decision about a %s is made for method %q; there are %s", kind, named, strings.Join(known, ", "))
+	}
+	return named, nil
 }
 
 // known returns the entry that is asked about. Of resources there may be ones

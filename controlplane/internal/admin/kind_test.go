@@ -206,6 +206,26 @@ func TestExplainPromptsAndResources(t *testing.T) {
 	explain("otto", &adminv1.ExplainDecisionRequest{Resource: "x:a"}).refused(t, connect.CodeInvalidArgument, "server/uri")
 }
 
+func TestExplainWhatAServerAsksOfTheClient(t *testing.T) {
+	r := newRig(t)
+	r.person(t, "otto", "owner")
+	r.add(t, "s", newUpstream(t, tool("a", "x")), true)
+	r.apply(t, "rules:\n  - {name: no-sampling, effect: deny, methods: [sampling/createMessage], tools: [\"s/*\"]}\n", nil).or(t)
+	explain := func(method string) result[adminv1.ExplainDecisionResponse] {
+		return must(r.local.policy.ExplainDecision(t.Context(), connect.NewRequest(&adminv1.ExplainDecisionRequest{
+			User: "otto", Application: "cursor", Tool: "s/a", Method: method,
+		})))
+	}
+	for method, rule := range map[string]string{
+		"": "role:owner", "tools/call": "role:owner", "elicitation/create": "role:owner", "sampling/createMessage": "no-sampling",
+	} {
+		if got := explain(method).or(t); got.GetRule() != rule {
+			t.Errorf("%q is decided by %s, not by %s", method, got.GetRule(), rule)
+		}
+	}
+	explain("prompts/get").refused(t, connect.CodeInvalidArgument, `no decision about a tool is made for method "prompts/get"; there are tools/call, sampling/createMessage`)
+}
+
 func TestUpdateServer(t *testing.T) {
 	r := newRig(t)
 	u := newUpstream(t, tool("a", "x"))

@@ -442,7 +442,10 @@ type ExplainDecisionRequest struct {
 	// "server/prompt".
 	Prompt string `protobuf:"bytes,5,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// "server/uri", listed or not.
-	Resource      string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
+	Resource string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
+	// What is done with it; empty: tools/call, prompts/get or resources/read. Also
+	// what a server asks of the client meanwhile, for example sampling/createMessage.
+	Method        string `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -515,6 +518,13 @@ func (x *ExplainDecisionRequest) GetPrompt() string {
 func (x *ExplainDecisionRequest) GetResource() string {
 	if x != nil {
 		return x.Resource
+	}
+	return ""
+}
+
+func (x *ExplainDecisionRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
 	}
 	return ""
 }
@@ -707,14 +717,15 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\x12\n" +
 	"\x10GetPolicyRequest\"D\n" +
 	"\x11GetPolicyResponse\x12/\n" +
-	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\"\xc8\x01\n" +
+	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\"\xea\x01\n" +
 	"\x16ExplainDecisionRequest\x12\x1b\n" +
 	"\x04user\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04user\x12 \n" +
 	"\vapplication\x18\x02 \x01(\tR\vapplication\x12\x12\n" +
 	"\x04tool\x18\x03 \x01(\tR\x04tool\x12'\n" +
 	"\targuments\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\targuments\x12\x16\n" +
 	"\x06prompt\x18\x05 \x01(\tR\x06prompt\x12\x1a\n" +
-	"\bresource\x18\x06 \x01(\tR\bresource\"\xb1\x01\n" +
+	"\bresource\x18\x06 \x01(\tR\bresource\x12 \n" +
+	"\x06method\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06method\"\xb1\x01\n" +
 	"\x17ExplainDecisionResponse\x12\x1a\n" +
 	"\bdecision\x18\x01 \x01(\tR\bdecision\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
