@@ -177,6 +177,9 @@ func (e *endpoint) acquire(ctx context.Context, c claim, own *session) (lease, e
 			return lease{session: s, endpoint: e, claim: c}, nil
 		}
 		h, mine := e.pool.sessions.join(e, &c)
+		if h == nil {
+			continue // a handshake that serves everybody has just ended
+		}
 		l, err := e.await(ctx, c, h)
 		switch {
 		case err == nil && l.held != nil && l.held.key != c.key:
@@ -262,6 +265,11 @@ func (e *endpoint) learn(d dialect, s *session) {
 	t := &e.pool.sessions
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	e.note(d, s)
+}
+
+// note is learn for whoever holds the table's lock.
+func (e *endpoint) note(d dialect, s *session) {
 	if s.id == "" {
 		e.share(d, s)
 		return
@@ -291,17 +299,18 @@ func (e *endpoint) unshare(lost *session) {
 	e.shared.Store(&next)
 }
 
-// join takes the session of a claim, or the first handshake with the endpoint if another caller makes that just now.
+// join takes the session of a claim, or the first handshake with the endpoint if another caller makes that just now. It
+// returns nil if there is a handshake by now that serves everybody.
 func (t *sessions) join(e *endpoint, c *claim) (h *held, mine bool) {
-	key := c.key
-	if e.shared.Load() != nil {
-		key = "dialect/" + c.dialect.version + "/" + strconv.Itoa(int(c.dialect.capabilities))
-	}
-	if h, ok := e.held.Load(key); ok && h.(*held).take() {
+	if h, ok := e.held.Load(e.keyOf(c)); ok && h.(*held).take() {
 		return h.(*held), true
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if e.sharedWith(c.dialect) != nil {
+		return nil, false
+	}
+	key := e.keyOf(c)
 	if h, ok := e.held.Load(key); ok && h.(*held).take() {
 		return h.(*held), true
 	}
@@ -309,6 +318,14 @@ func (t *sessions) join(e *endpoint, c *claim) (h *held, mine bool) {
 		return h, false
 	}
 	return t.add(e, key, c), true
+}
+
+// keyOf returns whose session a claim is: its own, or everybody's of its dialect where the server had no sessions.
+func (e *endpoint) keyOf(c *claim) string {
+	if e.shared.Load() == nil {
+		return c.key
+	}
+	return "dialect/" + c.dialect.version + "/" + strconv.Itoa(int(c.dialect.capabilities))
 }
 
 // add begins to open a session. The caller holds the lock.
@@ -346,10 +363,10 @@ func (t *sessions) open(h *held, d dialect) {
 	if err != nil || s.id == "" {
 		t.drop(h)
 	}
-	t.mu.Unlock()
 	if err == nil {
-		e.learn(d, s)
+		e.note(d, s) // before anyone finds no handshake going on, and begins another
 	}
+	t.mu.Unlock()
 
 	h.opening.value, h.opening.err = s, err
 	close(h.opening.done)
