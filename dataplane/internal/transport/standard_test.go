@@ -167,15 +167,20 @@ func tunnel(t *testing.T, w http.ResponseWriter, host string) {
 		return
 	}
 	defer out.Close()
-	w.WriteHeader(http.StatusOK)
-	in, _, err := w.(http.Hijacker).Hijack()
+	// The connection is taken over before the client is told to go on: what it
+	// says then is for the server, and nobody else may have read of it.
+	in, buffered, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer in.Close()
+	if _, err := io.WriteString(in, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		t.Error(err)
+		return
+	}
 	go func() {
-		io.Copy(out, in)
+		io.Copy(out, buffered)
 		out.Close()
 	}()
 	io.Copy(in, out)
