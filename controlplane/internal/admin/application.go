@@ -9,9 +9,13 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-type applications struct{ *API }
+type applications struct {
+	*API
+	adminv1connect.UnimplementedApplicationServiceHandler // until each method is here
+}
 
 // CreateApplication saves an application.
 func (a applications) CreateApplication(ctx context.Context, r *connect.Request[adminv1.CreateApplicationRequest]) (*connect.Response[adminv1.CreateApplicationResponse], error) {

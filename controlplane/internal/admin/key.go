@@ -13,13 +13,17 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/apikey"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
 // overlayLife is how long a revocation stays in the deny overlay. The key leaves
 // the snapshot at once; the overlay is for nodes that have not heard of that.
 const overlayLife = 30 * 24 * time.Hour
 
-type keys struct{ *API }
+type keys struct {
+	*API
+	adminv1connect.UnimplementedKeyServiceHandler // until each method is here
+}
 
 // CreateKey makes a key; this answer is the only place that has its secret.
 func (k keys) CreateKey(ctx context.Context, r *connect.Request[adminv1.CreateKeyRequest]) (*connect.Response[adminv1.CreateKeyResponse], error) {
@@ -122,7 +126,7 @@ func (k keys) revoke(ctx context.Context, tx *store.Tx, row *db.GetAPIKeyRow, re
 		shown = "the key was revoked"
 	}
 	err = tx.InsertDeny(ctx, db.InsertDenyParams{
-		Kind: "key", Name: row.ID, Reason: shown, CreatedBy: actor, ExpiresAt: new(time.Now().Add(overlayLife)),
+		Kind: "key", Name: row.ID, Reason: shown, CreatedBy: actor, ExpiresAt: new(time.Now().Add(overlayLife)), Cause: "revoked",
 	})
 	tx.Record("key.revoke", row.ID, map[string]any{"user": row.UserName, "application": row.Application, "reason": reason})
 	return err

@@ -8,9 +8,13 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-type logins struct{ *API }
+type logins struct {
+	*API
+	adminv1connect.UnimplementedLoginServiceHandler // until each method is here
+}
 
 // SetUp creates the first owner and signs in.
 func (l logins) SetUp(ctx context.Context, r *connect.Request[adminv1.SetUpRequest]) (*connect.Response[adminv1.SetUpResponse], error) {

@@ -13,10 +13,14 @@ import (
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-type policies struct{ *API }
+type policies struct {
+	*API
+	adminv1connect.UnimplementedPolicyServiceHandler // until each method is here
+}
 
 // ApplyPolicy replaces the rules by those of a document that passes its own
 // tests.

@@ -12,10 +12,14 @@ import (
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-type roles struct{ *API }
+type roles struct {
+	*API
+	adminv1connect.UnimplementedRoleServiceHandler // until each method is here
+}
 
 // ListRoles returns all, the built-in ones first.
 func (r roles) ListRoles(ctx context.Context, _ *connect.Request[adminv1.ListRolesRequest]) (*connect.Response[adminv1.ListRolesResponse], error) {
@@ -34,7 +38,7 @@ func (r roles) CreateRole(ctx context.Context, request *connect.Request[adminv1.
 		return nil, err
 	}
 	_, err := r.change(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertRole(ctx, db.InsertRoleParams{Name: m.GetName(), Description: m.GetDescription()}); err != nil {
+		if err := tx.InsertRole(ctx, db.InsertRoleParams{Name: m.GetName(), Description: m.GetDescription(), Permissions: append([]string{}, m.GetPermissions()...)}); err != nil {
 			return err
 		}
 		for _, grant := range m.GetGrants() {

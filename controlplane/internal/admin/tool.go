@@ -12,9 +12,13 @@ import (
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-type tools struct{ *API }
+type tools struct {
+	*API
+	adminv1connect.UnimplementedToolServiceHandler // until each method is here
+}
 
 // toolStates are the states by their names in the database.
 var toolStates = map[string]adminv1.ToolState{

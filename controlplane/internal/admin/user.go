@@ -13,9 +13,13 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-type users struct{ *API }
+type users struct {
+	*API
+	adminv1connect.UnimplementedUserServiceHandler // until each method is here
+}
 
 // CreateUser saves a user. The roles must exist and be the caller's to give.
 func (u users) CreateUser(ctx context.Context, r *connect.Request[adminv1.CreateUserRequest]) (*connect.Response[adminv1.CreateUserResponse], error) {

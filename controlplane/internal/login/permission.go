@@ -25,6 +25,11 @@ const (
 	WriteRoles        Permission = "roles:write"
 	IssueNodes        Permission = "nodes:issue"
 	RotateSealKeys    Permission = "seal-keys:rotate"
+	WriteIssuers      Permission = "issuers:write"
+	WriteProviders    Permission = "providers:write"
+	WriteDenials      Permission = "denials:write"
+	WriteAlerts       Permission = "alerts:write"
+	RewrapSecrets     Permission = "secrets:rewrap"
 )
 
 // The names of the roles that are built in.
@@ -39,11 +44,11 @@ const (
 var held = map[string][]Permission{
 	RoleViewer: {Read},
 	RoleOperator: {
-		Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WritePolicy,
+		Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WritePolicy, WriteDenials, WriteAlerts,
 	},
 	RoleOwner: {
 		Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WritePolicy,
-		WriteUsers, WriteRoles, IssueNodes, RotateSealKeys,
+		WriteDenials, WriteAlerts, WriteUsers, WriteRoles, IssueNodes, RotateSealKeys, WriteIssuers, WriteProviders, RewrapSecrets,
 	},
 }
 
@@ -105,6 +110,53 @@ var needed = map[string]Permission{
 
 	adminv1connect.SealKeyServiceListSealKeysProcedure:   Read,
 	adminv1connect.SealKeyServiceRotateSealKeysProcedure: RotateSealKeys,
+
+	adminv1connect.LoginServiceListSignOnsProcedure:   Anyone,
+	adminv1connect.LoginServiceListSessionsProcedure:  SignedIn,
+	adminv1connect.LoginServiceRevokeSessionProcedure: SignedIn,
+
+	adminv1connect.ToolServiceSetRiskProcedure: ApproveTools,
+
+	adminv1connect.ApplicationServiceDisableApplicationProcedure: WriteApplications,
+	adminv1connect.ApplicationServiceEnableApplicationProcedure:  WriteApplications,
+
+	adminv1connect.KeyServiceRotateKeyProcedure: WriteKeys,
+
+	adminv1connect.PolicyServiceListPoliciesProcedure:   Read,
+	adminv1connect.PolicyServiceCheckPolicyProcedure:    Read,
+	adminv1connect.PolicyServiceSimulatePolicyProcedure: Read,
+	adminv1connect.PolicyServiceRollbackPolicyProcedure: WritePolicy,
+
+	adminv1connect.UserServiceUpdateUserProcedure:  WriteUsers,
+	adminv1connect.UserServiceDisableUserProcedure: WriteUsers,
+	adminv1connect.UserServiceEnableUserProcedure:  WriteUsers,
+	adminv1connect.UserServiceRemoveUserProcedure:  WriteUsers,
+	// Everybody his own; that of another needs users:write, which the method asks.
+	adminv1connect.UserServiceSetPasswordProcedure: SignedIn,
+
+	adminv1connect.RoleServiceListPermissionsProcedure: Read,
+	adminv1connect.RoleServiceUpdateRoleProcedure:      WriteRoles,
+	adminv1connect.RoleServiceRemoveRoleProcedure:      WriteRoles,
+
+	adminv1connect.AlertServiceListAlertsProcedure: Read,
+	adminv1connect.AlertServiceCloseAlertProcedure: WriteAlerts,
+
+	adminv1connect.DenialServiceListDenialsProcedure:  Read,
+	adminv1connect.DenialServiceAddDenialProcedure:    WriteDenials,
+	adminv1connect.DenialServiceRemoveDenialProcedure: WriteDenials,
+
+	adminv1connect.IssuerServiceListIssuersProcedure:  Read,
+	adminv1connect.IssuerServiceAddIssuerProcedure:    WriteIssuers,
+	adminv1connect.IssuerServiceUpdateIssuerProcedure: WriteIssuers,
+	adminv1connect.IssuerServiceRemoveIssuerProcedure: WriteIssuers,
+
+	adminv1connect.ProviderServiceListProvidersProcedure:  Read,
+	adminv1connect.ProviderServiceAddProviderProcedure:    WriteProviders,
+	adminv1connect.ProviderServiceUpdateProviderProcedure: WriteProviders,
+	adminv1connect.ProviderServiceRemoveProviderProcedure: WriteProviders,
+
+	adminv1connect.SecretServiceListKeyEncryptionKeysProcedure: Read,
+	adminv1connect.SecretServiceRewrapSecretsProcedure:         RewrapSecrets,
 }
 
 // Needed returns what a procedure needs, and false for one that is not known.

@@ -39,16 +39,21 @@ const listApplications = `-- name: ListApplications :many
 SELECT name, created_at FROM application ORDER BY name
 `
 
+type ListApplicationsRow struct {
+	Name      string
+	CreatedAt time.Time
+}
+
 // All of them, for people and for what a rule or a key may name.
-func (q *Queries) ListApplications(ctx context.Context) ([]Application, error) {
+func (q *Queries) ListApplications(ctx context.Context) ([]ListApplicationsRow, error) {
 	rows, err := q.db.Query(ctx, listApplications)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Application{}
+	items := []ListApplicationsRow{}
 	for rows.Next() {
-		var i Application
+		var i ListApplicationsRow
 		if err := rows.Scan(&i.Name, &i.CreatedAt); err != nil {
 			return nil, err
 		}

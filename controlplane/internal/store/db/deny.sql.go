@@ -42,10 +42,10 @@ func (q *Queries) DeleteExpiredDenies(ctx context.Context) ([]DeleteExpiredDenie
 }
 
 const insertDeny = `-- name: InsertDeny :exec
-INSERT INTO deny (kind, name, reason, created_by, expires_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO deny (kind, name, reason, created_by, expires_at, cause)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (kind, name) DO UPDATE
-SET reason = excluded.reason, created_by = excluded.created_by,
+SET reason = excluded.reason, created_by = excluded.created_by, cause = excluded.cause,
     expires_at = CASE
         WHEN deny.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
         ELSE greatest(deny.expires_at, excluded.expires_at)
@@ -58,6 +58,7 @@ type InsertDenyParams struct {
 	Reason    string
 	CreatedBy string
 	ExpiresAt *time.Time
+	Cause     string
 }
 
 // A revocation. Denying the same again renews it, and never shortens it.
@@ -68,12 +69,13 @@ func (q *Queries) InsertDeny(ctx context.Context, arg InsertDenyParams) error {
 		arg.Reason,
 		arg.CreatedBy,
 		arg.ExpiresAt,
+		arg.Cause,
 	)
 	return err
 }
 
 const listDenies = `-- name: ListDenies :many
-SELECT kind, name, reason, created_at, created_by, expires_at FROM deny ORDER BY kind, name
+SELECT kind, name, reason, created_at, created_by, expires_at, cause FROM deny ORDER BY kind, name
 `
 
 // The whole overlay, for a snapshot.
@@ -93,6 +95,7 @@ func (q *Queries) ListDenies(ctx context.Context) ([]Deny, error) {
 			&i.CreatedAt,
 			&i.CreatedBy,
 			&i.ExpiresAt,
+			&i.Cause,
 		); err != nil {
 			return nil, err
 		}

@@ -18,11 +18,6 @@ type AdminAudit struct {
 	Detail   []byte
 }
 
-type Application struct {
-	Name      string
-	CreatedAt time.Time
-}
-
 type ConfigChange struct {
 	Revision int64
 	Position int32
@@ -38,6 +33,7 @@ type Deny struct {
 	CreatedAt time.Time
 	CreatedBy string
 	ExpiresAt *time.Time
+	Cause     string
 }
 
 type EndedSession struct {
@@ -47,16 +43,19 @@ type EndedSession struct {
 }
 
 type PolicyVersion struct {
-	Version   int64
-	Document  string
-	CreatedAt time.Time
-	CreatedBy string
+	Version    int64
+	Document   string
+	CreatedAt  time.Time
+	CreatedBy  string
+	Reason     string
+	RollbackOf *int64
 }
 
 type Role struct {
 	Name        string
 	BuiltIn     bool
 	Description string
+	Permissions []string
 }
 
 type RoleGrant struct {

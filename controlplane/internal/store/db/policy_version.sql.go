@@ -11,7 +11,7 @@ import (
 )
 
 const getPolicy = `-- name: GetPolicy :one
-SELECT version, document, created_at, created_by FROM policy_version ORDER BY version DESC LIMIT 1
+SELECT version, document, created_at, created_by, reason, rollback_of FROM policy_version ORDER BY version DESC LIMIT 1
 `
 
 // The version in force: the highest.
@@ -23,19 +23,23 @@ func (q *Queries) GetPolicy(ctx context.Context) (PolicyVersion, error) {
 		&i.Document,
 		&i.CreatedAt,
 		&i.CreatedBy,
+		&i.Reason,
+		&i.RollbackOf,
 	)
 	return i, err
 }
 
 const insertPolicy = `-- name: InsertPolicy :one
-INSERT INTO policy_version (version, document, created_by)
-SELECT coalesce(max(p.version), 0) + 1, $1::text, $2::text FROM policy_version p
+INSERT INTO policy_version (version, document, created_by, reason, rollback_of)
+SELECT coalesce(max(p.version), 0) + 1, $1::text, $2::text, $3::text, $4::bigint FROM policy_version p
 RETURNING version, created_at
 `
 
 type InsertPolicyParams struct {
-	Document  string
-	CreatedBy string
+	Document   string
+	CreatedBy  string
+	Reason     string
+	RollbackOf *int64
 }
 
 type InsertPolicyRow struct {
@@ -46,7 +50,12 @@ type InsertPolicyRow struct {
 // The next version. Of two that are applied at the same time, the later fails on
 // the primary key rather than overwrite the earlier unseen.
 func (q *Queries) InsertPolicy(ctx context.Context, arg InsertPolicyParams) (InsertPolicyRow, error) {
-	row := q.db.QueryRow(ctx, insertPolicy, arg.Document, arg.CreatedBy)
+	row := q.db.QueryRow(ctx, insertPolicy,
+		arg.Document,
+		arg.CreatedBy,
+		arg.Reason,
+		arg.RollbackOf,
+	)
 	var i InsertPolicyRow
 	err := row.Scan(&i.Version, &i.CreatedAt)
 	return i, err

@@ -10,34 +10,40 @@ import (
 )
 
 const getRole = `-- name: GetRole :one
-SELECT name, built_in, description FROM role WHERE name = $1 FOR UPDATE
+SELECT name, built_in, description, permissions FROM role WHERE name = $1 FOR UPDATE
 `
 
 // Locked against a change of the role while grants are added to it.
 func (q *Queries) GetRole(ctx context.Context, name string) (Role, error) {
 	row := q.db.QueryRow(ctx, getRole, name)
 	var i Role
-	err := row.Scan(&i.Name, &i.BuiltIn, &i.Description)
+	err := row.Scan(
+		&i.Name,
+		&i.BuiltIn,
+		&i.Description,
+		&i.Permissions,
+	)
 	return i, err
 }
 
 const insertRole = `-- name: InsertRole :exec
-INSERT INTO role (name, description) VALUES ($1, $2)
+INSERT INTO role (name, description, permissions) VALUES ($1, $2, $3)
 `
 
 type InsertRoleParams struct {
 	Name        string
 	Description string
+	Permissions []string
 }
 
 // A role of one's own; the built-in ones come with the schema.
 func (q *Queries) InsertRole(ctx context.Context, arg InsertRoleParams) error {
-	_, err := q.db.Exec(ctx, insertRole, arg.Name, arg.Description)
+	_, err := q.db.Exec(ctx, insertRole, arg.Name, arg.Description, arg.Permissions)
 	return err
 }
 
 const listRoles = `-- name: ListRoles :many
-SELECT name, built_in, description FROM role ORDER BY built_in DESC, name
+SELECT name, built_in, description, permissions FROM role ORDER BY built_in DESC, name
 `
 
 // Built-in roles first, as people look for them.
@@ -50,7 +56,12 @@ func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 	items := []Role{}
 	for rows.Next() {
 		var i Role
-		if err := rows.Scan(&i.Name, &i.BuiltIn, &i.Description); err != nil {
+		if err := rows.Scan(
+			&i.Name,
+			&i.BuiltIn,
+			&i.Description,
+			&i.Permissions,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

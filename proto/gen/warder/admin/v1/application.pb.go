@@ -26,11 +26,13 @@ const (
 )
 
 type Application struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Disabled       bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	DisabledReason string                 `protobuf:"bytes,4,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Application) Reset() {
@@ -75,6 +77,20 @@ func (x *Application) GetCreatedAt() *timestamppb.Timestamp {
 		return x.CreatedAt
 	}
 	return nil
+}
+
+func (x *Application) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Application) GetDisabledReason() string {
+	if x != nil {
+		return x.DisabledReason
+	}
+	return ""
 }
 
 type CreateApplicationRequest struct {
@@ -245,15 +261,201 @@ func (x *ListApplicationsResponse) GetApplications() []*Application {
 	return nil
 }
 
+type DisableApplicationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableApplicationRequest) Reset() {
+	*x = DisableApplicationRequest{}
+	mi := &file_warder_admin_v1_application_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableApplicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableApplicationRequest) ProtoMessage() {}
+
+func (x *DisableApplicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_application_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableApplicationRequest.ProtoReflect.Descriptor instead.
+func (*DisableApplicationRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_application_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DisableApplicationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DisableApplicationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type DisableApplicationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Application   *Application           `protobuf:"bytes,1,opt,name=application,proto3" json:"application,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableApplicationResponse) Reset() {
+	*x = DisableApplicationResponse{}
+	mi := &file_warder_admin_v1_application_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableApplicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableApplicationResponse) ProtoMessage() {}
+
+func (x *DisableApplicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_application_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableApplicationResponse.ProtoReflect.Descriptor instead.
+func (*DisableApplicationResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_application_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DisableApplicationResponse) GetApplication() *Application {
+	if x != nil {
+		return x.Application
+	}
+	return nil
+}
+
+type EnableApplicationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableApplicationRequest) Reset() {
+	*x = EnableApplicationRequest{}
+	mi := &file_warder_admin_v1_application_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableApplicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableApplicationRequest) ProtoMessage() {}
+
+func (x *EnableApplicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_application_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableApplicationRequest.ProtoReflect.Descriptor instead.
+func (*EnableApplicationRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_application_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *EnableApplicationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type EnableApplicationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Application   *Application           `protobuf:"bytes,1,opt,name=application,proto3" json:"application,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableApplicationResponse) Reset() {
+	*x = EnableApplicationResponse{}
+	mi := &file_warder_admin_v1_application_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableApplicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableApplicationResponse) ProtoMessage() {}
+
+func (x *EnableApplicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_application_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableApplicationResponse.ProtoReflect.Descriptor instead.
+func (*EnableApplicationResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_application_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *EnableApplicationResponse) GetApplication() *Application {
+	if x != nil {
+		return x.Application
+	}
+	return nil
+}
+
 var File_warder_admin_v1_application_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_application_proto_rawDesc = "" +
 	"\n" +
-	"!warder/admin/v1/application.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\\\n" +
+	"!warder/admin/v1/application.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n" +
 	"\vApplication\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
 	"\n" +
-	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xe0\x01\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1a\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12'\n" +
+	"\x0fdisabled_reason\x18\x04 \x01(\tR\x0edisabledReason\"\xe0\x01\n" +
 	"\x18CreateApplicationRequest\x12\xc3\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xae\x01\xbaH\xaa\x01\xba\x01\xa6\x01\n" +
 	"\x10application.name\x12ean application's name is 1 to 64 characters of a-z, 0-9, . _ and -, and begins with a letter or digit\x1a+this.matches('^[a-z0-9][a-z0-9._-]{0,63}$')R\x04name\"[\n" +
@@ -261,10 +463,21 @@ const file_warder_admin_v1_application_proto_rawDesc = "" +
 	"\vapplication\x18\x01 \x01(\v2\x1c.warder.admin.v1.ApplicationR\vapplication\"\x19\n" +
 	"\x17ListApplicationsRequest\"\\\n" +
 	"\x18ListApplicationsResponse\x12@\n" +
-	"\fapplications\x18\x01 \x03(\v2\x1c.warder.admin.v1.ApplicationR\fapplications2\xee\x01\n" +
+	"\fapplications\x18\x01 \x03(\v2\x1c.warder.admin.v1.ApplicationR\fapplications\"Z\n" +
+	"\x19DisableApplicationRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\\\n" +
+	"\x1aDisableApplicationResponse\x12>\n" +
+	"\vapplication\x18\x01 \x01(\v2\x1c.warder.admin.v1.ApplicationR\vapplication\"7\n" +
+	"\x18EnableApplicationRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"[\n" +
+	"\x19EnableApplicationResponse\x12>\n" +
+	"\vapplication\x18\x01 \x01(\v2\x1c.warder.admin.v1.ApplicationR\vapplication2\xc9\x03\n" +
 	"\x12ApplicationService\x12j\n" +
 	"\x11CreateApplication\x12).warder.admin.v1.CreateApplicationRequest\x1a*.warder.admin.v1.CreateApplicationResponse\x12l\n" +
-	"\x10ListApplications\x12(.warder.admin.v1.ListApplicationsRequest\x1a).warder.admin.v1.ListApplicationsResponse\"\x03\x90\x02\x01B\xc9\x01\n" +
+	"\x10ListApplications\x12(.warder.admin.v1.ListApplicationsRequest\x1a).warder.admin.v1.ListApplicationsResponse\"\x03\x90\x02\x01\x12m\n" +
+	"\x12DisableApplication\x12*.warder.admin.v1.DisableApplicationRequest\x1a+.warder.admin.v1.DisableApplicationResponse\x12j\n" +
+	"\x11EnableApplication\x12).warder.admin.v1.EnableApplicationRequest\x1a*.warder.admin.v1.EnableApplicationResponseB\xc9\x01\n" +
 	"\x13com.warder.admin.v1B\x10ApplicationProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -279,28 +492,38 @@ func file_warder_admin_v1_application_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_application_proto_rawDescData
 }
 
-var file_warder_admin_v1_application_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_warder_admin_v1_application_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_warder_admin_v1_application_proto_goTypes = []any{
-	(*Application)(nil),               // 0: warder.admin.v1.Application
-	(*CreateApplicationRequest)(nil),  // 1: warder.admin.v1.CreateApplicationRequest
-	(*CreateApplicationResponse)(nil), // 2: warder.admin.v1.CreateApplicationResponse
-	(*ListApplicationsRequest)(nil),   // 3: warder.admin.v1.ListApplicationsRequest
-	(*ListApplicationsResponse)(nil),  // 4: warder.admin.v1.ListApplicationsResponse
-	(*timestamppb.Timestamp)(nil),     // 5: google.protobuf.Timestamp
+	(*Application)(nil),                // 0: warder.admin.v1.Application
+	(*CreateApplicationRequest)(nil),   // 1: warder.admin.v1.CreateApplicationRequest
+	(*CreateApplicationResponse)(nil),  // 2: warder.admin.v1.CreateApplicationResponse
+	(*ListApplicationsRequest)(nil),    // 3: warder.admin.v1.ListApplicationsRequest
+	(*ListApplicationsResponse)(nil),   // 4: warder.admin.v1.ListApplicationsResponse
+	(*DisableApplicationRequest)(nil),  // 5: warder.admin.v1.DisableApplicationRequest
+	(*DisableApplicationResponse)(nil), // 6: warder.admin.v1.DisableApplicationResponse
+	(*EnableApplicationRequest)(nil),   // 7: warder.admin.v1.EnableApplicationRequest
+	(*EnableApplicationResponse)(nil),  // 8: warder.admin.v1.EnableApplicationResponse
+	(*timestamppb.Timestamp)(nil),      // 9: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_application_proto_depIdxs = []int32{
-	5, // 0: warder.admin.v1.Application.created_at:type_name -> google.protobuf.Timestamp
+	9, // 0: warder.admin.v1.Application.created_at:type_name -> google.protobuf.Timestamp
 	0, // 1: warder.admin.v1.CreateApplicationResponse.application:type_name -> warder.admin.v1.Application
 	0, // 2: warder.admin.v1.ListApplicationsResponse.applications:type_name -> warder.admin.v1.Application
-	1, // 3: warder.admin.v1.ApplicationService.CreateApplication:input_type -> warder.admin.v1.CreateApplicationRequest
-	3, // 4: warder.admin.v1.ApplicationService.ListApplications:input_type -> warder.admin.v1.ListApplicationsRequest
-	2, // 5: warder.admin.v1.ApplicationService.CreateApplication:output_type -> warder.admin.v1.CreateApplicationResponse
-	4, // 6: warder.admin.v1.ApplicationService.ListApplications:output_type -> warder.admin.v1.ListApplicationsResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 3: warder.admin.v1.DisableApplicationResponse.application:type_name -> warder.admin.v1.Application
+	0, // 4: warder.admin.v1.EnableApplicationResponse.application:type_name -> warder.admin.v1.Application
+	1, // 5: warder.admin.v1.ApplicationService.CreateApplication:input_type -> warder.admin.v1.CreateApplicationRequest
+	3, // 6: warder.admin.v1.ApplicationService.ListApplications:input_type -> warder.admin.v1.ListApplicationsRequest
+	5, // 7: warder.admin.v1.ApplicationService.DisableApplication:input_type -> warder.admin.v1.DisableApplicationRequest
+	7, // 8: warder.admin.v1.ApplicationService.EnableApplication:input_type -> warder.admin.v1.EnableApplicationRequest
+	2, // 9: warder.admin.v1.ApplicationService.CreateApplication:output_type -> warder.admin.v1.CreateApplicationResponse
+	4, // 10: warder.admin.v1.ApplicationService.ListApplications:output_type -> warder.admin.v1.ListApplicationsResponse
+	6, // 11: warder.admin.v1.ApplicationService.DisableApplication:output_type -> warder.admin.v1.DisableApplicationResponse
+	8, // 12: warder.admin.v1.ApplicationService.EnableApplication:output_type -> warder.admin.v1.EnableApplicationResponse
+	9, // [9:13] is the sub-list for method output_type
+	5, // [5:9] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_application_proto_init() }
@@ -314,7 +537,7 @@ func file_warder_admin_v1_application_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_application_proto_rawDesc), len(file_warder_admin_v1_application_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

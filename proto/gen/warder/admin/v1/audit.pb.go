@@ -62,7 +62,13 @@ type Call struct {
 	ArgumentsDigest string `protobuf:"bytes,26,opt,name=arguments_digest,json=argumentsDigest,proto3" json:"arguments_digest,omitempty"`
 	TraceId         string `protobuf:"bytes,27,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// How many further refusals this one stands for.
-	Suppressed    int64 `protobuf:"varint,28,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
+	Suppressed int64 `protobuf:"varint,28,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
+	// What the caller had then.
+	Roles  []string `protobuf:"bytes,29,rep,name=roles,proto3" json:"roles,omitempty"`
+	Groups []string `protobuf:"bytes,30,rep,name=groups,proto3" json:"groups,omitempty"`
+	// The issuer of the caller's token, by its name here; empty: a key.
+	Issuer        string `protobuf:"bytes,31,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	TokenId       string `protobuf:"bytes,32,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +297,34 @@ func (x *Call) GetSuppressed() int64 {
 		return x.Suppressed
 	}
 	return 0
+}
+
+func (x *Call) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Call) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Call) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Call) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
 }
 
 // CallFilter narrows a list of calls; an empty field matches all.
@@ -795,7 +829,7 @@ var File_warder_admin_v1_audit_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1bwarder/admin/v1/audit.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\x06\n" +
+	"\x1bwarder/admin/v1/audit.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\a\n" +
 	"\x04Call\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -828,7 +862,11 @@ const file_warder_admin_v1_audit_proto_rawDesc = "" +
 	"\btrace_id\x18\x1b \x01(\tR\atraceId\x12\x1e\n" +
 	"\n" +
 	"suppressed\x18\x1c \x01(\x03R\n" +
-	"suppressed\"\x86\x02\n" +
+	"suppressed\x12\x14\n" +
+	"\x05roles\x18\x1d \x03(\tR\x05roles\x12\x16\n" +
+	"\x06groups\x18\x1e \x03(\tR\x06groups\x12\x16\n" +
+	"\x06issuer\x18\x1f \x01(\tR\x06issuer\x12\x19\n" +
+	"\btoken_id\x18  \x01(\tR\atokenId\"\x86\x02\n" +
 	"\n" +
 	"CallFilter\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12 \n" +

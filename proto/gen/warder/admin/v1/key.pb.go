@@ -37,7 +37,13 @@ type Key struct {
 	// Absent: does not expire.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Absent: not revoked.
-	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// The servers that the key is good for, by slug; none: all.
+	Servers []string `protobuf:"bytes,8,rep,name=servers,proto3" json:"servers,omitempty"`
+	// To the minute, as far as the ledger has it; absent: never used.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// The key that took over by rotation; empty: none.
+	Successor     string `protobuf:"bytes,10,opt,name=successor,proto3" json:"successor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -121,12 +127,35 @@ func (x *Key) GetRevokedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *Key) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *Key) GetSuccessor() string {
+	if x != nil {
+		return x.Successor
+	}
+	return ""
+}
+
 type CreateKeyRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	User        string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Application string                 `protobuf:"bytes,2,opt,name=application,proto3" json:"application,omitempty"`
 	// Absent: does not expire.
-	ExpiresIn     *durationpb.Duration `protobuf:"bytes,3,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	ExpiresIn *durationpb.Duration `protobuf:"bytes,3,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	// By slug; none: all, also those that come later.
+	Servers       []string `protobuf:"bytes,4,rep,name=servers,proto3" json:"servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -178,6 +207,13 @@ func (x *CreateKeyRequest) GetApplication() string {
 func (x *CreateKeyRequest) GetExpiresIn() *durationpb.Duration {
 	if x != nil {
 		return x.ExpiresIn
+	}
+	return nil
+}
+
+func (x *CreateKeyRequest) GetServers() []string {
+	if x != nil {
+		return x.Servers
 	}
 	return nil
 }
@@ -420,11 +456,134 @@ func (x *RevokeKeyResponse) GetKey() *Key {
 	return nil
 }
 
+type RotateKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How long the old key still works; absent: a day. 0: not at all.
+	Overlap *durationpb.Duration `protobuf:"bytes,2,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	// Of the successor; absent: as long as the old key was given, if it was.
+	ExpiresIn     *durationpb.Duration `protobuf:"bytes,3,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyRequest) Reset() {
+	*x = RotateKeyRequest{}
+	mi := &file_warder_admin_v1_key_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyRequest) ProtoMessage() {}
+
+func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_key_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateKeyRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_key_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RotateKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateKeyRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+func (x *RotateKeyRequest) GetExpiresIn() *durationpb.Duration {
+	if x != nil {
+		return x.ExpiresIn
+	}
+	return nil
+}
+
+type RotateKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole new key: shown once.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Details       *Key   `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
+	Old           *Key   `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyResponse) Reset() {
+	*x = RotateKeyResponse{}
+	mi := &file_warder_admin_v1_key_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyResponse) ProtoMessage() {}
+
+func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_key_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateKeyResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_key_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RotateKeyResponse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RotateKeyResponse) GetDetails() *Key {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *RotateKeyResponse) GetOld() *Key {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
 var File_warder_admin_v1_key_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x19warder/admin/v1/key.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n" +
+	"\x19warder/admin/v1/key.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12 \n" +
@@ -436,14 +595,20 @@ const file_warder_admin_v1_key_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
 	"\n" +
-	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\"\xce\x02\n" +
+	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12\x18\n" +
+	"\aservers\x18\b \x03(\tR\aservers\x12<\n" +
+	"\flast_used_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x12\x1c\n" +
+	"\tsuccessor\x18\n" +
+	" \x01(\tR\tsuccessor\"\xf5\x02\n" +
 	"\x10CreateKeyRequest\x12\x1b\n" +
 	"\x04user\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04user\x12\xd0\x01\n" +
 	"\vapplication\x18\x02 \x01(\tB\xad\x01\xbaH\xa9\x01\xba\x01\xa5\x01\n" +
 	"\x0fkey.application\x12ean application's name is 1 to 64 characters of a-z, 0-9, . _ and -, and begins with a letter or digit\x1a+this.matches('^[a-z0-9][a-z0-9._-]{0,63}$')R\vapplication\x12J\n" +
 	"\n" +
 	"expires_in\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
-	"\"\x06\b\x80\x86\xb0\x96\x01*\x00R\texpiresIn\"U\n" +
+	"\"\x06\b\x80\x86\xb0\x96\x01*\x00R\texpiresIn\x12%\n" +
+	"\aservers\x18\x04 \x03(\tB\v\xbaH\b\x92\x01\x05\x10\x80\x02\x18\x01R\aservers\"U\n" +
 	"\x11CreateKeyResponse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +
 	"\adetails\x18\x02 \x01(\v2\x14.warder.admin.v1.KeyR\adetails\"%\n" +
@@ -455,12 +620,23 @@ const file_warder_admin_v1_key_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\";\n" +
 	"\x11RevokeKeyResponse\x12&\n" +
-	"\x03key\x18\x01 \x01(\v2\x14.warder.admin.v1.KeyR\x03key2\x8a\x02\n" +
+	"\x03key\x18\x01 \x01(\v2\x14.warder.admin.v1.KeyR\x03key\"\xbd\x01\n" +
+	"\x10RotateKeyRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12D\n" +
+	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\xce\xda\x032\x00R\aoverlap\x12J\n" +
+	"\n" +
+	"expires_in\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x06\b\x80\x86\xb0\x96\x01*\x00R\texpiresIn\"}\n" +
+	"\x11RotateKeyResponse\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +
+	"\adetails\x18\x02 \x01(\v2\x14.warder.admin.v1.KeyR\adetails\x12&\n" +
+	"\x03old\x18\x03 \x01(\v2\x14.warder.admin.v1.KeyR\x03old2\xde\x02\n" +
 	"\n" +
 	"KeyService\x12R\n" +
 	"\tCreateKey\x12!.warder.admin.v1.CreateKeyRequest\x1a\".warder.admin.v1.CreateKeyResponse\x12T\n" +
 	"\bListKeys\x12 .warder.admin.v1.ListKeysRequest\x1a!.warder.admin.v1.ListKeysResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\tRevokeKey\x12!.warder.admin.v1.RevokeKeyRequest\x1a\".warder.admin.v1.RevokeKeyResponseB\xc1\x01\n" +
+	"\tRevokeKey\x12!.warder.admin.v1.RevokeKeyRequest\x1a\".warder.admin.v1.RevokeKeyResponse\x12R\n" +
+	"\tRotateKey\x12!.warder.admin.v1.RotateKeyRequest\x1a\".warder.admin.v1.RotateKeyResponseB\xc1\x01\n" +
 	"\x13com.warder.admin.v1B\bKeyProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -475,7 +651,7 @@ func file_warder_admin_v1_key_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_key_proto_rawDescData
 }
 
-var file_warder_admin_v1_key_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_warder_admin_v1_key_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_warder_admin_v1_key_proto_goTypes = []any{
 	(*Key)(nil),                   // 0: warder.admin.v1.Key
 	(*CreateKeyRequest)(nil),      // 1: warder.admin.v1.CreateKeyRequest
@@ -484,28 +660,37 @@ var file_warder_admin_v1_key_proto_goTypes = []any{
 	(*ListKeysResponse)(nil),      // 4: warder.admin.v1.ListKeysResponse
 	(*RevokeKeyRequest)(nil),      // 5: warder.admin.v1.RevokeKeyRequest
 	(*RevokeKeyResponse)(nil),     // 6: warder.admin.v1.RevokeKeyResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*RotateKeyRequest)(nil),      // 7: warder.admin.v1.RotateKeyRequest
+	(*RotateKeyResponse)(nil),     // 8: warder.admin.v1.RotateKeyResponse
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
 }
 var file_warder_admin_v1_key_proto_depIdxs = []int32{
-	7,  // 0: warder.admin.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	7,  // 1: warder.admin.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 2: warder.admin.v1.Key.revoked_at:type_name -> google.protobuf.Timestamp
-	8,  // 3: warder.admin.v1.CreateKeyRequest.expires_in:type_name -> google.protobuf.Duration
-	0,  // 4: warder.admin.v1.CreateKeyResponse.details:type_name -> warder.admin.v1.Key
-	0,  // 5: warder.admin.v1.ListKeysResponse.keys:type_name -> warder.admin.v1.Key
-	0,  // 6: warder.admin.v1.RevokeKeyResponse.key:type_name -> warder.admin.v1.Key
-	1,  // 7: warder.admin.v1.KeyService.CreateKey:input_type -> warder.admin.v1.CreateKeyRequest
-	3,  // 8: warder.admin.v1.KeyService.ListKeys:input_type -> warder.admin.v1.ListKeysRequest
-	5,  // 9: warder.admin.v1.KeyService.RevokeKey:input_type -> warder.admin.v1.RevokeKeyRequest
-	2,  // 10: warder.admin.v1.KeyService.CreateKey:output_type -> warder.admin.v1.CreateKeyResponse
-	4,  // 11: warder.admin.v1.KeyService.ListKeys:output_type -> warder.admin.v1.ListKeysResponse
-	6,  // 12: warder.admin.v1.KeyService.RevokeKey:output_type -> warder.admin.v1.RevokeKeyResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	9,  // 0: warder.admin.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	9,  // 1: warder.admin.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 2: warder.admin.v1.Key.revoked_at:type_name -> google.protobuf.Timestamp
+	9,  // 3: warder.admin.v1.Key.last_used_at:type_name -> google.protobuf.Timestamp
+	10, // 4: warder.admin.v1.CreateKeyRequest.expires_in:type_name -> google.protobuf.Duration
+	0,  // 5: warder.admin.v1.CreateKeyResponse.details:type_name -> warder.admin.v1.Key
+	0,  // 6: warder.admin.v1.ListKeysResponse.keys:type_name -> warder.admin.v1.Key
+	0,  // 7: warder.admin.v1.RevokeKeyResponse.key:type_name -> warder.admin.v1.Key
+	10, // 8: warder.admin.v1.RotateKeyRequest.overlap:type_name -> google.protobuf.Duration
+	10, // 9: warder.admin.v1.RotateKeyRequest.expires_in:type_name -> google.protobuf.Duration
+	0,  // 10: warder.admin.v1.RotateKeyResponse.details:type_name -> warder.admin.v1.Key
+	0,  // 11: warder.admin.v1.RotateKeyResponse.old:type_name -> warder.admin.v1.Key
+	1,  // 12: warder.admin.v1.KeyService.CreateKey:input_type -> warder.admin.v1.CreateKeyRequest
+	3,  // 13: warder.admin.v1.KeyService.ListKeys:input_type -> warder.admin.v1.ListKeysRequest
+	5,  // 14: warder.admin.v1.KeyService.RevokeKey:input_type -> warder.admin.v1.RevokeKeyRequest
+	7,  // 15: warder.admin.v1.KeyService.RotateKey:input_type -> warder.admin.v1.RotateKeyRequest
+	2,  // 16: warder.admin.v1.KeyService.CreateKey:output_type -> warder.admin.v1.CreateKeyResponse
+	4,  // 17: warder.admin.v1.KeyService.ListKeys:output_type -> warder.admin.v1.ListKeysResponse
+	6,  // 18: warder.admin.v1.KeyService.RevokeKey:output_type -> warder.admin.v1.RevokeKeyResponse
+	8,  // 19: warder.admin.v1.KeyService.RotateKey:output_type -> warder.admin.v1.RotateKeyResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_key_proto_init() }
@@ -519,7 +704,7 @@ func file_warder_admin_v1_key_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_key_proto_rawDesc), len(file_warder_admin_v1_key_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

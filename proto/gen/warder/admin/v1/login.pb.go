@@ -12,6 +12,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -348,7 +349,9 @@ type WhoAmIResponse struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Roles []string               `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Whether this is the local socket rather than a session.
-	Local         bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	Local bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	// What the caller may do in the administration, by name.
+	Permissions   []string `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -404,11 +407,467 @@ func (x *WhoAmIResponse) GetLocal() bool {
 	return false
 }
 
+func (x *WhoAmIResponse) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+type ListSignOnsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSignOnsRequest) Reset() {
+	*x = ListSignOnsRequest{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSignOnsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSignOnsRequest) ProtoMessage() {}
+
+func (x *ListSignOnsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSignOnsRequest.ProtoReflect.Descriptor instead.
+func (*ListSignOnsRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{8}
+}
+
+type ListSignOnsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Password      bool                   `protobuf:"varint,1,opt,name=password,proto3" json:"password,omitempty"`
+	Providers     []*SignOn              `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSignOnsResponse) Reset() {
+	*x = ListSignOnsResponse{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSignOnsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSignOnsResponse) ProtoMessage() {}
+
+func (x *ListSignOnsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSignOnsResponse.ProtoReflect.Descriptor instead.
+func (*ListSignOnsResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListSignOnsResponse) GetPassword() bool {
+	if x != nil {
+		return x.Password
+	}
+	return false
+}
+
+func (x *ListSignOnsResponse) GetProviders() []*SignOn {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+// SignOn is a provider as the sign-in page shows it.
+type SignOn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Where the browser goes to begin, a path of this origin.
+	Path          string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOn) Reset() {
+	*x = SignOn{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOn) ProtoMessage() {}
+
+func (x *SignOn) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOn.ProtoReflect.Descriptor instead.
+func (*SignOn) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SignOn) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SignOn) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *SignOn) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// Session is one sign-in of a person.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it for RevokeSession; says nothing of its cookie.
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	User      string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	SeenAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Address   string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	UserAgent string                 `protobuf:"bytes,7,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// "password", or the name of a provider.
+	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	// Whether it is the one that asks.
+	Current       bool `protobuf:"varint,9,opt,name=current,proto3" json:"current,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Session) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Session) GetSeenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenAt
+	}
+	return nil
+}
+
+func (x *Session) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Session) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Session) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *Session) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Session) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+type ListSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the caller's own. "*": of everybody.
+	User          string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListSessionsRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+type RevokeSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One session, or empty with user.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// All of this user but the one that asks.
+	User          string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSessionRequest) Reset() {
+	*x = RevokeSessionRequest{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSessionRequest) ProtoMessage() {}
+
+func (x *RevokeSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSessionRequest.ProtoReflect.Descriptor instead.
+func (*RevokeSessionRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RevokeSessionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeSessionRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+type RevokeSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ended         int32                  `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSessionResponse) Reset() {
+	*x = RevokeSessionResponse{}
+	mi := &file_warder_admin_v1_login_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSessionResponse) ProtoMessage() {}
+
+func (x *RevokeSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_login_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSessionResponse.ProtoReflect.Descriptor instead.
+func (*RevokeSessionResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_login_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RevokeSessionResponse) GetEnded() int32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 var File_warder_admin_v1_login_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_login_proto_rawDesc = "" +
 	"\n" +
-	"\x1bwarder/admin/v1/login.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\"\x95\x02\n" +
+	"\x1bwarder/admin/v1/login.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n" +
 	"\fSetUpRequest\x12\x1d\n" +
 	"\x05token\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05token\x12\xbd\x01\n" +
 	"\x04name\x18\x02 \x01(\tB\xa8\x01\xbaH\xa4\x01\xba\x01\xa0\x01\n" +
@@ -428,16 +887,50 @@ const file_warder_admin_v1_login_proto_rawDesc = "" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\"\x10\n" +
 	"\x0eSignOutRequest\"\x11\n" +
 	"\x0fSignOutResponse\"\x0f\n" +
-	"\rWhoAmIRequest\"P\n" +
+	"\rWhoAmIRequest\"r\n" +
 	"\x0eWhoAmIResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x14\n" +
-	"\x05local\x18\x03 \x01(\bR\x05local2\xbf\x02\n" +
+	"\x05local\x18\x03 \x01(\bR\x05local\x12 \n" +
+	"\vpermissions\x18\x04 \x03(\tR\vpermissions\"\x14\n" +
+	"\x12ListSignOnsRequest\"h\n" +
+	"\x13ListSignOnsResponse\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\bR\bpassword\x125\n" +
+	"\tproviders\x18\x02 \x03(\v2\x17.warder.admin.v1.SignOnR\tproviders\"F\n" +
+	"\x06SignOn\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"\xc3\x02\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x123\n" +
+	"\aseen_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\a \x01(\tR\tuserAgent\x12\x16\n" +
+	"\x06method\x18\b \x01(\tR\x06method\x12\x18\n" +
+	"\acurrent\x18\t \x01(\bR\acurrent\")\n" +
+	"\x13ListSessionsRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\"L\n" +
+	"\x14ListSessionsResponse\x124\n" +
+	"\bsessions\x18\x01 \x03(\v2\x18.warder.admin.v1.SessionR\bsessions\":\n" +
+	"\x14RevokeSessionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\"-\n" +
+	"\x15RevokeSessionResponse\x12\x14\n" +
+	"\x05ended\x18\x01 \x01(\x05R\x05ended2\xe0\x04\n" +
 	"\fLoginService\x12F\n" +
 	"\x05SetUp\x12\x1d.warder.admin.v1.SetUpRequest\x1a\x1e.warder.admin.v1.SetUpResponse\x12I\n" +
 	"\x06SignIn\x12\x1e.warder.admin.v1.SignInRequest\x1a\x1f.warder.admin.v1.SignInResponse\x12L\n" +
 	"\aSignOut\x12\x1f.warder.admin.v1.SignOutRequest\x1a .warder.admin.v1.SignOutResponse\x12N\n" +
-	"\x06WhoAmI\x12\x1e.warder.admin.v1.WhoAmIRequest\x1a\x1f.warder.admin.v1.WhoAmIResponse\"\x03\x90\x02\x01B\xc3\x01\n" +
+	"\x06WhoAmI\x12\x1e.warder.admin.v1.WhoAmIRequest\x1a\x1f.warder.admin.v1.WhoAmIResponse\"\x03\x90\x02\x01\x12]\n" +
+	"\vListSignOns\x12#.warder.admin.v1.ListSignOnsRequest\x1a$.warder.admin.v1.ListSignOnsResponse\"\x03\x90\x02\x01\x12`\n" +
+	"\fListSessions\x12$.warder.admin.v1.ListSessionsRequest\x1a%.warder.admin.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\rRevokeSession\x12%.warder.admin.v1.RevokeSessionRequest\x1a&.warder.admin.v1.RevokeSessionResponseB\xc3\x01\n" +
 	"\x13com.warder.admin.v1B\n" +
 	"LoginProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
@@ -453,31 +946,51 @@ func file_warder_admin_v1_login_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_login_proto_rawDescData
 }
 
-var file_warder_admin_v1_login_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_warder_admin_v1_login_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_warder_admin_v1_login_proto_goTypes = []any{
-	(*SetUpRequest)(nil),    // 0: warder.admin.v1.SetUpRequest
-	(*SetUpResponse)(nil),   // 1: warder.admin.v1.SetUpResponse
-	(*SignInRequest)(nil),   // 2: warder.admin.v1.SignInRequest
-	(*SignInResponse)(nil),  // 3: warder.admin.v1.SignInResponse
-	(*SignOutRequest)(nil),  // 4: warder.admin.v1.SignOutRequest
-	(*SignOutResponse)(nil), // 5: warder.admin.v1.SignOutResponse
-	(*WhoAmIRequest)(nil),   // 6: warder.admin.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),  // 7: warder.admin.v1.WhoAmIResponse
+	(*SetUpRequest)(nil),          // 0: warder.admin.v1.SetUpRequest
+	(*SetUpResponse)(nil),         // 1: warder.admin.v1.SetUpResponse
+	(*SignInRequest)(nil),         // 2: warder.admin.v1.SignInRequest
+	(*SignInResponse)(nil),        // 3: warder.admin.v1.SignInResponse
+	(*SignOutRequest)(nil),        // 4: warder.admin.v1.SignOutRequest
+	(*SignOutResponse)(nil),       // 5: warder.admin.v1.SignOutResponse
+	(*WhoAmIRequest)(nil),         // 6: warder.admin.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),        // 7: warder.admin.v1.WhoAmIResponse
+	(*ListSignOnsRequest)(nil),    // 8: warder.admin.v1.ListSignOnsRequest
+	(*ListSignOnsResponse)(nil),   // 9: warder.admin.v1.ListSignOnsResponse
+	(*SignOn)(nil),                // 10: warder.admin.v1.SignOn
+	(*Session)(nil),               // 11: warder.admin.v1.Session
+	(*ListSessionsRequest)(nil),   // 12: warder.admin.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 13: warder.admin.v1.ListSessionsResponse
+	(*RevokeSessionRequest)(nil),  // 14: warder.admin.v1.RevokeSessionRequest
+	(*RevokeSessionResponse)(nil), // 15: warder.admin.v1.RevokeSessionResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_login_proto_depIdxs = []int32{
-	0, // 0: warder.admin.v1.LoginService.SetUp:input_type -> warder.admin.v1.SetUpRequest
-	2, // 1: warder.admin.v1.LoginService.SignIn:input_type -> warder.admin.v1.SignInRequest
-	4, // 2: warder.admin.v1.LoginService.SignOut:input_type -> warder.admin.v1.SignOutRequest
-	6, // 3: warder.admin.v1.LoginService.WhoAmI:input_type -> warder.admin.v1.WhoAmIRequest
-	1, // 4: warder.admin.v1.LoginService.SetUp:output_type -> warder.admin.v1.SetUpResponse
-	3, // 5: warder.admin.v1.LoginService.SignIn:output_type -> warder.admin.v1.SignInResponse
-	5, // 6: warder.admin.v1.LoginService.SignOut:output_type -> warder.admin.v1.SignOutResponse
-	7, // 7: warder.admin.v1.LoginService.WhoAmI:output_type -> warder.admin.v1.WhoAmIResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	10, // 0: warder.admin.v1.ListSignOnsResponse.providers:type_name -> warder.admin.v1.SignOn
+	16, // 1: warder.admin.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	16, // 2: warder.admin.v1.Session.seen_at:type_name -> google.protobuf.Timestamp
+	16, // 3: warder.admin.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 4: warder.admin.v1.ListSessionsResponse.sessions:type_name -> warder.admin.v1.Session
+	0,  // 5: warder.admin.v1.LoginService.SetUp:input_type -> warder.admin.v1.SetUpRequest
+	2,  // 6: warder.admin.v1.LoginService.SignIn:input_type -> warder.admin.v1.SignInRequest
+	4,  // 7: warder.admin.v1.LoginService.SignOut:input_type -> warder.admin.v1.SignOutRequest
+	6,  // 8: warder.admin.v1.LoginService.WhoAmI:input_type -> warder.admin.v1.WhoAmIRequest
+	8,  // 9: warder.admin.v1.LoginService.ListSignOns:input_type -> warder.admin.v1.ListSignOnsRequest
+	12, // 10: warder.admin.v1.LoginService.ListSessions:input_type -> warder.admin.v1.ListSessionsRequest
+	14, // 11: warder.admin.v1.LoginService.RevokeSession:input_type -> warder.admin.v1.RevokeSessionRequest
+	1,  // 12: warder.admin.v1.LoginService.SetUp:output_type -> warder.admin.v1.SetUpResponse
+	3,  // 13: warder.admin.v1.LoginService.SignIn:output_type -> warder.admin.v1.SignInResponse
+	5,  // 14: warder.admin.v1.LoginService.SignOut:output_type -> warder.admin.v1.SignOutResponse
+	7,  // 15: warder.admin.v1.LoginService.WhoAmI:output_type -> warder.admin.v1.WhoAmIResponse
+	9,  // 16: warder.admin.v1.LoginService.ListSignOns:output_type -> warder.admin.v1.ListSignOnsResponse
+	13, // 17: warder.admin.v1.LoginService.ListSessions:output_type -> warder.admin.v1.ListSessionsResponse
+	15, // 18: warder.admin.v1.LoginService.RevokeSession:output_type -> warder.admin.v1.RevokeSessionResponse
+	12, // [12:19] is the sub-list for method output_type
+	5,  // [5:12] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_login_proto_init() }
@@ -491,7 +1004,7 @@ func file_warder_admin_v1_login_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_login_proto_rawDesc), len(file_warder_admin_v1_login_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

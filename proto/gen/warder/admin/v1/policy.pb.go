@@ -12,6 +12,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -30,10 +31,15 @@ type Policy struct {
 	// From 1; 0 before the first document.
 	Version int64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The YAML as it was applied.
-	Document      string                 `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
-	Rules         []*Rule                `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
-	CreatedBy     string                 `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Document  string                 `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	Rules     []*Rule                `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	CreatedBy string                 `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Why, in the words of who applied it.
+	Reason string   `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Limits []*Limit `protobuf:"bytes,7,rep,name=limits,proto3" json:"limits,omitempty"`
+	// The version that this one brought back; 0: none.
+	RollbackOf    int64 `protobuf:"varint,8,opt,name=rollback_of,json=rollbackOf,proto3" json:"rollback_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -103,22 +109,45 @@ func (x *Policy) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Policy) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Policy) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Policy) GetRollbackOf() int64 {
+	if x != nil {
+		return x.RollbackOf
+	}
+	return 0
+}
+
 type Rule struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Priority int32                  `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
 	// allow or deny.
-	Effect        string   `protobuf:"bytes,3,opt,name=effect,proto3" json:"effect,omitempty"`
-	Reason        string   `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	Users         []string `protobuf:"bytes,5,rep,name=users,proto3" json:"users,omitempty"`
-	Groups        []string `protobuf:"bytes,6,rep,name=groups,proto3" json:"groups,omitempty"`
-	Roles         []string `protobuf:"bytes,7,rep,name=roles,proto3" json:"roles,omitempty"`
-	Applications  []string `protobuf:"bytes,8,rep,name=applications,proto3" json:"applications,omitempty"`
-	Tools         []string `protobuf:"bytes,9,rep,name=tools,proto3" json:"tools,omitempty"`
-	Risks         []string `protobuf:"bytes,10,rep,name=risks,proto3" json:"risks,omitempty"`
-	Methods       []string `protobuf:"bytes,11,rep,name=methods,proto3" json:"methods,omitempty"`
-	Prompts       []string `protobuf:"bytes,12,rep,name=prompts,proto3" json:"prompts,omitempty"`
-	Resources     []string `protobuf:"bytes,13,rep,name=resources,proto3" json:"resources,omitempty"`
+	Effect       string   `protobuf:"bytes,3,opt,name=effect,proto3" json:"effect,omitempty"`
+	Reason       string   `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Users        []string `protobuf:"bytes,5,rep,name=users,proto3" json:"users,omitempty"`
+	Groups       []string `protobuf:"bytes,6,rep,name=groups,proto3" json:"groups,omitempty"`
+	Roles        []string `protobuf:"bytes,7,rep,name=roles,proto3" json:"roles,omitempty"`
+	Applications []string `protobuf:"bytes,8,rep,name=applications,proto3" json:"applications,omitempty"`
+	Tools        []string `protobuf:"bytes,9,rep,name=tools,proto3" json:"tools,omitempty"`
+	Risks        []string `protobuf:"bytes,10,rep,name=risks,proto3" json:"risks,omitempty"`
+	Methods      []string `protobuf:"bytes,11,rep,name=methods,proto3" json:"methods,omitempty"`
+	Prompts      []string `protobuf:"bytes,12,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources    []string `protobuf:"bytes,13,rep,name=resources,proto3" json:"resources,omitempty"`
+	// A condition in CEL.
+	When          string `protobuf:"bytes,14,opt,name=when,proto3" json:"when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,19 +273,172 @@ func (x *Rule) GetResources() []string {
 	return nil
 }
 
+func (x *Rule) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+// Limit bounds how many calls there may be.
+type Limit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What has a bucket of its own: user, application, server or tool; all: one for
+	// everything that the limit is about.
+	Per string `protobuf:"bytes,2,opt,name=per,proto3" json:"per,omitempty"`
+	// So many calls in each window.
+	Calls  uint32               `protobuf:"varint,3,opt,name=calls,proto3" json:"calls,omitempty"`
+	Window *durationpb.Duration `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	// How many may come at once.
+	Burst         uint32   `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`
+	Users         []string `protobuf:"bytes,6,rep,name=users,proto3" json:"users,omitempty"`
+	Groups        []string `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
+	Roles         []string `protobuf:"bytes,8,rep,name=roles,proto3" json:"roles,omitempty"`
+	Applications  []string `protobuf:"bytes,9,rep,name=applications,proto3" json:"applications,omitempty"`
+	Tools         []string `protobuf:"bytes,10,rep,name=tools,proto3" json:"tools,omitempty"`
+	Risks         []string `protobuf:"bytes,11,rep,name=risks,proto3" json:"risks,omitempty"`
+	Prompts       []string `protobuf:"bytes,12,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources     []string `protobuf:"bytes,13,rep,name=resources,proto3" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Limit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Limit) GetPer() string {
+	if x != nil {
+		return x.Per
+	}
+	return ""
+}
+
+func (x *Limit) GetCalls() uint32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Limit) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Limit) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *Limit) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Limit) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Limit) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Limit) GetApplications() []string {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+func (x *Limit) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *Limit) GetRisks() []string {
+	if x != nil {
+		return x.Risks
+	}
+	return nil
+}
+
+func (x *Limit) GetPrompts() []string {
+	if x != nil {
+		return x.Prompts
+	}
+	return nil
+}
+
+func (x *Limit) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
 type ApplyPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// YAML.
 	Document string `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	// Apply only if this is the version in force; absent: do not check.
 	ExpectedVersion *int64 `protobuf:"varint,2,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
+	Reason          string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +450,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,7 +463,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ApplyPolicyRequest) GetDocument() string {
@@ -298,18 +480,27 @@ func (x *ApplyPolicyRequest) GetExpectedVersion() int64 {
 	return 0
 }
 
+func (x *ApplyPolicyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ApplyPolicyResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Policy *Policy                `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
 	// The revision at which nodes apply it.
-	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What is not wrong but worth a look.
+	Remarks       []*Remark `protobuf:"bytes,3,rep,name=remarks,proto3" json:"remarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +512,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +525,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ApplyPolicyResponse) GetPolicy() *Policy {
@@ -351,15 +542,104 @@ func (x *ApplyPolicyResponse) GetRevision() uint64 {
 	return 0
 }
 
+func (x *ApplyPolicyResponse) GetRemarks() []*Remark {
+	if x != nil {
+		return x.Remarks
+	}
+	return nil
+}
+
+// Remark is what a check says of a place in a document.
+type Remark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Line   int32 `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	Column int32 `protobuf:"varint,2,opt,name=column,proto3" json:"column,omitempty"`
+	// error or warning.
+	Severity string `protobuf:"bytes,3,opt,name=severity,proto3" json:"severity,omitempty"`
+	// For example "never-matches", "unknown-role", "test-fails".
+	Check         string `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remark) Reset() {
+	*x = Remark{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remark) ProtoMessage() {}
+
+func (x *Remark) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remark.ProtoReflect.Descriptor instead.
+func (*Remark) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Remark) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *Remark) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+func (x *Remark) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Remark) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *Remark) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type GetPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the version in force.
+	Version       int64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +651,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +664,14 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetPolicyRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 type GetPolicyResponse struct {
@@ -396,7 +683,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +695,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +708,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetPolicyResponse) GetPolicy() *Policy {
@@ -445,14 +732,27 @@ type ExplainDecisionRequest struct {
 	Resource string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
 	// What is done with it; empty: tools/call, prompts/get or resources/read. Also
 	// what a server asks of the client meanwhile, for example sampling/createMessage.
-	Method        string `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`
+	Method string `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`
+	// The id (hex) of a recorded call: explained as it was asked, under the policy
+	// in force now. The other fields are empty then, but for arguments, which no
+	// record has.
+	CallId string `protobuf:"bytes,8,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	// Groups beside those of the user, as a token claims them.
+	Groups []string `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`
+	// What conditions see of the client.
+	ClientName    string `protobuf:"bytes,10,opt,name=client_name,json=clientName,proto3" json:"client_name,omitempty"`
+	ClientVersion string `protobuf:"bytes,11,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
+	// Absent: now.
+	At *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
+	// The key; empty: any key of user and application that all servers are open to.
+	KeyId         string `protobuf:"bytes,13,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainDecisionRequest) Reset() {
 	*x = ExplainDecisionRequest{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +764,7 @@ func (x *ExplainDecisionRequest) String() string {
 func (*ExplainDecisionRequest) ProtoMessage() {}
 
 func (x *ExplainDecisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +777,7 @@ func (x *ExplainDecisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainDecisionRequest.ProtoReflect.Descriptor instead.
 func (*ExplainDecisionRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExplainDecisionRequest) GetUser() string {
@@ -529,6 +829,48 @@ func (x *ExplainDecisionRequest) GetMethod() string {
 	return ""
 }
 
+func (x *ExplainDecisionRequest) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *ExplainDecisionRequest) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ExplainDecisionRequest) GetClientName() string {
+	if x != nil {
+		return x.ClientName
+	}
+	return ""
+}
+
+func (x *ExplainDecisionRequest) GetClientVersion() string {
+	if x != nil {
+		return x.ClientVersion
+	}
+	return ""
+}
+
+func (x *ExplainDecisionRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ExplainDecisionRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
 type ExplainDecisionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// allow or deny.
@@ -538,14 +880,18 @@ type ExplainDecisionResponse struct {
 	Reason   string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	// What was looked at, in order.
-	Steps         []*ExplainStep `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	Steps []*ExplainStep `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Of a recorded call: what was decided then.
+	Recorded *Call `protobuf:"bytes,6,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// The decision depends on arguments that were not given.
+	Open          bool `protobuf:"varint,7,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainDecisionResponse) Reset() {
 	*x = ExplainDecisionResponse{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +903,7 @@ func (x *ExplainDecisionResponse) String() string {
 func (*ExplainDecisionResponse) ProtoMessage() {}
 
 func (x *ExplainDecisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +916,7 @@ func (x *ExplainDecisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainDecisionResponse.ProtoReflect.Descriptor instead.
 func (*ExplainDecisionResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExplainDecisionResponse) GetDecision() string {
@@ -608,6 +954,20 @@ func (x *ExplainDecisionResponse) GetSteps() []*ExplainStep {
 	return nil
 }
 
+func (x *ExplainDecisionResponse) GetRecorded() *Call {
+	if x != nil {
+		return x.Recorded
+	}
+	return nil
+}
+
+func (x *ExplainDecisionResponse) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 // ExplainStep is one line of the path to a decision.
 type ExplainStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -624,7 +984,7 @@ type ExplainStep struct {
 
 func (x *ExplainStep) Reset() {
 	*x = ExplainStep{}
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +996,7 @@ func (x *ExplainStep) String() string {
 func (*ExplainStep) ProtoMessage() {}
 
 func (x *ExplainStep) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_policy_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +1009,7 @@ func (x *ExplainStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
 func (*ExplainStep) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExplainStep) GetStage() string {
@@ -680,11 +1040,734 @@ func (x *ExplainStep) GetDetail() string {
 	return ""
 }
 
+type ListPoliciesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: 50. At most 1000.
+	PageSize      int32  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoliciesRequest) Reset() {
+	*x = ListPoliciesRequest{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoliciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoliciesRequest) ProtoMessage() {}
+
+func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
+func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListPoliciesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPoliciesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListPoliciesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policies      []*Policy              `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoliciesResponse) Reset() {
+	*x = ListPoliciesResponse{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoliciesResponse) ProtoMessage() {}
+
+func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
+func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListPoliciesResponse) GetPolicies() []*Policy {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *ListPoliciesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type RollbackPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       int64                  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackPolicyRequest) Reset() {
+	*x = RollbackPolicyRequest{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackPolicyRequest) ProtoMessage() {}
+
+func (x *RollbackPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackPolicyRequest.ProtoReflect.Descriptor instead.
+func (*RollbackPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RollbackPolicyRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RollbackPolicyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RollbackPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        *Policy                `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackPolicyResponse) Reset() {
+	*x = RollbackPolicyResponse{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackPolicyResponse) ProtoMessage() {}
+
+func (x *RollbackPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackPolicyResponse.ProtoReflect.Descriptor instead.
+func (*RollbackPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RollbackPolicyResponse) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *RollbackPolicyResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type CheckPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// YAML.
+	Document string `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	// Compare with this version; 0: the one in force.
+	Version       int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPolicyRequest) Reset() {
+	*x = CheckPolicyRequest{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPolicyRequest) ProtoMessage() {}
+
+func (x *CheckPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPolicyRequest.ProtoReflect.Descriptor instead.
+func (*CheckPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CheckPolicyRequest) GetDocument() string {
+	if x != nil {
+		return x.Document
+	}
+	return ""
+}
+
+func (x *CheckPolicyRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type CheckPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Errors: ApplyPolicy would refuse it. In the order of lines.
+	Remarks       []*Remark     `protobuf:"bytes,1,rep,name=remarks,proto3" json:"remarks,omitempty"`
+	Tests         int32         `protobuf:"varint,2,opt,name=tests,proto3" json:"tests,omitempty"`
+	FailedTests   int32         `protobuf:"varint,3,opt,name=failed_tests,json=failedTests,proto3" json:"failed_tests,omitempty"`
+	Changes       []*RuleChange `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPolicyResponse) Reset() {
+	*x = CheckPolicyResponse{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPolicyResponse) ProtoMessage() {}
+
+func (x *CheckPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPolicyResponse.ProtoReflect.Descriptor instead.
+func (*CheckPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CheckPolicyResponse) GetRemarks() []*Remark {
+	if x != nil {
+		return x.Remarks
+	}
+	return nil
+}
+
+func (x *CheckPolicyResponse) GetTests() int32 {
+	if x != nil {
+		return x.Tests
+	}
+	return 0
+}
+
+func (x *CheckPolicyResponse) GetFailedTests() int32 {
+	if x != nil {
+		return x.FailedTests
+	}
+	return 0
+}
+
+func (x *CheckPolicyResponse) GetChanges() []*RuleChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// RuleChange is how a rule or a limit differs between two documents.
+type RuleChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// rule or limit.
+	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// added, removed or changed.
+	Change string `protobuf:"bytes,3,opt,name=change,proto3" json:"change,omitempty"`
+	// As YAML; empty where there is none.
+	Before        string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleChange) Reset() {
+	*x = RuleChange{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleChange) ProtoMessage() {}
+
+func (x *RuleChange) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleChange.ProtoReflect.Descriptor instead.
+func (*RuleChange) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RuleChange) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *RuleChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RuleChange) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *RuleChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *RuleChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type SimulatePolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// YAML; empty: the version.
+	Document string `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	// A version; 0 with no document: the one in force.
+	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Which recorded calls; since is required.
+	Filter *CallFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How many calls are decided again at most, newest first; 0: 100,000.
+	MaxCalls      int32 `protobuf:"varint,4,opt,name=max_calls,json=maxCalls,proto3" json:"max_calls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulatePolicyRequest) Reset() {
+	*x = SimulatePolicyRequest{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulatePolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulatePolicyRequest) ProtoMessage() {}
+
+func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
+func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SimulatePolicyRequest) GetDocument() string {
+	if x != nil {
+		return x.Document
+	}
+	return ""
+}
+
+func (x *SimulatePolicyRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SimulatePolicyRequest) GetFilter() *CallFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *SimulatePolicyRequest) GetMaxCalls() int32 {
+	if x != nil {
+		return x.MaxCalls
+	}
+	return 0
+}
+
+type SimulatePolicyResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Calls     int64                  `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`
+	Unchanged int64                  `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// Depend on arguments, of which the ledger has only digests.
+	Open       int64 `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`
+	NowDenied  int64 `protobuf:"varint,4,opt,name=now_denied,json=nowDenied,proto3" json:"now_denied,omitempty"`
+	NowAllowed int64 `protobuf:"varint,5,opt,name=now_allowed,json=nowAllowed,proto3" json:"now_allowed,omitempty"`
+	// By caller, target and rule, those with the most calls first, at most 1000.
+	Flips []*Flip `protobuf:"bytes,6,rep,name=flips,proto3" json:"flips,omitempty"`
+	// There were more calls than max_calls.
+	Truncated     bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulatePolicyResponse) Reset() {
+	*x = SimulatePolicyResponse{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulatePolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulatePolicyResponse) ProtoMessage() {}
+
+func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
+func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SimulatePolicyResponse) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetUnchanged() int64 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetOpen() int64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetNowDenied() int64 {
+	if x != nil {
+		return x.NowDenied
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetNowAllowed() int64 {
+	if x != nil {
+		return x.NowAllowed
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetFlips() []*Flip {
+	if x != nil {
+		return x.Flips
+	}
+	return nil
+}
+
+func (x *SimulatePolicyResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// Flip is one kind of call for which the answer would be another.
+type Flip struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	User        string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Application string                 `protobuf:"bytes,2,opt,name=application,proto3" json:"application,omitempty"`
+	Method      string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	Server      string                 `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
+	Tool        string                 `protobuf:"bytes,5,opt,name=tool,proto3" json:"tool,omitempty"`
+	// What was decided, by which rule.
+	Before     string                 `protobuf:"bytes,6,opt,name=before,proto3" json:"before,omitempty"`
+	BeforeRule string                 `protobuf:"bytes,7,opt,name=before_rule,json=beforeRule,proto3" json:"before_rule,omitempty"`
+	After      string                 `protobuf:"bytes,8,opt,name=after,proto3" json:"after,omitempty"`
+	AfterRule  string                 `protobuf:"bytes,9,opt,name=after_rule,json=afterRule,proto3" json:"after_rule,omitempty"`
+	Calls      int64                  `protobuf:"varint,10,opt,name=calls,proto3" json:"calls,omitempty"`
+	LastAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	// One of them, hex.
+	ExampleId string `protobuf:"bytes,12,opt,name=example_id,json=exampleId,proto3" json:"example_id,omitempty"`
+	// What it would be depends on arguments.
+	Open          bool `protobuf:"varint,13,opt,name=open,proto3" json:"open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Flip) Reset() {
+	*x = Flip{}
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Flip) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Flip) ProtoMessage() {}
+
+func (x *Flip) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_policy_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Flip.ProtoReflect.Descriptor instead.
+func (*Flip) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_policy_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Flip) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Flip) GetApplication() string {
+	if x != nil {
+		return x.Application
+	}
+	return ""
+}
+
+func (x *Flip) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Flip) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Flip) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Flip) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *Flip) GetBeforeRule() string {
+	if x != nil {
+		return x.BeforeRule
+	}
+	return ""
+}
+
+func (x *Flip) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *Flip) GetAfterRule() string {
+	if x != nil {
+		return x.AfterRule
+	}
+	return ""
+}
+
+func (x *Flip) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Flip) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *Flip) GetExampleId() string {
+	if x != nil {
+		return x.ExampleId
+	}
+	return ""
+}
+
+func (x *Flip) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 var File_warder_admin_v1_policy_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/policy.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x01\n" +
+	"\x1cwarder/admin/v1/policy.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bwarder/admin/v1/audit.proto\"\xae\x02\n" +
 	"\x06Policy\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\tR\bdocument\x12+\n" +
@@ -692,7 +1775,11 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"created_by\x18\x04 \x01(\tR\tcreatedBy\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xcc\x02\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12.\n" +
+	"\x06limits\x18\a \x03(\v2\x16.warder.admin.v1.LimitR\x06limits\x12\x1f\n" +
+	"\vrollback_of\x18\b \x01(\x03R\n" +
+	"rollbackOf\"\xe0\x02\n" +
 	"\x04Rule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x16\n" +
@@ -707,39 +1794,140 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	" \x03(\tR\x05risks\x12\x18\n" +
 	"\amethods\x18\v \x03(\tR\amethods\x12\x18\n" +
 	"\aprompts\x18\f \x03(\tR\aprompts\x12\x1c\n" +
-	"\tresources\x18\r \x03(\tR\tresources\"\x82\x01\n" +
+	"\tresources\x18\r \x03(\tR\tresources\x12\x12\n" +
+	"\x04when\x18\x0e \x01(\tR\x04when\"\xd8\x02\n" +
+	"\x05Limit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03per\x18\x02 \x01(\tR\x03per\x12\x14\n" +
+	"\x05calls\x18\x03 \x01(\rR\x05calls\x121\n" +
+	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x14\n" +
+	"\x05burst\x18\x05 \x01(\rR\x05burst\x12\x14\n" +
+	"\x05users\x18\x06 \x03(\tR\x05users\x12\x16\n" +
+	"\x06groups\x18\a \x03(\tR\x06groups\x12\x14\n" +
+	"\x05roles\x18\b \x03(\tR\x05roles\x12\"\n" +
+	"\fapplications\x18\t \x03(\tR\fapplications\x12\x14\n" +
+	"\x05tools\x18\n" +
+	" \x03(\tR\x05tools\x12\x14\n" +
+	"\x05risks\x18\v \x03(\tR\x05risks\x12\x18\n" +
+	"\aprompts\x18\f \x03(\tR\aprompts\x12\x1c\n" +
+	"\tresources\x18\r \x03(\tR\tresources\"\xa4\x01\n" +
 	"\x12ApplyPolicyRequest\x12'\n" +
 	"\bdocument\x18\x01 \x01(\tB\v\xbaH\br\x06\x10\x01\x18\x80\x80@R\bdocument\x12.\n" +
-	"\x10expected_version\x18\x02 \x01(\x03H\x00R\x0fexpectedVersion\x88\x01\x01B\x13\n" +
-	"\x11_expected_version\"b\n" +
+	"\x10expected_version\x18\x02 \x01(\x03H\x00R\x0fexpectedVersion\x88\x01\x01\x12 \n" +
+	"\x06reason\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reasonB\x13\n" +
+	"\x11_expected_version\"\x95\x01\n" +
 	"\x13ApplyPolicyResponse\x12/\n" +
 	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\x12\n" +
-	"\x10GetPolicyRequest\"D\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
+	"\aremarks\x18\x03 \x03(\v2\x17.warder.admin.v1.RemarkR\aremarks\"z\n" +
+	"\x06Remark\x12\x12\n" +
+	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x16\n" +
+	"\x06column\x18\x02 \x01(\x05R\x06column\x12\x1a\n" +
+	"\bseverity\x18\x03 \x01(\tR\bseverity\x12\x14\n" +
+	"\x05check\x18\x04 \x01(\tR\x05check\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\"5\n" +
+	"\x10GetPolicyRequest\x12!\n" +
+	"\aversion\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\"D\n" +
 	"\x11GetPolicyResponse\x12/\n" +
-	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\"\xea\x01\n" +
-	"\x16ExplainDecisionRequest\x12\x1b\n" +
-	"\x04user\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04user\x12 \n" +
+	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\"\xa6\x03\n" +
+	"\x16ExplainDecisionRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12 \n" +
 	"\vapplication\x18\x02 \x01(\tR\vapplication\x12\x12\n" +
 	"\x04tool\x18\x03 \x01(\tR\x04tool\x12'\n" +
 	"\targuments\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\targuments\x12\x16\n" +
 	"\x06prompt\x18\x05 \x01(\tR\x06prompt\x12\x1a\n" +
 	"\bresource\x18\x06 \x01(\tR\bresource\x12 \n" +
-	"\x06method\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06method\"\xb1\x01\n" +
+	"\x06method\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x06method\x12 \n" +
+	"\acall_id\x18\b \x01(\tB\a\xbaH\x04r\x02\x18@R\x06callId\x12\x16\n" +
+	"\x06groups\x18\t \x03(\tR\x06groups\x12\x1f\n" +
+	"\vclient_name\x18\n" +
+	" \x01(\tR\n" +
+	"clientName\x12%\n" +
+	"\x0eclient_version\x18\v \x01(\tR\rclientVersion\x12*\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x15\n" +
+	"\x06key_id\x18\r \x01(\tR\x05keyId\"\xf8\x01\n" +
 	"\x17ExplainDecisionResponse\x12\x1a\n" +
 	"\bdecision\x18\x01 \x01(\tR\bdecision\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x122\n" +
-	"\x05steps\x18\x05 \x03(\v2\x1c.warder.admin.v1.ExplainStepR\x05steps\"i\n" +
+	"\x05steps\x18\x05 \x03(\v2\x1c.warder.admin.v1.ExplainStepR\x05steps\x121\n" +
+	"\brecorded\x18\x06 \x01(\v2\x15.warder.admin.v1.CallR\brecorded\x12\x12\n" +
+	"\x04open\x18\a \x01(\bR\x04open\"i\n" +
 	"\vExplainStep\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\amatched\x18\x03 \x01(\bR\amatched\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail2\xad\x02\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"]\n" +
+	"\x13ListPoliciesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
+	"\x14ListPoliciesResponse\x123\n" +
+	"\bpolicies\x18\x01 \x03(\v2\x17.warder.admin.v1.PolicyR\bpolicies\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n" +
+	"\x15RollbackPolicyRequest\x12!\n" +
+	"\aversion\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\aversion\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"e\n" +
+	"\x16RollbackPolicyResponse\x12/\n" +
+	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"`\n" +
+	"\x12CheckPolicyRequest\x12'\n" +
+	"\bdocument\x18\x01 \x01(\tB\v\xbaH\br\x06\x10\x01\x18\x80\x80@R\bdocument\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\"\xb8\x01\n" +
+	"\x13CheckPolicyResponse\x121\n" +
+	"\aremarks\x18\x01 \x03(\v2\x17.warder.admin.v1.RemarkR\aremarks\x12\x14\n" +
+	"\x05tests\x18\x02 \x01(\x05R\x05tests\x12!\n" +
+	"\ffailed_tests\x18\x03 \x01(\x05R\vfailedTests\x125\n" +
+	"\achanges\x18\x04 \x03(\v2\x1b.warder.admin.v1.RuleChangeR\achanges\"z\n" +
+	"\n" +
+	"RuleChange\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06change\x18\x03 \x01(\tR\x06change\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\"\xc8\x01\n" +
+	"\x15SimulatePolicyRequest\x12%\n" +
+	"\bdocument\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\bdocument\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12;\n" +
+	"\x06filter\x18\x03 \x01(\v2\x1b.warder.admin.v1.CallFilterB\x06\xbaH\x03\xc8\x01\x01R\x06filter\x12(\n" +
+	"\tmax_calls\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\bmaxCalls\"\xeb\x01\n" +
+	"\x16SimulatePolicyResponse\x12\x14\n" +
+	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12\x1c\n" +
+	"\tunchanged\x18\x02 \x01(\x03R\tunchanged\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\x03R\x04open\x12\x1d\n" +
+	"\n" +
+	"now_denied\x18\x04 \x01(\x03R\tnowDenied\x12\x1f\n" +
+	"\vnow_allowed\x18\x05 \x01(\x03R\n" +
+	"nowAllowed\x12+\n" +
+	"\x05flips\x18\x06 \x03(\v2\x15.warder.admin.v1.FlipR\x05flips\x12\x1c\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\"\xec\x02\n" +
+	"\x04Flip\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12 \n" +
+	"\vapplication\x18\x02 \x01(\tR\vapplication\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x16\n" +
+	"\x06server\x18\x04 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x05 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06before\x18\x06 \x01(\tR\x06before\x12\x1f\n" +
+	"\vbefore_rule\x18\a \x01(\tR\n" +
+	"beforeRule\x12\x14\n" +
+	"\x05after\x18\b \x01(\tR\x05after\x12\x1d\n" +
+	"\n" +
+	"after_rule\x18\t \x01(\tR\tafterRule\x12\x14\n" +
+	"\x05calls\x18\n" +
+	" \x01(\x03R\x05calls\x123\n" +
+	"\alast_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x12\x1d\n" +
+	"\n" +
+	"example_id\x18\f \x01(\tR\texampleId\x12\x12\n" +
+	"\x04open\x18\r \x01(\bR\x04open2\xb9\x05\n" +
 	"\rPolicyService\x12X\n" +
 	"\vApplyPolicy\x12#.warder.admin.v1.ApplyPolicyRequest\x1a$.warder.admin.v1.ApplyPolicyResponse\x12W\n" +
-	"\tGetPolicy\x12!.warder.admin.v1.GetPolicyRequest\x1a\".warder.admin.v1.GetPolicyResponse\"\x03\x90\x02\x01\x12i\n" +
+	"\tGetPolicy\x12!.warder.admin.v1.GetPolicyRequest\x1a\".warder.admin.v1.GetPolicyResponse\"\x03\x90\x02\x01\x12`\n" +
+	"\fListPolicies\x12$.warder.admin.v1.ListPoliciesRequest\x1a%.warder.admin.v1.ListPoliciesResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\x0eRollbackPolicy\x12&.warder.admin.v1.RollbackPolicyRequest\x1a'.warder.admin.v1.RollbackPolicyResponse\x12]\n" +
+	"\vCheckPolicy\x12#.warder.admin.v1.CheckPolicyRequest\x1a$.warder.admin.v1.CheckPolicyResponse\"\x03\x90\x02\x01\x12f\n" +
+	"\x0eSimulatePolicy\x12&.warder.admin.v1.SimulatePolicyRequest\x1a'.warder.admin.v1.SimulatePolicyResponse\"\x03\x90\x02\x01\x12i\n" +
 	"\x0fExplainDecision\x12'.warder.admin.v1.ExplainDecisionRequest\x1a(.warder.admin.v1.ExplainDecisionResponse\"\x03\x90\x02\x01B\xc4\x01\n" +
 	"\x13com.warder.admin.v1B\vPolicyProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
@@ -755,36 +1943,71 @@ func file_warder_admin_v1_policy_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_policy_proto_rawDescData
 }
 
-var file_warder_admin_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_warder_admin_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_warder_admin_v1_policy_proto_goTypes = []any{
 	(*Policy)(nil),                  // 0: warder.admin.v1.Policy
 	(*Rule)(nil),                    // 1: warder.admin.v1.Rule
-	(*ApplyPolicyRequest)(nil),      // 2: warder.admin.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),     // 3: warder.admin.v1.ApplyPolicyResponse
-	(*GetPolicyRequest)(nil),        // 4: warder.admin.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),       // 5: warder.admin.v1.GetPolicyResponse
-	(*ExplainDecisionRequest)(nil),  // 6: warder.admin.v1.ExplainDecisionRequest
-	(*ExplainDecisionResponse)(nil), // 7: warder.admin.v1.ExplainDecisionResponse
-	(*ExplainStep)(nil),             // 8: warder.admin.v1.ExplainStep
-	(*timestamppb.Timestamp)(nil),   // 9: google.protobuf.Timestamp
+	(*Limit)(nil),                   // 2: warder.admin.v1.Limit
+	(*ApplyPolicyRequest)(nil),      // 3: warder.admin.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),     // 4: warder.admin.v1.ApplyPolicyResponse
+	(*Remark)(nil),                  // 5: warder.admin.v1.Remark
+	(*GetPolicyRequest)(nil),        // 6: warder.admin.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),       // 7: warder.admin.v1.GetPolicyResponse
+	(*ExplainDecisionRequest)(nil),  // 8: warder.admin.v1.ExplainDecisionRequest
+	(*ExplainDecisionResponse)(nil), // 9: warder.admin.v1.ExplainDecisionResponse
+	(*ExplainStep)(nil),             // 10: warder.admin.v1.ExplainStep
+	(*ListPoliciesRequest)(nil),     // 11: warder.admin.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),    // 12: warder.admin.v1.ListPoliciesResponse
+	(*RollbackPolicyRequest)(nil),   // 13: warder.admin.v1.RollbackPolicyRequest
+	(*RollbackPolicyResponse)(nil),  // 14: warder.admin.v1.RollbackPolicyResponse
+	(*CheckPolicyRequest)(nil),      // 15: warder.admin.v1.CheckPolicyRequest
+	(*CheckPolicyResponse)(nil),     // 16: warder.admin.v1.CheckPolicyResponse
+	(*RuleChange)(nil),              // 17: warder.admin.v1.RuleChange
+	(*SimulatePolicyRequest)(nil),   // 18: warder.admin.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),  // 19: warder.admin.v1.SimulatePolicyResponse
+	(*Flip)(nil),                    // 20: warder.admin.v1.Flip
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 22: google.protobuf.Duration
+	(*Call)(nil),                    // 23: warder.admin.v1.Call
+	(*CallFilter)(nil),              // 24: warder.admin.v1.CallFilter
 }
 var file_warder_admin_v1_policy_proto_depIdxs = []int32{
-	1, // 0: warder.admin.v1.Policy.rules:type_name -> warder.admin.v1.Rule
-	9, // 1: warder.admin.v1.Policy.created_at:type_name -> google.protobuf.Timestamp
-	0, // 2: warder.admin.v1.ApplyPolicyResponse.policy:type_name -> warder.admin.v1.Policy
-	0, // 3: warder.admin.v1.GetPolicyResponse.policy:type_name -> warder.admin.v1.Policy
-	8, // 4: warder.admin.v1.ExplainDecisionResponse.steps:type_name -> warder.admin.v1.ExplainStep
-	2, // 5: warder.admin.v1.PolicyService.ApplyPolicy:input_type -> warder.admin.v1.ApplyPolicyRequest
-	4, // 6: warder.admin.v1.PolicyService.GetPolicy:input_type -> warder.admin.v1.GetPolicyRequest
-	6, // 7: warder.admin.v1.PolicyService.ExplainDecision:input_type -> warder.admin.v1.ExplainDecisionRequest
-	3, // 8: warder.admin.v1.PolicyService.ApplyPolicy:output_type -> warder.admin.v1.ApplyPolicyResponse
-	5, // 9: warder.admin.v1.PolicyService.GetPolicy:output_type -> warder.admin.v1.GetPolicyResponse
-	7, // 10: warder.admin.v1.PolicyService.ExplainDecision:output_type -> warder.admin.v1.ExplainDecisionResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1,  // 0: warder.admin.v1.Policy.rules:type_name -> warder.admin.v1.Rule
+	21, // 1: warder.admin.v1.Policy.created_at:type_name -> google.protobuf.Timestamp
+	2,  // 2: warder.admin.v1.Policy.limits:type_name -> warder.admin.v1.Limit
+	22, // 3: warder.admin.v1.Limit.window:type_name -> google.protobuf.Duration
+	0,  // 4: warder.admin.v1.ApplyPolicyResponse.policy:type_name -> warder.admin.v1.Policy
+	5,  // 5: warder.admin.v1.ApplyPolicyResponse.remarks:type_name -> warder.admin.v1.Remark
+	0,  // 6: warder.admin.v1.GetPolicyResponse.policy:type_name -> warder.admin.v1.Policy
+	21, // 7: warder.admin.v1.ExplainDecisionRequest.at:type_name -> google.protobuf.Timestamp
+	10, // 8: warder.admin.v1.ExplainDecisionResponse.steps:type_name -> warder.admin.v1.ExplainStep
+	23, // 9: warder.admin.v1.ExplainDecisionResponse.recorded:type_name -> warder.admin.v1.Call
+	0,  // 10: warder.admin.v1.ListPoliciesResponse.policies:type_name -> warder.admin.v1.Policy
+	0,  // 11: warder.admin.v1.RollbackPolicyResponse.policy:type_name -> warder.admin.v1.Policy
+	5,  // 12: warder.admin.v1.CheckPolicyResponse.remarks:type_name -> warder.admin.v1.Remark
+	17, // 13: warder.admin.v1.CheckPolicyResponse.changes:type_name -> warder.admin.v1.RuleChange
+	24, // 14: warder.admin.v1.SimulatePolicyRequest.filter:type_name -> warder.admin.v1.CallFilter
+	20, // 15: warder.admin.v1.SimulatePolicyResponse.flips:type_name -> warder.admin.v1.Flip
+	21, // 16: warder.admin.v1.Flip.last_at:type_name -> google.protobuf.Timestamp
+	3,  // 17: warder.admin.v1.PolicyService.ApplyPolicy:input_type -> warder.admin.v1.ApplyPolicyRequest
+	6,  // 18: warder.admin.v1.PolicyService.GetPolicy:input_type -> warder.admin.v1.GetPolicyRequest
+	11, // 19: warder.admin.v1.PolicyService.ListPolicies:input_type -> warder.admin.v1.ListPoliciesRequest
+	13, // 20: warder.admin.v1.PolicyService.RollbackPolicy:input_type -> warder.admin.v1.RollbackPolicyRequest
+	15, // 21: warder.admin.v1.PolicyService.CheckPolicy:input_type -> warder.admin.v1.CheckPolicyRequest
+	18, // 22: warder.admin.v1.PolicyService.SimulatePolicy:input_type -> warder.admin.v1.SimulatePolicyRequest
+	8,  // 23: warder.admin.v1.PolicyService.ExplainDecision:input_type -> warder.admin.v1.ExplainDecisionRequest
+	4,  // 24: warder.admin.v1.PolicyService.ApplyPolicy:output_type -> warder.admin.v1.ApplyPolicyResponse
+	7,  // 25: warder.admin.v1.PolicyService.GetPolicy:output_type -> warder.admin.v1.GetPolicyResponse
+	12, // 26: warder.admin.v1.PolicyService.ListPolicies:output_type -> warder.admin.v1.ListPoliciesResponse
+	14, // 27: warder.admin.v1.PolicyService.RollbackPolicy:output_type -> warder.admin.v1.RollbackPolicyResponse
+	16, // 28: warder.admin.v1.PolicyService.CheckPolicy:output_type -> warder.admin.v1.CheckPolicyResponse
+	19, // 29: warder.admin.v1.PolicyService.SimulatePolicy:output_type -> warder.admin.v1.SimulatePolicyResponse
+	9,  // 30: warder.admin.v1.PolicyService.ExplainDecision:output_type -> warder.admin.v1.ExplainDecisionResponse
+	24, // [24:31] is the sub-list for method output_type
+	17, // [17:24] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_policy_proto_init() }
@@ -792,14 +2015,15 @@ func file_warder_admin_v1_policy_proto_init() {
 	if File_warder_admin_v1_policy_proto != nil {
 		return
 	}
-	file_warder_admin_v1_policy_proto_msgTypes[2].OneofWrappers = []any{}
+	file_warder_admin_v1_audit_proto_init()
+	file_warder_admin_v1_policy_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_policy_proto_rawDesc), len(file_warder_admin_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,11 +25,13 @@ const (
 )
 
 type Role struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	BuiltIn       bool                   `protobuf:"varint,2,opt,name=built_in,json=builtIn,proto3" json:"built_in,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Grants        []*Grant               `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	BuiltIn     bool                   `protobuf:"varint,2,opt,name=built_in,json=builtIn,proto3" json:"built_in,omitempty"`
+	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Grants      []*Grant               `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
+	// What holders may do in the administration, for example "servers:write".
+	Permissions   []string `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,6 +90,13 @@ func (x *Role) GetDescription() string {
 func (x *Role) GetGrants() []*Grant {
 	if x != nil {
 		return x.Grants
+	}
+	return nil
+}
+
+func (x *Role) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
 	}
 	return nil
 }
@@ -252,6 +261,7 @@ type CreateRoleRequest struct {
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Description   string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	Grants        []*Grant               `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
+	Permissions   []string               `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +313,13 @@ func (x *CreateRoleRequest) GetDescription() string {
 func (x *CreateRoleRequest) GetGrants() []*Grant {
 	if x != nil {
 		return x.Grants
+	}
+	return nil
+}
+
+func (x *CreateRoleRequest) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
 	}
 	return nil
 }
@@ -447,16 +464,441 @@ func (x *GrantRoleResponse) GetRole() *Role {
 	return nil
 }
 
+// Grants is a list that may be absent.
+type Grants struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grants        []*Grant               `protobuf:"bytes,1,rep,name=grants,proto3" json:"grants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grants) Reset() {
+	*x = Grants{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grants) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grants) ProtoMessage() {}
+
+func (x *Grants) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grants.ProtoReflect.Descriptor instead.
+func (*Grants) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Grants) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+// Permissions is a list that may be absent.
+type Permissions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Permissions   []string               `protobuf:"bytes,1,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permissions) Reset() {
+	*x = Permissions{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permissions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permissions) ProtoMessage() {}
+
+func (x *Permissions) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permissions.ProtoReflect.Descriptor instead.
+func (*Permissions) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Permissions) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+type UpdateRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Absent: stays as it is.
+	Description   *string      `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	Grants        *Grants      `protobuf:"bytes,3,opt,name=grants,proto3" json:"grants,omitempty"`
+	Permissions   *Permissions `protobuf:"bytes,4,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRoleRequest) Reset() {
+	*x = UpdateRoleRequest{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRoleRequest) ProtoMessage() {}
+
+func (x *UpdateRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRoleRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRoleRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateRoleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateRoleRequest) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *UpdateRoleRequest) GetGrants() *Grants {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *UpdateRoleRequest) GetPermissions() *Permissions {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+type UpdateRoleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          *Role                  `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRoleResponse) Reset() {
+	*x = UpdateRoleResponse{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRoleResponse) ProtoMessage() {}
+
+func (x *UpdateRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRoleResponse.ProtoReflect.Descriptor instead.
+func (*UpdateRoleResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *UpdateRoleResponse) GetRole() *Role {
+	if x != nil {
+		return x.Role
+	}
+	return nil
+}
+
+type RemoveRoleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRoleRequest) Reset() {
+	*x = RemoveRoleRequest{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRoleRequest) ProtoMessage() {}
+
+func (x *RemoveRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRoleRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRoleRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RemoveRoleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveRoleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRoleResponse) Reset() {
+	*x = RemoveRoleResponse{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRoleResponse) ProtoMessage() {}
+
+func (x *RemoveRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRoleResponse.ProtoReflect.Descriptor instead.
+func (*RemoveRoleResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{13}
+}
+
+type Permission struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it allows, for people.
+	Description   string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	Held          bool   `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permission) Reset() {
+	*x = Permission{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permission) ProtoMessage() {}
+
+func (x *Permission) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permission.ProtoReflect.Descriptor instead.
+func (*Permission) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Permission) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Permission) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Permission) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+type ListPermissionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPermissionsRequest) Reset() {
+	*x = ListPermissionsRequest{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPermissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPermissionsRequest) ProtoMessage() {}
+
+func (x *ListPermissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPermissionsRequest.ProtoReflect.Descriptor instead.
+func (*ListPermissionsRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{15}
+}
+
+type ListPermissionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Permissions   []*Permission          `protobuf:"bytes,1,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPermissionsResponse) Reset() {
+	*x = ListPermissionsResponse{}
+	mi := &file_warder_admin_v1_role_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPermissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPermissionsResponse) ProtoMessage() {}
+
+func (x *ListPermissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_role_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPermissionsResponse.ProtoReflect.Descriptor instead.
+func (*ListPermissionsResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_role_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListPermissionsResponse) GetPermissions() []*Permission {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
 var File_warder_admin_v1_role_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_role_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/role.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\"\x87\x01\n" +
+	"\x1awarder/admin/v1/role.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\"\xa9\x01\n" +
 	"\x04Role\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\bbuilt_in\x18\x02 \x01(\bR\abuiltIn\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12.\n" +
-	"\x06grants\x18\x04 \x03(\v2\x16.warder.admin.v1.GrantR\x06grants\"\xde\x01\n" +
+	"\x06grants\x18\x04 \x03(\v2\x16.warder.admin.v1.GrantR\x06grants\x12 \n" +
+	"\vpermissions\x18\x05 \x03(\tR\vpermissions\"\xde\x01\n" +
 	"\x05Grant\x12\x1f\n" +
 	"\x05tools\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05tools\x12f\n" +
 	"\x05risks\x18\x02 \x03(\tBP\xbaHM\x92\x01J\x10\a\x18\x01\"DrBR\x04readR\x05writeR\vdestructiveR\x05adminR\aexecuteR\bexternalR\funclassifiedR\x05risks\x12#\n" +
@@ -464,24 +906,55 @@ const file_warder_admin_v1_role_proto_rawDesc = "" +
 	"\tresources\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\tresources\"\x12\n" +
 	"\x10ListRolesRequest\"@\n" +
 	"\x11ListRolesResponse\x12+\n" +
-	"\x05roles\x18\x01 \x03(\v2\x15.warder.admin.v1.RoleR\x05roles\"\xa2\x02\n" +
+	"\x05roles\x18\x01 \x03(\v2\x15.warder.admin.v1.RoleR\x05roles\"\xd0\x02\n" +
 	"\x11CreateRoleRequest\x12\xa5\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\x90\x01\xbaH\x8c\x01\xba\x01\x88\x01\n" +
 	"\trole.name\x12Ra role's name is 1 to 64 characters of a-z, 0-9, _ and -, and begins with a letter\x1a'this.matches('^[a-z][a-z0-9_-]{0,63}$')R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\vdescription\x129\n" +
-	"\x06grants\x18\x03 \x03(\v2\x16.warder.admin.v1.GrantB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x06grants\"?\n" +
+	"\x06grants\x18\x03 \x03(\v2\x16.warder.admin.v1.GrantB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x06grants\x12,\n" +
+	"\vpermissions\x18\x04 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10@\x18\x01R\vpermissions\"?\n" +
 	"\x12CreateRoleResponse\x12)\n" +
 	"\x04role\x18\x01 \x01(\v2\x15.warder.admin.v1.RoleR\x04role\"e\n" +
 	"\x10GrantRoleRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x124\n" +
 	"\x05grant\x18\x02 \x01(\v2\x16.warder.admin.v1.GrantB\x06\xbaH\x03\xc8\x01\x01R\x05grant\">\n" +
 	"\x11GrantRoleResponse\x12)\n" +
-	"\x04role\x18\x01 \x01(\v2\x15.warder.admin.v1.RoleR\x04role2\x91\x02\n" +
+	"\x04role\x18\x01 \x01(\v2\x15.warder.admin.v1.RoleR\x04role\"C\n" +
+	"\x06Grants\x129\n" +
+	"\x06grants\x18\x01 \x03(\v2\x16.warder.admin.v1.GrantB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x06grants\";\n" +
+	"\vPermissions\x12,\n" +
+	"\vpermissions\x18\x01 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10@\x18\x01R\vpermissions\"\xe2\x01\n" +
+	"\x11UpdateRoleRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12/\n" +
+	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aH\x00R\vdescription\x88\x01\x01\x12/\n" +
+	"\x06grants\x18\x03 \x01(\v2\x17.warder.admin.v1.GrantsR\x06grants\x12>\n" +
+	"\vpermissions\x18\x04 \x01(\v2\x1c.warder.admin.v1.PermissionsR\vpermissionsB\x0e\n" +
+	"\f_description\"?\n" +
+	"\x12UpdateRoleResponse\x12)\n" +
+	"\x04role\x18\x01 \x01(\v2\x15.warder.admin.v1.RoleR\x04role\"0\n" +
+	"\x11RemoveRoleRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\x14\n" +
+	"\x12RemoveRoleResponse\"V\n" +
+	"\n" +
+	"Permission\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\bR\x04held\"\x18\n" +
+	"\x16ListPermissionsRequest\"X\n" +
+	"\x17ListPermissionsResponse\x12=\n" +
+	"\vpermissions\x18\x01 \x03(\v2\x1b.warder.admin.v1.PermissionR\vpermissions2\xaa\x04\n" +
 	"\vRoleService\x12W\n" +
 	"\tListRoles\x12!.warder.admin.v1.ListRolesRequest\x1a\".warder.admin.v1.ListRolesResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\n" +
 	"CreateRole\x12\".warder.admin.v1.CreateRoleRequest\x1a#.warder.admin.v1.CreateRoleResponse\x12R\n" +
-	"\tGrantRole\x12!.warder.admin.v1.GrantRoleRequest\x1a\".warder.admin.v1.GrantRoleResponseB\xc2\x01\n" +
+	"\tGrantRole\x12!.warder.admin.v1.GrantRoleRequest\x1a\".warder.admin.v1.GrantRoleResponse\x12U\n" +
+	"\n" +
+	"UpdateRole\x12\".warder.admin.v1.UpdateRoleRequest\x1a#.warder.admin.v1.UpdateRoleResponse\x12U\n" +
+	"\n" +
+	"RemoveRole\x12\".warder.admin.v1.RemoveRoleRequest\x1a#.warder.admin.v1.RemoveRoleResponse\x12i\n" +
+	"\x0fListPermissions\x12'.warder.admin.v1.ListPermissionsRequest\x1a(.warder.admin.v1.ListPermissionsResponse\"\x03\x90\x02\x01B\xc2\x01\n" +
 	"\x13com.warder.admin.v1B\tRoleProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -496,35 +969,55 @@ func file_warder_admin_v1_role_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_role_proto_rawDescData
 }
 
-var file_warder_admin_v1_role_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_warder_admin_v1_role_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_warder_admin_v1_role_proto_goTypes = []any{
-	(*Role)(nil),               // 0: warder.admin.v1.Role
-	(*Grant)(nil),              // 1: warder.admin.v1.Grant
-	(*ListRolesRequest)(nil),   // 2: warder.admin.v1.ListRolesRequest
-	(*ListRolesResponse)(nil),  // 3: warder.admin.v1.ListRolesResponse
-	(*CreateRoleRequest)(nil),  // 4: warder.admin.v1.CreateRoleRequest
-	(*CreateRoleResponse)(nil), // 5: warder.admin.v1.CreateRoleResponse
-	(*GrantRoleRequest)(nil),   // 6: warder.admin.v1.GrantRoleRequest
-	(*GrantRoleResponse)(nil),  // 7: warder.admin.v1.GrantRoleResponse
+	(*Role)(nil),                    // 0: warder.admin.v1.Role
+	(*Grant)(nil),                   // 1: warder.admin.v1.Grant
+	(*ListRolesRequest)(nil),        // 2: warder.admin.v1.ListRolesRequest
+	(*ListRolesResponse)(nil),       // 3: warder.admin.v1.ListRolesResponse
+	(*CreateRoleRequest)(nil),       // 4: warder.admin.v1.CreateRoleRequest
+	(*CreateRoleResponse)(nil),      // 5: warder.admin.v1.CreateRoleResponse
+	(*GrantRoleRequest)(nil),        // 6: warder.admin.v1.GrantRoleRequest
+	(*GrantRoleResponse)(nil),       // 7: warder.admin.v1.GrantRoleResponse
+	(*Grants)(nil),                  // 8: warder.admin.v1.Grants
+	(*Permissions)(nil),             // 9: warder.admin.v1.Permissions
+	(*UpdateRoleRequest)(nil),       // 10: warder.admin.v1.UpdateRoleRequest
+	(*UpdateRoleResponse)(nil),      // 11: warder.admin.v1.UpdateRoleResponse
+	(*RemoveRoleRequest)(nil),       // 12: warder.admin.v1.RemoveRoleRequest
+	(*RemoveRoleResponse)(nil),      // 13: warder.admin.v1.RemoveRoleResponse
+	(*Permission)(nil),              // 14: warder.admin.v1.Permission
+	(*ListPermissionsRequest)(nil),  // 15: warder.admin.v1.ListPermissionsRequest
+	(*ListPermissionsResponse)(nil), // 16: warder.admin.v1.ListPermissionsResponse
 }
 var file_warder_admin_v1_role_proto_depIdxs = []int32{
-	1, // 0: warder.admin.v1.Role.grants:type_name -> warder.admin.v1.Grant
-	0, // 1: warder.admin.v1.ListRolesResponse.roles:type_name -> warder.admin.v1.Role
-	1, // 2: warder.admin.v1.CreateRoleRequest.grants:type_name -> warder.admin.v1.Grant
-	0, // 3: warder.admin.v1.CreateRoleResponse.role:type_name -> warder.admin.v1.Role
-	1, // 4: warder.admin.v1.GrantRoleRequest.grant:type_name -> warder.admin.v1.Grant
-	0, // 5: warder.admin.v1.GrantRoleResponse.role:type_name -> warder.admin.v1.Role
-	2, // 6: warder.admin.v1.RoleService.ListRoles:input_type -> warder.admin.v1.ListRolesRequest
-	4, // 7: warder.admin.v1.RoleService.CreateRole:input_type -> warder.admin.v1.CreateRoleRequest
-	6, // 8: warder.admin.v1.RoleService.GrantRole:input_type -> warder.admin.v1.GrantRoleRequest
-	3, // 9: warder.admin.v1.RoleService.ListRoles:output_type -> warder.admin.v1.ListRolesResponse
-	5, // 10: warder.admin.v1.RoleService.CreateRole:output_type -> warder.admin.v1.CreateRoleResponse
-	7, // 11: warder.admin.v1.RoleService.GrantRole:output_type -> warder.admin.v1.GrantRoleResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: warder.admin.v1.Role.grants:type_name -> warder.admin.v1.Grant
+	0,  // 1: warder.admin.v1.ListRolesResponse.roles:type_name -> warder.admin.v1.Role
+	1,  // 2: warder.admin.v1.CreateRoleRequest.grants:type_name -> warder.admin.v1.Grant
+	0,  // 3: warder.admin.v1.CreateRoleResponse.role:type_name -> warder.admin.v1.Role
+	1,  // 4: warder.admin.v1.GrantRoleRequest.grant:type_name -> warder.admin.v1.Grant
+	0,  // 5: warder.admin.v1.GrantRoleResponse.role:type_name -> warder.admin.v1.Role
+	1,  // 6: warder.admin.v1.Grants.grants:type_name -> warder.admin.v1.Grant
+	8,  // 7: warder.admin.v1.UpdateRoleRequest.grants:type_name -> warder.admin.v1.Grants
+	9,  // 8: warder.admin.v1.UpdateRoleRequest.permissions:type_name -> warder.admin.v1.Permissions
+	0,  // 9: warder.admin.v1.UpdateRoleResponse.role:type_name -> warder.admin.v1.Role
+	14, // 10: warder.admin.v1.ListPermissionsResponse.permissions:type_name -> warder.admin.v1.Permission
+	2,  // 11: warder.admin.v1.RoleService.ListRoles:input_type -> warder.admin.v1.ListRolesRequest
+	4,  // 12: warder.admin.v1.RoleService.CreateRole:input_type -> warder.admin.v1.CreateRoleRequest
+	6,  // 13: warder.admin.v1.RoleService.GrantRole:input_type -> warder.admin.v1.GrantRoleRequest
+	10, // 14: warder.admin.v1.RoleService.UpdateRole:input_type -> warder.admin.v1.UpdateRoleRequest
+	12, // 15: warder.admin.v1.RoleService.RemoveRole:input_type -> warder.admin.v1.RemoveRoleRequest
+	15, // 16: warder.admin.v1.RoleService.ListPermissions:input_type -> warder.admin.v1.ListPermissionsRequest
+	3,  // 17: warder.admin.v1.RoleService.ListRoles:output_type -> warder.admin.v1.ListRolesResponse
+	5,  // 18: warder.admin.v1.RoleService.CreateRole:output_type -> warder.admin.v1.CreateRoleResponse
+	7,  // 19: warder.admin.v1.RoleService.GrantRole:output_type -> warder.admin.v1.GrantRoleResponse
+	11, // 20: warder.admin.v1.RoleService.UpdateRole:output_type -> warder.admin.v1.UpdateRoleResponse
+	13, // 21: warder.admin.v1.RoleService.RemoveRole:output_type -> warder.admin.v1.RemoveRoleResponse
+	16, // 22: warder.admin.v1.RoleService.ListPermissions:output_type -> warder.admin.v1.ListPermissionsResponse
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_role_proto_init() }
@@ -532,13 +1025,14 @@ func file_warder_admin_v1_role_proto_init() {
 	if File_warder_admin_v1_role_proto != nil {
 		return
 	}
+	file_warder_admin_v1_role_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_role_proto_rawDesc), len(file_warder_admin_v1_role_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

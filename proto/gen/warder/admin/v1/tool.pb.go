@@ -175,8 +175,18 @@ type Tool struct {
 	// The definition that was approved; only in GetTool, and only if it differs.
 	ApprovedDefinition string `protobuf:"bytes,17,opt,name=approved_definition,json=approvedDefinition,proto3" json:"approved_definition,omitempty"`
 	Kind               Kind   `protobuf:"varint,18,opt,name=kind,proto3,enum=warder.admin.v1.Kind" json:"kind,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// What the scanner found in what the server offers now.
+	Findings []*Finding `protobuf:"bytes,19,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Why the classifier chose the category; only in GetTool.
+	RiskReasons []string `protobuf:"bytes,20,rep,name=risk_reasons,json=riskReasons,proto3" json:"risk_reasons,omitempty"`
+	// The category is a person's, not the classifier's.
+	RiskSet bool `protobuf:"varint,21,opt,name=risk_set,json=riskSet,proto3" json:"risk_set,omitempty"`
+	// How what is offered differs from what was approved; only in GetTool.
+	Differences []*Difference `protobuf:"bytes,22,rep,name=differences,proto3" json:"differences,omitempty"`
+	// Who decided what, newest first, at most 100; only in GetTool.
+	Verdicts      []*Verdict `protobuf:"bytes,23,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tool) Reset() {
@@ -335,6 +345,299 @@ func (x *Tool) GetKind() Kind {
 	return Kind_KIND_UNSPECIFIED
 }
 
+func (x *Tool) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Tool) GetRiskReasons() []string {
+	if x != nil {
+		return x.RiskReasons
+	}
+	return nil
+}
+
+func (x *Tool) GetRiskSet() bool {
+	if x != nil {
+		return x.RiskSet
+	}
+	return false
+}
+
+func (x *Tool) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *Tool) GetVerdicts() []*Verdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+// Finding is something suspicious in a definition.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For example "hidden-text".
+	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// hard or soft.
+	Severity string `protobuf:"bytes,2,opt,name=severity,proto3" json:"severity,omitempty"`
+	// JSON pointer into the definition.
+	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// With what is invisible made visible.
+	Excerpt       string `protobuf:"bytes,4,opt,name=excerpt,proto3" json:"excerpt,omitempty"`
+	Explanation   string `protobuf:"bytes,5,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Finding) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *Finding) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Finding) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Finding) GetExcerpt() string {
+	if x != nil {
+		return x.Excerpt
+	}
+	return ""
+}
+
+func (x *Finding) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+// Difference is one place where two definitions differ.
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON pointer.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// added, removed or changed.
+	Change string `protobuf:"bytes,2,opt,name=change,proto3" json:"change,omitempty"`
+	// JSON, with what is invisible made visible; empty where there is none.
+	Before string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	After  string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	// What may be dangerous in it; empty: nothing known.
+	Note          string `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Difference) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Difference) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *Difference) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *Difference) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *Difference) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// Verdict is one decision of a person.
+type Verdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Actor string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	// approved, rejected, disabled, enabled or risk.
+	Verdict string `protobuf:"bytes,3,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Reason  string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Hex.
+	DefinitionHash string `protobuf:"bytes,5,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	// What the scanner had found then, by check.
+	Findings       []string `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"`
+	ScannerVersion string   `protobuf:"bytes,7,opt,name=scanner_version,json=scannerVersion,proto3" json:"scanner_version,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Verdict) Reset() {
+	*x = Verdict{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verdict) ProtoMessage() {}
+
+func (x *Verdict) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
+func (*Verdict) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Verdict) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Verdict) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Verdict) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Verdict) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Verdict) GetDefinitionHash() string {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return ""
+}
+
+func (x *Verdict) GetFindings() []string {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Verdict) GetScannerVersion() string {
+	if x != nil {
+		return x.ScannerVersion
+	}
+	return ""
+}
+
 type ListToolsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only of this server.
@@ -349,7 +652,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +664,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +677,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{1}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListToolsRequest) GetServer() string {
@@ -407,7 +710,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +722,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +735,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{2}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListToolsResponse) GetTools() []*Tool {
@@ -454,7 +757,7 @@ type GetToolRequest struct {
 
 func (x *GetToolRequest) Reset() {
 	*x = GetToolRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +769,7 @@ func (x *GetToolRequest) String() string {
 func (*GetToolRequest) ProtoMessage() {}
 
 func (x *GetToolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +782,7 @@ func (x *GetToolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetToolRequest.ProtoReflect.Descriptor instead.
 func (*GetToolRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{3}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetToolRequest) GetName() string {
@@ -505,7 +808,7 @@ type GetToolResponse struct {
 
 func (x *GetToolResponse) Reset() {
 	*x = GetToolResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +820,7 @@ func (x *GetToolResponse) String() string {
 func (*GetToolResponse) ProtoMessage() {}
 
 func (x *GetToolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +833,7 @@ func (x *GetToolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetToolResponse.ProtoReflect.Descriptor instead.
 func (*GetToolResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{4}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetToolResponse) GetTool() *Tool {
@@ -558,7 +861,7 @@ type ApproveToolsRequest struct {
 
 func (x *ApproveToolsRequest) Reset() {
 	*x = ApproveToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +873,7 @@ func (x *ApproveToolsRequest) String() string {
 func (*ApproveToolsRequest) ProtoMessage() {}
 
 func (x *ApproveToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +886,7 @@ func (x *ApproveToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveToolsRequest.ProtoReflect.Descriptor instead.
 func (*ApproveToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{5}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApproveToolsRequest) GetNames() []string {
@@ -637,7 +940,7 @@ type ApproveToolsResponse struct {
 
 func (x *ApproveToolsResponse) Reset() {
 	*x = ApproveToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +952,7 @@ func (x *ApproveToolsResponse) String() string {
 func (*ApproveToolsResponse) ProtoMessage() {}
 
 func (x *ApproveToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +965,7 @@ func (x *ApproveToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveToolsResponse.ProtoReflect.Descriptor instead.
 func (*ApproveToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{6}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApproveToolsResponse) GetTools() []*Tool {
@@ -684,7 +987,7 @@ type RejectToolsRequest struct {
 
 func (x *RejectToolsRequest) Reset() {
 	*x = RejectToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +999,7 @@ func (x *RejectToolsRequest) String() string {
 func (*RejectToolsRequest) ProtoMessage() {}
 
 func (x *RejectToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +1012,7 @@ func (x *RejectToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectToolsRequest.ProtoReflect.Descriptor instead.
 func (*RejectToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{7}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RejectToolsRequest) GetNames() []string {
@@ -742,7 +1045,7 @@ type RejectToolsResponse struct {
 
 func (x *RejectToolsResponse) Reset() {
 	*x = RejectToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +1057,7 @@ func (x *RejectToolsResponse) String() string {
 func (*RejectToolsResponse) ProtoMessage() {}
 
 func (x *RejectToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +1070,7 @@ func (x *RejectToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectToolsResponse.ProtoReflect.Descriptor instead.
 func (*RejectToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{8}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RejectToolsResponse) GetTools() []*Tool {
@@ -789,7 +1092,7 @@ type DisableToolsRequest struct {
 
 func (x *DisableToolsRequest) Reset() {
 	*x = DisableToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1104,7 @@ func (x *DisableToolsRequest) String() string {
 func (*DisableToolsRequest) ProtoMessage() {}
 
 func (x *DisableToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1117,7 @@ func (x *DisableToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableToolsRequest.ProtoReflect.Descriptor instead.
 func (*DisableToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{9}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DisableToolsRequest) GetNames() []string {
@@ -847,7 +1150,7 @@ type DisableToolsResponse struct {
 
 func (x *DisableToolsResponse) Reset() {
 	*x = DisableToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +1162,7 @@ func (x *DisableToolsResponse) String() string {
 func (*DisableToolsResponse) ProtoMessage() {}
 
 func (x *DisableToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +1175,7 @@ func (x *DisableToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableToolsResponse.ProtoReflect.Descriptor instead.
 func (*DisableToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{10}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisableToolsResponse) GetTools() []*Tool {
@@ -893,7 +1196,7 @@ type EnableToolsRequest struct {
 
 func (x *EnableToolsRequest) Reset() {
 	*x = EnableToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +1208,7 @@ func (x *EnableToolsRequest) String() string {
 func (*EnableToolsRequest) ProtoMessage() {}
 
 func (x *EnableToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1221,7 @@ func (x *EnableToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableToolsRequest.ProtoReflect.Descriptor instead.
 func (*EnableToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{11}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EnableToolsRequest) GetNames() []string {
@@ -944,7 +1247,7 @@ type EnableToolsResponse struct {
 
 func (x *EnableToolsResponse) Reset() {
 	*x = EnableToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1259,7 @@ func (x *EnableToolsResponse) String() string {
 func (*EnableToolsResponse) ProtoMessage() {}
 
 func (x *EnableToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1272,7 @@ func (x *EnableToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableToolsResponse.ProtoReflect.Descriptor instead.
 func (*EnableToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{12}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EnableToolsResponse) GetTools() []*Tool {
@@ -979,11 +1282,126 @@ func (x *EnableToolsResponse) GetTools() []*Tool {
 	return nil
 }
 
+type SetRiskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "server/name".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind Kind   `protobuf:"varint,2,opt,name=kind,proto3,enum=warder.admin.v1.Kind" json:"kind,omitempty"`
+	// read, write, destructive, admin, execute, external or unclassified; empty:
+	// the classifier's again.
+	Risk          string `protobuf:"bytes,3,opt,name=risk,proto3" json:"risk,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRiskRequest) Reset() {
+	*x = SetRiskRequest{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRiskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRiskRequest) ProtoMessage() {}
+
+func (x *SetRiskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRiskRequest.ProtoReflect.Descriptor instead.
+func (*SetRiskRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SetRiskRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetRiskRequest) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *SetRiskRequest) GetRisk() string {
+	if x != nil {
+		return x.Risk
+	}
+	return ""
+}
+
+func (x *SetRiskRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SetRiskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tool          *Tool                  `protobuf:"bytes,1,opt,name=tool,proto3" json:"tool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRiskResponse) Reset() {
+	*x = SetRiskResponse{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRiskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRiskResponse) ProtoMessage() {}
+
+func (x *SetRiskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRiskResponse.ProtoReflect.Descriptor instead.
+func (*SetRiskResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SetRiskResponse) GetTool() *Tool {
+	if x != nil {
+		return x.Tool
+	}
+	return nil
+}
+
 var File_warder_admin_v1_tool_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/tool.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x05\n" +
+	"\x1awarder/admin/v1/tool.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x06\n" +
 	"\x04Tool\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1007,7 +1425,33 @@ const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\x0edecided_reason\x18\x0f \x01(\tR\rdecidedReason\x12>\n" +
 	"\rfirst_seen_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\vfirstSeenAt\x12/\n" +
 	"\x13approved_definition\x18\x11 \x01(\tR\x12approvedDefinition\x12)\n" +
-	"\x04kind\x18\x12 \x01(\x0e2\x15.warder.admin.v1.KindR\x04kind\"\x9c\x01\n" +
+	"\x04kind\x18\x12 \x01(\x0e2\x15.warder.admin.v1.KindR\x04kind\x124\n" +
+	"\bfindings\x18\x13 \x03(\v2\x18.warder.admin.v1.FindingR\bfindings\x12!\n" +
+	"\frisk_reasons\x18\x14 \x03(\tR\vriskReasons\x12\x19\n" +
+	"\brisk_set\x18\x15 \x01(\bR\ariskSet\x12=\n" +
+	"\vdifferences\x18\x16 \x03(\v2\x1b.warder.admin.v1.DifferenceR\vdifferences\x124\n" +
+	"\bverdicts\x18\x17 \x03(\v2\x18.warder.admin.v1.VerdictR\bverdicts\"\x8b\x01\n" +
+	"\aFinding\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x1a\n" +
+	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x18\n" +
+	"\aexcerpt\x18\x04 \x01(\tR\aexcerpt\x12 \n" +
+	"\vexplanation\x18\x05 \x01(\tR\vexplanation\"z\n" +
+	"\n" +
+	"Difference\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06change\x18\x02 \x01(\tR\x06change\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\xeb\x01\n" +
+	"\aVerdict\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x18\n" +
+	"\averdict\x18\x03 \x01(\tR\averdict\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12'\n" +
+	"\x0fdefinition_hash\x18\x05 \x01(\tR\x0edefinitionHash\x12\x1a\n" +
+	"\bfindings\x18\x06 \x03(\tR\bfindings\x12'\n" +
+	"\x0fscanner_version\x18\a \x01(\tR\x0escannerVersion\"\x9c\x01\n" +
 	"\x10ListToolsRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x120\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1a.warder.admin.v1.ToolStateR\x05state\x12>\n" +
@@ -1044,7 +1488,14 @@ const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\x05names\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x05names\x12>\n" +
 	"\x05kinds\x18\x02 \x03(\x0e2\x15.warder.admin.v1.KindB\x11\xbaH\x0e\x92\x01\v\x10\x05\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\"B\n" +
 	"\x13EnableToolsResponse\x12+\n" +
-	"\x05tools\x18\x01 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools*y\n" +
+	"\x05tools\x18\x01 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\"\xe3\x01\n" +
+	"\x0eSetRiskRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x03R\x04name\x123\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x15.warder.admin.v1.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12]\n" +
+	"\x04risk\x18\x03 \x01(\tBI\xbaHFrDR\x00R\x04readR\x05writeR\vdestructiveR\x05adminR\aexecuteR\bexternalR\funclassifiedR\x04risk\x12 \n" +
+	"\x06reason\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"<\n" +
+	"\x0fSetRiskResponse\x12)\n" +
+	"\x04tool\x18\x01 \x01(\v2\x15.warder.admin.v1.ToolR\x04tool*y\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_TOOL\x10\x01\x12\x0f\n" +
@@ -1057,14 +1508,15 @@ const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\x12TOOL_STATE_PENDING\x10\x01\x12\x17\n" +
 	"\x13TOOL_STATE_APPROVED\x10\x02\x12\x16\n" +
 	"\x12TOOL_STATE_CHANGED\x10\x03\x12\x17\n" +
-	"\x13TOOL_STATE_REJECTED\x10\x042\xa7\x04\n" +
+	"\x13TOOL_STATE_REJECTED\x10\x042\xf5\x04\n" +
 	"\vToolService\x12W\n" +
 	"\tListTools\x12!.warder.admin.v1.ListToolsRequest\x1a\".warder.admin.v1.ListToolsResponse\"\x03\x90\x02\x01\x12Q\n" +
 	"\aGetTool\x12\x1f.warder.admin.v1.GetToolRequest\x1a .warder.admin.v1.GetToolResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\fApproveTools\x12$.warder.admin.v1.ApproveToolsRequest\x1a%.warder.admin.v1.ApproveToolsResponse\x12X\n" +
 	"\vRejectTools\x12#.warder.admin.v1.RejectToolsRequest\x1a$.warder.admin.v1.RejectToolsResponse\x12[\n" +
 	"\fDisableTools\x12$.warder.admin.v1.DisableToolsRequest\x1a%.warder.admin.v1.DisableToolsResponse\x12X\n" +
-	"\vEnableTools\x12#.warder.admin.v1.EnableToolsRequest\x1a$.warder.admin.v1.EnableToolsResponseB\xc2\x01\n" +
+	"\vEnableTools\x12#.warder.admin.v1.EnableToolsRequest\x1a$.warder.admin.v1.EnableToolsResponse\x12L\n" +
+	"\aSetRisk\x12\x1f.warder.admin.v1.SetRiskRequest\x1a .warder.admin.v1.SetRiskResponseB\xc2\x01\n" +
 	"\x13com.warder.admin.v1B\tToolProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -1080,60 +1532,73 @@ func file_warder_admin_v1_tool_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_admin_v1_tool_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_warder_admin_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_warder_admin_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_warder_admin_v1_tool_proto_goTypes = []any{
 	(Kind)(0),                     // 0: warder.admin.v1.Kind
 	(ToolState)(0),                // 1: warder.admin.v1.ToolState
 	(*Tool)(nil),                  // 2: warder.admin.v1.Tool
-	(*ListToolsRequest)(nil),      // 3: warder.admin.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 4: warder.admin.v1.ListToolsResponse
-	(*GetToolRequest)(nil),        // 5: warder.admin.v1.GetToolRequest
-	(*GetToolResponse)(nil),       // 6: warder.admin.v1.GetToolResponse
-	(*ApproveToolsRequest)(nil),   // 7: warder.admin.v1.ApproveToolsRequest
-	(*ApproveToolsResponse)(nil),  // 8: warder.admin.v1.ApproveToolsResponse
-	(*RejectToolsRequest)(nil),    // 9: warder.admin.v1.RejectToolsRequest
-	(*RejectToolsResponse)(nil),   // 10: warder.admin.v1.RejectToolsResponse
-	(*DisableToolsRequest)(nil),   // 11: warder.admin.v1.DisableToolsRequest
-	(*DisableToolsResponse)(nil),  // 12: warder.admin.v1.DisableToolsResponse
-	(*EnableToolsRequest)(nil),    // 13: warder.admin.v1.EnableToolsRequest
-	(*EnableToolsResponse)(nil),   // 14: warder.admin.v1.EnableToolsResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Finding)(nil),               // 3: warder.admin.v1.Finding
+	(*Difference)(nil),            // 4: warder.admin.v1.Difference
+	(*Verdict)(nil),               // 5: warder.admin.v1.Verdict
+	(*ListToolsRequest)(nil),      // 6: warder.admin.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 7: warder.admin.v1.ListToolsResponse
+	(*GetToolRequest)(nil),        // 8: warder.admin.v1.GetToolRequest
+	(*GetToolResponse)(nil),       // 9: warder.admin.v1.GetToolResponse
+	(*ApproveToolsRequest)(nil),   // 10: warder.admin.v1.ApproveToolsRequest
+	(*ApproveToolsResponse)(nil),  // 11: warder.admin.v1.ApproveToolsResponse
+	(*RejectToolsRequest)(nil),    // 12: warder.admin.v1.RejectToolsRequest
+	(*RejectToolsResponse)(nil),   // 13: warder.admin.v1.RejectToolsResponse
+	(*DisableToolsRequest)(nil),   // 14: warder.admin.v1.DisableToolsRequest
+	(*DisableToolsResponse)(nil),  // 15: warder.admin.v1.DisableToolsResponse
+	(*EnableToolsRequest)(nil),    // 16: warder.admin.v1.EnableToolsRequest
+	(*EnableToolsResponse)(nil),   // 17: warder.admin.v1.EnableToolsResponse
+	(*SetRiskRequest)(nil),        // 18: warder.admin.v1.SetRiskRequest
+	(*SetRiskResponse)(nil),       // 19: warder.admin.v1.SetRiskResponse
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_tool_proto_depIdxs = []int32{
 	1,  // 0: warder.admin.v1.Tool.state:type_name -> warder.admin.v1.ToolState
-	15, // 1: warder.admin.v1.Tool.decided_at:type_name -> google.protobuf.Timestamp
-	15, // 2: warder.admin.v1.Tool.first_seen_at:type_name -> google.protobuf.Timestamp
+	20, // 1: warder.admin.v1.Tool.decided_at:type_name -> google.protobuf.Timestamp
+	20, // 2: warder.admin.v1.Tool.first_seen_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: warder.admin.v1.Tool.kind:type_name -> warder.admin.v1.Kind
-	1,  // 4: warder.admin.v1.ListToolsRequest.state:type_name -> warder.admin.v1.ToolState
-	0,  // 5: warder.admin.v1.ListToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 6: warder.admin.v1.ListToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 7: warder.admin.v1.GetToolRequest.kind:type_name -> warder.admin.v1.Kind
-	2,  // 8: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
-	0,  // 9: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 10: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 11: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 12: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 13: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 14: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 15: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 16: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	3,  // 17: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
-	5,  // 18: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
-	7,  // 19: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
-	9,  // 20: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
-	11, // 21: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
-	13, // 22: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
-	4,  // 23: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
-	6,  // 24: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
-	8,  // 25: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
-	10, // 26: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
-	12, // 27: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
-	14, // 28: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
-	23, // [23:29] is the sub-list for method output_type
-	17, // [17:23] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 4: warder.admin.v1.Tool.findings:type_name -> warder.admin.v1.Finding
+	4,  // 5: warder.admin.v1.Tool.differences:type_name -> warder.admin.v1.Difference
+	5,  // 6: warder.admin.v1.Tool.verdicts:type_name -> warder.admin.v1.Verdict
+	20, // 7: warder.admin.v1.Verdict.at:type_name -> google.protobuf.Timestamp
+	1,  // 8: warder.admin.v1.ListToolsRequest.state:type_name -> warder.admin.v1.ToolState
+	0,  // 9: warder.admin.v1.ListToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 10: warder.admin.v1.ListToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 11: warder.admin.v1.GetToolRequest.kind:type_name -> warder.admin.v1.Kind
+	2,  // 12: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
+	0,  // 13: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 14: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 15: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 16: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 17: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 18: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 19: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 20: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 21: warder.admin.v1.SetRiskRequest.kind:type_name -> warder.admin.v1.Kind
+	2,  // 22: warder.admin.v1.SetRiskResponse.tool:type_name -> warder.admin.v1.Tool
+	6,  // 23: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
+	8,  // 24: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
+	10, // 25: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
+	12, // 26: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
+	14, // 27: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
+	16, // 28: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
+	18, // 29: warder.admin.v1.ToolService.SetRisk:input_type -> warder.admin.v1.SetRiskRequest
+	7,  // 30: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
+	9,  // 31: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
+	11, // 32: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
+	13, // 33: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
+	15, // 34: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
+	17, // 35: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
+	19, // 36: warder.admin.v1.ToolService.SetRisk:output_type -> warder.admin.v1.SetRiskResponse
+	30, // [30:37] is the sub-list for method output_type
+	23, // [23:30] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_tool_proto_init() }
@@ -1147,7 +1612,7 @@ func file_warder_admin_v1_tool_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_tool_proto_rawDesc), len(file_warder_admin_v1_tool_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

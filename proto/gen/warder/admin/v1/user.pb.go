@@ -30,8 +30,19 @@ type User struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Roles []string               `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Whether the user can sign in to the dashboard.
-	HasPassword   bool                   `protobuf:"varint,3,opt,name=has_password,json=hasPassword,proto3" json:"has_password,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	HasPassword bool                   `protobuf:"varint,3,opt,name=has_password,json=hasPassword,proto3" json:"has_password,omitempty"`
+	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Groups that rules may name; not those that a token or a sign-on provider
+	// claims.
+	Groups         []string `protobuf:"bytes,5,rep,name=groups,proto3" json:"groups,omitempty"`
+	Disabled       bool     `protobuf:"varint,6,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	DisabledReason string   `protobuf:"bytes,7,opt,name=disabled_reason,json=disabledReason,proto3" json:"disabled_reason,omitempty"`
+	// Removed for good.
+	Removed bool `protobuf:"varint,8,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Absent: never signed in.
+	SignedInAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=signed_in_at,json=signedInAt,proto3" json:"signed_in_at,omitempty"`
+	// The sign-on provider that made the user; empty: a person did.
+	Provider      string `protobuf:"bytes,10,opt,name=provider,proto3" json:"provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,12 +105,55 @@ func (x *User) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *User) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *User) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *User) GetDisabledReason() string {
+	if x != nil {
+		return x.DisabledReason
+	}
+	return ""
+}
+
+func (x *User) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
+func (x *User) GetSignedInAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SignedInAt
+	}
+	return nil
+}
+
+func (x *User) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
 type CreateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Roles []string               `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Optional: lets the user sign in to the dashboard. Secret.
-	Password      string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	Password      string   `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	Groups        []string `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,6 +207,13 @@ func (x *CreateUserRequest) GetPassword() string {
 		return x.Password
 	}
 	return ""
+}
+
+func (x *CreateUserRequest) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 type CreateUserResponse struct {
@@ -279,32 +340,606 @@ func (x *ListUsersResponse) GetUsers() []*User {
 	return nil
 }
 
+// Names is a list that may be absent.
+type Names struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Names) Reset() {
+	*x = Names{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Names) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Names) ProtoMessage() {}
+
+func (x *Names) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Names.ProtoReflect.Descriptor instead.
+func (*Names) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Names) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Absent: stay as they are.
+	Roles         *Names `protobuf:"bytes,2,opt,name=roles,proto3" json:"roles,omitempty"`
+	Groups        *Names `protobuf:"bytes,3,opt,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetRoles() *Names {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetGroups() *Names {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+type UpdateUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserResponse) Reset() {
+	*x = UpdateUserResponse{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserResponse) ProtoMessage() {}
+
+func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
+func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type SetPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The caller's own, if name is the caller. Secret.
+	OldPassword string `protobuf:"bytes,2,opt,name=old_password,json=oldPassword,proto3" json:"old_password,omitempty"`
+	// Empty: takes the password away. Secret.
+	NewPassword   string `protobuf:"bytes,3,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPasswordRequest) Reset() {
+	*x = SetPasswordRequest{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPasswordRequest) ProtoMessage() {}
+
+func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
+func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SetPasswordRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetPasswordRequest) GetOldPassword() string {
+	if x != nil {
+		return x.OldPassword
+	}
+	return ""
+}
+
+func (x *SetPasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+type SetPasswordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPasswordResponse) Reset() {
+	*x = SetPasswordResponse{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPasswordResponse) ProtoMessage() {}
+
+func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
+func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{9}
+}
+
+type DisableUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableUserRequest) Reset() {
+	*x = DisableUserRequest{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableUserRequest) ProtoMessage() {}
+
+func (x *DisableUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableUserRequest.ProtoReflect.Descriptor instead.
+func (*DisableUserRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DisableUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DisableUserRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type DisableUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableUserResponse) Reset() {
+	*x = DisableUserResponse{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableUserResponse) ProtoMessage() {}
+
+func (x *DisableUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableUserResponse.ProtoReflect.Descriptor instead.
+func (*DisableUserResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DisableUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type EnableUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableUserRequest) Reset() {
+	*x = EnableUserRequest{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableUserRequest) ProtoMessage() {}
+
+func (x *EnableUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableUserRequest.ProtoReflect.Descriptor instead.
+func (*EnableUserRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EnableUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type EnableUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableUserResponse) Reset() {
+	*x = EnableUserResponse{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableUserResponse) ProtoMessage() {}
+
+func (x *EnableUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableUserResponse.ProtoReflect.Descriptor instead.
+func (*EnableUserResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EnableUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type RemoveUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUserRequest) Reset() {
+	*x = RemoveUserRequest{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUserRequest) ProtoMessage() {}
+
+func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUserRequest.ProtoReflect.Descriptor instead.
+func (*RemoveUserRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RemoveUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveUserRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RemoveUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUserResponse) Reset() {
+	*x = RemoveUserResponse{}
+	mi := &file_warder_admin_v1_user_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUserResponse) ProtoMessage() {}
+
+func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_user_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUserResponse.ProtoReflect.Descriptor instead.
+func (*RemoveUserResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_user_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RemoveUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
 var File_warder_admin_v1_user_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/user.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x01\n" +
+	"\x1awarder/admin/v1/user.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x02\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12!\n" +
 	"\fhas_password\x18\x03 \x01(\bR\vhasPassword\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x9a\x02\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x16\n" +
+	"\x06groups\x18\x05 \x03(\tR\x06groups\x12\x1a\n" +
+	"\bdisabled\x18\x06 \x01(\bR\bdisabled\x12'\n" +
+	"\x0fdisabled_reason\x18\a \x01(\tR\x0edisabledReason\x12\x18\n" +
+	"\aremoved\x18\b \x01(\bR\aremoved\x12<\n" +
+	"\fsigned_in_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"signedInAt\x12\x1a\n" +
+	"\bprovider\x18\n" +
+	" \x01(\tR\bprovider\"\xbe\x02\n" +
 	"\x11CreateUserRequest\x12\xbc\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\xa7\x01\xbaH\xa3\x01\xba\x01\x9f\x01\n" +
 	"\tuser.name\x12ba user's name is 1 to 128 characters of a-z, 0-9, and . _ @ + -, and begins with a letter or digit\x1a.this.matches('^[a-z0-9][a-z0-9._@+-]{0,127}$')R\x04name\x12 \n" +
 	"\x05roles\x18\x02 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10@\x18\x01R\x05roles\x12$\n" +
-	"\bpassword\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\bpassword\"?\n" +
+	"\bpassword\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\bpassword\x12\"\n" +
+	"\x06groups\x18\x04 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10@\x18\x01R\x06groups\"?\n" +
 	"\x12CreateUserResponse\x12)\n" +
 	"\x04user\x18\x01 \x01(\v2\x15.warder.admin.v1.UserR\x04user\"\x12\n" +
 	"\x10ListUsersRequest\"@\n" +
 	"\x11ListUsersResponse\x12+\n" +
-	"\x05users\x18\x01 \x03(\v2\x15.warder.admin.v1.UserR\x05users2\xbd\x01\n" +
+	"\x05users\x18\x01 \x03(\v2\x15.warder.admin.v1.UserR\x05users\")\n" +
+	"\x05Names\x12 \n" +
+	"\x05names\x18\x01 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10@\x18\x01R\x05names\"\x8e\x01\n" +
+	"\x11UpdateUserRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12,\n" +
+	"\x05roles\x18\x02 \x01(\v2\x16.warder.admin.v1.NamesR\x05roles\x12.\n" +
+	"\x06groups\x18\x03 \x01(\v2\x16.warder.admin.v1.NamesR\x06groups\"?\n" +
+	"\x12UpdateUserResponse\x12)\n" +
+	"\x04user\x18\x01 \x01(\v2\x15.warder.admin.v1.UserR\x04user\"\x8b\x01\n" +
+	"\x12SetPasswordRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12+\n" +
+	"\fold_password\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\voldPassword\x12+\n" +
+	"\fnew_password\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\vnewPassword\"\x15\n" +
+	"\x13SetPasswordResponse\"S\n" +
+	"\x12DisableUserRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"@\n" +
+	"\x13DisableUserResponse\x12)\n" +
+	"\x04user\x18\x01 \x01(\v2\x15.warder.admin.v1.UserR\x04user\"0\n" +
+	"\x11EnableUserRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"?\n" +
+	"\x12EnableUserResponse\x12)\n" +
+	"\x04user\x18\x01 \x01(\v2\x15.warder.admin.v1.UserR\x04user\"R\n" +
+	"\x11RemoveUserRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"?\n" +
+	"\x12RemoveUserResponse\x12)\n" +
+	"\x04user\x18\x01 \x01(\v2\x15.warder.admin.v1.UserR\x04user2\xf6\x04\n" +
 	"\vUserService\x12U\n" +
 	"\n" +
 	"CreateUser\x12\".warder.admin.v1.CreateUserRequest\x1a#.warder.admin.v1.CreateUserResponse\x12W\n" +
-	"\tListUsers\x12!.warder.admin.v1.ListUsersRequest\x1a\".warder.admin.v1.ListUsersResponse\"\x03\x90\x02\x01B\xc2\x01\n" +
+	"\tListUsers\x12!.warder.admin.v1.ListUsersRequest\x1a\".warder.admin.v1.ListUsersResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\n" +
+	"UpdateUser\x12\".warder.admin.v1.UpdateUserRequest\x1a#.warder.admin.v1.UpdateUserResponse\x12X\n" +
+	"\vSetPassword\x12#.warder.admin.v1.SetPasswordRequest\x1a$.warder.admin.v1.SetPasswordResponse\x12X\n" +
+	"\vDisableUser\x12#.warder.admin.v1.DisableUserRequest\x1a$.warder.admin.v1.DisableUserResponse\x12U\n" +
+	"\n" +
+	"EnableUser\x12\".warder.admin.v1.EnableUserRequest\x1a#.warder.admin.v1.EnableUserResponse\x12U\n" +
+	"\n" +
+	"RemoveUser\x12\".warder.admin.v1.RemoveUserRequest\x1a#.warder.admin.v1.RemoveUserResponseB\xc2\x01\n" +
 	"\x13com.warder.admin.v1B\tUserProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -319,28 +954,56 @@ func file_warder_admin_v1_user_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_user_proto_rawDescData
 }
 
-var file_warder_admin_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_warder_admin_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_warder_admin_v1_user_proto_goTypes = []any{
 	(*User)(nil),                  // 0: warder.admin.v1.User
 	(*CreateUserRequest)(nil),     // 1: warder.admin.v1.CreateUserRequest
 	(*CreateUserResponse)(nil),    // 2: warder.admin.v1.CreateUserResponse
 	(*ListUsersRequest)(nil),      // 3: warder.admin.v1.ListUsersRequest
 	(*ListUsersResponse)(nil),     // 4: warder.admin.v1.ListUsersResponse
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Names)(nil),                 // 5: warder.admin.v1.Names
+	(*UpdateUserRequest)(nil),     // 6: warder.admin.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),    // 7: warder.admin.v1.UpdateUserResponse
+	(*SetPasswordRequest)(nil),    // 8: warder.admin.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),   // 9: warder.admin.v1.SetPasswordResponse
+	(*DisableUserRequest)(nil),    // 10: warder.admin.v1.DisableUserRequest
+	(*DisableUserResponse)(nil),   // 11: warder.admin.v1.DisableUserResponse
+	(*EnableUserRequest)(nil),     // 12: warder.admin.v1.EnableUserRequest
+	(*EnableUserResponse)(nil),    // 13: warder.admin.v1.EnableUserResponse
+	(*RemoveUserRequest)(nil),     // 14: warder.admin.v1.RemoveUserRequest
+	(*RemoveUserResponse)(nil),    // 15: warder.admin.v1.RemoveUserResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_user_proto_depIdxs = []int32{
-	5, // 0: warder.admin.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	0, // 1: warder.admin.v1.CreateUserResponse.user:type_name -> warder.admin.v1.User
-	0, // 2: warder.admin.v1.ListUsersResponse.users:type_name -> warder.admin.v1.User
-	1, // 3: warder.admin.v1.UserService.CreateUser:input_type -> warder.admin.v1.CreateUserRequest
-	3, // 4: warder.admin.v1.UserService.ListUsers:input_type -> warder.admin.v1.ListUsersRequest
-	2, // 5: warder.admin.v1.UserService.CreateUser:output_type -> warder.admin.v1.CreateUserResponse
-	4, // 6: warder.admin.v1.UserService.ListUsers:output_type -> warder.admin.v1.ListUsersResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	16, // 0: warder.admin.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	16, // 1: warder.admin.v1.User.signed_in_at:type_name -> google.protobuf.Timestamp
+	0,  // 2: warder.admin.v1.CreateUserResponse.user:type_name -> warder.admin.v1.User
+	0,  // 3: warder.admin.v1.ListUsersResponse.users:type_name -> warder.admin.v1.User
+	5,  // 4: warder.admin.v1.UpdateUserRequest.roles:type_name -> warder.admin.v1.Names
+	5,  // 5: warder.admin.v1.UpdateUserRequest.groups:type_name -> warder.admin.v1.Names
+	0,  // 6: warder.admin.v1.UpdateUserResponse.user:type_name -> warder.admin.v1.User
+	0,  // 7: warder.admin.v1.DisableUserResponse.user:type_name -> warder.admin.v1.User
+	0,  // 8: warder.admin.v1.EnableUserResponse.user:type_name -> warder.admin.v1.User
+	0,  // 9: warder.admin.v1.RemoveUserResponse.user:type_name -> warder.admin.v1.User
+	1,  // 10: warder.admin.v1.UserService.CreateUser:input_type -> warder.admin.v1.CreateUserRequest
+	3,  // 11: warder.admin.v1.UserService.ListUsers:input_type -> warder.admin.v1.ListUsersRequest
+	6,  // 12: warder.admin.v1.UserService.UpdateUser:input_type -> warder.admin.v1.UpdateUserRequest
+	8,  // 13: warder.admin.v1.UserService.SetPassword:input_type -> warder.admin.v1.SetPasswordRequest
+	10, // 14: warder.admin.v1.UserService.DisableUser:input_type -> warder.admin.v1.DisableUserRequest
+	12, // 15: warder.admin.v1.UserService.EnableUser:input_type -> warder.admin.v1.EnableUserRequest
+	14, // 16: warder.admin.v1.UserService.RemoveUser:input_type -> warder.admin.v1.RemoveUserRequest
+	2,  // 17: warder.admin.v1.UserService.CreateUser:output_type -> warder.admin.v1.CreateUserResponse
+	4,  // 18: warder.admin.v1.UserService.ListUsers:output_type -> warder.admin.v1.ListUsersResponse
+	7,  // 19: warder.admin.v1.UserService.UpdateUser:output_type -> warder.admin.v1.UpdateUserResponse
+	9,  // 20: warder.admin.v1.UserService.SetPassword:output_type -> warder.admin.v1.SetPasswordResponse
+	11, // 21: warder.admin.v1.UserService.DisableUser:output_type -> warder.admin.v1.DisableUserResponse
+	13, // 22: warder.admin.v1.UserService.EnableUser:output_type -> warder.admin.v1.EnableUserResponse
+	15, // 23: warder.admin.v1.UserService.RemoveUser:output_type -> warder.admin.v1.RemoveUserResponse
+	17, // [17:24] is the sub-list for method output_type
+	10, // [10:17] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_user_proto_init() }
@@ -354,7 +1017,7 @@ func file_warder_admin_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_user_proto_rawDesc), len(file_warder_admin_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -428,8 +428,15 @@ type Event struct {
 	ResponseBytes uint64               `protobuf:"varint,26,opt,name=response_bytes,json=responseBytes,proto3" json:"response_bytes,omitempty"`
 	// How many further refusals of this kind this event stands for, which were
 	// not recorded one by one because they came in a flood.
-	Suppressed    uint64 `protobuf:"varint,27,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
-	TraceId       string `protobuf:"bytes,28,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	Suppressed uint64 `protobuf:"varint,27,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
+	TraceId    string `protobuf:"bytes,28,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// What the caller had when the decision was made.
+	Roles  []string `protobuf:"bytes,29,rep,name=roles,proto3" json:"roles,omitempty"`
+	Groups []string `protobuf:"bytes,30,rep,name=groups,proto3" json:"groups,omitempty"`
+	// The issuer of the caller's token, by its name here; empty: a key.
+	Issuer string `protobuf:"bytes,31,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The token's claim jti, cut.
+	TokenId       string `protobuf:"bytes,32,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -660,6 +667,34 @@ func (x *Event) GetTraceId() string {
 	return ""
 }
 
+func (x *Event) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Event) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Event) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Event) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
 var File_warder_audit_v1_audit_proto protoreflect.FileDescriptor
 
 const file_warder_audit_v1_audit_proto_rawDesc = "" +
@@ -674,7 +709,7 @@ const file_warder_audit_v1_audit_proto_rawDesc = "" +
 	"\x06Record\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\fR\x05event\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\fR\x04hash\"\xf0\a\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\xd1\b\n" +
 	"\x05Event\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.warder.audit.v1.EventKindR\x04kind\x12\x17\n" +
 	"\acall_id\x18\x02 \x01(\fR\x06callId\x12*\n" +
@@ -707,7 +742,11 @@ const file_warder_audit_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"suppressed\x18\x1b \x01(\x04R\n" +
 	"suppressed\x12\x19\n" +
-	"\btrace_id\x18\x1c \x01(\tR\atraceId*m\n" +
+	"\btrace_id\x18\x1c \x01(\tR\atraceId\x12\x14\n" +
+	"\x05roles\x18\x1d \x03(\tR\x05roles\x12\x16\n" +
+	"\x06groups\x18\x1e \x03(\tR\x06groups\x12\x16\n" +
+	"\x06issuer\x18\x1f \x01(\tR\x06issuer\x12\x19\n" +
+	"\btoken_id\x18  \x01(\tR\atokenId*m\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11EVENT_KIND_INTENT\x10\x01\x12\x15\n" +

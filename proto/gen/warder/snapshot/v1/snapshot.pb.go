@@ -147,6 +147,66 @@ func (Effect) EnumDescriptor() ([]byte, []int) {
 	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{1}
 }
 
+// LimitPer says what has a bucket of its own.
+type LimitPer int32
+
+const (
+	LimitPer_LIMIT_PER_UNSPECIFIED LimitPer = 0
+	// One for all that the limit is about.
+	LimitPer_LIMIT_PER_ALL         LimitPer = 1
+	LimitPer_LIMIT_PER_USER        LimitPer = 2
+	LimitPer_LIMIT_PER_APPLICATION LimitPer = 3
+	LimitPer_LIMIT_PER_SERVER      LimitPer = 4
+	LimitPer_LIMIT_PER_TOOL        LimitPer = 5
+)
+
+// Enum value maps for LimitPer.
+var (
+	LimitPer_name = map[int32]string{
+		0: "LIMIT_PER_UNSPECIFIED",
+		1: "LIMIT_PER_ALL",
+		2: "LIMIT_PER_USER",
+		3: "LIMIT_PER_APPLICATION",
+		4: "LIMIT_PER_SERVER",
+		5: "LIMIT_PER_TOOL",
+	}
+	LimitPer_value = map[string]int32{
+		"LIMIT_PER_UNSPECIFIED": 0,
+		"LIMIT_PER_ALL":         1,
+		"LIMIT_PER_USER":        2,
+		"LIMIT_PER_APPLICATION": 3,
+		"LIMIT_PER_SERVER":      4,
+		"LIMIT_PER_TOOL":        5,
+	}
+)
+
+func (x LimitPer) Enum() *LimitPer {
+	p := new(LimitPer)
+	*p = x
+	return p
+}
+
+func (x LimitPer) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LimitPer) Descriptor() protoreflect.EnumDescriptor {
+	return file_warder_snapshot_v1_snapshot_proto_enumTypes[2].Descriptor()
+}
+
+func (LimitPer) Type() protoreflect.EnumType {
+	return &file_warder_snapshot_v1_snapshot_proto_enumTypes[2]
+}
+
+func (x LimitPer) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LimitPer.Descriptor instead.
+func (LimitPer) EnumDescriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{2}
+}
+
 // DenyKind says what a Deny names.
 type DenyKind int32
 
@@ -158,6 +218,8 @@ const (
 	DenyKind_DENY_KIND_SERVER      DenyKind = 4
 	DenyKind_DENY_KIND_TOOL        DenyKind = 5
 	DenyKind_DENY_KIND_ALL         DenyKind = 6
+	// A token of an issuer.
+	DenyKind_DENY_KIND_TOKEN DenyKind = 7
 )
 
 // Enum value maps for DenyKind.
@@ -170,6 +232,7 @@ var (
 		4: "DENY_KIND_SERVER",
 		5: "DENY_KIND_TOOL",
 		6: "DENY_KIND_ALL",
+		7: "DENY_KIND_TOKEN",
 	}
 	DenyKind_value = map[string]int32{
 		"DENY_KIND_UNSPECIFIED": 0,
@@ -179,6 +242,7 @@ var (
 		"DENY_KIND_SERVER":      4,
 		"DENY_KIND_TOOL":        5,
 		"DENY_KIND_ALL":         6,
+		"DENY_KIND_TOKEN":       7,
 	}
 )
 
@@ -193,11 +257,11 @@ func (x DenyKind) String() string {
 }
 
 func (DenyKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_warder_snapshot_v1_snapshot_proto_enumTypes[2].Descriptor()
+	return file_warder_snapshot_v1_snapshot_proto_enumTypes[3].Descriptor()
 }
 
 func (DenyKind) Type() protoreflect.EnumType {
-	return &file_warder_snapshot_v1_snapshot_proto_enumTypes[2]
+	return &file_warder_snapshot_v1_snapshot_proto_enumTypes[3]
 }
 
 func (x DenyKind) Number() protoreflect.EnumNumber {
@@ -206,7 +270,7 @@ func (x DenyKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DenyKind.Descriptor instead.
 func (DenyKind) EnumDescriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{2}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{3}
 }
 
 // Item is one named entry of a snapshot. A node that meets an item whose kind
@@ -226,6 +290,8 @@ type Item struct {
 	//	*Item_Prompt
 	//	*Item_Resource
 	//	*Item_Template
+	//	*Item_Issuer
+	//	*Item_Limit
 	Kind          isItem_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -367,6 +433,24 @@ func (x *Item) GetTemplate() *Template {
 	return nil
 }
 
+func (x *Item) GetIssuer() *Issuer {
+	if x != nil {
+		if x, ok := x.Kind.(*Item_Issuer); ok {
+			return x.Issuer
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetLimit() *Limit {
+	if x != nil {
+		if x, ok := x.Kind.(*Item_Limit); ok {
+			return x.Limit
+		}
+	}
+	return nil
+}
+
 type isItem_Kind interface {
 	isItem_Kind()
 }
@@ -415,6 +499,14 @@ type Item_Template struct {
 	Template *Template `protobuf:"bytes,11,opt,name=template,proto3,oneof"`
 }
 
+type Item_Issuer struct {
+	Issuer *Issuer `protobuf:"bytes,12,opt,name=issuer,proto3,oneof"`
+}
+
+type Item_Limit struct {
+	Limit *Limit `protobuf:"bytes,13,opt,name=limit,proto3,oneof"`
+}
+
 func (*Item_Server) isItem_Kind() {}
 
 func (*Item_Tool) isItem_Kind() {}
@@ -436,6 +528,10 @@ func (*Item_Prompt) isItem_Kind() {}
 func (*Item_Resource) isItem_Kind() {}
 
 func (*Item_Template) isItem_Kind() {}
+
+func (*Item_Issuer) isItem_Kind() {}
+
+func (*Item_Limit) isItem_Kind() {}
 
 // Server is an MCP server behind the gateway.
 type Server struct {
@@ -1041,8 +1137,11 @@ type Rule struct {
 	// Globs on "server/prompt" and on "server/uri". A rule that has globs of one
 	// kind only says nothing of the other kinds; one that has none at all speaks
 	// of everything.
-	Prompts       []string `protobuf:"bytes,13,rep,name=prompts,proto3" json:"prompts,omitempty"`
-	Resources     []string `protobuf:"bytes,14,rep,name=resources,proto3" json:"resources,omitempty"`
+	Prompts   []string `protobuf:"bytes,13,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources []string `protobuf:"bytes,14,rep,name=resources,proto3" json:"resources,omitempty"`
+	// A condition in CEL over principal, tool, arguments, client and now; see
+	// internal/policy. Empty: none.
+	When          string `protobuf:"bytes,15,opt,name=when,proto3" json:"when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1173,6 +1272,13 @@ func (x *Rule) GetResources() []string {
 		return x.Resources
 	}
 	return nil
+}
+
+func (x *Rule) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
 }
 
 // Role grants tools to the users that hold it.
@@ -1371,7 +1477,9 @@ type Key struct {
 	User        string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
 	Application string `protobuf:"bytes,4,opt,name=application,proto3" json:"application,omitempty"`
 	// Absent: does not expire.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The servers that the key is good for; none: all.
+	Servers       []string `protobuf:"bytes,6,rep,name=servers,proto3" json:"servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1441,12 +1549,373 @@ func (x *Key) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// Issuer is who may sign the tokens of MCP clients. A token is a JWT access token
+// (RFC 9068) whose claims are verified as this says and in no other way.
+type Issuer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name people gave it: [a-z][a-z0-9-]{0,63}.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The claim iss, exactly.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// The claim aud has one of them; none: the URL of the endpoint.
+	Audiences []string `protobuf:"bytes,3,rep,name=audiences,proto3" json:"audiences,omitempty"`
+	// Where its keys are. The only URL that is ever fetched for it.
+	JwksUrl string `protobuf:"bytes,4,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`
+	// At least one; nothing else is accepted, whatever a key says of itself.
+	Algorithms []string `protobuf:"bytes,5,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
+	// Names of claims; never empty but groups_claim and application_claim.
+	UserClaim   string `protobuf:"bytes,6,opt,name=user_claim,json=userClaim,proto3" json:"user_claim,omitempty"`
+	GroupsClaim string `protobuf:"bytes,7,opt,name=groups_claim,json=groupsClaim,proto3" json:"groups_claim,omitempty"`
+	// Empty: client_id, or azp.
+	ApplicationClaim string `protobuf:"bytes,8,opt,name=application_claim,json=applicationClaim,proto3" json:"application_claim,omitempty"`
+	// Stands before the user of the token.
+	UserPrefix string       `protobuf:"bytes,9,opt,name=user_prefix,json=userPrefix,proto3" json:"user_prefix,omitempty"`
+	GroupRoles []*GroupRole `protobuf:"bytes,10,rep,name=group_roles,json=groupRoles,proto3" json:"group_roles,omitempty"`
+	// Whether the JWKS may lie at a special-purpose address.
+	Private bool `protobuf:"varint,11,opt,name=private,proto3" json:"private,omitempty"`
+	// PEM; empty: the authorities of the system.
+	CaCertificates []byte `protobuf:"bytes,12,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
+	// What clients are told to ask for.
+	Scopes        []string `protobuf:"bytes,13,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Issuer) Reset() {
+	*x = Issuer{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Issuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Issuer) ProtoMessage() {}
+
+func (x *Issuer) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
+func (*Issuer) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Issuer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Issuer) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Issuer) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+func (x *Issuer) GetJwksUrl() string {
+	if x != nil {
+		return x.JwksUrl
+	}
+	return ""
+}
+
+func (x *Issuer) GetAlgorithms() []string {
+	if x != nil {
+		return x.Algorithms
+	}
+	return nil
+}
+
+func (x *Issuer) GetUserClaim() string {
+	if x != nil {
+		return x.UserClaim
+	}
+	return ""
+}
+
+func (x *Issuer) GetGroupsClaim() string {
+	if x != nil {
+		return x.GroupsClaim
+	}
+	return ""
+}
+
+func (x *Issuer) GetApplicationClaim() string {
+	if x != nil {
+		return x.ApplicationClaim
+	}
+	return ""
+}
+
+func (x *Issuer) GetUserPrefix() string {
+	if x != nil {
+		return x.UserPrefix
+	}
+	return ""
+}
+
+func (x *Issuer) GetGroupRoles() []*GroupRole {
+	if x != nil {
+		return x.GroupRoles
+	}
+	return nil
+}
+
+func (x *Issuer) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
+}
+
+func (x *Issuer) GetCaCertificates() []byte {
+	if x != nil {
+		return x.CaCertificates
+	}
+	return nil
+}
+
+func (x *Issuer) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+// GroupRole gives a role to who has a group.
+type GroupRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupRole) Reset() {
+	*x = GroupRole{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupRole) ProtoMessage() {}
+
+func (x *GroupRole) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupRole.ProtoReflect.Descriptor instead.
+func (*GroupRole) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GroupRole) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupRole) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+// Limit bounds calls by token buckets: calls per window on all nodes together, of
+// which each node has a share.
+type Limit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique.
+	Name string   `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Per  LimitPer `protobuf:"varint,2,opt,name=per,proto3,enum=warder.snapshot.v1.LimitPer" json:"per,omitempty"`
+	// At least 1.
+	Calls uint32 `protobuf:"varint,3,opt,name=calls,proto3" json:"calls,omitempty"`
+	// At least a second.
+	Window *durationpb.Duration `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	// How many may come at once, at least 1.
+	Burst uint32 `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`
+	// What it is about, as in Rule.
+	Users         []string `protobuf:"bytes,6,rep,name=users,proto3" json:"users,omitempty"`
+	Groups        []string `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
+	Roles         []string `protobuf:"bytes,8,rep,name=roles,proto3" json:"roles,omitempty"`
+	Applications  []string `protobuf:"bytes,9,rep,name=applications,proto3" json:"applications,omitempty"`
+	Tools         []string `protobuf:"bytes,10,rep,name=tools,proto3" json:"tools,omitempty"`
+	Risks         []Risk   `protobuf:"varint,11,rep,packed,name=risks,proto3,enum=warder.snapshot.v1.Risk" json:"risks,omitempty"`
+	Prompts       []string `protobuf:"bytes,12,rep,name=prompts,proto3" json:"prompts,omitempty"`
+	Resources     []string `protobuf:"bytes,13,rep,name=resources,proto3" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Limit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Limit) GetPer() LimitPer {
+	if x != nil {
+		return x.Per
+	}
+	return LimitPer_LIMIT_PER_UNSPECIFIED
+}
+
+func (x *Limit) GetCalls() uint32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Limit) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Limit) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *Limit) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Limit) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Limit) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Limit) GetApplications() []string {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+func (x *Limit) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *Limit) GetRisks() []Risk {
+	if x != nil {
+		return x.Risks
+	}
+	return nil
+}
+
+func (x *Limit) GetPrompts() []string {
+	if x != nil {
+		return x.Prompts
+	}
+	return nil
+}
+
+func (x *Limit) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
 // Deny is an entry of the deny overlay: a revocation, applied ahead of
 // everything else.
 type Deny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  DenyKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=warder.snapshot.v1.DenyKind" json:"kind,omitempty"`
-	// The key id, user, application, server, or "server/tool"; empty for all.
+	// The key id, user, application, server, "server/tool", or "issuer/jti" with the
+	// issuer's name; empty for all.
 	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1455,7 +1924,7 @@ type Deny struct {
 
 func (x *Deny) Reset() {
 	*x = Deny{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[12]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1936,7 @@ func (x *Deny) String() string {
 func (*Deny) ProtoMessage() {}
 
 func (x *Deny) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[12]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1949,7 @@ func (x *Deny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deny.ProtoReflect.Descriptor instead.
 func (*Deny) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{12}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Deny) GetKind() DenyKind {
@@ -1520,7 +1989,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[13]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +2001,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[13]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +2014,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{13}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Settings) GetKeyPepper() []byte {
@@ -1584,7 +2053,7 @@ type SealKey struct {
 
 func (x *SealKey) Reset() {
 	*x = SealKey{}
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[14]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +2065,7 @@ func (x *SealKey) String() string {
 func (*SealKey) ProtoMessage() {}
 
 func (x *SealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[14]
+	mi := &file_warder_snapshot_v1_snapshot_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +2078,7 @@ func (x *SealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
 func (*SealKey) Descriptor() ([]byte, []int) {
-	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{14}
+	return file_warder_snapshot_v1_snapshot_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SealKey) GetKey() []byte {
@@ -1630,7 +2099,7 @@ var File_warder_snapshot_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"!warder/snapshot/v1/snapshot.proto\x12\x12warder.snapshot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x04\n" +
+	"!warder/snapshot/v1/snapshot.proto\x12\x12warder.snapshot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x05\n" +
 	"\x04Item\x124\n" +
 	"\x06server\x18\x01 \x01(\v2\x1a.warder.snapshot.v1.ServerH\x00R\x06server\x12.\n" +
 	"\x04tool\x18\x02 \x01(\v2\x18.warder.snapshot.v1.ToolH\x00R\x04tool\x12.\n" +
@@ -1643,7 +2112,9 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x06prompt\x18\t \x01(\v2\x1a.warder.snapshot.v1.PromptH\x00R\x06prompt\x12:\n" +
 	"\bresource\x18\n" +
 	" \x01(\v2\x1c.warder.snapshot.v1.ResourceH\x00R\bresource\x12:\n" +
-	"\btemplate\x18\v \x01(\v2\x1c.warder.snapshot.v1.TemplateH\x00R\btemplateB\x06\n" +
+	"\btemplate\x18\v \x01(\v2\x1c.warder.snapshot.v1.TemplateH\x00R\btemplate\x124\n" +
+	"\x06issuer\x18\f \x01(\v2\x1a.warder.snapshot.v1.IssuerH\x00R\x06issuer\x121\n" +
+	"\x05limit\x18\r \x01(\v2\x19.warder.snapshot.v1.LimitH\x00R\x05limitB\x06\n" +
 	"\x04kind\"\xfc\x02\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -1699,7 +2170,7 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"definition\x12'\n" +
 	"\x0fdefinition_hash\x18\x05 \x01(\fR\x0edefinitionHash\x12,\n" +
 	"\x04risk\x18\x06 \x01(\x0e2\x18.warder.snapshot.v1.RiskR\x04risk\x12\x1a\n" +
-	"\bposition\x18\a \x01(\rR\bposition\"\x92\x03\n" +
+	"\bposition\x18\a \x01(\rR\bposition\"\xa6\x03\n" +
 	"\x04Rule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1715,7 +2186,8 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x05risks\x18\v \x03(\x0e2\x18.warder.snapshot.v1.RiskR\x05risks\x12\x18\n" +
 	"\amethods\x18\f \x03(\tR\amethods\x12\x18\n" +
 	"\aprompts\x18\r \x03(\tR\aprompts\x12\x1c\n" +
-	"\tresources\x18\x0e \x03(\tR\tresources\"M\n" +
+	"\tresources\x18\x0e \x03(\tR\tresources\x12\x12\n" +
+	"\x04when\x18\x0f \x01(\tR\x04when\"M\n" +
 	"\x04Role\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x06grants\x18\x02 \x03(\v2\x19.warder.snapshot.v1.GrantR\x06grants\"\x85\x01\n" +
@@ -1727,14 +2199,53 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x16\n" +
-	"\x06groups\x18\x03 \x03(\tR\x06groups\"\x9a\x01\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\"\xb4\x01\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12 \n" +
 	"\vapplication\x18\x04 \x01(\tR\vapplication\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"d\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
+	"\aservers\x18\x06 \x03(\tR\aservers\"\xb2\x03\n" +
+	"\x06Issuer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1c\n" +
+	"\taudiences\x18\x03 \x03(\tR\taudiences\x12\x19\n" +
+	"\bjwks_url\x18\x04 \x01(\tR\ajwksUrl\x12\x1e\n" +
+	"\n" +
+	"algorithms\x18\x05 \x03(\tR\n" +
+	"algorithms\x12\x1d\n" +
+	"\n" +
+	"user_claim\x18\x06 \x01(\tR\tuserClaim\x12!\n" +
+	"\fgroups_claim\x18\a \x01(\tR\vgroupsClaim\x12+\n" +
+	"\x11application_claim\x18\b \x01(\tR\x10applicationClaim\x12\x1f\n" +
+	"\vuser_prefix\x18\t \x01(\tR\n" +
+	"userPrefix\x12>\n" +
+	"\vgroup_roles\x18\n" +
+	" \x03(\v2\x1d.warder.snapshot.v1.GroupRoleR\n" +
+	"groupRoles\x12\x18\n" +
+	"\aprivate\x18\v \x01(\bR\aprivate\x12'\n" +
+	"\x0fca_certificates\x18\f \x01(\fR\x0ecaCertificates\x12\x16\n" +
+	"\x06scopes\x18\r \x03(\tR\x06scopes\"5\n" +
+	"\tGroupRole\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\"\x90\x03\n" +
+	"\x05Limit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
+	"\x03per\x18\x02 \x01(\x0e2\x1c.warder.snapshot.v1.LimitPerR\x03per\x12\x14\n" +
+	"\x05calls\x18\x03 \x01(\rR\x05calls\x121\n" +
+	"\x06window\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x14\n" +
+	"\x05burst\x18\x05 \x01(\rR\x05burst\x12\x14\n" +
+	"\x05users\x18\x06 \x03(\tR\x05users\x12\x16\n" +
+	"\x06groups\x18\a \x03(\tR\x06groups\x12\x14\n" +
+	"\x05roles\x18\b \x03(\tR\x05roles\x12\"\n" +
+	"\fapplications\x18\t \x03(\tR\fapplications\x12\x14\n" +
+	"\x05tools\x18\n" +
+	" \x03(\tR\x05tools\x12.\n" +
+	"\x05risks\x18\v \x03(\x0e2\x18.warder.snapshot.v1.RiskR\x05risks\x12\x18\n" +
+	"\aprompts\x18\f \x03(\tR\aprompts\x12\x1c\n" +
+	"\tresources\x18\r \x03(\tR\tresources\"d\n" +
 	"\x04Deny\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.warder.snapshot.v1.DenyKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1763,7 +2274,14 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x06Effect\x12\x16\n" +
 	"\x12EFFECT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fEFFECT_ALLOW\x10\x01\x12\x0f\n" +
-	"\vEFFECT_DENY\x10\x02*\xa4\x01\n" +
+	"\vEFFECT_DENY\x10\x02*\x91\x01\n" +
+	"\bLimitPer\x12\x19\n" +
+	"\x15LIMIT_PER_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rLIMIT_PER_ALL\x10\x01\x12\x12\n" +
+	"\x0eLIMIT_PER_USER\x10\x02\x12\x19\n" +
+	"\x15LIMIT_PER_APPLICATION\x10\x03\x12\x14\n" +
+	"\x10LIMIT_PER_SERVER\x10\x04\x12\x12\n" +
+	"\x0eLIMIT_PER_TOOL\x10\x05*\xb9\x01\n" +
 	"\bDenyKind\x12\x19\n" +
 	"\x15DENY_KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rDENY_KIND_KEY\x10\x01\x12\x12\n" +
@@ -1771,7 +2289,8 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x15DENY_KIND_APPLICATION\x10\x03\x12\x14\n" +
 	"\x10DENY_KIND_SERVER\x10\x04\x12\x12\n" +
 	"\x0eDENY_KIND_TOOL\x10\x05\x12\x11\n" +
-	"\rDENY_KIND_ALL\x10\x06B\xdb\x01\n" +
+	"\rDENY_KIND_ALL\x10\x06\x12\x13\n" +
+	"\x0fDENY_KIND_TOKEN\x10\aB\xdb\x01\n" +
 	"\x16com.warder.snapshot.v1B\rSnapshotProtoP\x01ZHgithub.com/warder-gateway/warder/proto/gen/warder/snapshot/v1;snapshotv1\xa2\x02\x03WSX\xaa\x02\x12Warder.Snapshot.V1\xca\x02\x12Warder\\Snapshot\\V1\xe2\x02\x1eWarder\\Snapshot\\V1\\GPBMetadata\xea\x02\x14Warder::Snapshot::V1b\x06proto3"
 
 var (
@@ -1786,61 +2305,71 @@ func file_warder_snapshot_v1_snapshot_proto_rawDescGZIP() []byte {
 	return file_warder_snapshot_v1_snapshot_proto_rawDescData
 }
 
-var file_warder_snapshot_v1_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_warder_snapshot_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_warder_snapshot_v1_snapshot_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_warder_snapshot_v1_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_warder_snapshot_v1_snapshot_proto_goTypes = []any{
 	(Risk)(0),                     // 0: warder.snapshot.v1.Risk
 	(Effect)(0),                   // 1: warder.snapshot.v1.Effect
-	(DenyKind)(0),                 // 2: warder.snapshot.v1.DenyKind
-	(*Item)(nil),                  // 3: warder.snapshot.v1.Item
-	(*Server)(nil),                // 4: warder.snapshot.v1.Server
-	(*Header)(nil),                // 5: warder.snapshot.v1.Header
-	(*Tool)(nil),                  // 6: warder.snapshot.v1.Tool
-	(*Prompt)(nil),                // 7: warder.snapshot.v1.Prompt
-	(*Resource)(nil),              // 8: warder.snapshot.v1.Resource
-	(*Template)(nil),              // 9: warder.snapshot.v1.Template
-	(*Rule)(nil),                  // 10: warder.snapshot.v1.Rule
-	(*Role)(nil),                  // 11: warder.snapshot.v1.Role
-	(*Grant)(nil),                 // 12: warder.snapshot.v1.Grant
-	(*User)(nil),                  // 13: warder.snapshot.v1.User
-	(*Key)(nil),                   // 14: warder.snapshot.v1.Key
-	(*Deny)(nil),                  // 15: warder.snapshot.v1.Deny
-	(*Settings)(nil),              // 16: warder.snapshot.v1.Settings
-	(*SealKey)(nil),               // 17: warder.snapshot.v1.SealKey
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(LimitPer)(0),                 // 2: warder.snapshot.v1.LimitPer
+	(DenyKind)(0),                 // 3: warder.snapshot.v1.DenyKind
+	(*Item)(nil),                  // 4: warder.snapshot.v1.Item
+	(*Server)(nil),                // 5: warder.snapshot.v1.Server
+	(*Header)(nil),                // 6: warder.snapshot.v1.Header
+	(*Tool)(nil),                  // 7: warder.snapshot.v1.Tool
+	(*Prompt)(nil),                // 8: warder.snapshot.v1.Prompt
+	(*Resource)(nil),              // 9: warder.snapshot.v1.Resource
+	(*Template)(nil),              // 10: warder.snapshot.v1.Template
+	(*Rule)(nil),                  // 11: warder.snapshot.v1.Rule
+	(*Role)(nil),                  // 12: warder.snapshot.v1.Role
+	(*Grant)(nil),                 // 13: warder.snapshot.v1.Grant
+	(*User)(nil),                  // 14: warder.snapshot.v1.User
+	(*Key)(nil),                   // 15: warder.snapshot.v1.Key
+	(*Issuer)(nil),                // 16: warder.snapshot.v1.Issuer
+	(*GroupRole)(nil),             // 17: warder.snapshot.v1.GroupRole
+	(*Limit)(nil),                 // 18: warder.snapshot.v1.Limit
+	(*Deny)(nil),                  // 19: warder.snapshot.v1.Deny
+	(*Settings)(nil),              // 20: warder.snapshot.v1.Settings
+	(*SealKey)(nil),               // 21: warder.snapshot.v1.SealKey
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_warder_snapshot_v1_snapshot_proto_depIdxs = []int32{
-	4,  // 0: warder.snapshot.v1.Item.server:type_name -> warder.snapshot.v1.Server
-	6,  // 1: warder.snapshot.v1.Item.tool:type_name -> warder.snapshot.v1.Tool
-	10, // 2: warder.snapshot.v1.Item.rule:type_name -> warder.snapshot.v1.Rule
-	11, // 3: warder.snapshot.v1.Item.role:type_name -> warder.snapshot.v1.Role
-	13, // 4: warder.snapshot.v1.Item.user:type_name -> warder.snapshot.v1.User
-	14, // 5: warder.snapshot.v1.Item.key:type_name -> warder.snapshot.v1.Key
-	15, // 6: warder.snapshot.v1.Item.deny:type_name -> warder.snapshot.v1.Deny
-	16, // 7: warder.snapshot.v1.Item.settings:type_name -> warder.snapshot.v1.Settings
-	7,  // 8: warder.snapshot.v1.Item.prompt:type_name -> warder.snapshot.v1.Prompt
-	8,  // 9: warder.snapshot.v1.Item.resource:type_name -> warder.snapshot.v1.Resource
-	9,  // 10: warder.snapshot.v1.Item.template:type_name -> warder.snapshot.v1.Template
-	5,  // 11: warder.snapshot.v1.Server.headers:type_name -> warder.snapshot.v1.Header
-	18, // 12: warder.snapshot.v1.Server.call_timeout:type_name -> google.protobuf.Duration
-	0,  // 13: warder.snapshot.v1.Tool.risk:type_name -> warder.snapshot.v1.Risk
-	0,  // 14: warder.snapshot.v1.Prompt.risk:type_name -> warder.snapshot.v1.Risk
-	0,  // 15: warder.snapshot.v1.Resource.risk:type_name -> warder.snapshot.v1.Risk
-	0,  // 16: warder.snapshot.v1.Template.risk:type_name -> warder.snapshot.v1.Risk
-	1,  // 17: warder.snapshot.v1.Rule.effect:type_name -> warder.snapshot.v1.Effect
-	0,  // 18: warder.snapshot.v1.Rule.risks:type_name -> warder.snapshot.v1.Risk
-	12, // 19: warder.snapshot.v1.Role.grants:type_name -> warder.snapshot.v1.Grant
-	0,  // 20: warder.snapshot.v1.Grant.risks:type_name -> warder.snapshot.v1.Risk
-	19, // 21: warder.snapshot.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 22: warder.snapshot.v1.Deny.kind:type_name -> warder.snapshot.v1.DenyKind
-	17, // 23: warder.snapshot.v1.Settings.seal_keys:type_name -> warder.snapshot.v1.SealKey
-	19, // 24: warder.snapshot.v1.SealKey.seals_from:type_name -> google.protobuf.Timestamp
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	5,  // 0: warder.snapshot.v1.Item.server:type_name -> warder.snapshot.v1.Server
+	7,  // 1: warder.snapshot.v1.Item.tool:type_name -> warder.snapshot.v1.Tool
+	11, // 2: warder.snapshot.v1.Item.rule:type_name -> warder.snapshot.v1.Rule
+	12, // 3: warder.snapshot.v1.Item.role:type_name -> warder.snapshot.v1.Role
+	14, // 4: warder.snapshot.v1.Item.user:type_name -> warder.snapshot.v1.User
+	15, // 5: warder.snapshot.v1.Item.key:type_name -> warder.snapshot.v1.Key
+	19, // 6: warder.snapshot.v1.Item.deny:type_name -> warder.snapshot.v1.Deny
+	20, // 7: warder.snapshot.v1.Item.settings:type_name -> warder.snapshot.v1.Settings
+	8,  // 8: warder.snapshot.v1.Item.prompt:type_name -> warder.snapshot.v1.Prompt
+	9,  // 9: warder.snapshot.v1.Item.resource:type_name -> warder.snapshot.v1.Resource
+	10, // 10: warder.snapshot.v1.Item.template:type_name -> warder.snapshot.v1.Template
+	16, // 11: warder.snapshot.v1.Item.issuer:type_name -> warder.snapshot.v1.Issuer
+	18, // 12: warder.snapshot.v1.Item.limit:type_name -> warder.snapshot.v1.Limit
+	6,  // 13: warder.snapshot.v1.Server.headers:type_name -> warder.snapshot.v1.Header
+	22, // 14: warder.snapshot.v1.Server.call_timeout:type_name -> google.protobuf.Duration
+	0,  // 15: warder.snapshot.v1.Tool.risk:type_name -> warder.snapshot.v1.Risk
+	0,  // 16: warder.snapshot.v1.Prompt.risk:type_name -> warder.snapshot.v1.Risk
+	0,  // 17: warder.snapshot.v1.Resource.risk:type_name -> warder.snapshot.v1.Risk
+	0,  // 18: warder.snapshot.v1.Template.risk:type_name -> warder.snapshot.v1.Risk
+	1,  // 19: warder.snapshot.v1.Rule.effect:type_name -> warder.snapshot.v1.Effect
+	0,  // 20: warder.snapshot.v1.Rule.risks:type_name -> warder.snapshot.v1.Risk
+	13, // 21: warder.snapshot.v1.Role.grants:type_name -> warder.snapshot.v1.Grant
+	0,  // 22: warder.snapshot.v1.Grant.risks:type_name -> warder.snapshot.v1.Risk
+	23, // 23: warder.snapshot.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
+	17, // 24: warder.snapshot.v1.Issuer.group_roles:type_name -> warder.snapshot.v1.GroupRole
+	2,  // 25: warder.snapshot.v1.Limit.per:type_name -> warder.snapshot.v1.LimitPer
+	22, // 26: warder.snapshot.v1.Limit.window:type_name -> google.protobuf.Duration
+	0,  // 27: warder.snapshot.v1.Limit.risks:type_name -> warder.snapshot.v1.Risk
+	3,  // 28: warder.snapshot.v1.Deny.kind:type_name -> warder.snapshot.v1.DenyKind
+	21, // 29: warder.snapshot.v1.Settings.seal_keys:type_name -> warder.snapshot.v1.SealKey
+	23, // 30: warder.snapshot.v1.SealKey.seals_from:type_name -> google.protobuf.Timestamp
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_warder_snapshot_v1_snapshot_proto_init() }
@@ -1860,14 +2389,16 @@ func file_warder_snapshot_v1_snapshot_proto_init() {
 		(*Item_Prompt)(nil),
 		(*Item_Resource)(nil),
 		(*Item_Template)(nil),
+		(*Item_Issuer)(nil),
+		(*Item_Limit)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_snapshot_v1_snapshot_proto_rawDesc), len(file_warder_snapshot_v1_snapshot_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   15,
+			NumEnums:      4,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -41,6 +41,7 @@ type SyncRequest struct {
 	//	*SyncRequest_Nack
 	//	*SyncRequest_ServerChanged
 	//	*SyncRequest_EndedSessions
+	//	*SyncRequest_Demand
 	Kind          isSyncRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -128,6 +129,15 @@ func (x *SyncRequest) GetEndedSessions() *EndedSessions {
 	return nil
 }
 
+func (x *SyncRequest) GetDemand() *Demand {
+	if x != nil {
+		if x, ok := x.Kind.(*SyncRequest_Demand); ok {
+			return x.Demand
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Kind interface {
 	isSyncRequest_Kind()
 }
@@ -153,6 +163,10 @@ type SyncRequest_EndedSessions struct {
 	EndedSessions *EndedSessions `protobuf:"bytes,5,opt,name=ended_sessions,json=endedSessions,proto3,oneof"`
 }
 
+type SyncRequest_Demand struct {
+	Demand *Demand `protobuf:"bytes,6,opt,name=demand,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Kind() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Kind() {}
@@ -162,6 +176,8 @@ func (*SyncRequest_Nack) isSyncRequest_Kind() {}
 func (*SyncRequest_ServerChanged) isSyncRequest_Kind() {}
 
 func (*SyncRequest_EndedSessions) isSyncRequest_Kind() {}
+
+func (*SyncRequest_Demand) isSyncRequest_Kind() {}
 
 // Hello says what the node holds, so that a delta can continue from there.
 type Hello struct {
@@ -501,11 +517,13 @@ func (x *EndedSession) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// SyncResponse is what the control plane says: an update or ended sessions.
+// SyncResponse is what the control plane says: an update, ended sessions or
+// shares.
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
 	EndedSessions *EndedSessions         `protobuf:"bytes,2,opt,name=ended_sessions,json=endedSessions,proto3" json:"ended_sessions,omitempty"`
+	Shares        *Shares                `protobuf:"bytes,3,opt,name=shares,proto3" json:"shares,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -554,6 +572,243 @@ func (x *SyncResponse) GetEndedSessions() *EndedSessions {
 	return nil
 }
 
+func (x *SyncResponse) GetShares() *Shares {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+// Demand says how much a node's clients ask of limits, so that the control plane
+// gives each node the share it needs. It may be lost: the next one follows in a
+// second.
+type Demand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The busiest buckets, at most 1,000; of the others the node takes its even part.
+	Buckets       []*BucketDemand `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Demand) Reset() {
+	*x = Demand{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Demand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Demand) ProtoMessage() {}
+
+func (x *Demand) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Demand.ProtoReflect.Descriptor instead.
+func (*Demand) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Demand) GetBuckets() []*BucketDemand {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+// BucketDemand is what one bucket of a limit was asked for.
+type BucketDemand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Limit string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// What has the bucket: the user, application, server or "server/tool"; empty for
+	// one of all.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Calls asked for since the last Demand, admitted or not.
+	Asked         uint64 `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketDemand) Reset() {
+	*x = BucketDemand{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketDemand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketDemand) ProtoMessage() {}
+
+func (x *BucketDemand) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketDemand.ProtoReflect.Descriptor instead.
+func (*BucketDemand) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BucketDemand) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *BucketDemand) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BucketDemand) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+// Shares says which part of each limit a node may give out. Until the next one
+// comes, they stay in force, also while the control plane is away.
+type Shares struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many nodes there are: the even part of each bucket that is not named is one
+	// of so many. At least 1.
+	Nodes         uint32         `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Buckets       []*BucketShare `protobuf:"bytes,2,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shares) Reset() {
+	*x = Shares{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shares) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shares) ProtoMessage() {}
+
+func (x *Shares) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shares.ProtoReflect.Descriptor instead.
+func (*Shares) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Shares) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Shares) GetBuckets() []*BucketShare {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+// BucketShare is a node's part of one bucket.
+type BucketShare struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Limit string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// In millionths of the limit.
+	Millionths    uint32 `protobuf:"varint,3,opt,name=millionths,proto3" json:"millionths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketShare) Reset() {
+	*x = BucketShare{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketShare) ProtoMessage() {}
+
+func (x *BucketShare) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketShare.ProtoReflect.Descriptor instead.
+func (*BucketShare) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BucketShare) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *BucketShare) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BucketShare) GetMillionths() uint32 {
+	if x != nil {
+		return x.Millionths
+	}
+	return 0
+}
+
 // Update is a snapshot or a delta.
 type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -580,7 +835,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +847,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +860,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Update) GetNonce() string {
@@ -701,7 +956,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +968,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +981,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Snapshot) GetItems() []*v1.Item {
@@ -751,7 +1006,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +1018,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +1031,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -811,13 +1066,14 @@ var File_warder_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x19warder/sync/v1/sync.proto\x12\x0ewarder.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!warder/snapshot/v1/snapshot.proto\"\xa9\x02\n" +
+	"\x19warder/sync/v1/sync.proto\x12\x0ewarder.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!warder/snapshot/v1/snapshot.proto\"\xdb\x02\n" +
 	"\vSyncRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.warder.sync.v1.HelloH\x00R\x05hello\x12'\n" +
 	"\x03ack\x18\x02 \x01(\v2\x13.warder.sync.v1.AckH\x00R\x03ack\x12*\n" +
 	"\x04nack\x18\x03 \x01(\v2\x14.warder.sync.v1.NackH\x00R\x04nack\x12F\n" +
 	"\x0eserver_changed\x18\x04 \x01(\v2\x1d.warder.sync.v1.ServerChangedH\x00R\rserverChanged\x12F\n" +
-	"\x0eended_sessions\x18\x05 \x01(\v2\x1d.warder.sync.v1.EndedSessionsH\x00R\rendedSessionsB\x06\n" +
+	"\x0eended_sessions\x18\x05 \x01(\v2\x1d.warder.sync.v1.EndedSessionsH\x00R\rendedSessions\x120\n" +
+	"\x06demand\x18\x06 \x01(\v2\x16.warder.sync.v1.DemandH\x00R\x06demandB\x06\n" +
 	"\x04kind\"\x85\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
@@ -838,10 +1094,26 @@ const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\fEndedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x84\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xb4\x01\n" +
 	"\fSyncResponse\x12.\n" +
 	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\x12D\n" +
-	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\"\x94\x02\n" +
+	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\x12.\n" +
+	"\x06shares\x18\x03 \x01(\v2\x16.warder.sync.v1.SharesR\x06shares\"@\n" +
+	"\x06Demand\x126\n" +
+	"\abuckets\x18\x01 \x03(\v2\x1c.warder.sync.v1.BucketDemandR\abuckets\"N\n" +
+	"\fBucketDemand\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05asked\x18\x03 \x01(\x04R\x05asked\"U\n" +
+	"\x06Shares\x12\x14\n" +
+	"\x05nodes\x18\x01 \x01(\rR\x05nodes\x125\n" +
+	"\abuckets\x18\x02 \x03(\v2\x1b.warder.sync.v1.BucketShareR\abuckets\"W\n" +
+	"\vBucketShare\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"millionths\x18\x03 \x01(\rR\n" +
+	"millionths\"\x94\x02\n" +
 	"\x06Update\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
@@ -877,7 +1149,7 @@ func file_warder_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_warder_sync_v1_sync_proto_rawDescData
 }
 
-var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*SyncRequest)(nil),           // 0: warder.sync.v1.SyncRequest
 	(*Hello)(nil),                 // 1: warder.sync.v1.Hello
@@ -887,11 +1159,15 @@ var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*EndedSessions)(nil),         // 5: warder.sync.v1.EndedSessions
 	(*EndedSession)(nil),          // 6: warder.sync.v1.EndedSession
 	(*SyncResponse)(nil),          // 7: warder.sync.v1.SyncResponse
-	(*Update)(nil),                // 8: warder.sync.v1.Update
-	(*Snapshot)(nil),              // 9: warder.sync.v1.Snapshot
-	(*Delta)(nil),                 // 10: warder.sync.v1.Delta
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*v1.Item)(nil),               // 12: warder.snapshot.v1.Item
+	(*Demand)(nil),                // 8: warder.sync.v1.Demand
+	(*BucketDemand)(nil),          // 9: warder.sync.v1.BucketDemand
+	(*Shares)(nil),                // 10: warder.sync.v1.Shares
+	(*BucketShare)(nil),           // 11: warder.sync.v1.BucketShare
+	(*Update)(nil),                // 12: warder.sync.v1.Update
+	(*Snapshot)(nil),              // 13: warder.sync.v1.Snapshot
+	(*Delta)(nil),                 // 14: warder.sync.v1.Delta
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*v1.Item)(nil),               // 16: warder.snapshot.v1.Item
 }
 var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
@@ -899,21 +1175,25 @@ var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	3,  // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
 	4,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
 	5,  // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	6,  // 5: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
-	11, // 6: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
-	8,  // 7: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
-	5,  // 8: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	9,  // 9: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
-	10, // 10: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
-	12, // 11: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
-	12, // 12: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
-	0,  // 13: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
-	7,  // 14: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
+	6,  // 6: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
+	15, // 7: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 8: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
+	5,  // 9: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
+	10, // 10: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
+	9,  // 11: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
+	11, // 12: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
+	13, // 13: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
+	14, // 14: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
+	16, // 15: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
+	16, // 16: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
+	0,  // 17: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
+	7,  // 18: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_warder_sync_v1_sync_proto_init() }
@@ -927,8 +1207,9 @@ func file_warder_sync_v1_sync_proto_init() {
 		(*SyncRequest_Nack)(nil),
 		(*SyncRequest_ServerChanged)(nil),
 		(*SyncRequest_EndedSessions)(nil),
+		(*SyncRequest_Demand)(nil),
 	}
-	file_warder_sync_v1_sync_proto_msgTypes[8].OneofWrappers = []any{
+	file_warder_sync_v1_sync_proto_msgTypes[12].OneofWrappers = []any{
 		(*Update_Snapshot)(nil),
 		(*Update_Delta)(nil),
 	}
@@ -938,7 +1219,7 @@ func file_warder_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_sync_v1_sync_proto_rawDesc), len(file_warder_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

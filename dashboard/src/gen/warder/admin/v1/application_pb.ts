@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/application.proto.
  */
 export const file_warder_admin_v1_application: GenFile = /*@__PURE__*/
-  fileDesc("CiF3YXJkZXIvYWRtaW4vdjEvYXBwbGljYXRpb24ucHJvdG8SD3dhcmRlci5hZG1pbi52MSJLCgtBcHBsaWNhdGlvbhIMCgRuYW1lGAEgASgJEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIigKGENyZWF0ZUFwcGxpY2F0aW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJIk4KGUNyZWF0ZUFwcGxpY2F0aW9uUmVzcG9uc2USMQoLYXBwbGljYXRpb24YASABKAsyHC53YXJkZXIuYWRtaW4udjEuQXBwbGljYXRpb24iGQoXTGlzdEFwcGxpY2F0aW9uc1JlcXVlc3QiTgoYTGlzdEFwcGxpY2F0aW9uc1Jlc3BvbnNlEjIKDGFwcGxpY2F0aW9ucxgBIAMoCzIcLndhcmRlci5hZG1pbi52MS5BcHBsaWNhdGlvbjLuAQoSQXBwbGljYXRpb25TZXJ2aWNlEmoKEUNyZWF0ZUFwcGxpY2F0aW9uEikud2FyZGVyLmFkbWluLnYxLkNyZWF0ZUFwcGxpY2F0aW9uUmVxdWVzdBoqLndhcmRlci5hZG1pbi52MS5DcmVhdGVBcHBsaWNhdGlvblJlc3BvbnNlEmwKEExpc3RBcHBsaWNhdGlvbnMSKC53YXJkZXIuYWRtaW4udjEuTGlzdEFwcGxpY2F0aW9uc1JlcXVlc3QaKS53YXJkZXIuYWRtaW4udjEuTGlzdEFwcGxpY2F0aW9uc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiF3YXJkZXIvYWRtaW4vdjEvYXBwbGljYXRpb24ucHJvdG8SD3dhcmRlci5hZG1pbi52MSJ2CgtBcHBsaWNhdGlvbhIMCgRuYW1lGAEgASgJEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGRpc2FibGVkGAMgASgIEhcKD2Rpc2FibGVkX3JlYXNvbhgEIAEoCSIoChhDcmVhdGVBcHBsaWNhdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSJOChlDcmVhdGVBcHBsaWNhdGlvblJlc3BvbnNlEjEKC2FwcGxpY2F0aW9uGAEgASgLMhwud2FyZGVyLmFkbWluLnYxLkFwcGxpY2F0aW9uIhkKF0xpc3RBcHBsaWNhdGlvbnNSZXF1ZXN0Ik4KGExpc3RBcHBsaWNhdGlvbnNSZXNwb25zZRIyCgxhcHBsaWNhdGlvbnMYASADKAsyHC53YXJkZXIuYWRtaW4udjEuQXBwbGljYXRpb24iOQoZRGlzYWJsZUFwcGxpY2F0aW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJPChpEaXNhYmxlQXBwbGljYXRpb25SZXNwb25zZRIxCgthcHBsaWNhdGlvbhgBIAEoCzIcLndhcmRlci5hZG1pbi52MS5BcHBsaWNhdGlvbiIoChhFbmFibGVBcHBsaWNhdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSJOChlFbmFibGVBcHBsaWNhdGlvblJlc3BvbnNlEjEKC2FwcGxpY2F0aW9uGAEgASgLMhwud2FyZGVyLmFkbWluLnYxLkFwcGxpY2F0aW9uMskDChJBcHBsaWNhdGlvblNlcnZpY2USagoRQ3JlYXRlQXBwbGljYXRpb24SKS53YXJkZXIuYWRtaW4udjEuQ3JlYXRlQXBwbGljYXRpb25SZXF1ZXN0Gioud2FyZGVyLmFkbWluLnYxLkNyZWF0ZUFwcGxpY2F0aW9uUmVzcG9uc2USbAoQTGlzdEFwcGxpY2F0aW9ucxIoLndhcmRlci5hZG1pbi52MS5MaXN0QXBwbGljYXRpb25zUmVxdWVzdBopLndhcmRlci5hZG1pbi52MS5MaXN0QXBwbGljYXRpb25zUmVzcG9uc2UiA5ACARJtChJEaXNhYmxlQXBwbGljYXRpb24SKi53YXJkZXIuYWRtaW4udjEuRGlzYWJsZUFwcGxpY2F0aW9uUmVxdWVzdBorLndhcmRlci5hZG1pbi52MS5EaXNhYmxlQXBwbGljYXRpb25SZXNwb25zZRJqChFFbmFibGVBcHBsaWNhdGlvbhIpLndhcmRlci5hZG1pbi52MS5FbmFibGVBcHBsaWNhdGlvblJlcXVlc3QaKi53YXJkZXIuYWRtaW4udjEuRW5hYmxlQXBwbGljYXRpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Application
@@ -29,6 +29,16 @@ export type Application = Message<"warder.admin.v1.Application"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 2;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: bool disabled = 3;
+   */
+  disabled: boolean;
+
+  /**
+   * @generated from field: string disabled_reason = 4;
+   */
+  disabledReason: string;
 };
 
 /**
@@ -103,6 +113,79 @@ export const ListApplicationsResponseSchema: GenMessage<ListApplicationsResponse
   messageDesc(file_warder_admin_v1_application, 4);
 
 /**
+ * @generated from message warder.admin.v1.DisableApplicationRequest
+ */
+export type DisableApplicationRequest = Message<"warder.admin.v1.DisableApplicationRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.DisableApplicationRequest.
+ * Use `create(DisableApplicationRequestSchema)` to create a new message.
+ */
+export const DisableApplicationRequestSchema: GenMessage<DisableApplicationRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_application, 5);
+
+/**
+ * @generated from message warder.admin.v1.DisableApplicationResponse
+ */
+export type DisableApplicationResponse = Message<"warder.admin.v1.DisableApplicationResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.Application application = 1;
+   */
+  application?: Application | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.DisableApplicationResponse.
+ * Use `create(DisableApplicationResponseSchema)` to create a new message.
+ */
+export const DisableApplicationResponseSchema: GenMessage<DisableApplicationResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_application, 6);
+
+/**
+ * @generated from message warder.admin.v1.EnableApplicationRequest
+ */
+export type EnableApplicationRequest = Message<"warder.admin.v1.EnableApplicationRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.EnableApplicationRequest.
+ * Use `create(EnableApplicationRequestSchema)` to create a new message.
+ */
+export const EnableApplicationRequestSchema: GenMessage<EnableApplicationRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_application, 7);
+
+/**
+ * @generated from message warder.admin.v1.EnableApplicationResponse
+ */
+export type EnableApplicationResponse = Message<"warder.admin.v1.EnableApplicationResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.Application application = 1;
+   */
+  application?: Application | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.EnableApplicationResponse.
+ * Use `create(EnableApplicationResponseSchema)` to create a new message.
+ */
+export const EnableApplicationResponseSchema: GenMessage<EnableApplicationResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_application, 8);
+
+/**
  * ApplicationService manages applications.
  *
  * @generated from service warder.admin.v1.ApplicationService
@@ -123,6 +206,25 @@ export const ApplicationService: GenService<{
     methodKind: "unary";
     input: typeof ListApplicationsRequestSchema;
     output: typeof ListApplicationsResponseSchema;
+  },
+  /**
+   * DisableApplication refuses the application's keys and tokens on every
+   * connected node within a second.
+   *
+   * @generated from rpc warder.admin.v1.ApplicationService.DisableApplication
+   */
+  disableApplication: {
+    methodKind: "unary";
+    input: typeof DisableApplicationRequestSchema;
+    output: typeof DisableApplicationResponseSchema;
+  },
+  /**
+   * @generated from rpc warder.admin.v1.ApplicationService.EnableApplication
+   */
+  enableApplication: {
+    methodKind: "unary";
+    input: typeof EnableApplicationRequestSchema;
+    output: typeof EnableApplicationResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_application, 0);

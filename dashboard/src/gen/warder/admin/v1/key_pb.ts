@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/key.proto.
  */
 export const file_warder_admin_v1_key: GenFile = /*@__PURE__*/
-  fileDesc("Chl3YXJkZXIvYWRtaW4vdjEva2V5LnByb3RvEg93YXJkZXIuYWRtaW4udjEi2AEKA0tleRIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEhMKC2FwcGxpY2F0aW9uGAMgASgJEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBSABKAkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiZAoQQ3JlYXRlS2V5UmVxdWVzdBIMCgR1c2VyGAEgASgJEhMKC2FwcGxpY2F0aW9uGAIgASgJEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iRwoRQ3JlYXRlS2V5UmVzcG9uc2USCwoDa2V5GAEgASgJEiUKB2RldGFpbHMYAiABKAsyFC53YXJkZXIuYWRtaW4udjEuS2V5Ih8KD0xpc3RLZXlzUmVxdWVzdBIMCgR1c2VyGAEgASgJIjYKEExpc3RLZXlzUmVzcG9uc2USIgoEa2V5cxgBIAMoCzIULndhcmRlci5hZG1pbi52MS5LZXkiLgoQUmV2b2tlS2V5UmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiNgoRUmV2b2tlS2V5UmVzcG9uc2USIQoDa2V5GAEgASgLMhQud2FyZGVyLmFkbWluLnYxLktleTKKAgoKS2V5U2VydmljZRJSCglDcmVhdGVLZXkSIS53YXJkZXIuYWRtaW4udjEuQ3JlYXRlS2V5UmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5DcmVhdGVLZXlSZXNwb25zZRJUCghMaXN0S2V5cxIgLndhcmRlci5hZG1pbi52MS5MaXN0S2V5c1JlcXVlc3QaIS53YXJkZXIuYWRtaW4udjEuTGlzdEtleXNSZXNwb25zZSIDkAIBElIKCVJldm9rZUtleRIhLndhcmRlci5hZG1pbi52MS5SZXZva2VLZXlSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLlJldm9rZUtleVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chl3YXJkZXIvYWRtaW4vdjEva2V5LnByb3RvEg93YXJkZXIuYWRtaW4udjEirgIKA0tleRIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEhMKC2FwcGxpY2F0aW9uGAMgASgJEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBSABKAkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHc2VydmVycxgIIAMoCRIwCgxsYXN0X3VzZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXN1Y2Nlc3NvchgKIAEoCSJ1ChBDcmVhdGVLZXlSZXF1ZXN0EgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSLQoKZXhwaXJlc19pbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdzZXJ2ZXJzGAQgAygJIkcKEUNyZWF0ZUtleVJlc3BvbnNlEgsKA2tleRgBIAEoCRIlCgdkZXRhaWxzGAIgASgLMhQud2FyZGVyLmFkbWluLnYxLktleSIfCg9MaXN0S2V5c1JlcXVlc3QSDAoEdXNlchgBIAEoCSI2ChBMaXN0S2V5c1Jlc3BvbnNlEiIKBGtleXMYASADKAsyFC53YXJkZXIuYWRtaW4udjEuS2V5Ii4KEFJldm9rZUtleVJlcXVlc3QSCgoCaWQYASABKAkSDgoGcmVhc29uGAIgASgJIjYKEVJldm9rZUtleVJlc3BvbnNlEiEKA2tleRgBIAEoCzIULndhcmRlci5hZG1pbi52MS5LZXkieQoQUm90YXRlS2V5UmVxdWVzdBIKCgJpZBgBIAEoCRIqCgdvdmVybGFwGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iagoRUm90YXRlS2V5UmVzcG9uc2USCwoDa2V5GAEgASgJEiUKB2RldGFpbHMYAiABKAsyFC53YXJkZXIuYWRtaW4udjEuS2V5EiEKA29sZBgDIAEoCzIULndhcmRlci5hZG1pbi52MS5LZXky3gIKCktleVNlcnZpY2USUgoJQ3JlYXRlS2V5EiEud2FyZGVyLmFkbWluLnYxLkNyZWF0ZUtleVJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuQ3JlYXRlS2V5UmVzcG9uc2USVAoITGlzdEtleXMSIC53YXJkZXIuYWRtaW4udjEuTGlzdEtleXNSZXF1ZXN0GiEud2FyZGVyLmFkbWluLnYxLkxpc3RLZXlzUmVzcG9uc2UiA5ACARJSCglSZXZva2VLZXkSIS53YXJkZXIuYWRtaW4udjEuUmV2b2tlS2V5UmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5SZXZva2VLZXlSZXNwb25zZRJSCglSb3RhdGVLZXkSIS53YXJkZXIuYWRtaW4udjEuUm90YXRlS2V5UmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5Sb3RhdGVLZXlSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Key
@@ -60,6 +60,27 @@ export type Key = Message<"warder.admin.v1.Key"> & {
    * @generated from field: google.protobuf.Timestamp revoked_at = 7;
    */
   revokedAt?: Timestamp | undefined;
+
+  /**
+   * The servers that the key is good for, by slug; none: all.
+   *
+   * @generated from field: repeated string servers = 8;
+   */
+  servers: string[];
+
+  /**
+   * To the minute, as far as the ledger has it; absent: never used.
+   *
+   * @generated from field: google.protobuf.Timestamp last_used_at = 9;
+   */
+  lastUsedAt?: Timestamp | undefined;
+
+  /**
+   * The key that took over by rotation; empty: none.
+   *
+   * @generated from field: string successor = 10;
+   */
+  successor: string;
 };
 
 /**
@@ -89,6 +110,13 @@ export type CreateKeyRequest = Message<"warder.admin.v1.CreateKeyRequest"> & {
    * @generated from field: google.protobuf.Duration expires_in = 3;
    */
   expiresIn?: Duration | undefined;
+
+  /**
+   * By slug; none: all, also those that come later.
+   *
+   * @generated from field: repeated string servers = 4;
+   */
+  servers: string[];
 };
 
 /**
@@ -198,6 +226,66 @@ export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE_
   messageDesc(file_warder_admin_v1_key, 6);
 
 /**
+ * @generated from message warder.admin.v1.RotateKeyRequest
+ */
+export type RotateKeyRequest = Message<"warder.admin.v1.RotateKeyRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * How long the old key still works; absent: a day. 0: not at all.
+   *
+   * @generated from field: google.protobuf.Duration overlap = 2;
+   */
+  overlap?: Duration | undefined;
+
+  /**
+   * Of the successor; absent: as long as the old key was given, if it was.
+   *
+   * @generated from field: google.protobuf.Duration expires_in = 3;
+   */
+  expiresIn?: Duration | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.RotateKeyRequest.
+ * Use `create(RotateKeyRequestSchema)` to create a new message.
+ */
+export const RotateKeyRequestSchema: GenMessage<RotateKeyRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_key, 7);
+
+/**
+ * @generated from message warder.admin.v1.RotateKeyResponse
+ */
+export type RotateKeyResponse = Message<"warder.admin.v1.RotateKeyResponse"> & {
+  /**
+   * The whole new key: shown once.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: warder.admin.v1.Key details = 2;
+   */
+  details?: Key | undefined;
+
+  /**
+   * @generated from field: warder.admin.v1.Key old = 3;
+   */
+  old?: Key | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.RotateKeyResponse.
+ * Use `create(RotateKeyResponseSchema)` to create a new message.
+ */
+export const RotateKeyResponseSchema: GenMessage<RotateKeyResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_key, 8);
+
+/**
  * KeyService manages the API keys with which MCP clients call.
  *
  * @generated from service warder.admin.v1.KeyService
@@ -232,6 +320,17 @@ export const KeyService: GenService<{
     methodKind: "unary";
     input: typeof RevokeKeyRequestSchema;
     output: typeof RevokeKeyResponseSchema;
+  },
+  /**
+   * RotateKey makes a successor with the same user, application and servers. The
+   * old key works for the overlap and then expires.
+   *
+   * @generated from rpc warder.admin.v1.KeyService.RotateKey
+   */
+  rotateKey: {
+    methodKind: "unary";
+    input: typeof RotateKeyRequestSchema;
+    output: typeof RotateKeyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_key, 0);

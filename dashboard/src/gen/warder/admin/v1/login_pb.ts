@@ -6,13 +6,15 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file warder/admin/v1/login.proto.
  */
 export const file_warder_admin_v1_login: GenFile = /*@__PURE__*/
-  fileDesc("Cht3YXJkZXIvYWRtaW4vdjEvbG9naW4ucHJvdG8SD3dhcmRlci5hZG1pbi52MSI9CgxTZXRVcFJlcXVlc3QSDQoFdG9rZW4YASABKAkSDAoEbmFtZRgCIAEoCRIQCghwYXNzd29yZBgDIAEoCSIdCg1TZXRVcFJlc3BvbnNlEgwKBG5hbWUYASABKAkiLwoNU2lnbkluUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJIi0KDlNpZ25JblJlc3BvbnNlEgwKBG5hbWUYASABKAkSDQoFcm9sZXMYAiADKAkiEAoOU2lnbk91dFJlcXVlc3QiEQoPU2lnbk91dFJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QiPAoOV2hvQW1JUmVzcG9uc2USDAoEbmFtZRgBIAEoCRINCgVyb2xlcxgCIAMoCRINCgVsb2NhbBgDIAEoCDK/AgoMTG9naW5TZXJ2aWNlEkYKBVNldFVwEh0ud2FyZGVyLmFkbWluLnYxLlNldFVwUmVxdWVzdBoeLndhcmRlci5hZG1pbi52MS5TZXRVcFJlc3BvbnNlEkkKBlNpZ25JbhIeLndhcmRlci5hZG1pbi52MS5TaWduSW5SZXF1ZXN0Gh8ud2FyZGVyLmFkbWluLnYxLlNpZ25JblJlc3BvbnNlEkwKB1NpZ25PdXQSHy53YXJkZXIuYWRtaW4udjEuU2lnbk91dFJlcXVlc3QaIC53YXJkZXIuYWRtaW4udjEuU2lnbk91dFJlc3BvbnNlEk4KBldob0FtSRIeLndhcmRlci5hZG1pbi52MS5XaG9BbUlSZXF1ZXN0Gh8ud2FyZGVyLmFkbWluLnYxLldob0FtSVJlc3BvbnNlIgOQAgFiBnByb3RvMw");
+  fileDesc("Cht3YXJkZXIvYWRtaW4vdjEvbG9naW4ucHJvdG8SD3dhcmRlci5hZG1pbi52MSI9CgxTZXRVcFJlcXVlc3QSDQoFdG9rZW4YASABKAkSDAoEbmFtZRgCIAEoCRIQCghwYXNzd29yZBgDIAEoCSIdCg1TZXRVcFJlc3BvbnNlEgwKBG5hbWUYASABKAkiLwoNU2lnbkluUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJIi0KDlNpZ25JblJlc3BvbnNlEgwKBG5hbWUYASABKAkSDQoFcm9sZXMYAiADKAkiEAoOU2lnbk91dFJlcXVlc3QiEQoPU2lnbk91dFJlc3BvbnNlIg8KDVdob0FtSVJlcXVlc3QiUQoOV2hvQW1JUmVzcG9uc2USDAoEbmFtZRgBIAEoCRINCgVyb2xlcxgCIAMoCRINCgVsb2NhbBgDIAEoCBITCgtwZXJtaXNzaW9ucxgEIAMoCSIUChJMaXN0U2lnbk9uc1JlcXVlc3QiUwoTTGlzdFNpZ25PbnNSZXNwb25zZRIQCghwYXNzd29yZBgBIAEoCBIqCglwcm92aWRlcnMYAiADKAsyFy53YXJkZXIuYWRtaW4udjEuU2lnbk9uIjMKBlNpZ25PbhIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJEgwKBHBhdGgYAyABKAki9gEKB1Nlc3Npb24SCgoCaWQYASABKAkSDAoEdXNlchgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdzZWVuX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdhZGRyZXNzGAYgASgJEhIKCnVzZXJfYWdlbnQYByABKAkSDgoGbWV0aG9kGAggASgJEg8KB2N1cnJlbnQYCSABKAgiIwoTTGlzdFNlc3Npb25zUmVxdWVzdBIMCgR1c2VyGAEgASgJIkIKFExpc3RTZXNzaW9uc1Jlc3BvbnNlEioKCHNlc3Npb25zGAEgAygLMhgud2FyZGVyLmFkbWluLnYxLlNlc3Npb24iMAoUUmV2b2tlU2Vzc2lvblJlcXVlc3QSCgoCaWQYASABKAkSDAoEdXNlchgCIAEoCSImChVSZXZva2VTZXNzaW9uUmVzcG9uc2USDQoFZW5kZWQYASABKAUy4AQKDExvZ2luU2VydmljZRJGCgVTZXRVcBIdLndhcmRlci5hZG1pbi52MS5TZXRVcFJlcXVlc3QaHi53YXJkZXIuYWRtaW4udjEuU2V0VXBSZXNwb25zZRJJCgZTaWduSW4SHi53YXJkZXIuYWRtaW4udjEuU2lnbkluUmVxdWVzdBofLndhcmRlci5hZG1pbi52MS5TaWduSW5SZXNwb25zZRJMCgdTaWduT3V0Eh8ud2FyZGVyLmFkbWluLnYxLlNpZ25PdXRSZXF1ZXN0GiAud2FyZGVyLmFkbWluLnYxLlNpZ25PdXRSZXNwb25zZRJOCgZXaG9BbUkSHi53YXJkZXIuYWRtaW4udjEuV2hvQW1JUmVxdWVzdBofLndhcmRlci5hZG1pbi52MS5XaG9BbUlSZXNwb25zZSIDkAIBEl0KC0xpc3RTaWduT25zEiMud2FyZGVyLmFkbWluLnYxLkxpc3RTaWduT25zUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5MaXN0U2lnbk9uc1Jlc3BvbnNlIgOQAgESYAoMTGlzdFNlc3Npb25zEiQud2FyZGVyLmFkbWluLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuTGlzdFNlc3Npb25zUmVzcG9uc2UiA5ACARJeCg1SZXZva2VTZXNzaW9uEiUud2FyZGVyLmFkbWluLnYxLlJldm9rZVNlc3Npb25SZXF1ZXN0GiYud2FyZGVyLmFkbWluLnYxLlJldm9rZVNlc3Npb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.SetUpRequest
@@ -167,6 +169,13 @@ export type WhoAmIResponse = Message<"warder.admin.v1.WhoAmIResponse"> & {
    * @generated from field: bool local = 3;
    */
   local: boolean;
+
+  /**
+   * What the caller may do in the administration, by name.
+   *
+   * @generated from field: repeated string permissions = 4;
+   */
+  permissions: string[];
 };
 
 /**
@@ -175,6 +184,216 @@ export type WhoAmIResponse = Message<"warder.admin.v1.WhoAmIResponse"> & {
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_login, 7);
+
+/**
+ * @generated from message warder.admin.v1.ListSignOnsRequest
+ */
+export type ListSignOnsRequest = Message<"warder.admin.v1.ListSignOnsRequest"> & {
+};
+
+/**
+ * Describes the message warder.admin.v1.ListSignOnsRequest.
+ * Use `create(ListSignOnsRequestSchema)` to create a new message.
+ */
+export const ListSignOnsRequestSchema: GenMessage<ListSignOnsRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 8);
+
+/**
+ * @generated from message warder.admin.v1.ListSignOnsResponse
+ */
+export type ListSignOnsResponse = Message<"warder.admin.v1.ListSignOnsResponse"> & {
+  /**
+   * @generated from field: bool password = 1;
+   */
+  password: boolean;
+
+  /**
+   * @generated from field: repeated warder.admin.v1.SignOn providers = 2;
+   */
+  providers: SignOn[];
+};
+
+/**
+ * Describes the message warder.admin.v1.ListSignOnsResponse.
+ * Use `create(ListSignOnsResponseSchema)` to create a new message.
+ */
+export const ListSignOnsResponseSchema: GenMessage<ListSignOnsResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 9);
+
+/**
+ * SignOn is a provider as the sign-in page shows it.
+ *
+ * @generated from message warder.admin.v1.SignOn
+ */
+export type SignOn = Message<"warder.admin.v1.SignOn"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * Where the browser goes to begin, a path of this origin.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.SignOn.
+ * Use `create(SignOnSchema)` to create a new message.
+ */
+export const SignOnSchema: GenMessage<SignOn> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 10);
+
+/**
+ * Session is one sign-in of a person.
+ *
+ * @generated from message warder.admin.v1.Session
+ */
+export type Session = Message<"warder.admin.v1.Session"> & {
+  /**
+   * Names it for RevokeSession; says nothing of its cookie.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string user = 2;
+   */
+  user: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp seen_at = 4;
+   */
+  seenAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 5;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string address = 6;
+   */
+  address: string;
+
+  /**
+   * @generated from field: string user_agent = 7;
+   */
+  userAgent: string;
+
+  /**
+   * "password", or the name of a provider.
+   *
+   * @generated from field: string method = 8;
+   */
+  method: string;
+
+  /**
+   * Whether it is the one that asks.
+   *
+   * @generated from field: bool current = 9;
+   */
+  current: boolean;
+};
+
+/**
+ * Describes the message warder.admin.v1.Session.
+ * Use `create(SessionSchema)` to create a new message.
+ */
+export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 11);
+
+/**
+ * @generated from message warder.admin.v1.ListSessionsRequest
+ */
+export type ListSessionsRequest = Message<"warder.admin.v1.ListSessionsRequest"> & {
+  /**
+   * Empty: the caller's own. "*": of everybody.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.ListSessionsRequest.
+ * Use `create(ListSessionsRequestSchema)` to create a new message.
+ */
+export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 12);
+
+/**
+ * @generated from message warder.admin.v1.ListSessionsResponse
+ */
+export type ListSessionsResponse = Message<"warder.admin.v1.ListSessionsResponse"> & {
+  /**
+   * @generated from field: repeated warder.admin.v1.Session sessions = 1;
+   */
+  sessions: Session[];
+};
+
+/**
+ * Describes the message warder.admin.v1.ListSessionsResponse.
+ * Use `create(ListSessionsResponseSchema)` to create a new message.
+ */
+export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 13);
+
+/**
+ * @generated from message warder.admin.v1.RevokeSessionRequest
+ */
+export type RevokeSessionRequest = Message<"warder.admin.v1.RevokeSessionRequest"> & {
+  /**
+   * One session, or empty with user.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * All of this user but the one that asks.
+   *
+   * @generated from field: string user = 2;
+   */
+  user: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RevokeSessionRequest.
+ * Use `create(RevokeSessionRequestSchema)` to create a new message.
+ */
+export const RevokeSessionRequestSchema: GenMessage<RevokeSessionRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 14);
+
+/**
+ * @generated from message warder.admin.v1.RevokeSessionResponse
+ */
+export type RevokeSessionResponse = Message<"warder.admin.v1.RevokeSessionResponse"> & {
+  /**
+   * @generated from field: int32 ended = 1;
+   */
+  ended: number;
+};
+
+/**
+ * Describes the message warder.admin.v1.RevokeSessionResponse.
+ * Use `create(RevokeSessionResponseSchema)` to create a new message.
+ */
+export const RevokeSessionResponseSchema: GenMessage<RevokeSessionResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_login, 15);
 
 /**
  * LoginService signs people in. A session is opaque, kept on the server, and
@@ -217,6 +436,38 @@ export const LoginService: GenService<{
     methodKind: "unary";
     input: typeof WhoAmIRequestSchema;
     output: typeof WhoAmIResponseSchema;
+  },
+  /**
+   * ListSignOns returns the ways to sign in, for the page that offers them.
+   *
+   * @generated from rpc warder.admin.v1.LoginService.ListSignOns
+   */
+  listSignOns: {
+    methodKind: "unary";
+    input: typeof ListSignOnsRequestSchema;
+    output: typeof ListSignOnsResponseSchema;
+  },
+  /**
+   * ListSessions returns the caller's own sessions; with users:write also those
+   * of others.
+   *
+   * @generated from rpc warder.admin.v1.LoginService.ListSessions
+   */
+  listSessions: {
+    methodKind: "unary";
+    input: typeof ListSessionsRequestSchema;
+    output: typeof ListSessionsResponseSchema;
+  },
+  /**
+   * RevokeSession ends one, or all of a user: his own, or with users:write those
+   * of others.
+   *
+   * @generated from rpc warder.admin.v1.LoginService.RevokeSession
+   */
+  revokeSession: {
+    methodKind: "unary";
+    input: typeof RevokeSessionRequestSchema;
+    output: typeof RevokeSessionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_login, 0);

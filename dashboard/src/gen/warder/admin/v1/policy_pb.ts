@@ -6,15 +6,17 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Call, CallFilter } from "./audit_pb";
+import { file_warder_admin_v1_audit } from "./audit_pb";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file warder/admin/v1/policy.proto.
  */
 export const file_warder_admin_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvcG9saWN5LnByb3RvEg93YXJkZXIuYWRtaW4udjEilQEKBlBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEhAKCGRvY3VtZW50GAIgASgJEiQKBXJ1bGVzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlJ1bGUSEgoKY3JlYXRlZF9ieRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLdAQoEUnVsZRIMCgRuYW1lGAEgASgJEhAKCHByaW9yaXR5GAIgASgFEg4KBmVmZmVjdBgDIAEoCRIOCgZyZWFzb24YBCABKAkSDQoFdXNlcnMYBSADKAkSDgoGZ3JvdXBzGAYgAygJEg0KBXJvbGVzGAcgAygJEhQKDGFwcGxpY2F0aW9ucxgIIAMoCRINCgV0b29scxgJIAMoCRINCgVyaXNrcxgKIAMoCRIPCgdtZXRob2RzGAsgAygJEg8KB3Byb21wdHMYDCADKAkSEQoJcmVzb3VyY2VzGA0gAygJIloKEkFwcGx5UG9saWN5UmVxdWVzdBIQCghkb2N1bWVudBgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgDSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iUAoTQXBwbHlQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhAKCHJldmlzaW9uGAIgASgEIhIKEEdldFBvbGljeVJlcXVlc3QiPAoRR2V0UG9saWN5UmVzcG9uc2USJwoGcG9saWN5GAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeSKOAQoWRXhwbGFpbkRlY2lzaW9uUmVxdWVzdBIMCgR1c2VyGAEgASgJEhMKC2FwcGxpY2F0aW9uGAIgASgJEgwKBHRvb2wYAyABKAkSEQoJYXJndW1lbnRzGAQgASgJEg4KBnByb21wdBgFIAEoCRIQCghyZXNvdXJjZRgGIAEoCRIOCgZtZXRob2QYByABKAkiiAEKF0V4cGxhaW5EZWNpc2lvblJlc3BvbnNlEhAKCGRlY2lzaW9uGAEgASgJEgwKBHJ1bGUYAiABKAkSDgoGcmVhc29uGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEisKBXN0ZXBzGAUgAygLMhwud2FyZGVyLmFkbWluLnYxLkV4cGxhaW5TdGVwIksKC0V4cGxhaW5TdGVwEg0KBXN0YWdlGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHbWF0Y2hlZBgDIAEoCBIOCgZkZXRhaWwYBCABKAkyrQIKDVBvbGljeVNlcnZpY2USWAoLQXBwbHlQb2xpY3kSIy53YXJkZXIuYWRtaW4udjEuQXBwbHlQb2xpY3lSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkFwcGx5UG9saWN5UmVzcG9uc2USVwoJR2V0UG9saWN5EiEud2FyZGVyLmFkbWluLnYxLkdldFBvbGljeVJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuR2V0UG9saWN5UmVzcG9uc2UiA5ACARJpCg9FeHBsYWluRGVjaXNpb24SJy53YXJkZXIuYWRtaW4udjEuRXhwbGFpbkRlY2lzaW9uUmVxdWVzdBooLndhcmRlci5hZG1pbi52MS5FeHBsYWluRGVjaXNpb25SZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvcG9saWN5LnByb3RvEg93YXJkZXIuYWRtaW4udjEi4gEKBlBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEhAKCGRvY3VtZW50GAIgASgJEiQKBXJ1bGVzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlJ1bGUSEgoKY3JlYXRlZF9ieRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBiABKAkSJgoGbGltaXRzGAcgAygLMhYud2FyZGVyLmFkbWluLnYxLkxpbWl0EhMKC3JvbGxiYWNrX29mGAggASgDIusBCgRSdWxlEgwKBG5hbWUYASABKAkSEAoIcHJpb3JpdHkYAiABKAUSDgoGZWZmZWN0GAMgASgJEg4KBnJlYXNvbhgEIAEoCRINCgV1c2VycxgFIAMoCRIOCgZncm91cHMYBiADKAkSDQoFcm9sZXMYByADKAkSFAoMYXBwbGljYXRpb25zGAggAygJEg0KBXRvb2xzGAkgAygJEg0KBXJpc2tzGAogAygJEg8KB21ldGhvZHMYCyADKAkSDwoHcHJvbXB0cxgMIAMoCRIRCglyZXNvdXJjZXMYDSADKAkSDAoEd2hlbhgOIAEoCSLxAQoFTGltaXQSDAoEbmFtZRgBIAEoCRILCgNwZXIYAiABKAkSDQoFY2FsbHMYAyABKA0SKQoGd2luZG93GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBWJ1cnN0GAUgASgNEg0KBXVzZXJzGAYgAygJEg4KBmdyb3VwcxgHIAMoCRINCgVyb2xlcxgIIAMoCRIUCgxhcHBsaWNhdGlvbnMYCSADKAkSDQoFdG9vbHMYCiADKAkSDQoFcmlza3MYCyADKAkSDwoHcHJvbXB0cxgMIAMoCRIRCglyZXNvdXJjZXMYDSADKAkiagoSQXBwbHlQb2xpY3lSZXF1ZXN0EhAKCGRvY3VtZW50GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKANIAIgBARIOCgZyZWFzb24YAyABKAlCEwoRX2V4cGVjdGVkX3ZlcnNpb24iegoTQXBwbHlQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhAKCHJldmlzaW9uGAIgASgEEigKB3JlbWFya3MYAyADKAsyFy53YXJkZXIuYWRtaW4udjEuUmVtYXJrIlUKBlJlbWFyaxIMCgRsaW5lGAEgASgFEg4KBmNvbHVtbhgCIAEoBRIQCghzZXZlcml0eRgDIAEoCRINCgVjaGVjaxgEIAEoCRIMCgR0ZXh0GAUgASgJIiMKEEdldFBvbGljeVJlcXVlc3QSDwoHdmVyc2lvbhgBIAEoAyI8ChFHZXRQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5IpQCChZFeHBsYWluRGVjaXNpb25SZXF1ZXN0EgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSDAoEdG9vbBgDIAEoCRIRCglhcmd1bWVudHMYBCABKAkSDgoGcHJvbXB0GAUgASgJEhAKCHJlc291cmNlGAYgASgJEg4KBm1ldGhvZBgHIAEoCRIPCgdjYWxsX2lkGAggASgJEg4KBmdyb3VwcxgJIAMoCRITCgtjbGllbnRfbmFtZRgKIAEoCRIWCg5jbGllbnRfdmVyc2lvbhgLIAEoCRImCgJhdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGa2V5X2lkGA0gASgJIr8BChdFeHBsYWluRGVjaXNpb25SZXNwb25zZRIQCghkZWNpc2lvbhgBIAEoCRIMCgRydWxlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBIrCgVzdGVwcxgFIAMoCzIcLndhcmRlci5hZG1pbi52MS5FeHBsYWluU3RlcBInCghyZWNvcmRlZBgGIAEoCzIVLndhcmRlci5hZG1pbi52MS5DYWxsEgwKBG9wZW4YByABKAgiSwoLRXhwbGFpblN0ZXASDQoFc3RhZ2UYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdtYXRjaGVkGAMgASgIEg4KBmRldGFpbBgEIAEoCSI8ChNMaXN0UG9saWNpZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIloKFExpc3RQb2xpY2llc1Jlc3BvbnNlEikKCHBvbGljaWVzGAEgAygLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOAoVUm9sbGJhY2tQb2xpY3lSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAMSDgoGcmVhc29uGAIgASgJIlMKFlJvbGxiYWNrUG9saWN5UmVzcG9uc2USJwoGcG9saWN5GAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeRIQCghyZXZpc2lvbhgCIAEoBCI3ChJDaGVja1BvbGljeVJlcXVlc3QSEAoIZG9jdW1lbnQYASABKAkSDwoHdmVyc2lvbhgCIAEoAyKSAQoTQ2hlY2tQb2xpY3lSZXNwb25zZRIoCgdyZW1hcmtzGAEgAygLMhcud2FyZGVyLmFkbWluLnYxLlJlbWFyaxINCgV0ZXN0cxgCIAEoBRIUCgxmYWlsZWRfdGVzdHMYAyABKAUSLAoHY2hhbmdlcxgEIAMoCzIbLndhcmRlci5hZG1pbi52MS5SdWxlQ2hhbmdlIlcKClJ1bGVDaGFuZ2USDAoEd2hhdBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmNoYW5nZRgDIAEoCRIOCgZiZWZvcmUYBCABKAkSDQoFYWZ0ZXIYBSABKAkiegoVU2ltdWxhdGVQb2xpY3lSZXF1ZXN0EhAKCGRvY3VtZW50GAEgASgJEg8KB3ZlcnNpb24YAiABKAMSKwoGZmlsdGVyGAMgASgLMhsud2FyZGVyLmFkbWluLnYxLkNhbGxGaWx0ZXISEQoJbWF4X2NhbGxzGAQgASgFIqoBChZTaW11bGF0ZVBvbGljeVJlc3BvbnNlEg0KBWNhbGxzGAEgASgDEhEKCXVuY2hhbmdlZBgCIAEoAxIMCgRvcGVuGAMgASgDEhIKCm5vd19kZW5pZWQYBCABKAMSEwoLbm93X2FsbG93ZWQYBSABKAMSJAoFZmxpcHMYBiADKAsyFS53YXJkZXIuYWRtaW4udjEuRmxpcBIRCgl0cnVuY2F0ZWQYByABKAgi/QEKBEZsaXASDAoEdXNlchgBIAEoCRITCgthcHBsaWNhdGlvbhgCIAEoCRIOCgZtZXRob2QYAyABKAkSDgoGc2VydmVyGAQgASgJEgwKBHRvb2wYBSABKAkSDgoGYmVmb3JlGAYgASgJEhMKC2JlZm9yZV9ydWxlGAcgASgJEg0KBWFmdGVyGAggASgJEhIKCmFmdGVyX3J1bGUYCSABKAkSDQoFY2FsbHMYCiABKAMSKwoHbGFzdF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZXhhbXBsZV9pZBgMIAEoCRIMCgRvcGVuGA0gASgIMrkFCg1Qb2xpY3lTZXJ2aWNlElgKC0FwcGx5UG9saWN5EiMud2FyZGVyLmFkbWluLnYxLkFwcGx5UG9saWN5UmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5BcHBseVBvbGljeVJlc3BvbnNlElcKCUdldFBvbGljeRIhLndhcmRlci5hZG1pbi52MS5HZXRQb2xpY3lSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkdldFBvbGljeVJlc3BvbnNlIgOQAgESYAoMTGlzdFBvbGljaWVzEiQud2FyZGVyLmFkbWluLnYxLkxpc3RQb2xpY2llc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuTGlzdFBvbGljaWVzUmVzcG9uc2UiA5ACARJhCg5Sb2xsYmFja1BvbGljeRImLndhcmRlci5hZG1pbi52MS5Sb2xsYmFja1BvbGljeVJlcXVlc3QaJy53YXJkZXIuYWRtaW4udjEuUm9sbGJhY2tQb2xpY3lSZXNwb25zZRJdCgtDaGVja1BvbGljeRIjLndhcmRlci5hZG1pbi52MS5DaGVja1BvbGljeVJlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuQ2hlY2tQb2xpY3lSZXNwb25zZSIDkAIBEmYKDlNpbXVsYXRlUG9saWN5EiYud2FyZGVyLmFkbWluLnYxLlNpbXVsYXRlUG9saWN5UmVxdWVzdBonLndhcmRlci5hZG1pbi52MS5TaW11bGF0ZVBvbGljeVJlc3BvbnNlIgOQAgESaQoPRXhwbGFpbkRlY2lzaW9uEicud2FyZGVyLmFkbWluLnYxLkV4cGxhaW5EZWNpc2lvblJlcXVlc3QaKC53YXJkZXIuYWRtaW4udjEuRXhwbGFpbkRlY2lzaW9uUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_warder_admin_v1_audit]);
 
 /**
  * @generated from message warder.admin.v1.Policy
@@ -48,6 +50,25 @@ export type Policy = Message<"warder.admin.v1.Policy"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 5;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * Why, in the words of who applied it.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: repeated warder.admin.v1.Limit limits = 7;
+   */
+  limits: Limit[];
+
+  /**
+   * The version that this one brought back; 0: none.
+   *
+   * @generated from field: int64 rollback_of = 8;
+   */
+  rollbackOf: bigint;
 };
 
 /**
@@ -127,6 +148,13 @@ export type Rule = Message<"warder.admin.v1.Rule"> & {
    * @generated from field: repeated string resources = 13;
    */
   resources: string[];
+
+  /**
+   * A condition in CEL.
+   *
+   * @generated from field: string when = 14;
+   */
+  when: string;
 };
 
 /**
@@ -135,6 +163,92 @@ export type Rule = Message<"warder.admin.v1.Rule"> & {
  */
 export const RuleSchema: GenMessage<Rule> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_policy, 1);
+
+/**
+ * Limit bounds how many calls there may be.
+ *
+ * @generated from message warder.admin.v1.Limit
+ */
+export type Limit = Message<"warder.admin.v1.Limit"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What has a bucket of its own: user, application, server or tool; all: one for
+   * everything that the limit is about.
+   *
+   * @generated from field: string per = 2;
+   */
+  per: string;
+
+  /**
+   * So many calls in each window.
+   *
+   * @generated from field: uint32 calls = 3;
+   */
+  calls: number;
+
+  /**
+   * @generated from field: google.protobuf.Duration window = 4;
+   */
+  window?: Duration | undefined;
+
+  /**
+   * How many may come at once.
+   *
+   * @generated from field: uint32 burst = 5;
+   */
+  burst: number;
+
+  /**
+   * @generated from field: repeated string users = 6;
+   */
+  users: string[];
+
+  /**
+   * @generated from field: repeated string groups = 7;
+   */
+  groups: string[];
+
+  /**
+   * @generated from field: repeated string roles = 8;
+   */
+  roles: string[];
+
+  /**
+   * @generated from field: repeated string applications = 9;
+   */
+  applications: string[];
+
+  /**
+   * @generated from field: repeated string tools = 10;
+   */
+  tools: string[];
+
+  /**
+   * @generated from field: repeated string risks = 11;
+   */
+  risks: string[];
+
+  /**
+   * @generated from field: repeated string prompts = 12;
+   */
+  prompts: string[];
+
+  /**
+   * @generated from field: repeated string resources = 13;
+   */
+  resources: string[];
+};
+
+/**
+ * Describes the message warder.admin.v1.Limit.
+ * Use `create(LimitSchema)` to create a new message.
+ */
+export const LimitSchema: GenMessage<Limit> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 2);
 
 /**
  * @generated from message warder.admin.v1.ApplyPolicyRequest
@@ -153,6 +267,11 @@ export type ApplyPolicyRequest = Message<"warder.admin.v1.ApplyPolicyRequest"> &
    * @generated from field: optional int64 expected_version = 2;
    */
   expectedVersion?: bigint | undefined;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
 };
 
 /**
@@ -160,7 +279,7 @@ export type ApplyPolicyRequest = Message<"warder.admin.v1.ApplyPolicyRequest"> &
  * Use `create(ApplyPolicyRequestSchema)` to create a new message.
  */
 export const ApplyPolicyRequestSchema: GenMessage<ApplyPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 2);
+  messageDesc(file_warder_admin_v1_policy, 3);
 
 /**
  * @generated from message warder.admin.v1.ApplyPolicyResponse
@@ -177,6 +296,13 @@ export type ApplyPolicyResponse = Message<"warder.admin.v1.ApplyPolicyResponse">
    * @generated from field: uint64 revision = 2;
    */
   revision: bigint;
+
+  /**
+   * What is not wrong but worth a look.
+   *
+   * @generated from field: repeated warder.admin.v1.Remark remarks = 3;
+   */
+  remarks: Remark[];
 };
 
 /**
@@ -184,12 +310,63 @@ export type ApplyPolicyResponse = Message<"warder.admin.v1.ApplyPolicyResponse">
  * Use `create(ApplyPolicyResponseSchema)` to create a new message.
  */
 export const ApplyPolicyResponseSchema: GenMessage<ApplyPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 3);
+  messageDesc(file_warder_admin_v1_policy, 4);
+
+/**
+ * Remark is what a check says of a place in a document.
+ *
+ * @generated from message warder.admin.v1.Remark
+ */
+export type Remark = Message<"warder.admin.v1.Remark"> & {
+  /**
+   * From 1.
+   *
+   * @generated from field: int32 line = 1;
+   */
+  line: number;
+
+  /**
+   * @generated from field: int32 column = 2;
+   */
+  column: number;
+
+  /**
+   * error or warning.
+   *
+   * @generated from field: string severity = 3;
+   */
+  severity: string;
+
+  /**
+   * For example "never-matches", "unknown-role", "test-fails".
+   *
+   * @generated from field: string check = 4;
+   */
+  check: string;
+
+  /**
+   * @generated from field: string text = 5;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.Remark.
+ * Use `create(RemarkSchema)` to create a new message.
+ */
+export const RemarkSchema: GenMessage<Remark> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 5);
 
 /**
  * @generated from message warder.admin.v1.GetPolicyRequest
  */
 export type GetPolicyRequest = Message<"warder.admin.v1.GetPolicyRequest"> & {
+  /**
+   * 0: the version in force.
+   *
+   * @generated from field: int64 version = 1;
+   */
+  version: bigint;
 };
 
 /**
@@ -197,7 +374,7 @@ export type GetPolicyRequest = Message<"warder.admin.v1.GetPolicyRequest"> & {
  * Use `create(GetPolicyRequestSchema)` to create a new message.
  */
 export const GetPolicyRequestSchema: GenMessage<GetPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 4);
+  messageDesc(file_warder_admin_v1_policy, 6);
 
 /**
  * @generated from message warder.admin.v1.GetPolicyResponse
@@ -214,7 +391,7 @@ export type GetPolicyResponse = Message<"warder.admin.v1.GetPolicyResponse"> & {
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 5);
+  messageDesc(file_warder_admin_v1_policy, 7);
 
 /**
  * @generated from message warder.admin.v1.ExplainDecisionRequest
@@ -265,6 +442,48 @@ export type ExplainDecisionRequest = Message<"warder.admin.v1.ExplainDecisionReq
    * @generated from field: string method = 7;
    */
   method: string;
+
+  /**
+   * The id (hex) of a recorded call: explained as it was asked, under the policy
+   * in force now. The other fields are empty then, but for arguments, which no
+   * record has.
+   *
+   * @generated from field: string call_id = 8;
+   */
+  callId: string;
+
+  /**
+   * Groups beside those of the user, as a token claims them.
+   *
+   * @generated from field: repeated string groups = 9;
+   */
+  groups: string[];
+
+  /**
+   * What conditions see of the client.
+   *
+   * @generated from field: string client_name = 10;
+   */
+  clientName: string;
+
+  /**
+   * @generated from field: string client_version = 11;
+   */
+  clientVersion: string;
+
+  /**
+   * Absent: now.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 12;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * The key; empty: any key of user and application that all servers are open to.
+   *
+   * @generated from field: string key_id = 13;
+   */
+  keyId: string;
 };
 
 /**
@@ -272,7 +491,7 @@ export type ExplainDecisionRequest = Message<"warder.admin.v1.ExplainDecisionReq
  * Use `create(ExplainDecisionRequestSchema)` to create a new message.
  */
 export const ExplainDecisionRequestSchema: GenMessage<ExplainDecisionRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 6);
+  messageDesc(file_warder_admin_v1_policy, 8);
 
 /**
  * @generated from message warder.admin.v1.ExplainDecisionResponse
@@ -308,6 +527,20 @@ export type ExplainDecisionResponse = Message<"warder.admin.v1.ExplainDecisionRe
    * @generated from field: repeated warder.admin.v1.ExplainStep steps = 5;
    */
   steps: ExplainStep[];
+
+  /**
+   * Of a recorded call: what was decided then.
+   *
+   * @generated from field: warder.admin.v1.Call recorded = 6;
+   */
+  recorded?: Call | undefined;
+
+  /**
+   * The decision depends on arguments that were not given.
+   *
+   * @generated from field: bool open = 7;
+   */
+  open: boolean;
 };
 
 /**
@@ -315,7 +548,7 @@ export type ExplainDecisionResponse = Message<"warder.admin.v1.ExplainDecisionRe
  * Use `create(ExplainDecisionResponseSchema)` to create a new message.
  */
 export const ExplainDecisionResponseSchema: GenMessage<ExplainDecisionResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 7);
+  messageDesc(file_warder_admin_v1_policy, 9);
 
 /**
  * ExplainStep is one line of the path to a decision.
@@ -355,7 +588,380 @@ export type ExplainStep = Message<"warder.admin.v1.ExplainStep"> & {
  * Use `create(ExplainStepSchema)` to create a new message.
  */
 export const ExplainStepSchema: GenMessage<ExplainStep> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_policy, 8);
+  messageDesc(file_warder_admin_v1_policy, 10);
+
+/**
+ * @generated from message warder.admin.v1.ListPoliciesRequest
+ */
+export type ListPoliciesRequest = Message<"warder.admin.v1.ListPoliciesRequest"> & {
+  /**
+   * 0: 50. At most 1000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.ListPoliciesRequest.
+ * Use `create(ListPoliciesRequestSchema)` to create a new message.
+ */
+export const ListPoliciesRequestSchema: GenMessage<ListPoliciesRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 11);
+
+/**
+ * @generated from message warder.admin.v1.ListPoliciesResponse
+ */
+export type ListPoliciesResponse = Message<"warder.admin.v1.ListPoliciesResponse"> & {
+  /**
+   * @generated from field: repeated warder.admin.v1.Policy policies = 1;
+   */
+  policies: Policy[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.ListPoliciesResponse.
+ * Use `create(ListPoliciesResponseSchema)` to create a new message.
+ */
+export const ListPoliciesResponseSchema: GenMessage<ListPoliciesResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 12);
+
+/**
+ * @generated from message warder.admin.v1.RollbackPolicyRequest
+ */
+export type RollbackPolicyRequest = Message<"warder.admin.v1.RollbackPolicyRequest"> & {
+  /**
+   * @generated from field: int64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RollbackPolicyRequest.
+ * Use `create(RollbackPolicyRequestSchema)` to create a new message.
+ */
+export const RollbackPolicyRequestSchema: GenMessage<RollbackPolicyRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 13);
+
+/**
+ * @generated from message warder.admin.v1.RollbackPolicyResponse
+ */
+export type RollbackPolicyResponse = Message<"warder.admin.v1.RollbackPolicyResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.Policy policy = 1;
+   */
+  policy?: Policy | undefined;
+
+  /**
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message warder.admin.v1.RollbackPolicyResponse.
+ * Use `create(RollbackPolicyResponseSchema)` to create a new message.
+ */
+export const RollbackPolicyResponseSchema: GenMessage<RollbackPolicyResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 14);
+
+/**
+ * @generated from message warder.admin.v1.CheckPolicyRequest
+ */
+export type CheckPolicyRequest = Message<"warder.admin.v1.CheckPolicyRequest"> & {
+  /**
+   * YAML.
+   *
+   * @generated from field: string document = 1;
+   */
+  document: string;
+
+  /**
+   * Compare with this version; 0: the one in force.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warder.admin.v1.CheckPolicyRequest.
+ * Use `create(CheckPolicyRequestSchema)` to create a new message.
+ */
+export const CheckPolicyRequestSchema: GenMessage<CheckPolicyRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 15);
+
+/**
+ * @generated from message warder.admin.v1.CheckPolicyResponse
+ */
+export type CheckPolicyResponse = Message<"warder.admin.v1.CheckPolicyResponse"> & {
+  /**
+   * Errors: ApplyPolicy would refuse it. In the order of lines.
+   *
+   * @generated from field: repeated warder.admin.v1.Remark remarks = 1;
+   */
+  remarks: Remark[];
+
+  /**
+   * @generated from field: int32 tests = 2;
+   */
+  tests: number;
+
+  /**
+   * @generated from field: int32 failed_tests = 3;
+   */
+  failedTests: number;
+
+  /**
+   * @generated from field: repeated warder.admin.v1.RuleChange changes = 4;
+   */
+  changes: RuleChange[];
+};
+
+/**
+ * Describes the message warder.admin.v1.CheckPolicyResponse.
+ * Use `create(CheckPolicyResponseSchema)` to create a new message.
+ */
+export const CheckPolicyResponseSchema: GenMessage<CheckPolicyResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 16);
+
+/**
+ * RuleChange is how a rule or a limit differs between two documents.
+ *
+ * @generated from message warder.admin.v1.RuleChange
+ */
+export type RuleChange = Message<"warder.admin.v1.RuleChange"> & {
+  /**
+   * rule or limit.
+   *
+   * @generated from field: string what = 1;
+   */
+  what: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * added, removed or changed.
+   *
+   * @generated from field: string change = 3;
+   */
+  change: string;
+
+  /**
+   * As YAML; empty where there is none.
+   *
+   * @generated from field: string before = 4;
+   */
+  before: string;
+
+  /**
+   * @generated from field: string after = 5;
+   */
+  after: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RuleChange.
+ * Use `create(RuleChangeSchema)` to create a new message.
+ */
+export const RuleChangeSchema: GenMessage<RuleChange> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 17);
+
+/**
+ * @generated from message warder.admin.v1.SimulatePolicyRequest
+ */
+export type SimulatePolicyRequest = Message<"warder.admin.v1.SimulatePolicyRequest"> & {
+  /**
+   * YAML; empty: the version.
+   *
+   * @generated from field: string document = 1;
+   */
+  document: string;
+
+  /**
+   * A version; 0 with no document: the one in force.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * Which recorded calls; since is required.
+   *
+   * @generated from field: warder.admin.v1.CallFilter filter = 3;
+   */
+  filter?: CallFilter | undefined;
+
+  /**
+   * How many calls are decided again at most, newest first; 0: 100,000.
+   *
+   * @generated from field: int32 max_calls = 4;
+   */
+  maxCalls: number;
+};
+
+/**
+ * Describes the message warder.admin.v1.SimulatePolicyRequest.
+ * Use `create(SimulatePolicyRequestSchema)` to create a new message.
+ */
+export const SimulatePolicyRequestSchema: GenMessage<SimulatePolicyRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 18);
+
+/**
+ * @generated from message warder.admin.v1.SimulatePolicyResponse
+ */
+export type SimulatePolicyResponse = Message<"warder.admin.v1.SimulatePolicyResponse"> & {
+  /**
+   * @generated from field: int64 calls = 1;
+   */
+  calls: bigint;
+
+  /**
+   * @generated from field: int64 unchanged = 2;
+   */
+  unchanged: bigint;
+
+  /**
+   * Depend on arguments, of which the ledger has only digests.
+   *
+   * @generated from field: int64 open = 3;
+   */
+  open: bigint;
+
+  /**
+   * @generated from field: int64 now_denied = 4;
+   */
+  nowDenied: bigint;
+
+  /**
+   * @generated from field: int64 now_allowed = 5;
+   */
+  nowAllowed: bigint;
+
+  /**
+   * By caller, target and rule, those with the most calls first, at most 1000.
+   *
+   * @generated from field: repeated warder.admin.v1.Flip flips = 6;
+   */
+  flips: Flip[];
+
+  /**
+   * There were more calls than max_calls.
+   *
+   * @generated from field: bool truncated = 7;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message warder.admin.v1.SimulatePolicyResponse.
+ * Use `create(SimulatePolicyResponseSchema)` to create a new message.
+ */
+export const SimulatePolicyResponseSchema: GenMessage<SimulatePolicyResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 19);
+
+/**
+ * Flip is one kind of call for which the answer would be another.
+ *
+ * @generated from message warder.admin.v1.Flip
+ */
+export type Flip = Message<"warder.admin.v1.Flip"> & {
+  /**
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * @generated from field: string application = 2;
+   */
+  application: string;
+
+  /**
+   * @generated from field: string method = 3;
+   */
+  method: string;
+
+  /**
+   * @generated from field: string server = 4;
+   */
+  server: string;
+
+  /**
+   * @generated from field: string tool = 5;
+   */
+  tool: string;
+
+  /**
+   * What was decided, by which rule.
+   *
+   * @generated from field: string before = 6;
+   */
+  before: string;
+
+  /**
+   * @generated from field: string before_rule = 7;
+   */
+  beforeRule: string;
+
+  /**
+   * @generated from field: string after = 8;
+   */
+  after: string;
+
+  /**
+   * @generated from field: string after_rule = 9;
+   */
+  afterRule: string;
+
+  /**
+   * @generated from field: int64 calls = 10;
+   */
+  calls: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_at = 11;
+   */
+  lastAt?: Timestamp | undefined;
+
+  /**
+   * One of them, hex.
+   *
+   * @generated from field: string example_id = 12;
+   */
+  exampleId: string;
+
+  /**
+   * What it would be depends on arguments.
+   *
+   * @generated from field: bool open = 13;
+   */
+  open: boolean;
+};
+
+/**
+ * Describes the message warder.admin.v1.Flip.
+ * Use `create(FlipSchema)` to create a new message.
+ */
+export const FlipSchema: GenMessage<Flip> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_policy, 20);
 
 /**
  * PolicyService manages the policy document. Every version is kept.
@@ -381,6 +987,48 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof GetPolicyRequestSchema;
     output: typeof GetPolicyResponseSchema;
+  },
+  /**
+   * ListPolicies returns all versions, newest first, without their documents.
+   *
+   * @generated from rpc warder.admin.v1.PolicyService.ListPolicies
+   */
+  listPolicies: {
+    methodKind: "unary";
+    input: typeof ListPoliciesRequestSchema;
+    output: typeof ListPoliciesResponseSchema;
+  },
+  /**
+   * RollbackPolicy applies the document of an earlier version as a new version.
+   *
+   * @generated from rpc warder.admin.v1.PolicyService.RollbackPolicy
+   */
+  rollbackPolicy: {
+    methodKind: "unary";
+    input: typeof RollbackPolicyRequestSchema;
+    output: typeof RollbackPolicyResponseSchema;
+  },
+  /**
+   * CheckPolicy says all that ApplyPolicy would say of a document, runs its tests,
+   * and says how it differs from the version in force. It changes nothing.
+   *
+   * @generated from rpc warder.admin.v1.PolicyService.CheckPolicy
+   */
+  checkPolicy: {
+    methodKind: "unary";
+    input: typeof CheckPolicyRequestSchema;
+    output: typeof CheckPolicyResponseSchema;
+  },
+  /**
+   * SimulatePolicy decides recorded calls again under a document and returns
+   * those for which the answer would be another.
+   *
+   * @generated from rpc warder.admin.v1.PolicyService.SimulatePolicy
+   */
+  simulatePolicy: {
+    methodKind: "unary";
+    input: typeof SimulatePolicyRequestSchema;
+    output: typeof SimulatePolicyResponseSchema;
   },
   /**
    * ExplainDecision decides as a node would, and says why. It calls nothing.

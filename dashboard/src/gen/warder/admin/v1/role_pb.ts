@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/role.proto.
  */
 export const file_warder_admin_v1_role: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvcm9sZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxImMKBFJvbGUSDAoEbmFtZRgBIAEoCRIQCghidWlsdF9pbhgCIAEoCBITCgtkZXNjcmlwdGlvbhgDIAEoCRImCgZncmFudHMYBCADKAsyFi53YXJkZXIuYWRtaW4udjEuR3JhbnQiSQoFR3JhbnQSDQoFdG9vbHMYASADKAkSDQoFcmlza3MYAiADKAkSDwoHcHJvbXB0cxgDIAMoCRIRCglyZXNvdXJjZXMYBCADKAkiEgoQTGlzdFJvbGVzUmVxdWVzdCI5ChFMaXN0Um9sZXNSZXNwb25zZRIkCgVyb2xlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Sb2xlIl4KEUNyZWF0ZVJvbGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJgoGZ3JhbnRzGAMgAygLMhYud2FyZGVyLmFkbWluLnYxLkdyYW50IjkKEkNyZWF0ZVJvbGVSZXNwb25zZRIjCgRyb2xlGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlJvbGUiRwoQR3JhbnRSb2xlUmVxdWVzdBIMCgRuYW1lGAEgASgJEiUKBWdyYW50GAIgASgLMhYud2FyZGVyLmFkbWluLnYxLkdyYW50IjgKEUdyYW50Um9sZVJlc3BvbnNlEiMKBHJvbGUYASABKAsyFS53YXJkZXIuYWRtaW4udjEuUm9sZTKRAgoLUm9sZVNlcnZpY2USVwoJTGlzdFJvbGVzEiEud2FyZGVyLmFkbWluLnYxLkxpc3RSb2xlc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdFJvbGVzUmVzcG9uc2UiA5ACARJVCgpDcmVhdGVSb2xlEiIud2FyZGVyLmFkbWluLnYxLkNyZWF0ZVJvbGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLkNyZWF0ZVJvbGVSZXNwb25zZRJSCglHcmFudFJvbGUSIS53YXJkZXIuYWRtaW4udjEuR3JhbnRSb2xlUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5HcmFudFJvbGVSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvcm9sZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIngKBFJvbGUSDAoEbmFtZRgBIAEoCRIQCghidWlsdF9pbhgCIAEoCBITCgtkZXNjcmlwdGlvbhgDIAEoCRImCgZncmFudHMYBCADKAsyFi53YXJkZXIuYWRtaW4udjEuR3JhbnQSEwoLcGVybWlzc2lvbnMYBSADKAkiSQoFR3JhbnQSDQoFdG9vbHMYASADKAkSDQoFcmlza3MYAiADKAkSDwoHcHJvbXB0cxgDIAMoCRIRCglyZXNvdXJjZXMYBCADKAkiEgoQTGlzdFJvbGVzUmVxdWVzdCI5ChFMaXN0Um9sZXNSZXNwb25zZRIkCgVyb2xlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Sb2xlInMKEUNyZWF0ZVJvbGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJgoGZ3JhbnRzGAMgAygLMhYud2FyZGVyLmFkbWluLnYxLkdyYW50EhMKC3Blcm1pc3Npb25zGAQgAygJIjkKEkNyZWF0ZVJvbGVSZXNwb25zZRIjCgRyb2xlGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlJvbGUiRwoQR3JhbnRSb2xlUmVxdWVzdBIMCgRuYW1lGAEgASgJEiUKBWdyYW50GAIgASgLMhYud2FyZGVyLmFkbWluLnYxLkdyYW50IjgKEUdyYW50Um9sZVJlc3BvbnNlEiMKBHJvbGUYASABKAsyFS53YXJkZXIuYWRtaW4udjEuUm9sZSIwCgZHcmFudHMSJgoGZ3JhbnRzGAEgAygLMhYud2FyZGVyLmFkbWluLnYxLkdyYW50IiIKC1Blcm1pc3Npb25zEhMKC3Blcm1pc3Npb25zGAEgAygJIqcBChFVcGRhdGVSb2xlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhgKC2Rlc2NyaXB0aW9uGAIgASgJSACIAQESJwoGZ3JhbnRzGAMgASgLMhcud2FyZGVyLmFkbWluLnYxLkdyYW50cxIxCgtwZXJtaXNzaW9ucxgEIAEoCzIcLndhcmRlci5hZG1pbi52MS5QZXJtaXNzaW9uc0IOCgxfZGVzY3JpcHRpb24iOQoSVXBkYXRlUm9sZVJlc3BvbnNlEiMKBHJvbGUYASABKAsyFS53YXJkZXIuYWRtaW4udjEuUm9sZSIhChFSZW1vdmVSb2xlUmVxdWVzdBIMCgRuYW1lGAEgASgJIhQKElJlbW92ZVJvbGVSZXNwb25zZSI9CgpQZXJtaXNzaW9uEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDAoEaGVsZBgDIAEoCCIYChZMaXN0UGVybWlzc2lvbnNSZXF1ZXN0IksKF0xpc3RQZXJtaXNzaW9uc1Jlc3BvbnNlEjAKC3Blcm1pc3Npb25zGAEgAygLMhsud2FyZGVyLmFkbWluLnYxLlBlcm1pc3Npb24yqgQKC1JvbGVTZXJ2aWNlElcKCUxpc3RSb2xlcxIhLndhcmRlci5hZG1pbi52MS5MaXN0Um9sZXNSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkxpc3RSb2xlc1Jlc3BvbnNlIgOQAgESVQoKQ3JlYXRlUm9sZRIiLndhcmRlci5hZG1pbi52MS5DcmVhdGVSb2xlUmVxdWVzdBojLndhcmRlci5hZG1pbi52MS5DcmVhdGVSb2xlUmVzcG9uc2USUgoJR3JhbnRSb2xlEiEud2FyZGVyLmFkbWluLnYxLkdyYW50Um9sZVJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuR3JhbnRSb2xlUmVzcG9uc2USVQoKVXBkYXRlUm9sZRIiLndhcmRlci5hZG1pbi52MS5VcGRhdGVSb2xlUmVxdWVzdBojLndhcmRlci5hZG1pbi52MS5VcGRhdGVSb2xlUmVzcG9uc2USVQoKUmVtb3ZlUm9sZRIiLndhcmRlci5hZG1pbi52MS5SZW1vdmVSb2xlUmVxdWVzdBojLndhcmRlci5hZG1pbi52MS5SZW1vdmVSb2xlUmVzcG9uc2USaQoPTGlzdFBlcm1pc3Npb25zEicud2FyZGVyLmFkbWluLnYxLkxpc3RQZXJtaXNzaW9uc1JlcXVlc3QaKC53YXJkZXIuYWRtaW4udjEuTGlzdFBlcm1pc3Npb25zUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
 
 /**
  * @generated from message warder.admin.v1.Role
@@ -37,6 +37,13 @@ export type Role = Message<"warder.admin.v1.Role"> & {
    * @generated from field: repeated warder.admin.v1.Grant grants = 4;
    */
   grants: Grant[];
+
+  /**
+   * What holders may do in the administration, for example "servers:write".
+   *
+   * @generated from field: repeated string permissions = 5;
+   */
+  permissions: string[];
 };
 
 /**
@@ -138,6 +145,11 @@ export type CreateRoleRequest = Message<"warder.admin.v1.CreateRoleRequest"> & {
    * @generated from field: repeated warder.admin.v1.Grant grants = 3;
    */
   grants: Grant[];
+
+  /**
+   * @generated from field: repeated string permissions = 4;
+   */
+  permissions: string[];
 };
 
 /**
@@ -204,6 +216,184 @@ export const GrantRoleResponseSchema: GenMessage<GrantRoleResponse> = /*@__PURE_
   messageDesc(file_warder_admin_v1_role, 7);
 
 /**
+ * Grants is a list that may be absent.
+ *
+ * @generated from message warder.admin.v1.Grants
+ */
+export type Grants = Message<"warder.admin.v1.Grants"> & {
+  /**
+   * @generated from field: repeated warder.admin.v1.Grant grants = 1;
+   */
+  grants: Grant[];
+};
+
+/**
+ * Describes the message warder.admin.v1.Grants.
+ * Use `create(GrantsSchema)` to create a new message.
+ */
+export const GrantsSchema: GenMessage<Grants> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 8);
+
+/**
+ * Permissions is a list that may be absent.
+ *
+ * @generated from message warder.admin.v1.Permissions
+ */
+export type Permissions = Message<"warder.admin.v1.Permissions"> & {
+  /**
+   * @generated from field: repeated string permissions = 1;
+   */
+  permissions: string[];
+};
+
+/**
+ * Describes the message warder.admin.v1.Permissions.
+ * Use `create(PermissionsSchema)` to create a new message.
+ */
+export const PermissionsSchema: GenMessage<Permissions> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 9);
+
+/**
+ * @generated from message warder.admin.v1.UpdateRoleRequest
+ */
+export type UpdateRoleRequest = Message<"warder.admin.v1.UpdateRoleRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Absent: stays as it is.
+   *
+   * @generated from field: optional string description = 2;
+   */
+  description?: string | undefined;
+
+  /**
+   * @generated from field: warder.admin.v1.Grants grants = 3;
+   */
+  grants?: Grants | undefined;
+
+  /**
+   * @generated from field: warder.admin.v1.Permissions permissions = 4;
+   */
+  permissions?: Permissions | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.UpdateRoleRequest.
+ * Use `create(UpdateRoleRequestSchema)` to create a new message.
+ */
+export const UpdateRoleRequestSchema: GenMessage<UpdateRoleRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 10);
+
+/**
+ * @generated from message warder.admin.v1.UpdateRoleResponse
+ */
+export type UpdateRoleResponse = Message<"warder.admin.v1.UpdateRoleResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.Role role = 1;
+   */
+  role?: Role | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.UpdateRoleResponse.
+ * Use `create(UpdateRoleResponseSchema)` to create a new message.
+ */
+export const UpdateRoleResponseSchema: GenMessage<UpdateRoleResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 11);
+
+/**
+ * @generated from message warder.admin.v1.RemoveRoleRequest
+ */
+export type RemoveRoleRequest = Message<"warder.admin.v1.RemoveRoleRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RemoveRoleRequest.
+ * Use `create(RemoveRoleRequestSchema)` to create a new message.
+ */
+export const RemoveRoleRequestSchema: GenMessage<RemoveRoleRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 12);
+
+/**
+ * @generated from message warder.admin.v1.RemoveRoleResponse
+ */
+export type RemoveRoleResponse = Message<"warder.admin.v1.RemoveRoleResponse"> & {
+};
+
+/**
+ * Describes the message warder.admin.v1.RemoveRoleResponse.
+ * Use `create(RemoveRoleResponseSchema)` to create a new message.
+ */
+export const RemoveRoleResponseSchema: GenMessage<RemoveRoleResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 13);
+
+/**
+ * @generated from message warder.admin.v1.Permission
+ */
+export type Permission = Message<"warder.admin.v1.Permission"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it allows, for people.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * @generated from field: bool held = 3;
+   */
+  held: boolean;
+};
+
+/**
+ * Describes the message warder.admin.v1.Permission.
+ * Use `create(PermissionSchema)` to create a new message.
+ */
+export const PermissionSchema: GenMessage<Permission> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 14);
+
+/**
+ * @generated from message warder.admin.v1.ListPermissionsRequest
+ */
+export type ListPermissionsRequest = Message<"warder.admin.v1.ListPermissionsRequest"> & {
+};
+
+/**
+ * Describes the message warder.admin.v1.ListPermissionsRequest.
+ * Use `create(ListPermissionsRequestSchema)` to create a new message.
+ */
+export const ListPermissionsRequestSchema: GenMessage<ListPermissionsRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 15);
+
+/**
+ * @generated from message warder.admin.v1.ListPermissionsResponse
+ */
+export type ListPermissionsResponse = Message<"warder.admin.v1.ListPermissionsResponse"> & {
+  /**
+   * @generated from field: repeated warder.admin.v1.Permission permissions = 1;
+   */
+  permissions: Permission[];
+};
+
+/**
+ * Describes the message warder.admin.v1.ListPermissionsResponse.
+ * Use `create(ListPermissionsResponseSchema)` to create a new message.
+ */
+export const ListPermissionsResponseSchema: GenMessage<ListPermissionsResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_role, 16);
+
+/**
  * RoleService manages roles.
  *
  * @generated from service warder.admin.v1.RoleService
@@ -234,6 +424,37 @@ export const RoleService: GenService<{
     methodKind: "unary";
     input: typeof GrantRoleRequestSchema;
     output: typeof GrantRoleResponseSchema;
+  },
+  /**
+   * UpdateRole replaces what is given of a role that is not built in.
+   *
+   * @generated from rpc warder.admin.v1.RoleService.UpdateRole
+   */
+  updateRole: {
+    methodKind: "unary";
+    input: typeof UpdateRoleRequestSchema;
+    output: typeof UpdateRoleResponseSchema;
+  },
+  /**
+   * RemoveRole removes a role that is not built in and that nobody holds.
+   *
+   * @generated from rpc warder.admin.v1.RoleService.RemoveRole
+   */
+  removeRole: {
+    methodKind: "unary";
+    input: typeof RemoveRoleRequestSchema;
+    output: typeof RemoveRoleResponseSchema;
+  },
+  /**
+   * ListPermissions returns all permissions of the administration, and which of
+   * them the caller holds and may give.
+   *
+   * @generated from rpc warder.admin.v1.RoleService.ListPermissions
+   */
+  listPermissions: {
+    methodKind: "unary";
+    input: typeof ListPermissionsRequestSchema;
+    output: typeof ListPermissionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_role, 0);

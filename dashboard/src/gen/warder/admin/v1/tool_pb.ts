@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/tool.proto.
  */
 export const file_warder_admin_v1_tool: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdG9vbC5wcm90bxIPd2FyZGVyLmFkbWluLnYxIs8DCgRUb29sEg4KBnNlcnZlchgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGV4cG9zZWRfbmFtZRgDIAEoCRIpCgVzdGF0ZRgEIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSEAoIZGlzYWJsZWQYBSABKAgSDwoHbWlzc2luZxgGIAEoCBIMCgRyaXNrGAcgASgJEg0KBXRpdGxlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEhIKCmRlZmluaXRpb24YCiABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAsgASgJEhUKDWFwcHJvdmVkX2hhc2gYDCABKAkSEgoKZGVjaWRlZF9ieRgNIAEoCRIuCgpkZWNpZGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5kZWNpZGVkX3JlYXNvbhgPIAEoCRIxCg1maXJzdF9zZWVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNhcHByb3ZlZF9kZWZpbml0aW9uGBEgASgJEiMKBGtpbmQYEiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCJzChBMaXN0VG9vbHNSZXF1ZXN0Eg4KBnNlcnZlchgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI5ChFMaXN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIkMKDkdldFRvb2xSZXF1ZXN0EgwKBG5hbWUYASABKAkSIwoEa2luZBgCIAEoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjYKD0dldFRvb2xSZXNwb25zZRIjCgR0b29sGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wikAEKE0FwcHJvdmVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSCwoDYWxsGAIgASgIEg4KBnNlcnZlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEiQKBWtpbmRzGAYgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoUQXBwcm92ZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJZChJSZWplY3RUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiOwoTUmVqZWN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIloKE0Rpc2FibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoURGlzYWJsZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJJChJFbmFibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSJAoFa2luZHMYAiADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI7ChNFbmFibGVUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wqeQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9UT09MEAESDwoLS0lORF9QUk9NUFQQAhIRCg1LSU5EX1JFU09VUkNFEAMSEQoNS0lORF9URU1QTEFURRAEEhUKEUtJTkRfSU5TVFJVQ1RJT05TEAUqiQEKCVRvb2xTdGF0ZRIaChZUT09MX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSVE9PTF9TVEFURV9QRU5ESU5HEAESFwoTVE9PTF9TVEFURV9BUFBST1ZFRBACEhYKElRPT0xfU1RBVEVfQ0hBTkdFRBADEhcKE1RPT0xfU1RBVEVfUkVKRUNURUQQBDKnBAoLVG9vbFNlcnZpY2USVwoJTGlzdFRvb2xzEiEud2FyZGVyLmFkbWluLnYxLkxpc3RUb29sc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdFRvb2xzUmVzcG9uc2UiA5ACARJRCgdHZXRUb29sEh8ud2FyZGVyLmFkbWluLnYxLkdldFRvb2xSZXF1ZXN0GiAud2FyZGVyLmFkbWluLnYxLkdldFRvb2xSZXNwb25zZSIDkAIBElsKDEFwcHJvdmVUb29scxIkLndhcmRlci5hZG1pbi52MS5BcHByb3ZlVG9vbHNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkFwcHJvdmVUb29sc1Jlc3BvbnNlElgKC1JlamVjdFRvb2xzEiMud2FyZGVyLmFkbWluLnYxLlJlamVjdFRvb2xzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5SZWplY3RUb29sc1Jlc3BvbnNlElsKDERpc2FibGVUb29scxIkLndhcmRlci5hZG1pbi52MS5EaXNhYmxlVG9vbHNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkRpc2FibGVUb29sc1Jlc3BvbnNlElgKC0VuYWJsZVRvb2xzEiMud2FyZGVyLmFkbWluLnYxLkVuYWJsZVRvb2xzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5FbmFibGVUb29sc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdG9vbC5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoEFCgRUb29sEg4KBnNlcnZlchgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGV4cG9zZWRfbmFtZRgDIAEoCRIpCgVzdGF0ZRgEIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSEAoIZGlzYWJsZWQYBSABKAgSDwoHbWlzc2luZxgGIAEoCBIMCgRyaXNrGAcgASgJEg0KBXRpdGxlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEhIKCmRlZmluaXRpb24YCiABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAsgASgJEhUKDWFwcHJvdmVkX2hhc2gYDCABKAkSEgoKZGVjaWRlZF9ieRgNIAEoCRIuCgpkZWNpZGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5kZWNpZGVkX3JlYXNvbhgPIAEoCRIxCg1maXJzdF9zZWVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNhcHByb3ZlZF9kZWZpbml0aW9uGBEgASgJEiMKBGtpbmQYEiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZBIqCghmaW5kaW5ncxgTIAMoCzIYLndhcmRlci5hZG1pbi52MS5GaW5kaW5nEhQKDHJpc2tfcmVhc29ucxgUIAMoCRIQCghyaXNrX3NldBgVIAEoCBIwCgtkaWZmZXJlbmNlcxgWIAMoCzIbLndhcmRlci5hZG1pbi52MS5EaWZmZXJlbmNlEioKCHZlcmRpY3RzGBcgAygLMhgud2FyZGVyLmFkbWluLnYxLlZlcmRpY3QiXgoHRmluZGluZxINCgVjaGVjaxgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgRwYXRoGAMgASgJEg8KB2V4Y2VycHQYBCABKAkSEwoLZXhwbGFuYXRpb24YBSABKAkiVwoKRGlmZmVyZW5jZRIMCgRwYXRoGAEgASgJEg4KBmNoYW5nZRgCIAEoCRIOCgZiZWZvcmUYAyABKAkSDQoFYWZ0ZXIYBCABKAkSDAoEbm90ZRgFIAEoCSKlAQoHVmVyZGljdBImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAiABKAkSDwoHdmVyZGljdBgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEhAKCGZpbmRpbmdzGAYgAygJEhcKD3NjYW5uZXJfdmVyc2lvbhgHIAEoCSJzChBMaXN0VG9vbHNSZXF1ZXN0Eg4KBnNlcnZlchgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI5ChFMaXN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIkMKDkdldFRvb2xSZXF1ZXN0EgwKBG5hbWUYASABKAkSIwoEa2luZBgCIAEoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjYKD0dldFRvb2xSZXNwb25zZRIjCgR0b29sGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wikAEKE0FwcHJvdmVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSCwoDYWxsGAIgASgIEg4KBnNlcnZlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEiQKBWtpbmRzGAYgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoUQXBwcm92ZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJZChJSZWplY3RUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiOwoTUmVqZWN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIloKE0Rpc2FibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoURGlzYWJsZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJJChJFbmFibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSJAoFa2luZHMYAiADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI7ChNFbmFibGVUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wiYQoOU2V0Umlza1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIjCgRraW5kGAIgASgOMhUud2FyZGVyLmFkbWluLnYxLktpbmQSDAoEcmlzaxgDIAEoCRIOCgZyZWFzb24YBCABKAkiNgoPU2V0Umlza1Jlc3BvbnNlEiMKBHRvb2wYASABKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCp5CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABINCglLSU5EX1RPT0wQARIPCgtLSU5EX1BST01QVBACEhEKDUtJTkRfUkVTT1VSQ0UQAxIRCg1LSU5EX1RFTVBMQVRFEAQSFQoRS0lORF9JTlNUUlVDVElPTlMQBSqJAQoJVG9vbFN0YXRlEhoKFlRPT0xfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUT09MX1NUQVRFX1BFTkRJTkcQARIXChNUT09MX1NUQVRFX0FQUFJPVkVEEAISFgoSVE9PTF9TVEFURV9DSEFOR0VEEAMSFwoTVE9PTF9TVEFURV9SRUpFQ1RFRBAEMvUECgtUb29sU2VydmljZRJXCglMaXN0VG9vbHMSIS53YXJkZXIuYWRtaW4udjEuTGlzdFRvb2xzUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5MaXN0VG9vbHNSZXNwb25zZSIDkAIBElEKB0dldFRvb2wSHy53YXJkZXIuYWRtaW4udjEuR2V0VG9vbFJlcXVlc3QaIC53YXJkZXIuYWRtaW4udjEuR2V0VG9vbFJlc3BvbnNlIgOQAgESWwoMQXBwcm92ZVRvb2xzEiQud2FyZGVyLmFkbWluLnYxLkFwcHJvdmVUb29sc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuQXBwcm92ZVRvb2xzUmVzcG9uc2USWAoLUmVqZWN0VG9vbHMSIy53YXJkZXIuYWRtaW4udjEuUmVqZWN0VG9vbHNSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLlJlamVjdFRvb2xzUmVzcG9uc2USWwoMRGlzYWJsZVRvb2xzEiQud2FyZGVyLmFkbWluLnYxLkRpc2FibGVUb29sc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuRGlzYWJsZVRvb2xzUmVzcG9uc2USWAoLRW5hYmxlVG9vbHMSIy53YXJkZXIuYWRtaW4udjEuRW5hYmxlVG9vbHNSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkVuYWJsZVRvb2xzUmVzcG9uc2USTAoHU2V0UmlzaxIfLndhcmRlci5hZG1pbi52MS5TZXRSaXNrUmVxdWVzdBogLndhcmRlci5hZG1pbi52MS5TZXRSaXNrUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * Tool is an entry of the catalogue: a tool, or what else its kind says.
@@ -129,6 +129,41 @@ export type Tool = Message<"warder.admin.v1.Tool"> & {
    * @generated from field: warder.admin.v1.Kind kind = 18;
    */
   kind: Kind;
+
+  /**
+   * What the scanner found in what the server offers now.
+   *
+   * @generated from field: repeated warder.admin.v1.Finding findings = 19;
+   */
+  findings: Finding[];
+
+  /**
+   * Why the classifier chose the category; only in GetTool.
+   *
+   * @generated from field: repeated string risk_reasons = 20;
+   */
+  riskReasons: string[];
+
+  /**
+   * The category is a person's, not the classifier's.
+   *
+   * @generated from field: bool risk_set = 21;
+   */
+  riskSet: boolean;
+
+  /**
+   * How what is offered differs from what was approved; only in GetTool.
+   *
+   * @generated from field: repeated warder.admin.v1.Difference differences = 22;
+   */
+  differences: Difference[];
+
+  /**
+   * Who decided what, newest first, at most 100; only in GetTool.
+   *
+   * @generated from field: repeated warder.admin.v1.Verdict verdicts = 23;
+   */
+  verdicts: Verdict[];
 };
 
 /**
@@ -137,6 +172,155 @@ export type Tool = Message<"warder.admin.v1.Tool"> & {
  */
 export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_tool, 0);
+
+/**
+ * Finding is something suspicious in a definition.
+ *
+ * @generated from message warder.admin.v1.Finding
+ */
+export type Finding = Message<"warder.admin.v1.Finding"> & {
+  /**
+   * For example "hidden-text".
+   *
+   * @generated from field: string check = 1;
+   */
+  check: string;
+
+  /**
+   * hard or soft.
+   *
+   * @generated from field: string severity = 2;
+   */
+  severity: string;
+
+  /**
+   * JSON pointer into the definition.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * With what is invisible made visible.
+   *
+   * @generated from field: string excerpt = 4;
+   */
+  excerpt: string;
+
+  /**
+   * @generated from field: string explanation = 5;
+   */
+  explanation: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.Finding.
+ * Use `create(FindingSchema)` to create a new message.
+ */
+export const FindingSchema: GenMessage<Finding> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 1);
+
+/**
+ * Difference is one place where two definitions differ.
+ *
+ * @generated from message warder.admin.v1.Difference
+ */
+export type Difference = Message<"warder.admin.v1.Difference"> & {
+  /**
+   * JSON pointer.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * added, removed or changed.
+   *
+   * @generated from field: string change = 2;
+   */
+  change: string;
+
+  /**
+   * JSON, with what is invisible made visible; empty where there is none.
+   *
+   * @generated from field: string before = 3;
+   */
+  before: string;
+
+  /**
+   * @generated from field: string after = 4;
+   */
+  after: string;
+
+  /**
+   * What may be dangerous in it; empty: nothing known.
+   *
+   * @generated from field: string note = 5;
+   */
+  note: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.Difference.
+ * Use `create(DifferenceSchema)` to create a new message.
+ */
+export const DifferenceSchema: GenMessage<Difference> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 2);
+
+/**
+ * Verdict is one decision of a person.
+ *
+ * @generated from message warder.admin.v1.Verdict
+ */
+export type Verdict = Message<"warder.admin.v1.Verdict"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 1;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string actor = 2;
+   */
+  actor: string;
+
+  /**
+   * approved, rejected, disabled, enabled or risk.
+   *
+   * @generated from field: string verdict = 3;
+   */
+  verdict: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Hex.
+   *
+   * @generated from field: string definition_hash = 5;
+   */
+  definitionHash: string;
+
+  /**
+   * What the scanner had found then, by check.
+   *
+   * @generated from field: repeated string findings = 6;
+   */
+  findings: string[];
+
+  /**
+   * @generated from field: string scanner_version = 7;
+   */
+  scannerVersion: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.Verdict.
+ * Use `create(VerdictSchema)` to create a new message.
+ */
+export const VerdictSchema: GenMessage<Verdict> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 3);
 
 /**
  * @generated from message warder.admin.v1.ListToolsRequest
@@ -169,7 +353,7 @@ export type ListToolsRequest = Message<"warder.admin.v1.ListToolsRequest"> & {
  * Use `create(ListToolsRequestSchema)` to create a new message.
  */
 export const ListToolsRequestSchema: GenMessage<ListToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 1);
+  messageDesc(file_warder_admin_v1_tool, 4);
 
 /**
  * @generated from message warder.admin.v1.ListToolsResponse
@@ -186,7 +370,7 @@ export type ListToolsResponse = Message<"warder.admin.v1.ListToolsResponse"> & {
  * Use `create(ListToolsResponseSchema)` to create a new message.
  */
 export const ListToolsResponseSchema: GenMessage<ListToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 2);
+  messageDesc(file_warder_admin_v1_tool, 5);
 
 /**
  * @generated from message warder.admin.v1.GetToolRequest
@@ -212,7 +396,7 @@ export type GetToolRequest = Message<"warder.admin.v1.GetToolRequest"> & {
  * Use `create(GetToolRequestSchema)` to create a new message.
  */
 export const GetToolRequestSchema: GenMessage<GetToolRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 3);
+  messageDesc(file_warder_admin_v1_tool, 6);
 
 /**
  * @generated from message warder.admin.v1.GetToolResponse
@@ -229,7 +413,7 @@ export type GetToolResponse = Message<"warder.admin.v1.GetToolResponse"> & {
  * Use `create(GetToolResponseSchema)` to create a new message.
  */
 export const GetToolResponseSchema: GenMessage<GetToolResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 4);
+  messageDesc(file_warder_admin_v1_tool, 7);
 
 /**
  * @generated from message warder.admin.v1.ApproveToolsRequest
@@ -279,7 +463,7 @@ export type ApproveToolsRequest = Message<"warder.admin.v1.ApproveToolsRequest">
  * Use `create(ApproveToolsRequestSchema)` to create a new message.
  */
 export const ApproveToolsRequestSchema: GenMessage<ApproveToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 5);
+  messageDesc(file_warder_admin_v1_tool, 8);
 
 /**
  * @generated from message warder.admin.v1.ApproveToolsResponse
@@ -296,7 +480,7 @@ export type ApproveToolsResponse = Message<"warder.admin.v1.ApproveToolsResponse
  * Use `create(ApproveToolsResponseSchema)` to create a new message.
  */
 export const ApproveToolsResponseSchema: GenMessage<ApproveToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 6);
+  messageDesc(file_warder_admin_v1_tool, 9);
 
 /**
  * @generated from message warder.admin.v1.RejectToolsRequest
@@ -325,7 +509,7 @@ export type RejectToolsRequest = Message<"warder.admin.v1.RejectToolsRequest"> &
  * Use `create(RejectToolsRequestSchema)` to create a new message.
  */
 export const RejectToolsRequestSchema: GenMessage<RejectToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 7);
+  messageDesc(file_warder_admin_v1_tool, 10);
 
 /**
  * @generated from message warder.admin.v1.RejectToolsResponse
@@ -342,7 +526,7 @@ export type RejectToolsResponse = Message<"warder.admin.v1.RejectToolsResponse">
  * Use `create(RejectToolsResponseSchema)` to create a new message.
  */
 export const RejectToolsResponseSchema: GenMessage<RejectToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 8);
+  messageDesc(file_warder_admin_v1_tool, 11);
 
 /**
  * @generated from message warder.admin.v1.DisableToolsRequest
@@ -371,7 +555,7 @@ export type DisableToolsRequest = Message<"warder.admin.v1.DisableToolsRequest">
  * Use `create(DisableToolsRequestSchema)` to create a new message.
  */
 export const DisableToolsRequestSchema: GenMessage<DisableToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 9);
+  messageDesc(file_warder_admin_v1_tool, 12);
 
 /**
  * @generated from message warder.admin.v1.DisableToolsResponse
@@ -388,7 +572,7 @@ export type DisableToolsResponse = Message<"warder.admin.v1.DisableToolsResponse
  * Use `create(DisableToolsResponseSchema)` to create a new message.
  */
 export const DisableToolsResponseSchema: GenMessage<DisableToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 10);
+  messageDesc(file_warder_admin_v1_tool, 13);
 
 /**
  * @generated from message warder.admin.v1.EnableToolsRequest
@@ -412,7 +596,7 @@ export type EnableToolsRequest = Message<"warder.admin.v1.EnableToolsRequest"> &
  * Use `create(EnableToolsRequestSchema)` to create a new message.
  */
 export const EnableToolsRequestSchema: GenMessage<EnableToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 11);
+  messageDesc(file_warder_admin_v1_tool, 14);
 
 /**
  * @generated from message warder.admin.v1.EnableToolsResponse
@@ -429,7 +613,61 @@ export type EnableToolsResponse = Message<"warder.admin.v1.EnableToolsResponse">
  * Use `create(EnableToolsResponseSchema)` to create a new message.
  */
 export const EnableToolsResponseSchema: GenMessage<EnableToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 12);
+  messageDesc(file_warder_admin_v1_tool, 15);
+
+/**
+ * @generated from message warder.admin.v1.SetRiskRequest
+ */
+export type SetRiskRequest = Message<"warder.admin.v1.SetRiskRequest"> & {
+  /**
+   * "server/name".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: warder.admin.v1.Kind kind = 2;
+   */
+  kind: Kind;
+
+  /**
+   * read, write, destructive, admin, execute, external or unclassified; empty:
+   * the classifier's again.
+   *
+   * @generated from field: string risk = 3;
+   */
+  risk: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.SetRiskRequest.
+ * Use `create(SetRiskRequestSchema)` to create a new message.
+ */
+export const SetRiskRequestSchema: GenMessage<SetRiskRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 16);
+
+/**
+ * @generated from message warder.admin.v1.SetRiskResponse
+ */
+export type SetRiskResponse = Message<"warder.admin.v1.SetRiskResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.Tool tool = 1;
+   */
+  tool?: Tool | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.SetRiskResponse.
+ * Use `create(SetRiskResponseSchema)` to create a new message.
+ */
+export const SetRiskResponseSchema: GenMessage<SetRiskResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 17);
 
 /**
  * Kind is what an entry of the catalogue is. A request that names no kind is
@@ -579,6 +817,17 @@ export const ToolService: GenService<{
     methodKind: "unary";
     input: typeof EnableToolsRequestSchema;
     output: typeof EnableToolsResponseSchema;
+  },
+  /**
+   * SetRisk puts a person's category in place of the classifier's, also for
+   * definitions to come, or takes it back.
+   *
+   * @generated from rpc warder.admin.v1.ToolService.SetRisk
+   */
+  setRisk: {
+    methodKind: "unary";
+    input: typeof SetRiskRequestSchema;
+    output: typeof SetRiskResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_tool, 0);

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/user.proto.
  */
 export const file_warder_admin_v1_user: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdXNlci5wcm90bxIPd2FyZGVyLmFkbWluLnYxImkKBFVzZXISDAoEbmFtZRgBIAEoCRINCgVyb2xlcxgCIAMoCRIUCgxoYXNfcGFzc3dvcmQYAyABKAgSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQgoRQ3JlYXRlVXNlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVyb2xlcxgCIAMoCRIQCghwYXNzd29yZBgDIAEoCSI5ChJDcmVhdGVVc2VyUmVzcG9uc2USIwoEdXNlchgBIAEoCzIVLndhcmRlci5hZG1pbi52MS5Vc2VyIhIKEExpc3RVc2Vyc1JlcXVlc3QiOQoRTGlzdFVzZXJzUmVzcG9uc2USJAoFdXNlcnMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVXNlcjK9AQoLVXNlclNlcnZpY2USVQoKQ3JlYXRlVXNlchIiLndhcmRlci5hZG1pbi52MS5DcmVhdGVVc2VyUmVxdWVzdBojLndhcmRlci5hZG1pbi52MS5DcmVhdGVVc2VyUmVzcG9uc2USVwoJTGlzdFVzZXJzEiEud2FyZGVyLmFkbWluLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdFVzZXJzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdXNlci5wcm90bxIPd2FyZGVyLmFkbWluLnYxIvkBCgRVc2VyEgwKBG5hbWUYASABKAkSDQoFcm9sZXMYAiADKAkSFAoMaGFzX3Bhc3N3b3JkGAMgASgIEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmdyb3VwcxgFIAMoCRIQCghkaXNhYmxlZBgGIAEoCBIXCg9kaXNhYmxlZF9yZWFzb24YByABKAkSDwoHcmVtb3ZlZBgIIAEoCBIwCgxzaWduZWRfaW5fYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHByb3ZpZGVyGAogASgJIlIKEUNyZWF0ZVVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFcm9sZXMYAiADKAkSEAoIcGFzc3dvcmQYAyABKAkSDgoGZ3JvdXBzGAQgAygJIjkKEkNyZWF0ZVVzZXJSZXNwb25zZRIjCgR1c2VyGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlVzZXIiEgoQTGlzdFVzZXJzUmVxdWVzdCI5ChFMaXN0VXNlcnNSZXNwb25zZRIkCgV1c2VycxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Vc2VyIhYKBU5hbWVzEg0KBW5hbWVzGAEgAygJInAKEVVwZGF0ZVVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSJQoFcm9sZXMYAiABKAsyFi53YXJkZXIuYWRtaW4udjEuTmFtZXMSJgoGZ3JvdXBzGAMgASgLMhYud2FyZGVyLmFkbWluLnYxLk5hbWVzIjkKElVwZGF0ZVVzZXJSZXNwb25zZRIjCgR1c2VyGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlVzZXIiTgoSU2V0UGFzc3dvcmRSZXF1ZXN0EgwKBG5hbWUYASABKAkSFAoMb2xkX3Bhc3N3b3JkGAIgASgJEhQKDG5ld19wYXNzd29yZBgDIAEoCSIVChNTZXRQYXNzd29yZFJlc3BvbnNlIjIKEkRpc2FibGVVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnJlYXNvbhgCIAEoCSI6ChNEaXNhYmxlVXNlclJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS53YXJkZXIuYWRtaW4udjEuVXNlciIhChFFbmFibGVVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJIjkKEkVuYWJsZVVzZXJSZXNwb25zZRIjCgR1c2VyGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlVzZXIiMQoRUmVtb3ZlVXNlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiOQoSUmVtb3ZlVXNlclJlc3BvbnNlEiMKBHVzZXIYASABKAsyFS53YXJkZXIuYWRtaW4udjEuVXNlcjL2BAoLVXNlclNlcnZpY2USVQoKQ3JlYXRlVXNlchIiLndhcmRlci5hZG1pbi52MS5DcmVhdGVVc2VyUmVxdWVzdBojLndhcmRlci5hZG1pbi52MS5DcmVhdGVVc2VyUmVzcG9uc2USVwoJTGlzdFVzZXJzEiEud2FyZGVyLmFkbWluLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdFVzZXJzUmVzcG9uc2UiA5ACARJVCgpVcGRhdGVVc2VyEiIud2FyZGVyLmFkbWluLnYxLlVwZGF0ZVVzZXJSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlVwZGF0ZVVzZXJSZXNwb25zZRJYCgtTZXRQYXNzd29yZBIjLndhcmRlci5hZG1pbi52MS5TZXRQYXNzd29yZFJlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuU2V0UGFzc3dvcmRSZXNwb25zZRJYCgtEaXNhYmxlVXNlchIjLndhcmRlci5hZG1pbi52MS5EaXNhYmxlVXNlclJlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuRGlzYWJsZVVzZXJSZXNwb25zZRJVCgpFbmFibGVVc2VyEiIud2FyZGVyLmFkbWluLnYxLkVuYWJsZVVzZXJSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLkVuYWJsZVVzZXJSZXNwb25zZRJVCgpSZW1vdmVVc2VyEiIud2FyZGVyLmFkbWluLnYxLlJlbW92ZVVzZXJSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJlbW92ZVVzZXJSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.User
@@ -41,6 +41,45 @@ export type User = Message<"warder.admin.v1.User"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 4;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * Groups that rules may name; not those that a token or a sign-on provider
+   * claims.
+   *
+   * @generated from field: repeated string groups = 5;
+   */
+  groups: string[];
+
+  /**
+   * @generated from field: bool disabled = 6;
+   */
+  disabled: boolean;
+
+  /**
+   * @generated from field: string disabled_reason = 7;
+   */
+  disabledReason: string;
+
+  /**
+   * Removed for good.
+   *
+   * @generated from field: bool removed = 8;
+   */
+  removed: boolean;
+
+  /**
+   * Absent: never signed in.
+   *
+   * @generated from field: google.protobuf.Timestamp signed_in_at = 9;
+   */
+  signedInAt?: Timestamp | undefined;
+
+  /**
+   * The sign-on provider that made the user; empty: a person did.
+   *
+   * @generated from field: string provider = 10;
+   */
+  provider: string;
 };
 
 /**
@@ -70,6 +109,11 @@ export type CreateUserRequest = Message<"warder.admin.v1.CreateUserRequest"> & {
    * @generated from field: string password = 3;
    */
   password: string;
+
+  /**
+   * @generated from field: repeated string groups = 4;
+   */
+  groups: string[];
 };
 
 /**
@@ -127,7 +171,229 @@ export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE_
   messageDesc(file_warder_admin_v1_user, 4);
 
 /**
- * UserService manages users.
+ * Names is a list that may be absent.
+ *
+ * @generated from message warder.admin.v1.Names
+ */
+export type Names = Message<"warder.admin.v1.Names"> & {
+  /**
+   * @generated from field: repeated string names = 1;
+   */
+  names: string[];
+};
+
+/**
+ * Describes the message warder.admin.v1.Names.
+ * Use `create(NamesSchema)` to create a new message.
+ */
+export const NamesSchema: GenMessage<Names> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 5);
+
+/**
+ * @generated from message warder.admin.v1.UpdateUserRequest
+ */
+export type UpdateUserRequest = Message<"warder.admin.v1.UpdateUserRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Absent: stay as they are.
+   *
+   * @generated from field: warder.admin.v1.Names roles = 2;
+   */
+  roles?: Names | undefined;
+
+  /**
+   * @generated from field: warder.admin.v1.Names groups = 3;
+   */
+  groups?: Names | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.UpdateUserRequest.
+ * Use `create(UpdateUserRequestSchema)` to create a new message.
+ */
+export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 6);
+
+/**
+ * @generated from message warder.admin.v1.UpdateUserResponse
+ */
+export type UpdateUserResponse = Message<"warder.admin.v1.UpdateUserResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.UpdateUserResponse.
+ * Use `create(UpdateUserResponseSchema)` to create a new message.
+ */
+export const UpdateUserResponseSchema: GenMessage<UpdateUserResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 7);
+
+/**
+ * @generated from message warder.admin.v1.SetPasswordRequest
+ */
+export type SetPasswordRequest = Message<"warder.admin.v1.SetPasswordRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The caller's own, if name is the caller. Secret.
+   *
+   * @generated from field: string old_password = 2;
+   */
+  oldPassword: string;
+
+  /**
+   * Empty: takes the password away. Secret.
+   *
+   * @generated from field: string new_password = 3;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.SetPasswordRequest.
+ * Use `create(SetPasswordRequestSchema)` to create a new message.
+ */
+export const SetPasswordRequestSchema: GenMessage<SetPasswordRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 8);
+
+/**
+ * @generated from message warder.admin.v1.SetPasswordResponse
+ */
+export type SetPasswordResponse = Message<"warder.admin.v1.SetPasswordResponse"> & {
+};
+
+/**
+ * Describes the message warder.admin.v1.SetPasswordResponse.
+ * Use `create(SetPasswordResponseSchema)` to create a new message.
+ */
+export const SetPasswordResponseSchema: GenMessage<SetPasswordResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 9);
+
+/**
+ * @generated from message warder.admin.v1.DisableUserRequest
+ */
+export type DisableUserRequest = Message<"warder.admin.v1.DisableUserRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.DisableUserRequest.
+ * Use `create(DisableUserRequestSchema)` to create a new message.
+ */
+export const DisableUserRequestSchema: GenMessage<DisableUserRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 10);
+
+/**
+ * @generated from message warder.admin.v1.DisableUserResponse
+ */
+export type DisableUserResponse = Message<"warder.admin.v1.DisableUserResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.DisableUserResponse.
+ * Use `create(DisableUserResponseSchema)` to create a new message.
+ */
+export const DisableUserResponseSchema: GenMessage<DisableUserResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 11);
+
+/**
+ * @generated from message warder.admin.v1.EnableUserRequest
+ */
+export type EnableUserRequest = Message<"warder.admin.v1.EnableUserRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.EnableUserRequest.
+ * Use `create(EnableUserRequestSchema)` to create a new message.
+ */
+export const EnableUserRequestSchema: GenMessage<EnableUserRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 12);
+
+/**
+ * @generated from message warder.admin.v1.EnableUserResponse
+ */
+export type EnableUserResponse = Message<"warder.admin.v1.EnableUserResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.EnableUserResponse.
+ * Use `create(EnableUserResponseSchema)` to create a new message.
+ */
+export const EnableUserResponseSchema: GenMessage<EnableUserResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 13);
+
+/**
+ * @generated from message warder.admin.v1.RemoveUserRequest
+ */
+export type RemoveUserRequest = Message<"warder.admin.v1.RemoveUserRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RemoveUserRequest.
+ * Use `create(RemoveUserRequestSchema)` to create a new message.
+ */
+export const RemoveUserRequestSchema: GenMessage<RemoveUserRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 14);
+
+/**
+ * @generated from message warder.admin.v1.RemoveUserResponse
+ */
+export type RemoveUserResponse = Message<"warder.admin.v1.RemoveUserResponse"> & {
+  /**
+   * @generated from field: warder.admin.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message warder.admin.v1.RemoveUserResponse.
+ * Use `create(RemoveUserResponseSchema)` to create a new message.
+ */
+export const RemoveUserResponseSchema: GenMessage<RemoveUserResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_user, 15);
+
+/**
+ * UserService manages users. Nobody gives what he does not hold, and the last
+ * active owner stays one.
  *
  * @generated from service warder.admin.v1.UserService
  */
@@ -147,6 +413,58 @@ export const UserService: GenService<{
     methodKind: "unary";
     input: typeof ListUsersRequestSchema;
     output: typeof ListUsersResponseSchema;
+  },
+  /**
+   * UpdateUser replaces roles or groups. A user's sign-in sessions end if he
+   * loses a role.
+   *
+   * @generated from rpc warder.admin.v1.UserService.UpdateUser
+   */
+  updateUser: {
+    methodKind: "unary";
+    input: typeof UpdateUserRequestSchema;
+    output: typeof UpdateUserResponseSchema;
+  },
+  /**
+   * SetPassword sets or takes away a password; the user's other sessions end.
+   * Who sets his own gives the old one.
+   *
+   * @generated from rpc warder.admin.v1.UserService.SetPassword
+   */
+  setPassword: {
+    methodKind: "unary";
+    input: typeof SetPasswordRequestSchema;
+    output: typeof SetPasswordResponseSchema;
+  },
+  /**
+   * DisableUser refuses the user everywhere: his sign-in sessions end, and every
+   * connected node refuses his keys and tokens within a second.
+   *
+   * @generated from rpc warder.admin.v1.UserService.DisableUser
+   */
+  disableUser: {
+    methodKind: "unary";
+    input: typeof DisableUserRequestSchema;
+    output: typeof DisableUserResponseSchema;
+  },
+  /**
+   * @generated from rpc warder.admin.v1.UserService.EnableUser
+   */
+  enableUser: {
+    methodKind: "unary";
+    input: typeof EnableUserRequestSchema;
+    output: typeof EnableUserResponseSchema;
+  },
+  /**
+   * RemoveUser disables the user for good: keys are revoked, sessions ended. The
+   * name stays taken, so that the audit never speaks of two people by one name.
+   *
+   * @generated from rpc warder.admin.v1.UserService.RemoveUser
+   */
+  removeUser: {
+    methodKind: "unary";
+    input: typeof RemoveUserRequestSchema;
+    output: typeof RemoveUserResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_user, 0);

@@ -41,12 +41,22 @@ const (
 	// ApplicationServiceListApplicationsProcedure is the fully-qualified name of the
 	// ApplicationService's ListApplications RPC.
 	ApplicationServiceListApplicationsProcedure = "/warder.admin.v1.ApplicationService/ListApplications"
+	// ApplicationServiceDisableApplicationProcedure is the fully-qualified name of the
+	// ApplicationService's DisableApplication RPC.
+	ApplicationServiceDisableApplicationProcedure = "/warder.admin.v1.ApplicationService/DisableApplication"
+	// ApplicationServiceEnableApplicationProcedure is the fully-qualified name of the
+	// ApplicationService's EnableApplication RPC.
+	ApplicationServiceEnableApplicationProcedure = "/warder.admin.v1.ApplicationService/EnableApplication"
 )
 
 // ApplicationServiceClient is a client for the warder.admin.v1.ApplicationService service.
 type ApplicationServiceClient interface {
 	CreateApplication(context.Context, *connect.Request[v1.CreateApplicationRequest]) (*connect.Response[v1.CreateApplicationResponse], error)
 	ListApplications(context.Context, *connect.Request[v1.ListApplicationsRequest]) (*connect.Response[v1.ListApplicationsResponse], error)
+	// DisableApplication refuses the application's keys and tokens on every
+	// connected node within a second.
+	DisableApplication(context.Context, *connect.Request[v1.DisableApplicationRequest]) (*connect.Response[v1.DisableApplicationResponse], error)
+	EnableApplication(context.Context, *connect.Request[v1.EnableApplicationRequest]) (*connect.Response[v1.EnableApplicationResponse], error)
 }
 
 // NewApplicationServiceClient constructs a client for the warder.admin.v1.ApplicationService
@@ -73,13 +83,27 @@ func NewApplicationServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		disableApplication: connect.NewClient[v1.DisableApplicationRequest, v1.DisableApplicationResponse](
+			httpClient,
+			baseURL+ApplicationServiceDisableApplicationProcedure,
+			connect.WithSchema(applicationServiceMethods.ByName("DisableApplication")),
+			connect.WithClientOptions(opts...),
+		),
+		enableApplication: connect.NewClient[v1.EnableApplicationRequest, v1.EnableApplicationResponse](
+			httpClient,
+			baseURL+ApplicationServiceEnableApplicationProcedure,
+			connect.WithSchema(applicationServiceMethods.ByName("EnableApplication")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // applicationServiceClient implements ApplicationServiceClient.
 type applicationServiceClient struct {
-	createApplication *connect.Client[v1.CreateApplicationRequest, v1.CreateApplicationResponse]
-	listApplications  *connect.Client[v1.ListApplicationsRequest, v1.ListApplicationsResponse]
+	createApplication  *connect.Client[v1.CreateApplicationRequest, v1.CreateApplicationResponse]
+	listApplications   *connect.Client[v1.ListApplicationsRequest, v1.ListApplicationsResponse]
+	disableApplication *connect.Client[v1.DisableApplicationRequest, v1.DisableApplicationResponse]
+	enableApplication  *connect.Client[v1.EnableApplicationRequest, v1.EnableApplicationResponse]
 }
 
 // CreateApplication calls warder.admin.v1.ApplicationService.CreateApplication.
@@ -92,10 +116,24 @@ func (c *applicationServiceClient) ListApplications(ctx context.Context, req *co
 	return c.listApplications.CallUnary(ctx, req)
 }
 
+// DisableApplication calls warder.admin.v1.ApplicationService.DisableApplication.
+func (c *applicationServiceClient) DisableApplication(ctx context.Context, req *connect.Request[v1.DisableApplicationRequest]) (*connect.Response[v1.DisableApplicationResponse], error) {
+	return c.disableApplication.CallUnary(ctx, req)
+}
+
+// EnableApplication calls warder.admin.v1.ApplicationService.EnableApplication.
+func (c *applicationServiceClient) EnableApplication(ctx context.Context, req *connect.Request[v1.EnableApplicationRequest]) (*connect.Response[v1.EnableApplicationResponse], error) {
+	return c.enableApplication.CallUnary(ctx, req)
+}
+
 // ApplicationServiceHandler is an implementation of the warder.admin.v1.ApplicationService service.
 type ApplicationServiceHandler interface {
 	CreateApplication(context.Context, *connect.Request[v1.CreateApplicationRequest]) (*connect.Response[v1.CreateApplicationResponse], error)
 	ListApplications(context.Context, *connect.Request[v1.ListApplicationsRequest]) (*connect.Response[v1.ListApplicationsResponse], error)
+	// DisableApplication refuses the application's keys and tokens on every
+	// connected node within a second.
+	DisableApplication(context.Context, *connect.Request[v1.DisableApplicationRequest]) (*connect.Response[v1.DisableApplicationResponse], error)
+	EnableApplication(context.Context, *connect.Request[v1.EnableApplicationRequest]) (*connect.Response[v1.EnableApplicationResponse], error)
 }
 
 // NewApplicationServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -118,12 +156,28 @@ func NewApplicationServiceHandler(svc ApplicationServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	applicationServiceDisableApplicationHandler := connect.NewUnaryHandler(
+		ApplicationServiceDisableApplicationProcedure,
+		svc.DisableApplication,
+		connect.WithSchema(applicationServiceMethods.ByName("DisableApplication")),
+		connect.WithHandlerOptions(opts...),
+	)
+	applicationServiceEnableApplicationHandler := connect.NewUnaryHandler(
+		ApplicationServiceEnableApplicationProcedure,
+		svc.EnableApplication,
+		connect.WithSchema(applicationServiceMethods.ByName("EnableApplication")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.ApplicationService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ApplicationServiceCreateApplicationProcedure:
 			applicationServiceCreateApplicationHandler.ServeHTTP(w, r)
 		case ApplicationServiceListApplicationsProcedure:
 			applicationServiceListApplicationsHandler.ServeHTTP(w, r)
+		case ApplicationServiceDisableApplicationProcedure:
+			applicationServiceDisableApplicationHandler.ServeHTTP(w, r)
+		case ApplicationServiceEnableApplicationProcedure:
+			applicationServiceEnableApplicationHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -139,4 +193,12 @@ func (UnimplementedApplicationServiceHandler) CreateApplication(context.Context,
 
 func (UnimplementedApplicationServiceHandler) ListApplications(context.Context, *connect.Request[v1.ListApplicationsRequest]) (*connect.Response[v1.ListApplicationsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ApplicationService.ListApplications is not implemented"))
+}
+
+func (UnimplementedApplicationServiceHandler) DisableApplication(context.Context, *connect.Request[v1.DisableApplicationRequest]) (*connect.Response[v1.DisableApplicationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ApplicationService.DisableApplication is not implemented"))
+}
+
+func (UnimplementedApplicationServiceHandler) EnableApplication(context.Context, *connect.Request[v1.EnableApplicationRequest]) (*connect.Response[v1.EnableApplicationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ApplicationService.EnableApplication is not implemented"))
 }

@@ -43,6 +43,15 @@ const (
 	LoginServiceSignOutProcedure = "/warder.admin.v1.LoginService/SignOut"
 	// LoginServiceWhoAmIProcedure is the fully-qualified name of the LoginService's WhoAmI RPC.
 	LoginServiceWhoAmIProcedure = "/warder.admin.v1.LoginService/WhoAmI"
+	// LoginServiceListSignOnsProcedure is the fully-qualified name of the LoginService's ListSignOns
+	// RPC.
+	LoginServiceListSignOnsProcedure = "/warder.admin.v1.LoginService/ListSignOns"
+	// LoginServiceListSessionsProcedure is the fully-qualified name of the LoginService's ListSessions
+	// RPC.
+	LoginServiceListSessionsProcedure = "/warder.admin.v1.LoginService/ListSessions"
+	// LoginServiceRevokeSessionProcedure is the fully-qualified name of the LoginService's
+	// RevokeSession RPC.
+	LoginServiceRevokeSessionProcedure = "/warder.admin.v1.LoginService/RevokeSession"
 )
 
 // LoginServiceClient is a client for the warder.admin.v1.LoginService service.
@@ -53,6 +62,14 @@ type LoginServiceClient interface {
 	SignIn(context.Context, *connect.Request[v1.SignInRequest]) (*connect.Response[v1.SignInResponse], error)
 	SignOut(context.Context, *connect.Request[v1.SignOutRequest]) (*connect.Response[v1.SignOutResponse], error)
 	WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error)
+	// ListSignOns returns the ways to sign in, for the page that offers them.
+	ListSignOns(context.Context, *connect.Request[v1.ListSignOnsRequest]) (*connect.Response[v1.ListSignOnsResponse], error)
+	// ListSessions returns the caller's own sessions; with users:write also those
+	// of others.
+	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
+	// RevokeSession ends one, or all of a user: his own, or with users:write those
+	// of others.
+	RevokeSession(context.Context, *connect.Request[v1.RevokeSessionRequest]) (*connect.Response[v1.RevokeSessionResponse], error)
 }
 
 // NewLoginServiceClient constructs a client for the warder.admin.v1.LoginService service. By
@@ -91,15 +108,38 @@ func NewLoginServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listSignOns: connect.NewClient[v1.ListSignOnsRequest, v1.ListSignOnsResponse](
+			httpClient,
+			baseURL+LoginServiceListSignOnsProcedure,
+			connect.WithSchema(loginServiceMethods.ByName("ListSignOns")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listSessions: connect.NewClient[v1.ListSessionsRequest, v1.ListSessionsResponse](
+			httpClient,
+			baseURL+LoginServiceListSessionsProcedure,
+			connect.WithSchema(loginServiceMethods.ByName("ListSessions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		revokeSession: connect.NewClient[v1.RevokeSessionRequest, v1.RevokeSessionResponse](
+			httpClient,
+			baseURL+LoginServiceRevokeSessionProcedure,
+			connect.WithSchema(loginServiceMethods.ByName("RevokeSession")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // loginServiceClient implements LoginServiceClient.
 type loginServiceClient struct {
-	setUp   *connect.Client[v1.SetUpRequest, v1.SetUpResponse]
-	signIn  *connect.Client[v1.SignInRequest, v1.SignInResponse]
-	signOut *connect.Client[v1.SignOutRequest, v1.SignOutResponse]
-	whoAmI  *connect.Client[v1.WhoAmIRequest, v1.WhoAmIResponse]
+	setUp         *connect.Client[v1.SetUpRequest, v1.SetUpResponse]
+	signIn        *connect.Client[v1.SignInRequest, v1.SignInResponse]
+	signOut       *connect.Client[v1.SignOutRequest, v1.SignOutResponse]
+	whoAmI        *connect.Client[v1.WhoAmIRequest, v1.WhoAmIResponse]
+	listSignOns   *connect.Client[v1.ListSignOnsRequest, v1.ListSignOnsResponse]
+	listSessions  *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
+	revokeSession *connect.Client[v1.RevokeSessionRequest, v1.RevokeSessionResponse]
 }
 
 // SetUp calls warder.admin.v1.LoginService.SetUp.
@@ -122,6 +162,21 @@ func (c *loginServiceClient) WhoAmI(ctx context.Context, req *connect.Request[v1
 	return c.whoAmI.CallUnary(ctx, req)
 }
 
+// ListSignOns calls warder.admin.v1.LoginService.ListSignOns.
+func (c *loginServiceClient) ListSignOns(ctx context.Context, req *connect.Request[v1.ListSignOnsRequest]) (*connect.Response[v1.ListSignOnsResponse], error) {
+	return c.listSignOns.CallUnary(ctx, req)
+}
+
+// ListSessions calls warder.admin.v1.LoginService.ListSessions.
+func (c *loginServiceClient) ListSessions(ctx context.Context, req *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error) {
+	return c.listSessions.CallUnary(ctx, req)
+}
+
+// RevokeSession calls warder.admin.v1.LoginService.RevokeSession.
+func (c *loginServiceClient) RevokeSession(ctx context.Context, req *connect.Request[v1.RevokeSessionRequest]) (*connect.Response[v1.RevokeSessionResponse], error) {
+	return c.revokeSession.CallUnary(ctx, req)
+}
+
 // LoginServiceHandler is an implementation of the warder.admin.v1.LoginService service.
 type LoginServiceHandler interface {
 	// SetUp creates the first administrator, an owner, and signs in. It works
@@ -130,6 +185,14 @@ type LoginServiceHandler interface {
 	SignIn(context.Context, *connect.Request[v1.SignInRequest]) (*connect.Response[v1.SignInResponse], error)
 	SignOut(context.Context, *connect.Request[v1.SignOutRequest]) (*connect.Response[v1.SignOutResponse], error)
 	WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error)
+	// ListSignOns returns the ways to sign in, for the page that offers them.
+	ListSignOns(context.Context, *connect.Request[v1.ListSignOnsRequest]) (*connect.Response[v1.ListSignOnsResponse], error)
+	// ListSessions returns the caller's own sessions; with users:write also those
+	// of others.
+	ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
+	// RevokeSession ends one, or all of a user: his own, or with users:write those
+	// of others.
+	RevokeSession(context.Context, *connect.Request[v1.RevokeSessionRequest]) (*connect.Response[v1.RevokeSessionResponse], error)
 }
 
 // NewLoginServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -164,6 +227,26 @@ func NewLoginServiceHandler(svc LoginServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	loginServiceListSignOnsHandler := connect.NewUnaryHandler(
+		LoginServiceListSignOnsProcedure,
+		svc.ListSignOns,
+		connect.WithSchema(loginServiceMethods.ByName("ListSignOns")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	loginServiceListSessionsHandler := connect.NewUnaryHandler(
+		LoginServiceListSessionsProcedure,
+		svc.ListSessions,
+		connect.WithSchema(loginServiceMethods.ByName("ListSessions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	loginServiceRevokeSessionHandler := connect.NewUnaryHandler(
+		LoginServiceRevokeSessionProcedure,
+		svc.RevokeSession,
+		connect.WithSchema(loginServiceMethods.ByName("RevokeSession")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.LoginService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LoginServiceSetUpProcedure:
@@ -174,6 +257,12 @@ func NewLoginServiceHandler(svc LoginServiceHandler, opts ...connect.HandlerOpti
 			loginServiceSignOutHandler.ServeHTTP(w, r)
 		case LoginServiceWhoAmIProcedure:
 			loginServiceWhoAmIHandler.ServeHTTP(w, r)
+		case LoginServiceListSignOnsProcedure:
+			loginServiceListSignOnsHandler.ServeHTTP(w, r)
+		case LoginServiceListSessionsProcedure:
+			loginServiceListSessionsHandler.ServeHTTP(w, r)
+		case LoginServiceRevokeSessionProcedure:
+			loginServiceRevokeSessionHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -197,4 +286,16 @@ func (UnimplementedLoginServiceHandler) SignOut(context.Context, *connect.Reques
 
 func (UnimplementedLoginServiceHandler) WhoAmI(context.Context, *connect.Request[v1.WhoAmIRequest]) (*connect.Response[v1.WhoAmIResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.LoginService.WhoAmI is not implemented"))
+}
+
+func (UnimplementedLoginServiceHandler) ListSignOns(context.Context, *connect.Request[v1.ListSignOnsRequest]) (*connect.Response[v1.ListSignOnsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.LoginService.ListSignOns is not implemented"))
+}
+
+func (UnimplementedLoginServiceHandler) ListSessions(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.LoginService.ListSessions is not implemented"))
+}
+
+func (UnimplementedLoginServiceHandler) RevokeSession(context.Context, *connect.Request[v1.RevokeSessionRequest]) (*connect.Response[v1.RevokeSessionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.LoginService.RevokeSession is not implemented"))
 }

@@ -40,6 +40,18 @@ const (
 	PolicyServiceApplyPolicyProcedure = "/warder.admin.v1.PolicyService/ApplyPolicy"
 	// PolicyServiceGetPolicyProcedure is the fully-qualified name of the PolicyService's GetPolicy RPC.
 	PolicyServiceGetPolicyProcedure = "/warder.admin.v1.PolicyService/GetPolicy"
+	// PolicyServiceListPoliciesProcedure is the fully-qualified name of the PolicyService's
+	// ListPolicies RPC.
+	PolicyServiceListPoliciesProcedure = "/warder.admin.v1.PolicyService/ListPolicies"
+	// PolicyServiceRollbackPolicyProcedure is the fully-qualified name of the PolicyService's
+	// RollbackPolicy RPC.
+	PolicyServiceRollbackPolicyProcedure = "/warder.admin.v1.PolicyService/RollbackPolicy"
+	// PolicyServiceCheckPolicyProcedure is the fully-qualified name of the PolicyService's CheckPolicy
+	// RPC.
+	PolicyServiceCheckPolicyProcedure = "/warder.admin.v1.PolicyService/CheckPolicy"
+	// PolicyServiceSimulatePolicyProcedure is the fully-qualified name of the PolicyService's
+	// SimulatePolicy RPC.
+	PolicyServiceSimulatePolicyProcedure = "/warder.admin.v1.PolicyService/SimulatePolicy"
 	// PolicyServiceExplainDecisionProcedure is the fully-qualified name of the PolicyService's
 	// ExplainDecision RPC.
 	PolicyServiceExplainDecisionProcedure = "/warder.admin.v1.PolicyService/ExplainDecision"
@@ -51,6 +63,16 @@ type PolicyServiceClient interface {
 	// unknown field or effect, or that fails its own tests, is refused whole.
 	ApplyPolicy(context.Context, *connect.Request[v1.ApplyPolicyRequest]) (*connect.Response[v1.ApplyPolicyResponse], error)
 	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
+	// ListPolicies returns all versions, newest first, without their documents.
+	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
+	// RollbackPolicy applies the document of an earlier version as a new version.
+	RollbackPolicy(context.Context, *connect.Request[v1.RollbackPolicyRequest]) (*connect.Response[v1.RollbackPolicyResponse], error)
+	// CheckPolicy says all that ApplyPolicy would say of a document, runs its tests,
+	// and says how it differs from the version in force. It changes nothing.
+	CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error)
+	// SimulatePolicy decides recorded calls again under a document and returns
+	// those for which the answer would be another.
+	SimulatePolicy(context.Context, *connect.Request[v1.SimulatePolicyRequest]) (*connect.Response[v1.SimulatePolicyResponse], error)
 	// ExplainDecision decides as a node would, and says why. It calls nothing.
 	ExplainDecision(context.Context, *connect.Request[v1.ExplainDecisionRequest]) (*connect.Response[v1.ExplainDecisionResponse], error)
 }
@@ -79,6 +101,33 @@ func NewPolicyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listPolicies: connect.NewClient[v1.ListPoliciesRequest, v1.ListPoliciesResponse](
+			httpClient,
+			baseURL+PolicyServiceListPoliciesProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("ListPolicies")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		rollbackPolicy: connect.NewClient[v1.RollbackPolicyRequest, v1.RollbackPolicyResponse](
+			httpClient,
+			baseURL+PolicyServiceRollbackPolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("RollbackPolicy")),
+			connect.WithClientOptions(opts...),
+		),
+		checkPolicy: connect.NewClient[v1.CheckPolicyRequest, v1.CheckPolicyResponse](
+			httpClient,
+			baseURL+PolicyServiceCheckPolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("CheckPolicy")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		simulatePolicy: connect.NewClient[v1.SimulatePolicyRequest, v1.SimulatePolicyResponse](
+			httpClient,
+			baseURL+PolicyServiceSimulatePolicyProcedure,
+			connect.WithSchema(policyServiceMethods.ByName("SimulatePolicy")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		explainDecision: connect.NewClient[v1.ExplainDecisionRequest, v1.ExplainDecisionResponse](
 			httpClient,
 			baseURL+PolicyServiceExplainDecisionProcedure,
@@ -93,6 +142,10 @@ func NewPolicyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 type policyServiceClient struct {
 	applyPolicy     *connect.Client[v1.ApplyPolicyRequest, v1.ApplyPolicyResponse]
 	getPolicy       *connect.Client[v1.GetPolicyRequest, v1.GetPolicyResponse]
+	listPolicies    *connect.Client[v1.ListPoliciesRequest, v1.ListPoliciesResponse]
+	rollbackPolicy  *connect.Client[v1.RollbackPolicyRequest, v1.RollbackPolicyResponse]
+	checkPolicy     *connect.Client[v1.CheckPolicyRequest, v1.CheckPolicyResponse]
+	simulatePolicy  *connect.Client[v1.SimulatePolicyRequest, v1.SimulatePolicyResponse]
 	explainDecision *connect.Client[v1.ExplainDecisionRequest, v1.ExplainDecisionResponse]
 }
 
@@ -106,6 +159,26 @@ func (c *policyServiceClient) GetPolicy(ctx context.Context, req *connect.Reques
 	return c.getPolicy.CallUnary(ctx, req)
 }
 
+// ListPolicies calls warder.admin.v1.PolicyService.ListPolicies.
+func (c *policyServiceClient) ListPolicies(ctx context.Context, req *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error) {
+	return c.listPolicies.CallUnary(ctx, req)
+}
+
+// RollbackPolicy calls warder.admin.v1.PolicyService.RollbackPolicy.
+func (c *policyServiceClient) RollbackPolicy(ctx context.Context, req *connect.Request[v1.RollbackPolicyRequest]) (*connect.Response[v1.RollbackPolicyResponse], error) {
+	return c.rollbackPolicy.CallUnary(ctx, req)
+}
+
+// CheckPolicy calls warder.admin.v1.PolicyService.CheckPolicy.
+func (c *policyServiceClient) CheckPolicy(ctx context.Context, req *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error) {
+	return c.checkPolicy.CallUnary(ctx, req)
+}
+
+// SimulatePolicy calls warder.admin.v1.PolicyService.SimulatePolicy.
+func (c *policyServiceClient) SimulatePolicy(ctx context.Context, req *connect.Request[v1.SimulatePolicyRequest]) (*connect.Response[v1.SimulatePolicyResponse], error) {
+	return c.simulatePolicy.CallUnary(ctx, req)
+}
+
 // ExplainDecision calls warder.admin.v1.PolicyService.ExplainDecision.
 func (c *policyServiceClient) ExplainDecision(ctx context.Context, req *connect.Request[v1.ExplainDecisionRequest]) (*connect.Response[v1.ExplainDecisionResponse], error) {
 	return c.explainDecision.CallUnary(ctx, req)
@@ -117,6 +190,16 @@ type PolicyServiceHandler interface {
 	// unknown field or effect, or that fails its own tests, is refused whole.
 	ApplyPolicy(context.Context, *connect.Request[v1.ApplyPolicyRequest]) (*connect.Response[v1.ApplyPolicyResponse], error)
 	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
+	// ListPolicies returns all versions, newest first, without their documents.
+	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
+	// RollbackPolicy applies the document of an earlier version as a new version.
+	RollbackPolicy(context.Context, *connect.Request[v1.RollbackPolicyRequest]) (*connect.Response[v1.RollbackPolicyResponse], error)
+	// CheckPolicy says all that ApplyPolicy would say of a document, runs its tests,
+	// and says how it differs from the version in force. It changes nothing.
+	CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error)
+	// SimulatePolicy decides recorded calls again under a document and returns
+	// those for which the answer would be another.
+	SimulatePolicy(context.Context, *connect.Request[v1.SimulatePolicyRequest]) (*connect.Response[v1.SimulatePolicyResponse], error)
 	// ExplainDecision decides as a node would, and says why. It calls nothing.
 	ExplainDecision(context.Context, *connect.Request[v1.ExplainDecisionRequest]) (*connect.Response[v1.ExplainDecisionResponse], error)
 }
@@ -141,6 +224,33 @@ func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	policyServiceListPoliciesHandler := connect.NewUnaryHandler(
+		PolicyServiceListPoliciesProcedure,
+		svc.ListPolicies,
+		connect.WithSchema(policyServiceMethods.ByName("ListPolicies")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceRollbackPolicyHandler := connect.NewUnaryHandler(
+		PolicyServiceRollbackPolicyProcedure,
+		svc.RollbackPolicy,
+		connect.WithSchema(policyServiceMethods.ByName("RollbackPolicy")),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceCheckPolicyHandler := connect.NewUnaryHandler(
+		PolicyServiceCheckPolicyProcedure,
+		svc.CheckPolicy,
+		connect.WithSchema(policyServiceMethods.ByName("CheckPolicy")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	policyServiceSimulatePolicyHandler := connect.NewUnaryHandler(
+		PolicyServiceSimulatePolicyProcedure,
+		svc.SimulatePolicy,
+		connect.WithSchema(policyServiceMethods.ByName("SimulatePolicy")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	policyServiceExplainDecisionHandler := connect.NewUnaryHandler(
 		PolicyServiceExplainDecisionProcedure,
 		svc.ExplainDecision,
@@ -154,6 +264,14 @@ func NewPolicyServiceHandler(svc PolicyServiceHandler, opts ...connect.HandlerOp
 			policyServiceApplyPolicyHandler.ServeHTTP(w, r)
 		case PolicyServiceGetPolicyProcedure:
 			policyServiceGetPolicyHandler.ServeHTTP(w, r)
+		case PolicyServiceListPoliciesProcedure:
+			policyServiceListPoliciesHandler.ServeHTTP(w, r)
+		case PolicyServiceRollbackPolicyProcedure:
+			policyServiceRollbackPolicyHandler.ServeHTTP(w, r)
+		case PolicyServiceCheckPolicyProcedure:
+			policyServiceCheckPolicyHandler.ServeHTTP(w, r)
+		case PolicyServiceSimulatePolicyProcedure:
+			policyServiceSimulatePolicyHandler.ServeHTTP(w, r)
 		case PolicyServiceExplainDecisionProcedure:
 			policyServiceExplainDecisionHandler.ServeHTTP(w, r)
 		default:
@@ -171,6 +289,22 @@ func (UnimplementedPolicyServiceHandler) ApplyPolicy(context.Context, *connect.R
 
 func (UnimplementedPolicyServiceHandler) GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.PolicyService.GetPolicy is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.PolicyService.ListPolicies is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) RollbackPolicy(context.Context, *connect.Request[v1.RollbackPolicyRequest]) (*connect.Response[v1.RollbackPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.PolicyService.RollbackPolicy is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.PolicyService.CheckPolicy is not implemented"))
+}
+
+func (UnimplementedPolicyServiceHandler) SimulatePolicy(context.Context, *connect.Request[v1.SimulatePolicyRequest]) (*connect.Response[v1.SimulatePolicyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.PolicyService.SimulatePolicy is not implemented"))
 }
 
 func (UnimplementedPolicyServiceHandler) ExplainDecision(context.Context, *connect.Request[v1.ExplainDecisionRequest]) (*connect.Response[v1.ExplainDecisionResponse], error) {

@@ -41,6 +41,13 @@ const (
 	RoleServiceCreateRoleProcedure = "/warder.admin.v1.RoleService/CreateRole"
 	// RoleServiceGrantRoleProcedure is the fully-qualified name of the RoleService's GrantRole RPC.
 	RoleServiceGrantRoleProcedure = "/warder.admin.v1.RoleService/GrantRole"
+	// RoleServiceUpdateRoleProcedure is the fully-qualified name of the RoleService's UpdateRole RPC.
+	RoleServiceUpdateRoleProcedure = "/warder.admin.v1.RoleService/UpdateRole"
+	// RoleServiceRemoveRoleProcedure is the fully-qualified name of the RoleService's RemoveRole RPC.
+	RoleServiceRemoveRoleProcedure = "/warder.admin.v1.RoleService/RemoveRole"
+	// RoleServiceListPermissionsProcedure is the fully-qualified name of the RoleService's
+	// ListPermissions RPC.
+	RoleServiceListPermissionsProcedure = "/warder.admin.v1.RoleService/ListPermissions"
 )
 
 // RoleServiceClient is a client for the warder.admin.v1.RoleService service.
@@ -49,6 +56,13 @@ type RoleServiceClient interface {
 	CreateRole(context.Context, *connect.Request[v1.CreateRoleRequest]) (*connect.Response[v1.CreateRoleResponse], error)
 	// GrantRole adds a grant to a role that is not built in.
 	GrantRole(context.Context, *connect.Request[v1.GrantRoleRequest]) (*connect.Response[v1.GrantRoleResponse], error)
+	// UpdateRole replaces what is given of a role that is not built in.
+	UpdateRole(context.Context, *connect.Request[v1.UpdateRoleRequest]) (*connect.Response[v1.UpdateRoleResponse], error)
+	// RemoveRole removes a role that is not built in and that nobody holds.
+	RemoveRole(context.Context, *connect.Request[v1.RemoveRoleRequest]) (*connect.Response[v1.RemoveRoleResponse], error)
+	// ListPermissions returns all permissions of the administration, and which of
+	// them the caller holds and may give.
+	ListPermissions(context.Context, *connect.Request[v1.ListPermissionsRequest]) (*connect.Response[v1.ListPermissionsResponse], error)
 }
 
 // NewRoleServiceClient constructs a client for the warder.admin.v1.RoleService service. By default,
@@ -81,14 +95,36 @@ func NewRoleServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(roleServiceMethods.ByName("GrantRole")),
 			connect.WithClientOptions(opts...),
 		),
+		updateRole: connect.NewClient[v1.UpdateRoleRequest, v1.UpdateRoleResponse](
+			httpClient,
+			baseURL+RoleServiceUpdateRoleProcedure,
+			connect.WithSchema(roleServiceMethods.ByName("UpdateRole")),
+			connect.WithClientOptions(opts...),
+		),
+		removeRole: connect.NewClient[v1.RemoveRoleRequest, v1.RemoveRoleResponse](
+			httpClient,
+			baseURL+RoleServiceRemoveRoleProcedure,
+			connect.WithSchema(roleServiceMethods.ByName("RemoveRole")),
+			connect.WithClientOptions(opts...),
+		),
+		listPermissions: connect.NewClient[v1.ListPermissionsRequest, v1.ListPermissionsResponse](
+			httpClient,
+			baseURL+RoleServiceListPermissionsProcedure,
+			connect.WithSchema(roleServiceMethods.ByName("ListPermissions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // roleServiceClient implements RoleServiceClient.
 type roleServiceClient struct {
-	listRoles  *connect.Client[v1.ListRolesRequest, v1.ListRolesResponse]
-	createRole *connect.Client[v1.CreateRoleRequest, v1.CreateRoleResponse]
-	grantRole  *connect.Client[v1.GrantRoleRequest, v1.GrantRoleResponse]
+	listRoles       *connect.Client[v1.ListRolesRequest, v1.ListRolesResponse]
+	createRole      *connect.Client[v1.CreateRoleRequest, v1.CreateRoleResponse]
+	grantRole       *connect.Client[v1.GrantRoleRequest, v1.GrantRoleResponse]
+	updateRole      *connect.Client[v1.UpdateRoleRequest, v1.UpdateRoleResponse]
+	removeRole      *connect.Client[v1.RemoveRoleRequest, v1.RemoveRoleResponse]
+	listPermissions *connect.Client[v1.ListPermissionsRequest, v1.ListPermissionsResponse]
 }
 
 // ListRoles calls warder.admin.v1.RoleService.ListRoles.
@@ -106,12 +142,34 @@ func (c *roleServiceClient) GrantRole(ctx context.Context, req *connect.Request[
 	return c.grantRole.CallUnary(ctx, req)
 }
 
+// UpdateRole calls warder.admin.v1.RoleService.UpdateRole.
+func (c *roleServiceClient) UpdateRole(ctx context.Context, req *connect.Request[v1.UpdateRoleRequest]) (*connect.Response[v1.UpdateRoleResponse], error) {
+	return c.updateRole.CallUnary(ctx, req)
+}
+
+// RemoveRole calls warder.admin.v1.RoleService.RemoveRole.
+func (c *roleServiceClient) RemoveRole(ctx context.Context, req *connect.Request[v1.RemoveRoleRequest]) (*connect.Response[v1.RemoveRoleResponse], error) {
+	return c.removeRole.CallUnary(ctx, req)
+}
+
+// ListPermissions calls warder.admin.v1.RoleService.ListPermissions.
+func (c *roleServiceClient) ListPermissions(ctx context.Context, req *connect.Request[v1.ListPermissionsRequest]) (*connect.Response[v1.ListPermissionsResponse], error) {
+	return c.listPermissions.CallUnary(ctx, req)
+}
+
 // RoleServiceHandler is an implementation of the warder.admin.v1.RoleService service.
 type RoleServiceHandler interface {
 	ListRoles(context.Context, *connect.Request[v1.ListRolesRequest]) (*connect.Response[v1.ListRolesResponse], error)
 	CreateRole(context.Context, *connect.Request[v1.CreateRoleRequest]) (*connect.Response[v1.CreateRoleResponse], error)
 	// GrantRole adds a grant to a role that is not built in.
 	GrantRole(context.Context, *connect.Request[v1.GrantRoleRequest]) (*connect.Response[v1.GrantRoleResponse], error)
+	// UpdateRole replaces what is given of a role that is not built in.
+	UpdateRole(context.Context, *connect.Request[v1.UpdateRoleRequest]) (*connect.Response[v1.UpdateRoleResponse], error)
+	// RemoveRole removes a role that is not built in and that nobody holds.
+	RemoveRole(context.Context, *connect.Request[v1.RemoveRoleRequest]) (*connect.Response[v1.RemoveRoleResponse], error)
+	// ListPermissions returns all permissions of the administration, and which of
+	// them the caller holds and may give.
+	ListPermissions(context.Context, *connect.Request[v1.ListPermissionsRequest]) (*connect.Response[v1.ListPermissionsResponse], error)
 }
 
 // NewRoleServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -140,6 +198,25 @@ func NewRoleServiceHandler(svc RoleServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(roleServiceMethods.ByName("GrantRole")),
 		connect.WithHandlerOptions(opts...),
 	)
+	roleServiceUpdateRoleHandler := connect.NewUnaryHandler(
+		RoleServiceUpdateRoleProcedure,
+		svc.UpdateRole,
+		connect.WithSchema(roleServiceMethods.ByName("UpdateRole")),
+		connect.WithHandlerOptions(opts...),
+	)
+	roleServiceRemoveRoleHandler := connect.NewUnaryHandler(
+		RoleServiceRemoveRoleProcedure,
+		svc.RemoveRole,
+		connect.WithSchema(roleServiceMethods.ByName("RemoveRole")),
+		connect.WithHandlerOptions(opts...),
+	)
+	roleServiceListPermissionsHandler := connect.NewUnaryHandler(
+		RoleServiceListPermissionsProcedure,
+		svc.ListPermissions,
+		connect.WithSchema(roleServiceMethods.ByName("ListPermissions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.RoleService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RoleServiceListRolesProcedure:
@@ -148,6 +225,12 @@ func NewRoleServiceHandler(svc RoleServiceHandler, opts ...connect.HandlerOption
 			roleServiceCreateRoleHandler.ServeHTTP(w, r)
 		case RoleServiceGrantRoleProcedure:
 			roleServiceGrantRoleHandler.ServeHTTP(w, r)
+		case RoleServiceUpdateRoleProcedure:
+			roleServiceUpdateRoleHandler.ServeHTTP(w, r)
+		case RoleServiceRemoveRoleProcedure:
+			roleServiceRemoveRoleHandler.ServeHTTP(w, r)
+		case RoleServiceListPermissionsProcedure:
+			roleServiceListPermissionsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -167,4 +250,16 @@ func (UnimplementedRoleServiceHandler) CreateRole(context.Context, *connect.Requ
 
 func (UnimplementedRoleServiceHandler) GrantRole(context.Context, *connect.Request[v1.GrantRoleRequest]) (*connect.Response[v1.GrantRoleResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.RoleService.GrantRole is not implemented"))
+}
+
+func (UnimplementedRoleServiceHandler) UpdateRole(context.Context, *connect.Request[v1.UpdateRoleRequest]) (*connect.Response[v1.UpdateRoleResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.RoleService.UpdateRole is not implemented"))
+}
+
+func (UnimplementedRoleServiceHandler) RemoveRole(context.Context, *connect.Request[v1.RemoveRoleRequest]) (*connect.Response[v1.RemoveRoleResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.RoleService.RemoveRole is not implemented"))
+}
+
+func (UnimplementedRoleServiceHandler) ListPermissions(context.Context, *connect.Request[v1.ListPermissionsRequest]) (*connect.Response[v1.ListPermissionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.RoleService.ListPermissions is not implemented"))
 }

@@ -50,6 +50,8 @@ const (
 	ToolServiceDisableToolsProcedure = "/warder.admin.v1.ToolService/DisableTools"
 	// ToolServiceEnableToolsProcedure is the fully-qualified name of the ToolService's EnableTools RPC.
 	ToolServiceEnableToolsProcedure = "/warder.admin.v1.ToolService/EnableTools"
+	// ToolServiceSetRiskProcedure is the fully-qualified name of the ToolService's SetRisk RPC.
+	ToolServiceSetRiskProcedure = "/warder.admin.v1.ToolService/SetRisk"
 )
 
 // ToolServiceClient is a client for the warder.admin.v1.ToolService service.
@@ -63,6 +65,9 @@ type ToolServiceClient interface {
 	// touches.
 	DisableTools(context.Context, *connect.Request[v1.DisableToolsRequest]) (*connect.Response[v1.DisableToolsResponse], error)
 	EnableTools(context.Context, *connect.Request[v1.EnableToolsRequest]) (*connect.Response[v1.EnableToolsResponse], error)
+	// SetRisk puts a person's category in place of the classifier's, also for
+	// definitions to come, or takes it back.
+	SetRisk(context.Context, *connect.Request[v1.SetRiskRequest]) (*connect.Response[v1.SetRiskResponse], error)
 }
 
 // NewToolServiceClient constructs a client for the warder.admin.v1.ToolService service. By default,
@@ -114,6 +119,12 @@ func NewToolServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(toolServiceMethods.ByName("EnableTools")),
 			connect.WithClientOptions(opts...),
 		),
+		setRisk: connect.NewClient[v1.SetRiskRequest, v1.SetRiskResponse](
+			httpClient,
+			baseURL+ToolServiceSetRiskProcedure,
+			connect.WithSchema(toolServiceMethods.ByName("SetRisk")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -125,6 +136,7 @@ type toolServiceClient struct {
 	rejectTools  *connect.Client[v1.RejectToolsRequest, v1.RejectToolsResponse]
 	disableTools *connect.Client[v1.DisableToolsRequest, v1.DisableToolsResponse]
 	enableTools  *connect.Client[v1.EnableToolsRequest, v1.EnableToolsResponse]
+	setRisk      *connect.Client[v1.SetRiskRequest, v1.SetRiskResponse]
 }
 
 // ListTools calls warder.admin.v1.ToolService.ListTools.
@@ -157,6 +169,11 @@ func (c *toolServiceClient) EnableTools(ctx context.Context, req *connect.Reques
 	return c.enableTools.CallUnary(ctx, req)
 }
 
+// SetRisk calls warder.admin.v1.ToolService.SetRisk.
+func (c *toolServiceClient) SetRisk(ctx context.Context, req *connect.Request[v1.SetRiskRequest]) (*connect.Response[v1.SetRiskResponse], error) {
+	return c.setRisk.CallUnary(ctx, req)
+}
+
 // ToolServiceHandler is an implementation of the warder.admin.v1.ToolService service.
 type ToolServiceHandler interface {
 	ListTools(context.Context, *connect.Request[v1.ListToolsRequest]) (*connect.Response[v1.ListToolsResponse], error)
@@ -168,6 +185,9 @@ type ToolServiceHandler interface {
 	// touches.
 	DisableTools(context.Context, *connect.Request[v1.DisableToolsRequest]) (*connect.Response[v1.DisableToolsResponse], error)
 	EnableTools(context.Context, *connect.Request[v1.EnableToolsRequest]) (*connect.Response[v1.EnableToolsResponse], error)
+	// SetRisk puts a person's category in place of the classifier's, also for
+	// definitions to come, or takes it back.
+	SetRisk(context.Context, *connect.Request[v1.SetRiskRequest]) (*connect.Response[v1.SetRiskResponse], error)
 }
 
 // NewToolServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -215,6 +235,12 @@ func NewToolServiceHandler(svc ToolServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(toolServiceMethods.ByName("EnableTools")),
 		connect.WithHandlerOptions(opts...),
 	)
+	toolServiceSetRiskHandler := connect.NewUnaryHandler(
+		ToolServiceSetRiskProcedure,
+		svc.SetRisk,
+		connect.WithSchema(toolServiceMethods.ByName("SetRisk")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.ToolService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ToolServiceListToolsProcedure:
@@ -229,6 +255,8 @@ func NewToolServiceHandler(svc ToolServiceHandler, opts ...connect.HandlerOption
 			toolServiceDisableToolsHandler.ServeHTTP(w, r)
 		case ToolServiceEnableToolsProcedure:
 			toolServiceEnableToolsHandler.ServeHTTP(w, r)
+		case ToolServiceSetRiskProcedure:
+			toolServiceSetRiskHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -260,4 +288,8 @@ func (UnimplementedToolServiceHandler) DisableTools(context.Context, *connect.Re
 
 func (UnimplementedToolServiceHandler) EnableTools(context.Context, *connect.Request[v1.EnableToolsRequest]) (*connect.Response[v1.EnableToolsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ToolService.EnableTools is not implemented"))
+}
+
+func (UnimplementedToolServiceHandler) SetRisk(context.Context, *connect.Request[v1.SetRiskRequest]) (*connect.Response[v1.SetRiskResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ToolService.SetRisk is not implemented"))
 }

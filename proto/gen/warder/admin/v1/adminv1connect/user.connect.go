@@ -39,12 +39,35 @@ const (
 	UserServiceCreateUserProcedure = "/warder.admin.v1.UserService/CreateUser"
 	// UserServiceListUsersProcedure is the fully-qualified name of the UserService's ListUsers RPC.
 	UserServiceListUsersProcedure = "/warder.admin.v1.UserService/ListUsers"
+	// UserServiceUpdateUserProcedure is the fully-qualified name of the UserService's UpdateUser RPC.
+	UserServiceUpdateUserProcedure = "/warder.admin.v1.UserService/UpdateUser"
+	// UserServiceSetPasswordProcedure is the fully-qualified name of the UserService's SetPassword RPC.
+	UserServiceSetPasswordProcedure = "/warder.admin.v1.UserService/SetPassword"
+	// UserServiceDisableUserProcedure is the fully-qualified name of the UserService's DisableUser RPC.
+	UserServiceDisableUserProcedure = "/warder.admin.v1.UserService/DisableUser"
+	// UserServiceEnableUserProcedure is the fully-qualified name of the UserService's EnableUser RPC.
+	UserServiceEnableUserProcedure = "/warder.admin.v1.UserService/EnableUser"
+	// UserServiceRemoveUserProcedure is the fully-qualified name of the UserService's RemoveUser RPC.
+	UserServiceRemoveUserProcedure = "/warder.admin.v1.UserService/RemoveUser"
 )
 
 // UserServiceClient is a client for the warder.admin.v1.UserService service.
 type UserServiceClient interface {
 	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
 	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
+	// UpdateUser replaces roles or groups. A user's sign-in sessions end if he
+	// loses a role.
+	UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error)
+	// SetPassword sets or takes away a password; the user's other sessions end.
+	// Who sets his own gives the old one.
+	SetPassword(context.Context, *connect.Request[v1.SetPasswordRequest]) (*connect.Response[v1.SetPasswordResponse], error)
+	// DisableUser refuses the user everywhere: his sign-in sessions end, and every
+	// connected node refuses his keys and tokens within a second.
+	DisableUser(context.Context, *connect.Request[v1.DisableUserRequest]) (*connect.Response[v1.DisableUserResponse], error)
+	EnableUser(context.Context, *connect.Request[v1.EnableUserRequest]) (*connect.Response[v1.EnableUserResponse], error)
+	// RemoveUser disables the user for good: keys are revoked, sessions ended. The
+	// name stays taken, so that the audit never speaks of two people by one name.
+	RemoveUser(context.Context, *connect.Request[v1.RemoveUserRequest]) (*connect.Response[v1.RemoveUserResponse], error)
 }
 
 // NewUserServiceClient constructs a client for the warder.admin.v1.UserService service. By default,
@@ -71,13 +94,48 @@ func NewUserServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		updateUser: connect.NewClient[v1.UpdateUserRequest, v1.UpdateUserResponse](
+			httpClient,
+			baseURL+UserServiceUpdateUserProcedure,
+			connect.WithSchema(userServiceMethods.ByName("UpdateUser")),
+			connect.WithClientOptions(opts...),
+		),
+		setPassword: connect.NewClient[v1.SetPasswordRequest, v1.SetPasswordResponse](
+			httpClient,
+			baseURL+UserServiceSetPasswordProcedure,
+			connect.WithSchema(userServiceMethods.ByName("SetPassword")),
+			connect.WithClientOptions(opts...),
+		),
+		disableUser: connect.NewClient[v1.DisableUserRequest, v1.DisableUserResponse](
+			httpClient,
+			baseURL+UserServiceDisableUserProcedure,
+			connect.WithSchema(userServiceMethods.ByName("DisableUser")),
+			connect.WithClientOptions(opts...),
+		),
+		enableUser: connect.NewClient[v1.EnableUserRequest, v1.EnableUserResponse](
+			httpClient,
+			baseURL+UserServiceEnableUserProcedure,
+			connect.WithSchema(userServiceMethods.ByName("EnableUser")),
+			connect.WithClientOptions(opts...),
+		),
+		removeUser: connect.NewClient[v1.RemoveUserRequest, v1.RemoveUserResponse](
+			httpClient,
+			baseURL+UserServiceRemoveUserProcedure,
+			connect.WithSchema(userServiceMethods.ByName("RemoveUser")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // userServiceClient implements UserServiceClient.
 type userServiceClient struct {
-	createUser *connect.Client[v1.CreateUserRequest, v1.CreateUserResponse]
-	listUsers  *connect.Client[v1.ListUsersRequest, v1.ListUsersResponse]
+	createUser  *connect.Client[v1.CreateUserRequest, v1.CreateUserResponse]
+	listUsers   *connect.Client[v1.ListUsersRequest, v1.ListUsersResponse]
+	updateUser  *connect.Client[v1.UpdateUserRequest, v1.UpdateUserResponse]
+	setPassword *connect.Client[v1.SetPasswordRequest, v1.SetPasswordResponse]
+	disableUser *connect.Client[v1.DisableUserRequest, v1.DisableUserResponse]
+	enableUser  *connect.Client[v1.EnableUserRequest, v1.EnableUserResponse]
+	removeUser  *connect.Client[v1.RemoveUserRequest, v1.RemoveUserResponse]
 }
 
 // CreateUser calls warder.admin.v1.UserService.CreateUser.
@@ -90,10 +148,48 @@ func (c *userServiceClient) ListUsers(ctx context.Context, req *connect.Request[
 	return c.listUsers.CallUnary(ctx, req)
 }
 
+// UpdateUser calls warder.admin.v1.UserService.UpdateUser.
+func (c *userServiceClient) UpdateUser(ctx context.Context, req *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error) {
+	return c.updateUser.CallUnary(ctx, req)
+}
+
+// SetPassword calls warder.admin.v1.UserService.SetPassword.
+func (c *userServiceClient) SetPassword(ctx context.Context, req *connect.Request[v1.SetPasswordRequest]) (*connect.Response[v1.SetPasswordResponse], error) {
+	return c.setPassword.CallUnary(ctx, req)
+}
+
+// DisableUser calls warder.admin.v1.UserService.DisableUser.
+func (c *userServiceClient) DisableUser(ctx context.Context, req *connect.Request[v1.DisableUserRequest]) (*connect.Response[v1.DisableUserResponse], error) {
+	return c.disableUser.CallUnary(ctx, req)
+}
+
+// EnableUser calls warder.admin.v1.UserService.EnableUser.
+func (c *userServiceClient) EnableUser(ctx context.Context, req *connect.Request[v1.EnableUserRequest]) (*connect.Response[v1.EnableUserResponse], error) {
+	return c.enableUser.CallUnary(ctx, req)
+}
+
+// RemoveUser calls warder.admin.v1.UserService.RemoveUser.
+func (c *userServiceClient) RemoveUser(ctx context.Context, req *connect.Request[v1.RemoveUserRequest]) (*connect.Response[v1.RemoveUserResponse], error) {
+	return c.removeUser.CallUnary(ctx, req)
+}
+
 // UserServiceHandler is an implementation of the warder.admin.v1.UserService service.
 type UserServiceHandler interface {
 	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
 	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
+	// UpdateUser replaces roles or groups. A user's sign-in sessions end if he
+	// loses a role.
+	UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error)
+	// SetPassword sets or takes away a password; the user's other sessions end.
+	// Who sets his own gives the old one.
+	SetPassword(context.Context, *connect.Request[v1.SetPasswordRequest]) (*connect.Response[v1.SetPasswordResponse], error)
+	// DisableUser refuses the user everywhere: his sign-in sessions end, and every
+	// connected node refuses his keys and tokens within a second.
+	DisableUser(context.Context, *connect.Request[v1.DisableUserRequest]) (*connect.Response[v1.DisableUserResponse], error)
+	EnableUser(context.Context, *connect.Request[v1.EnableUserRequest]) (*connect.Response[v1.EnableUserResponse], error)
+	// RemoveUser disables the user for good: keys are revoked, sessions ended. The
+	// name stays taken, so that the audit never speaks of two people by one name.
+	RemoveUser(context.Context, *connect.Request[v1.RemoveUserRequest]) (*connect.Response[v1.RemoveUserResponse], error)
 }
 
 // NewUserServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -116,12 +212,52 @@ func NewUserServiceHandler(svc UserServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	userServiceUpdateUserHandler := connect.NewUnaryHandler(
+		UserServiceUpdateUserProcedure,
+		svc.UpdateUser,
+		connect.WithSchema(userServiceMethods.ByName("UpdateUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	userServiceSetPasswordHandler := connect.NewUnaryHandler(
+		UserServiceSetPasswordProcedure,
+		svc.SetPassword,
+		connect.WithSchema(userServiceMethods.ByName("SetPassword")),
+		connect.WithHandlerOptions(opts...),
+	)
+	userServiceDisableUserHandler := connect.NewUnaryHandler(
+		UserServiceDisableUserProcedure,
+		svc.DisableUser,
+		connect.WithSchema(userServiceMethods.ByName("DisableUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	userServiceEnableUserHandler := connect.NewUnaryHandler(
+		UserServiceEnableUserProcedure,
+		svc.EnableUser,
+		connect.WithSchema(userServiceMethods.ByName("EnableUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	userServiceRemoveUserHandler := connect.NewUnaryHandler(
+		UserServiceRemoveUserProcedure,
+		svc.RemoveUser,
+		connect.WithSchema(userServiceMethods.ByName("RemoveUser")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.UserService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case UserServiceCreateUserProcedure:
 			userServiceCreateUserHandler.ServeHTTP(w, r)
 		case UserServiceListUsersProcedure:
 			userServiceListUsersHandler.ServeHTTP(w, r)
+		case UserServiceUpdateUserProcedure:
+			userServiceUpdateUserHandler.ServeHTTP(w, r)
+		case UserServiceSetPasswordProcedure:
+			userServiceSetPasswordHandler.ServeHTTP(w, r)
+		case UserServiceDisableUserProcedure:
+			userServiceDisableUserHandler.ServeHTTP(w, r)
+		case UserServiceEnableUserProcedure:
+			userServiceEnableUserHandler.ServeHTTP(w, r)
+		case UserServiceRemoveUserProcedure:
+			userServiceRemoveUserHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -137,4 +273,24 @@ func (UnimplementedUserServiceHandler) CreateUser(context.Context, *connect.Requ
 
 func (UnimplementedUserServiceHandler) ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.UserService.ListUsers is not implemented"))
+}
+
+func (UnimplementedUserServiceHandler) UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.UserService.UpdateUser is not implemented"))
+}
+
+func (UnimplementedUserServiceHandler) SetPassword(context.Context, *connect.Request[v1.SetPasswordRequest]) (*connect.Response[v1.SetPasswordResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.UserService.SetPassword is not implemented"))
+}
+
+func (UnimplementedUserServiceHandler) DisableUser(context.Context, *connect.Request[v1.DisableUserRequest]) (*connect.Response[v1.DisableUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.UserService.DisableUser is not implemented"))
+}
+
+func (UnimplementedUserServiceHandler) EnableUser(context.Context, *connect.Request[v1.EnableUserRequest]) (*connect.Response[v1.EnableUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.UserService.EnableUser is not implemented"))
+}
+
+func (UnimplementedUserServiceHandler) RemoveUser(context.Context, *connect.Request[v1.RemoveUserRequest]) (*connect.Response[v1.RemoveUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.UserService.RemoveUser is not implemented"))
 }
