@@ -107,7 +107,7 @@ func (p *Plane) openReplica() error {
 		Address: p.config.Listen,
 		Log:     p.log,
 
-		SessionEnded: p.board.End,
+		SessionEnded: p.sessionEnded,
 	})
 	if err := p.replica.Load(); err != nil {
 		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)
@@ -117,6 +117,9 @@ func (p *Plane) openReplica() error {
 
 // current returns what the node knows. The replica is made after those who ask.
 func (p *Plane) current() *gate.Index { return p.replica.Current() }
+
+// sessionEnded lets go of a session that its client ended at another node.
+func (p *Plane) sessionEnded(id [16]byte, expires time.Time) { p.session.Ended(id, expires) }
 
 // applied lets go of servers that are gone, and tells clients what they see now.
 func (p *Plane) applied(index *gate.Index) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -146,7 +147,7 @@ func (x *exchange) prepareLegacy(server *gate.Server) {
 	if server.Era() == mcp.Modern {
 		call.LogLevel = cmp.Or(call.LogLevel, untoldLevel)
 	} else {
-		call.SessionKey = legacyKey(&x.legacy)
+		call.SessionKey = notice.SessionKey(x.legacy.ID)
 		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
 			x.ref = ref

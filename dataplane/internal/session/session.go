@@ -35,9 +35,11 @@ type Upstream interface {
 	Do(ctx context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
 	// Resume reads a call's stream on, from an event that has been seen.
 	Resume(ctx context.Context, resume *upstream.Resume, sink upstream.Sink) (*upstream.Answer, error)
-	// Open initialises a legacy server for a client, End ends what Open opened.
+	// Open initialises a legacy server for a client, End ends what Open opened, and
+	// EndKey all that this node opened by itself for whoever has a key.
 	Open(ctx context.Context, server *snapshotv1.Server, capabilities mcp.Capabilities, clientVersion string) (upstream.SessionRef, error)
 	End(server *snapshotv1.Server, session upstream.SessionRef)
+	EndKey(key string)
 	// Respond posts a client's answer to a server's request, Notify a notification,
 	// and Cancel the cancellation of a request.
 	Respond(ctx context.Context, server *snapshotv1.Server, session upstream.SessionRef, message []byte) error

@@ -27,7 +27,10 @@ import (
 type stub struct {
 	session.Upstream
 	answer upstream.Answer
+	ended  []string // keys
 }
+
+func (s *stub) EndKey(key string) { s.ended = append(s.ended, key) }
 
 func (*stub) Listen(ctx context.Context, _ *upstream.Listen, _ upstream.Sink) error {
 	<-ctx.Done()
@@ -168,5 +171,20 @@ warder_decisions_total{effect="deny",reason="unknown-tool",server=""} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "warder_decisions_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestASessionThatEndedAtAnotherNodeLeavesNothingHere: whichever node its client told, this one lets go of what it opened
+// for it, and of the session.
+func TestASessionThatEndedAtAnotherNodeLeavesNothingHere(t *testing.T) {
+	up := &stub{}
+	board := notice.New(notice.Config{Upstream: up})
+	s := session.New(session.Config{
+		Upstream: up, Board: board, Audit: &nowhere{}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	id := [16]byte{1, 2, 3}
+	s.Ended(id, time.Now().Add(time.Hour))
+	if !board.Ended(id) || len(up.ended) != 1 || up.ended[0] != notice.SessionKey(id) {
+		t.Errorf("the session is known as ended: %v; keys whose sessions with servers were ended: %q", board.Ended(id), up.ended)
 	}
 }
