@@ -60,7 +60,8 @@ func (e *endpoint) explain(ctx context.Context, err error) error {
 	case errors.Is(cause, errTooLong):
 		f := e.fail(mcp.CodeTimeout, err, "server %q did not finish the call within %v", e.limits.whole)
 		if w, ok := ctx.(*watch); ok {
-			f.dead = !w.reading.Load()
+			// What was left of the time says nothing of a server, if that began to answer before.
+			f.dead = !w.reading.Load() && w.limits.whole >= e.limits.whole
 		}
 		return f
 	case cause != nil:

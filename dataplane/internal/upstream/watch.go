@@ -90,6 +90,9 @@ func (w *watch) attach(client context.Context) {
 	w.detach = lifetime.OnEnd(client, func() { w.End(errClientGone) })
 }
 
+// until returns when the time of the whole is over.
+func (w *watch) until() time.Time { return clockStart.Add(w.deadline) }
+
 // expire ends the watch with what was being waited for, if that is due.
 func (w *watch) expire() {
 	now := clock()
