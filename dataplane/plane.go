@@ -82,7 +82,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		Log:         p.log,
 		Registerer:  p.config.Registerer,
 		MaxBody:     p.config.MaxBody,
-		MaxRequests: p.config.MaxRequests,
+		MaxRequests: p.config.MaxRequests, MaxPerKey: p.config.MaxRequestsPerKey,
 	})
 	p.register(p.config.Registerer)
 	return p, nil
@@ -137,6 +137,9 @@ func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
 	index, err := gate.Build(set)
 	if err != nil {
 		return nil, err
+	}
+	if before := p.current(); before != nil {
+		index.Credentials().Follow(before.Credentials())
 	}
 	for i, item := range index.Unusable() {
 		if i == maxLogged {

@@ -544,3 +544,35 @@ func TestProfilesAreServedOnlyWhereAndWhenAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot that is applied while calls run gives no key new places.
+func TestPlacesOfAKeyStayTakenUnderTheNextSnapshot(t *testing.T) {
+	ca := newAuthority(t)
+	set, key := world(t)
+	cp := startControlPlane(t, ca, controlPlaneName, set)
+	config := Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
+	}
+	first := startProcess(t, config)
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatalf("end: %v", err)
+	}
+	p, err := Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.drain(time.Second)
+	before := p.current().Credentials().Key(key.ID)
+	next, err := p.build(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := next.Credentials().Key(key.ID)
+	if before == after || !before.Enter(1) || after.Enter(1) {
+		t.Error("under the next snapshot the key has new places")
+	}
+}
