@@ -37,6 +37,7 @@ type conversation struct {
 	quiet    bool       // the answer is a stream that lasts long and says little
 	admitted *admission // is settled as soon as the server begins to answer; nil: there is none
 
+	room     transport.Room // of the answer
 	response *transport.Response
 	status   int
 	inbox    inbox          // of a server of 2024-11-05
@@ -88,7 +89,7 @@ func (c *conversation) askLine(body []byte) ([]byte, error) {
 
 // send sends an HTTP request and waits for the head of the answer. Body is nil for methods that have none.
 func (c *conversation) send(method string, fields []transport.Field, body []byte) error {
-	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet}
+	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet, Room: &c.room}
 	if method == http.MethodPost {
 		request.Common = c.endpoint.post
 	}
