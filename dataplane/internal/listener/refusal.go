@@ -88,11 +88,8 @@ var (
 
 const allowedMethods = "GET, POST, DELETE, OPTIONS"
 
-// codeUnauthenticated follows the pattern of Warder's own codes in package mcp.
-const codeUnauthenticated = 1401
-
 func unauthenticated(refused *credential.Refusal) *refusal {
-	out := &refusal{status: refused.Status, kind: refused.Reason, text: refused.Text, code: codeUnauthenticated}
+	out := &refusal{status: refused.Status, kind: refused.Reason, text: refused.Text, code: mcp.CodeUnauthenticated}
 	if refused.Challenge != "" {
 		out.header = [][2]string{{"Www-Authenticate", refused.Challenge}}
 	}

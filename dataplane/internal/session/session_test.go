@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/spool"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -186,5 +187,38 @@ func TestASessionThatEndedAtAnotherNodeLeavesNothingHere(t *testing.T) {
 	s.Ended(id, time.Now().Add(time.Hour))
 	if !board.Ended(id) || len(up.ended) != 1 || up.ended[0] != notice.SessionKey(id) {
 		t.Errorf("the session is known as ended: %v; keys whose sessions with servers were ended: %q", board.Ended(id), up.ended)
+	}
+}
+
+// shut is a board that opens no stream.
+type shut struct {
+	session.Board
+	why error
+}
+
+func (s shut) Ended([16]byte) bool { return false }
+
+func (s shut) Open(context.Context, *notice.Subscription, notice.Stream) error { return s.why }
+
+// TestAStreamThatIsNotOpenedIsRefusedAsAnyRequestIs: what ended while the request was on its way has the code that it has for
+// the next one.
+func TestAStreamThatIsNotOpenedIsRefusedAsAnyRequestIs(t *testing.T) {
+	for kind, want := range map[fault.Kind]struct {
+		status int
+		code   string
+	}{
+		fault.Unauthenticated: {http.StatusUnauthorized, `"code":1401`},
+		fault.NotFound:        {http.StatusNotFound, `"code":-32600`},
+		fault.Exhausted:       {http.StatusServiceUnavailable, `"code":1503`},
+	} {
+		s := session.New(session.Config{
+			Upstream: &stub{}, Board: shut{why: fault.New(kind, "why")}, Audit: &nowhere{},
+			Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		})
+		in := request(t)
+		in.Body = nil
+		if got := s.Listen(t.Context(), in, client{}); got.Status != want.status || !strings.Contains(string(got.Message()), want.code) {
+			t.Errorf("%v: %d %s; want %d and %s", kind, got.Status, got.Message(), want.status, want.code)
+		}
 	}
 }
