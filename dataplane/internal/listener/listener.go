@@ -282,6 +282,7 @@ func (x *exchange) answer() {
 		x.out.open(x)
 		defer x.out.close()
 		answer = x.config.Session.Listen(x.r.Context(), x.in, &x.out)
+		defer answer.Release()
 		x.out.finish(&answer)
 	default:
 		x.message()
@@ -300,6 +301,7 @@ func (x *exchange) message() {
 	x.out.open(x)
 	defer x.out.close()
 	answer := x.config.Session.Serve(x.r.Context(), x.in, &x.out)
+	defer answer.Release()
 	x.out.finish(&answer)
 }
 

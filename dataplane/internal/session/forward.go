@@ -74,6 +74,7 @@ func (x *exchange) cancelled(ctx context.Context, err error) *upstream.Answer {
 // answered puts a server's answer into the client's terms.
 func (x *exchange) answered(answer *upstream.Answer) Answer {
 	out := reply(x.status(answer), answer.Body)
+	out.of = answer
 	if x.sink.given > 0 {
 		out.EventID, out.Retry = x.sink.eventID(&answer.At), answer.At.Retry
 	}

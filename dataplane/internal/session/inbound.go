@@ -215,7 +215,11 @@ func (x *exchange) setLevel(ctx context.Context) Answer {
 			Body: x.in.Body, Request: &x.req, Header: x.in.Header, Capabilities: x.legacy.Capabilities,
 			Session: &ref, SessionKey: notice.SessionKey(x.legacy.ID),
 		}
-		if _, err := x.upstream.Do(ctx, call, nil); err != nil {
+		answer, err := x.upstream.Do(ctx, call, nil)
+		if answer != nil {
+			answer.Release()
+		}
+		if err != nil {
 			x.log.DebugContext(ctx, "a log level was not taken", "server", server.Name(), "error", err)
 		}
 	})

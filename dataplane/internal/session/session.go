@@ -201,7 +201,7 @@ type Request struct {
 	Received time.Time
 }
 
-// Answer is what goes back.
+// Answer is what goes back. It is to be released when it has been written.
 type Answer struct {
 	// Status is the HTTP status.
 	Status int
@@ -213,6 +213,20 @@ type Answer struct {
 	// EventID and Retry go with the answer where it is an event of a stream.
 	EventID string
 	Retry   time.Duration
+
+	of   *upstream.Answer   // nil: it is our own
+	also []*upstream.Answer // of the other messages of a batch
+}
+
+// Release says that the answer has been written, or that nobody wants it: what it
+// holds of its server's budget is free again.
+func (a *Answer) Release() {
+	if a.of != nil {
+		a.of.Release()
+	}
+	for _, other := range a.also {
+		other.Release()
+	}
 }
 
 // Size returns the number of bytes of the message.

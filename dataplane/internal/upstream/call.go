@@ -120,7 +120,7 @@ type ServerRequest struct {
 	Scan    *mcp.Response
 }
 
-// Answer is how a call ended.
+// Answer is how a call ended. It is to be released when Body has been written.
 type Answer struct {
 	// Body is the JSON-RPC response for the client: with its id and in its era. The caller owns it. Nil if Detached.
 	Body []byte
@@ -137,6 +137,8 @@ type Answer struct {
 	Detached bool
 	// Until is when the call's time as a whole is over. It is set if Detached.
 	Until time.Time
+
+	hold holding // for Body
 }
 
 // Listen says whose notifications of one server are wanted, and which.

@@ -50,6 +50,9 @@ func (e *endpoint) explain(ctx context.Context, err error) error {
 	if errors.Is(err, errOtherEra) {
 		return err
 	}
+	if errors.Is(err, errOverBudget) {
+		return e.overBudget()
+	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errNoAnswer):
 		f := e.fail(mcp.CodeTimeout, err, "server %q did not answer within %v", e.limits.header)
