@@ -56,13 +56,14 @@ type Config struct {
 	// which must then be on loopback: a profile holds what passes through memory.
 	Pprof bool
 
-	// MaxBody bounds a message, in bytes, MaxRequests the requests at once, and
-	// AuditEvents and AuditBytes the events that wait for the control plane. Zero
+	// MaxBody bounds a message, in bytes, MaxRequests the requests at once,
+	// MaxRequestsPerKey those of them that are of one key, and AuditEvents and AuditBytes the events that wait for the control plane. Zero
 	// means the default of the package that holds the bound.
-	MaxBody     int64
-	MaxRequests int64
-	AuditEvents int
-	AuditBytes  int64
+	MaxBody           int64
+	MaxRequests       int64
+	MaxRequestsPerKey int64
+	AuditEvents       int
+	AuditBytes        int64
 	// DrainTime is how long running calls may take at the end, and FlushTime how
 	// long the control plane may take to take the last audit events. Zero means
 	// the default.
@@ -98,6 +99,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles at /debug/pprof/ of --metrics-listen, which must be on loopback")
 	fs.Int64Var(&c.MaxBody, "max-body", c.MaxBody, "largest message in bytes (default 4 MiB)")
 	fs.Int64Var(&c.MaxRequests, "max-requests", c.MaxRequests, "most requests at once (default 4096)")
+	fs.Int64Var(&c.MaxRequestsPerKey, "max-requests-per-key", c.MaxRequestsPerKey, "most requests at once of one API key (default 256)")
 	fs.IntVar(&c.AuditEvents, "audit-queue-events", c.AuditEvents, "most audit events to hold for the control plane (default 65536)")
 	fs.Int64Var(&c.AuditBytes, "audit-queue-bytes", c.AuditBytes, "most bytes of audit events to hold (default 64 MiB)")
 	fs.DurationVar(&c.DrainTime, "drain-time", cmp.Or(c.DrainTime, defaultDrainTime), "how long running calls may take at the end")
@@ -127,7 +129,7 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "no control plane; name its node listener with --control-plane HOST:PORT")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
-	case c.MaxBody < 0 || c.MaxRequests < 0 || c.AuditEvents < 0 || c.AuditBytes < 0:
+	case c.MaxBody < 0 || c.MaxRequests < 0 || c.MaxRequestsPerKey < 0 || c.AuditEvents < 0 || c.AuditBytes < 0:
 		return fault.New(fault.Invalid, "limits must not be negative")
 	}
 	if _, _, err := net.SplitHostPort(c.ControlPlane); err != nil {

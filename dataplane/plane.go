@@ -82,7 +82,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		Log:         p.log,
 		Registerer:  p.config.Registerer,
 		MaxBody:     p.config.MaxBody,
-		MaxRequests: p.config.MaxRequests,
+		MaxRequests: p.config.MaxRequests, MaxPerKey: p.config.MaxRequestsPerKey,
 	})
 	p.register(p.config.Registerer)
 	return p, nil
@@ -107,7 +107,7 @@ func (p *Plane) openReplica() error {
 		Address: p.config.Listen,
 		Log:     p.log,
 
-		SessionEnded: p.board.End,
+		SessionEnded: p.sessionEnded,
 	})
 	if err := p.replica.Load(); err != nil {
 		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)
@@ -117,6 +117,9 @@ func (p *Plane) openReplica() error {
 
 // current returns what the node knows. The replica is made after those who ask.
 func (p *Plane) current() *gate.Index { return p.replica.Current() }
+
+// sessionEnded lets go of a session that its client ended at another node.
+func (p *Plane) sessionEnded(id [16]byte, expires time.Time) { p.session.Ended(id, expires) }
 
 // applied lets go of servers that are gone, and tells clients what they see now.
 func (p *Plane) applied(index *gate.Index) {
@@ -134,6 +137,9 @@ func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
 	index, err := gate.Build(set)
 	if err != nil {
 		return nil, err
+	}
+	if before := p.current(); before != nil {
+		index.Credentials().Follow(before.Credentials())
 	}
 	for i, item := range index.Unusable() {
 		if i == maxLogged {

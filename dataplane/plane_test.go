@@ -544,3 +544,77 @@ func TestProfilesAreServedOnlyWhereAndWhenAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot that is applied while calls run gives no key new places.
+func TestPlacesOfAKeyStayTakenUnderTheNextSnapshot(t *testing.T) {
+	ca := newAuthority(t)
+	set, key := world(t)
+	cp := startControlPlane(t, ca, controlPlaneName, set)
+	config := Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
+	}
+	first := startProcess(t, config)
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatalf("end: %v", err)
+	}
+	p, err := Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.drain(time.Second)
+	before := p.current().Credentials().Key(key.ID)
+	next, err := p.build(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := next.Credentials().Key(key.ID)
+	if before == after || !before.Enter(1) || after.Enter(1) {
+		t.Error("under the next snapshot the key has new places")
+	}
+}
+
+// P-13: what a large answer holds of its server's budget is free again when the client has taken it; nothing adds up.
+func TestP13_AnAnswerThatWasWrittenHoldsNothing(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var message struct {
+			ID jsontext.Value `json:"id"`
+		}
+		if err := json.UnmarshalRead(r.Body, &message); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[],"pad":"%s"}}`, message.ID, strings.Repeat("x", 1<<20))
+	}))
+	defer server.Close()
+	ca := newAuthority(t)
+	w := gatetest.New(t)
+	w.Server("git", "get")
+	for _, item := range w.Items {
+		if git := item.GetServer(); git != nil {
+			git.Url, git.ProtocolVersion = server.URL, "2026-07-28"
+		}
+	}
+	w.Role("dev", "git/get")
+	w.User("ana", "dev")
+	key := w.Key("ana", "ide", time.Time{})
+	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
+	p := startProcess(t, Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(),
+	})
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	const call = `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"git__get","arguments":{}}}`
+	if _, body := p.post(key, call); len(body) < 1<<20 {
+		t.Fatalf("answer: %.200s", body)
+	}
+	await(t, "nothing held", func() bool {
+		_, metrics := p.get("/metrics")
+		return strings.Contains(metrics, `warder_upstream_answer_bytes{server="git"} 0`+"\n")
+	})
+}

@@ -43,6 +43,8 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		{"server set x --ca-file /no/such/file", "open the file of authorities"},
 		{"server set x --call-timeout -1s", "--call-timeout -1s"},
 		{"server add x --url http://x --max-in-flight -1", "--max-in-flight -1"},
+		{"server set x", "say what to change with --url, --private, --header, --remove-header, --ca-file, --call-timeout, --max-in-flight"},
+		{"server set x --header nocolon", "--header takes 'Name: value'"},
 		{"policy explain --user u --tool a/b --prompt a/b", "exactly one of --tool, --prompt and --resource"},
 		{"policy explain --user u", "exactly one of --tool, --prompt and --resource"},
 		{"user create x --role owner --password-stdin", "no password on standard input"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -37,12 +38,9 @@ the gateway into its own network by mistake.`,
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Name = args[0]
-			for _, h := range headers {
-				header, err := parseHeader(h)
-				if err != nil {
-					return err
-				}
-				request.Headers = append(request.Headers, header)
+			var err error
+			if request.Headers, err = parseHeaders(headers); err != nil {
+				return err
 			}
 			if err := transport.read(cmd); err != nil {
 				return err
@@ -69,13 +67,18 @@ the gateway into its own network by mistake.`,
 	return cmd
 }
 
-// parseHeader splits 'K: V'. The value is a secret: no error repeats it.
-func parseHeader(s string) (*adminv1.Header, error) {
-	name, value, ok := strings.Cut(s, ":")
-	if !ok || strings.TrimSpace(name) == "" {
-		return nil, usageError(fmt.Errorf("--header takes 'Name: value'; there is no name before a colon"))
+// parseHeaders splits each 'Name: value', or 'Name=value': neither character can
+// be in a name, so the first of them parts it. The value is a secret: no error
+// repeats it.
+func parseHeaders(given []string) (headers []*adminv1.Header, err error) {
+	for _, s := range given {
+		at := strings.IndexAny(s, ":=")
+		if at < 0 || strings.TrimSpace(s[:at]) == "" {
+			return nil, usageError(errors.New("--header takes 'Name: value'; there is no name before a colon"))
+		}
+		headers = append(headers, &adminv1.Header{Name: strings.TrimSpace(s[:at]), Value: strings.TrimSpace(s[at+1:])})
 	}
-	return &adminv1.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)}, nil
+	return headers, nil
 }
 
 func printAdded(w io.Writer, m *adminv1.AddServerResponse) {
@@ -171,6 +174,21 @@ func printServers(w io.Writer, servers []*adminv1.Server) {
 		})
 	}
 	columns(w, []string{"NAME", "STATE", "MCP", "TOOLS", "PROMPTS", "RESOURCES", "WAITING", "URL"}, rows)
+	for _, s := range servers {
+		if s.GetLastError() != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", s.GetName(), visible(s.GetLastError()))
+			fmt.Fprintf(w, "  failing since %s\n", failing(s))
+		}
+	}
+}
+
+// failing says since when a server fails and when it was last looked at; empty if
+// it does not fail.
+func failing(s *adminv1.Server) string {
+	if s.GetFailingSince() == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s), last tried %s; it is tried again by itself", clock(s.GetFailingSince()), ago(s.GetFailingSince()), ago(s.GetCheckedAt()))
 }
 
 func (c *cli) serverShow() *cobra.Command {
@@ -190,7 +208,7 @@ func (c *cli) serverShow() *cobra.Command {
 					"Headers", strings.Join(s.GetHeaderNames(), ", "), "State", enumName(s.GetState(), "SERVER_STATE_"),
 					"MCP", s.GetProtocolVersion(), "Capabilities", s.GetCapabilities(), "Authorities", authorities(s),
 					"Call timeout", timeout(s), "Calls at a time", atATime(s),
-					"Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError())
+					"Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError(), "Failing since", failing(s))
 				fmt.Fprintln(w)
 				printOffer(w, response.Msg.GetTools(), response.Msg.GetOthers())
 			})

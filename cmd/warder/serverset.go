@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -73,29 +75,27 @@ func (t *transportFlags) timeout() *durationpb.Duration {
 }
 
 func (c *cli) serverSet() *cobra.Command {
-	var transport transportFlags
+	var settings serverSettings
 	cmd := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Change how a server is spoken to",
-		Long: `Change how a server is spoken to. What is not given stays as it is. With other
-authorities, what the server offers is discovered again.`,
-		Example: `  warder server set wiki --ca-file corp-ca.pem
+		Long: `Change how a server is spoken to. What is not given stays as it is. With another
+URL, other headers or other authorities, what the server offers is discovered
+again at once. What was approved stays pinned: a tool that has another definition
+there is changed, and blocked until it is approved again.
+
+A header that was given for one host is not sent to another one: with a URL at
+another host, give each header anew or remove it.`,
+		Example: `  warder server set wiki --url https://wiki.corp/mcp --header "Authorization: Bearer $TOKEN"
+  warder server set wiki --remove-header X-Tenant
+  warder server set wiki --ca-file corp-ca.pem
   warder server set wiki --call-timeout 2m --max-in-flight 16`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completeWith(serverNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := transport.read(cmd); err != nil {
+			request, err := settings.request(cmd, args[0])
+			if err != nil {
 				return err
-			}
-			request := &adminv1.UpdateServerRequest{Name: args[0]}
-			if cmd.Flags().Changed("ca-file") {
-				request.CaCertificates = new(transport.authorities)
-			}
-			if cmd.Flags().Changed("call-timeout") {
-				request.CallTimeout = durationpb.New(transport.callTimeout)
-			}
-			if cmd.Flags().Changed("max-in-flight") {
-				request.MaxInFlight = new(transport.maxInFlight)
 			}
 			response, err := c.api().servers.UpdateServer(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
@@ -104,20 +104,76 @@ authorities, what the server offers is discovered again.`,
 			if err := c.print(response.Msg, func(w io.Writer) { printUpdated(w, response.Msg) }); err != nil {
 				return err
 			}
-			if request.CaCertificates == nil {
+			if !slices.ContainsFunc(discoveredAfter, cmd.Flags().Changed) {
 				return nil
 			}
 			return discoveryFailed(response.Msg.GetServer())
 		},
 	}
-	transport.register(cmd.Flags())
+	settings.register(cmd.Flags())
 	return cmd
+}
+
+// serverSettings are the flags of 'server set'.
+type serverSettings struct {
+	transportFlags
+	url     string
+	private bool
+	headers []string
+	remove  []string
+}
+
+// discoveredAfter are the flags of 'server set' after which a server is discovered
+// again; settable are all of them.
+var (
+	discoveredAfter = []string{"url", "private", "header", "remove-header", "ca-file"}
+	settable        = append(slices.Clone(discoveredAfter), "call-timeout", "max-in-flight")
+)
+
+func (s *serverSettings) register(flags *pflag.FlagSet) {
+	flags.StringVar(&s.url, "url", "", "endpoint of streamable HTTP")
+	flags.BoolVar(&s.private, "private", false, "allow a loopback or private address (--private=false: no more)")
+	flags.StringArrayVar(&s.headers, "header", nil, "`'K: V'` to be sent with each request, in the place of one with the same name; kept sealed, never shown")
+	flags.StringArrayVar(&s.remove, "remove-header", nil, "the `name` of a header that is sent no more; may be given again")
+	s.transportFlags.register(flags)
+}
+
+// request says what to change. It is a mistake to say nothing.
+func (s *serverSettings) request(cmd *cobra.Command, name string) (*adminv1.UpdateServerRequest, error) {
+	changed := cmd.Flags().Changed
+	if !slices.ContainsFunc(settable, changed) {
+		return nil, usageError(fmt.Errorf("warder server set %s: say what to change with --%s", name, strings.Join(settable, ", --")))
+	}
+	if err := s.read(cmd); err != nil {
+		return nil, err
+	}
+	request := &adminv1.UpdateServerRequest{Name: name, RemoveHeaders: s.remove}
+	var err error
+	if request.Headers, err = parseHeaders(s.headers); err != nil {
+		return nil, err
+	}
+	if changed("url") {
+		request.Url = new(s.url)
+	}
+	if changed("private") {
+		request.Private = new(s.private)
+	}
+	if changed("ca-file") {
+		request.CaCertificates = new(s.authorities)
+	}
+	if changed("call-timeout") {
+		request.CallTimeout = durationpb.New(s.callTimeout)
+	}
+	if changed("max-in-flight") {
+		request.MaxInFlight = new(s.maxInFlight)
+	}
+	return request, nil
 }
 
 func printUpdated(w io.Writer, m *adminv1.UpdateServerResponse) {
 	s := m.GetServer()
 	fmt.Fprintf(w, "Changed %s.\n", s.GetName())
-	facts(w, "Authorities", authorities(s), "Call timeout", timeout(s), "Calls at a time", atATime(s))
+	facts(w, "URL", s.GetUrl(), "Headers", strings.Join(s.GetHeaderNames(), ", "), "Authorities", authorities(s), "Call timeout", timeout(s), "Calls at a time", atATime(s))
 	printReport(w, s.GetName(), m.GetDiscovery())
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,36 +91,101 @@ func (r *echoRequest) read(in *bufio.Reader) error {
 }
 
 func (r *echoRequest) answer(out []byte) ([]byte, error) {
-	if r.method == "GET" && r.path == "/metrics" { // whoever waits for the server to be there
+	switch {
+	case r.method == "GET" && r.path == "/metrics": // whoever waits for the server to be there
 		return append(out, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"...), nil
-	}
-	if r.method != "POST" {
+	case r.method == "GET": // the stream of a session, on which nothing is ever said
+		return append(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"...), nil
+	case r.method != "POST":
 		return append(out, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"...), nil
 	}
+	reply, err := r.reply()
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.message == nil:
+		return append(out, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"...), nil
+	}
+	out = append(out, "HTTP/1.1 200 OK\r\n"...)
+	if reply.session != "" {
+		out = append(out, "Mcp-Session-Id: "+reply.session+"\r\n"...)
+	}
+	if !reply.event {
+		out = fmt.Appendf(out, "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(reply.message))
+		return append(out, reply.message...), nil
+	}
+	out = fmt.Appendf(out, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s",
+		len(eventBegin)+len(reply.message)+len(eventEnd), eventBegin)
+	return append(append(out, reply.message...), eventEnd+"\r\n0\r\n\r\n"...), nil
+}
+
+// What is around a message that is sent as an event.
+const eventBegin, eventEnd = "event: message\ndata: ", "\n\n"
+
+// echoReply is what a POST is answered with.
+type echoReply struct {
+	message []byte // nil: the request was none that is answered
+	session string // its id, where one is opened
+	event   bool   // whether the message goes as an event
+}
+
+func (r *echoRequest) reply() (echoReply, error) {
 	var request mcp.Request
 	if err := mcp.ScanRequest(r.body, mcp.Limits{}, &request); err != nil {
-		return nil, err
+		return echoReply{}, err
 	}
 	if request.ID.Empty() {
-		return append(out, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"...), nil
+		return echoReply{}, nil
 	}
 	result, err := r.result(&request)
 	if err != nil {
-		return nil, err
+		return echoReply{}, err
 	}
-	message := mcp.WriteResult(make([]byte, 0, len(result)+64), request.ID.Of(r.body), result)
-	out = append(out, "HTTP/1.1 200 OK\r\n"...)
+	reply := echoReply{message: mcp.WriteResult(make([]byte, 0, len(result)+64), request.ID.Of(r.body), result)}
 	if request.Method == mcp.MethodInitialize {
-		out = append(out, "Mcp-Session-Id: 5d1f3a52-7a0e-4c9b-9d5c-6f1a0c1b2d3e\r\n"...)
+		reply.session = "5d1f3a52-7a0e-4c9b-9d5c-6f1a0c1b2d3e"
 	}
-	if !strings.HasSuffix(r.path, "/sse") || request.Method != mcp.MethodToolsCall {
-		out = fmt.Appendf(out, "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(message))
-		return append(out, message...), nil
+	reply.event = strings.HasSuffix(r.path, "/sse") && request.Method == mcp.MethodToolsCall
+	return reply, nil
+}
+
+// standardPrefix is what the paths of the echo server of net/http begin with.
+const standardPrefix = "/standard"
+
+// standardEcho is the same server as a handler of net/http: what a server in Go
+// usually is, and what the targets mean by "direct".
+func standardEcho(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
 	}
-	const before, after = "event: message\ndata: ", "\n\n"
-	out = fmt.Appendf(out, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s",
-		len(before)+len(message)+len(after), before)
-	return append(append(out, message...), after+"\r\n0\r\n\r\n"...), nil
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // The client is gone.
+	}
+	request := echoRequest{method: r.Method, path: strings.TrimPrefix(r.URL.Path, standardPrefix), body: body}
+	reply, err := request.reply()
+	switch {
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	case reply.message == nil:
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	header := w.Header()
+	if reply.session != "" {
+		header.Set("Mcp-Session-Id", reply.session)
+	}
+	if reply.event {
+		header.Set("Content-Type", "text/event-stream")
+		header.Set("Cache-Control", "no-cache")
+		_, _ = w.Write(slices.Concat([]byte(eventBegin), reply.message, []byte(eventEnd)))
+		return
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(reply.message)))
+	_, _ = w.Write(reply.message) // A client that cannot be written to is gone.
 }
 
 func (r *echoRequest) result(request *mcp.Request) ([]byte, error) {

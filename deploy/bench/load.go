@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,11 +28,23 @@ type sample struct {
 	bytes   float64                 // allocated, likewise
 }
 
+// work is what callers do.
+type work struct {
+	// address is where, if it is not the subject's.
+	address string
+	callers int
+	// rate is how many calls a second begin; 0 means a closed loop.
+	rate float64
+	// ready makes a new connection one to call on: it says what is sent again and
+	// again, and which answer is right.
+	ready func(*connection) error
+}
+
 // drive calls a subject. In a closed loop each caller has a connection of its
 // own and sends the next call when the last is answered; in an open loop calls
 // begin by the clock, and wait for a free caller if there is none.
-func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample, error) {
-	connections, err := connect(s, c)
+func drive(ctx context.Context, s *subject, w work, d time.Duration) (sample, error) {
+	connections, err := connect(cmp.Or(w.address, s.address), w)
 	if err != nil {
 		return sample{}, err
 	}
@@ -43,7 +56,7 @@ func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	began := time.Now()
-	total, err := callers(connections, pace(ctx, c))
+	total, err := callers(connections, pace(ctx, w.rate))
 	elapsed := time.Since(began)
 	if err != nil {
 		return sample{}, err
@@ -52,6 +65,9 @@ func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample
 	if err != nil {
 		return sample{}, err
 	}
+	if total.TotalCount() == 0 {
+		return sample{}, errors.New("no call ended within the round")
+	}
 	return sample{total.TotalCount(), elapsed, total, after.cpu - before.cpu, after.mallocs - before.mallocs, after.bytes - before.bytes}, nil
 }
 
@@ -59,15 +75,15 @@ func drive(ctx context.Context, s *subject, c scenario, d time.Duration) (sample
 // counts from the time it returns. It is false when the round is over.
 type pacer func() (time.Time, bool)
 
-// pace returns the pacer of a scenario.
-func pace(ctx context.Context, c scenario) pacer {
-	if c.Rate == 0 {
+// pace returns the pacer of so many calls a second, or of a closed loop.
+func pace(ctx context.Context, rate float64) pacer {
+	if rate == 0 {
 		return func() (time.Time, bool) { return time.Now(), ctx.Err() == nil }
 	}
 	intended := make(chan time.Time, 1<<16) // more than a round can fall behind
 	go func() {
 		defer close(intended)
-		interval := time.Duration(float64(time.Second) / c.Rate)
+		interval := time.Duration(float64(time.Second) / rate)
 		for next := time.Now(); ctx.Err() == nil; next = next.Add(interval) {
 			time.Sleep(time.Until(next))
 			intended <- next
@@ -110,9 +126,9 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_
 type connection struct {
 	net.Conn
 	in      *bufio.Reader
-	request []byte
-	marker  []byte
 	body    []byte
+	request []byte
+	right   func(answer []byte) bool
 }
 
 type connections []*connection
@@ -123,41 +139,54 @@ func (all connections) close() {
 	}
 }
 
-// connect opens the connections of a round, and their sessions.
-func connect(s *subject, c scenario) (connections, error) {
+// connect opens the connections of a round.
+func connect(address string, w work) (connections, error) {
 	var all connections
-	for range c.Callers {
-		conn, err := net.Dial("tcp", s.address)
+	for range w.callers {
+		one, err := dial(address)
+		if err == nil {
+			all = append(all, one)
+			err = w.ready(one)
+		}
 		if err != nil {
 			all.close()
 			return nil, err
 		}
-		one := &connection{Conn: conn, in: bufio.NewReaderSize(conn, 32<<10), marker: []byte(payload(c.Bytes)), body: make([]byte, 0, 2*c.Bytes+1024)}
-		all = append(all, one)
-		session, err := one.initialize(s, c)
-		if err != nil {
-			all.close()
-			return nil, fmt.Errorf("initialize: %w", err)
-		}
-		one.request = callRequest(s, c, session)
 	}
 	return all, nil
 }
 
-// initialize opens a session, where the era has them, and returns its id.
-func (c *connection) initialize(s *subject, sc scenario) (session string, err error) {
-	if sc.Era != "legacy" {
-		return "", nil
+func dial(address string) (*connection, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
 	}
-	body := `{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`
-	if _, err := c.Write(rawRequest(s, sc, "", body)); err != nil {
-		return "", err
+	return &connection{Conn: conn, in: bufio.NewReaderSize(conn, 32<<10)}, nil
+}
+
+// ask sends one request and reads the answer, which is the connection's until the
+// next.
+func (c *connection) ask(request []byte) (answer []byte, session string, err error) {
+	if _, err = c.Write(request); err != nil {
+		return nil, "", fmt.Errorf("write: %w", err)
 	}
-	c.body, session, err = readResponse(c.in, c.body[:0])
+	if c.body, session, err = readResponse(c.in, c.body[:0]); err != nil {
+		return nil, "", fmt.Errorf("read: %w", err)
+	}
+	return c.body, session, nil
+}
+
+// initialize opens a legacy session at a path and returns its id.
+func (c *connection) initialize(path, key string) (session string, err error) {
+	const body = `{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`
+	answer, session, err := c.ask(post(path, key, "", body))
 	if err == nil && session == "" {
-		err = fmt.Errorf("no session id in the answer: %.300s", c.body)
+		err = fmt.Errorf("no session id in the answer: %.300s", answer)
 	}
-	return session, err
+	if err != nil {
+		return "", fmt.Errorf("initialize: %w", err)
+	}
+	return session, nil
 }
 
 // loop makes calls as long as the pacer says.
@@ -168,15 +197,12 @@ func (c *connection) loop(next pacer) (*hdrhistogram.Histogram, error) {
 		if !ok {
 			return histogram, nil
 		}
-		if _, err := c.Write(c.request); err != nil {
-			return nil, fmt.Errorf("write: %w", err)
+		answer, _, err := c.ask(c.request)
+		if err != nil {
+			return nil, err
 		}
-		var err error
-		if c.body, _, err = readResponse(c.in, c.body[:0]); err != nil {
-			return nil, fmt.Errorf("read: %w", err)
-		}
-		if !bytes.Contains(c.body, c.marker) || !bytes.Contains(c.body, []byte(`"id":7`)) {
-			return nil, fmt.Errorf("wrong answer: %.300s", c.body)
+		if !c.right(answer) {
+			return nil, fmt.Errorf("wrong answer: %.300s", answer)
 		}
 		if err := histogram.RecordValue(max(time.Since(began).Microseconds(), 1)); err != nil {
 			return nil, err
@@ -190,32 +216,47 @@ func payload(n int) string {
 	return strings.Repeat(text, n/len(text)+1)[:n]
 }
 
-// callRequest is the call that a caller makes again and again.
-func callRequest(s *subject, c scenario, session string) []byte {
-	tool, meta := "echo", ""
+// metaModern is the _meta of a modern client.
+const metaModern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}`
+
+// work returns the calls of a scenario at a subject.
+func (c scenario) work(s *subject) work {
+	path, tool := c.path(), "echo"
 	if s.key != "" {
-		tool = c.server() + "__echo"
+		path, tool = "/mcp", c.server()+"__echo"
 	}
-	if c.Era == "modern" {
-		meta = `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}`
+	text := []byte(payload(c.Bytes))
+	right := func(answer []byte) bool {
+		return bytes.Contains(answer, text) && bytes.Contains(answer, []byte(`"id":7`))
 	}
-	header := "Mcp-Session-Id: " + session + "\r\nMCP-Protocol-Version: 2025-11-25\r\n"
-	if c.Era == "modern" {
-		header = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: " + tool + "\r\n"
+	ready := func(one *connection) error {
+		one.right = right
+		header, meta := "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: "+tool+"\r\n", ","+metaModern
+		if c.Era == "legacy" {
+			session, err := one.initialize(path, s.key)
+			if err != nil {
+				return err
+			}
+			header, meta = "Mcp-Session-Id: "+session+"\r\nMCP-Protocol-Version: 2025-11-25\r\n", ""
+		}
+		one.request = post(path, s.key, header, fmt.Sprintf(
+			`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":%q,"arguments":{"text":%q}%s}}`, tool, text, meta))
+		return nil
 	}
-	return rawRequest(s, c, header, fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":%q,"arguments":{"text":%q}%s}}`, tool, payload(c.Bytes), meta))
+	w := work{callers: c.Callers, rate: c.Rate, ready: ready}
+	if c.Standard {
+		w.address = s.standard
+	}
+	return w
 }
 
-// rawRequest is a POST: to the aggregate of Warder, and to the scenario's own
-// path of the echo server.
-func rawRequest(s *subject, c scenario, header, body string) []byte {
-	path := "/" + c.Era + "/" + c.Answer
-	if s.key != "" {
-		path = "/mcp"
-		header += "Authorization: Bearer " + s.key + "\r\n"
+// post is a request with a JSON-RPC message; the key may be empty.
+func post(path, key, header, body string) []byte {
+	if key != "" {
+		header += "Authorization: Bearer " + key + "\r\n"
 	}
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n%sContent-Length: %d\r\n\r\n%s",
-		path, s.address, header, len(body), body)
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n%sContent-Length: %d\r\n\r\n%s",
+		path, header, len(body), body)
 }
 
 // readResponse reads one HTTP/1.1 response into body, with a length or chunked,

@@ -15,6 +15,10 @@
 // PostgreSQL does not compete for the two cores: what is measured is the node,
 // with key, policy and audit on.
 //
+// After the calls come what else a target speaks of: lists over HTTP, the memory
+// of sessions and streams, and calls while large snapshots are applied. Each has
+// its baseline from the same run.
+//
 // Absolute figures mean nothing elsewhere; quote the ratios.
 package main
 
@@ -23,6 +27,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,19 +46,27 @@ type options struct {
 	binary   string
 	quick    bool
 	match    string
+
+	// How much there is of what the rows beyond calls are about.
+	sessions    int // held at once, without a stream and with one
+	tools, keys int // in the large snapshot
+	settle      time.Duration
 }
+
+// Sizes and times that the targets speak of; the test has smaller ones.
+var usual = options{sessions: 1000, tools: 20_000, keys: 20_000, settle: 2 * time.Second}
 
 func main() {
 	if role := os.Getenv(roleVariable); role != "" {
 		exit(play(role))
 	}
-	var o options
+	o := usual
 	flag.IntVar(&o.rounds, "rounds", 5, "interleaved rounds of each case")
 	flag.BoolVar(&o.quick, "quick", false, "a few scenarios only")
 	flag.DurationVar(&o.duration, "duration", time.Second, "length of one round")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the node, taken under load, to this file")
-	flag.StringVar(&o.match, "match", "", "only scenarios whose name has this text, for example '16 callers, 16384'; the profile is of the last")
+	flag.StringVar(&o.match, "match", "", "only rows whose name has this text, for example '16 callers, 16384', or one of lists, memory, snapshots; the profile is of the last scenario")
 	flag.StringVar(&o.binary, "warder", "", "the binary to measure (default: build it)")
 	flag.Parse()
 	if pinned, err := pinSelf(); err != nil {
@@ -63,7 +76,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, o))
+	exit(runAndReport(ctx, o))
 }
 
 func exit(err error) {
@@ -118,10 +131,16 @@ type scenario struct {
 	// Rate is how many calls a second begin, whether or not earlier ones have
 	// ended; 0 means a closed loop.
 	Rate float64 `json:"rate,omitempty"`
+	// Standard says that the echo server is one of net/http, and not the cheap one
+	// of this program.
+	Standard bool `json:"net_http_echo,omitempty"`
 }
 
 func (s scenario) String() string {
 	text := fmt.Sprintf("%s, %s, %d callers, %d bytes", s.Era, s.Answer, s.Callers, s.Bytes)
+	if s.Standard {
+		text += ", echo server of net/http"
+	}
 	if s.Rate > 0 {
 		text += fmt.Sprintf(", %.0f calls/s", s.Rate)
 	}
@@ -129,13 +148,27 @@ func (s scenario) String() string {
 }
 
 // server is the slug of the echo server that plays a scenario.
-func (s scenario) server() string { return s.Era + "-" + s.Answer }
+func (s scenario) server() string {
+	if s.Standard {
+		return s.Era + "-" + s.Answer + standardSuffix
+	}
+	return s.Era + "-" + s.Answer
+}
+
+// path is where the echo server plays it.
+func (s scenario) path() string {
+	if s.Standard {
+		return standardPrefix + "/" + s.Era + "/" + s.Answer
+	}
+	return "/" + s.Era + "/" + s.Answer
+}
 
 // scenarios are all cells of the closed loop, and quick ones for a look.
 func scenarios(quick bool) []scenario {
 	var all []scenario
 	for _, era := range []string{"legacy", "modern"} {
-		all = append(all, scenario{Era: era, Answer: "json", Callers: 1, Bytes: 256})
+		all = append(all, scenario{Era: era, Answer: "json", Callers: 1, Bytes: 256},
+			scenario{Era: era, Answer: "json", Callers: 16, Bytes: 256, Standard: true})
 		for _, answer := range []string{"json", "sse"} {
 			for _, bytes := range []int{256, 16 << 10} {
 				for _, callers := range []int{16, 128} {
@@ -149,7 +182,8 @@ func scenarios(quick bool) []scenario {
 	return all
 }
 
-func run(ctx context.Context, o options) error {
+// runAndReport measures all that is asked for, and says what came out.
+func runAndReport(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "warder-bench-")
 	if err != nil {
 		return err
@@ -163,74 +197,100 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("build warder: %w\n%s", err, out)
 		}
 	}
-	subjects, stop, err := startSubjects(ctx, o, dir)
+	r, err := run(ctx, o, dir, os.Stdout)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	printMemory(subjects, fmt.Sprintf("idle, the node with %d tools", catalogueTools))
-	cells, err := compare(ctx, o, subjects)
+	return r.report(os.Stdout, o.json)
+}
+
+// run measures, prints as it goes, and returns what came out. It leaves files in
+// dir.
+func run(ctx context.Context, o options, dir string, out io.Writer) (*result, error) {
+	b, err := newBench(o, dir, out)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	printMemory(subjects, "after the load")
-	if o.profile != "" {
-		if err := profile(ctx, o, profiled(o, cells), subjects); err != nil {
-			return fmt.Errorf("profile: %w", err)
-		}
+	defer b.close()
+	r := &result{}
+	if r.Cells, err = b.calls(ctx); err != nil {
+		return nil, err
 	}
-	return report(os.Stdout, o.json, cells)
-}
-
-// settling is how long a process may take to come to rest.
-const settling = 2 * time.Second
-
-// printMemory prints what the processes hold when nothing happens.
-func printMemory(subjects []*subject, when string) {
-	time.Sleep(settling)
-	fmt.Printf("memory, %s:", when)
-	for _, s := range subjects {
-		if s.process != nil {
-			fmt.Printf(" %s %.1f MiB", s.name, float64(resident(s.process.Process.Pid))/(1<<20))
-		}
-	}
-	fmt.Println()
-}
-
-// compare measures all scenarios: the closed loops, and after the one of 16
-// callers an open loop at half of what it saturated at.
-func compare(ctx context.Context, o options, subjects []*subject) ([]cell, error) {
-	var cells []cell
-	add := func(s scenario) (cell, error) {
-		c, err := measure(ctx, o, s, subjects)
-		if err != nil {
-			return c, fmt.Errorf("%s: %w", s, err)
-		}
-		cells = append(cells, c)
-		printCell(os.Stdout, c)
-		return c, nil
-	}
-	for _, s := range scenarios(o.quick) {
-		if !strings.Contains(s.String(), o.match) {
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, *node) ([]reading, error)
+	}{
+		{"lists", b.lists}, {"memory", b.memory}, {"snapshots", b.snapshots},
+	} {
+		if !o.wants(part.name) {
 			continue
 		}
-		c, err := add(s)
+		readings, err := b.byItself(ctx, part.name, part.measure)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
+		printReadings(out, part.name, readings)
+		r.Readings = append(r.Readings, readings...)
+	}
+	return r, nil
+}
+
+// byItself measures with a node of its own, so that nothing is left of what was
+// measured before.
+func (b *bench) byItself(ctx context.Context, name string, measure func(context.Context, *node) ([]reading, error)) ([]reading, error) {
+	n, err := b.startNode(name)
+	if err != nil {
+		return nil, err
+	}
+	defer n.stop()
+	return measure(ctx, n)
+}
+
+// wants reports whether the rows of a name are asked for.
+func (o options) wants(name string) bool { return strings.Contains(name, o.match) }
+
+// calls measures all scenarios: the closed loops, and after the one of 16 callers
+// an open loop at half of what it saturated at.
+func (b *bench) calls(ctx context.Context) ([]cell, error) {
+	var wanted []scenario
+	for _, s := range scenarios(b.quick) {
+		if b.wants(s.String()) {
+			wanted = append(wanted, s)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	n, err := b.startNode("calls")
+	if err != nil {
+		return nil, err
+	}
+	defer n.stop()
+	var cells []cell
+	for _, s := range wanted {
+		c, err := b.compare(ctx, s, n)
 		if err != nil {
 			return nil, err
 		}
-		if s.Answer != "json" || s.Callers != 16 || s.Bytes != 256 {
+		cells = append(cells, c)
+		if s.Answer != "json" || s.Callers != 16 || s.Bytes != 256 || s.Standard {
 			continue
 		}
 		s.Callers, s.Rate = openCallers, min(c.Figures[plain].Throughput, c.Figures[warder].Throughput)/2
-		if _, err := add(s); err != nil {
+		if c, err = b.compare(ctx, s, n); err != nil {
 			return nil, err
 		}
+		cells = append(cells, c)
 	}
-	return cells, nil
+	fmt.Fprintf(b.out, "\nmemory after the load: proxy %.1f MiB, warder %.1f MiB\n", b.proxy.resident()/(1<<20), n.resident()/(1<<20))
+	if b.profile == "" {
+		return cells, nil
+	}
+	return cells, b.writeProfile(ctx, b.profiled(cells), n)
 }
 
 // profiled returns the scenario that a profile is taken of.
-func profiled(o options, cells []cell) scenario {
+func (o options) profiled(cells []cell) scenario {
 	if o.match == "" || len(cells) == 0 {
 		return scenario{Era: "legacy", Answer: "json", Callers: 16, Bytes: 256}
 	}
@@ -240,22 +300,36 @@ func profiled(o options, cells []cell) scenario {
 // openCallers is how many calls of an open loop may be on their way at once.
 const openCallers = 64
 
-// measure runs the rounds of one scenario, each subject in turn.
-func measure(ctx context.Context, o options, s scenario, subjects []*subject) (cell, error) {
-	samples := make([][]sample, len(subjects))
-	for _, subject := range subjects {
-		if _, err := drive(ctx, subject, s, o.duration/4); err != nil { // warm up
-			return cell{}, fmt.Errorf("%s: %w", subject.name, err)
-		}
+// compare runs the rounds of one scenario.
+func (b *bench) compare(ctx context.Context, s scenario, n *node) (cell, error) {
+	subjects := []*subject{b.direct, b.proxy, &n.subject}
+	samples, err := interleave(ctx, b.rounds, b.duration, subjects, s.work)
+	if err != nil {
+		return cell{}, fmt.Errorf("%s: %w", s, err)
 	}
-	for range o.rounds {
+	c := newCell(s, subjects, samples)
+	printCell(b.out, c)
+	return c, nil
+}
+
+// interleave drives each subject in turn, round by round, after a moment to warm
+// up. The samples are by subject, and then by round.
+func interleave(ctx context.Context, rounds int, d time.Duration, subjects []*subject, works func(*subject) work) ([][]sample, error) {
+	samples := make([][]sample, len(subjects))
+	for round := range rounds + 1 {
 		for i, subject := range subjects {
-			x, err := drive(ctx, subject, s, o.duration)
+			if round == 0 {
+				if _, err := drive(ctx, subject, works(subject), d/4); err != nil {
+					return nil, fmt.Errorf("%s: %w", subject.name, err)
+				}
+				continue
+			}
+			x, err := drive(ctx, subject, works(subject), d)
 			if err != nil {
-				return cell{}, fmt.Errorf("%s: %w", subject.name, err)
+				return nil, fmt.Errorf("%s: %w", subject.name, err)
 			}
 			samples[i] = append(samples[i], x)
 		}
 	}
-	return newCell(s, subjects, samples), nil
+	return samples, nil
 }

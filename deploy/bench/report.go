@@ -45,7 +45,7 @@ type ratios struct {
 	Mallocs          float64 `json:"allocations_vs_proxy"`
 }
 
-// The order of startSubjects.
+// The order of the subjects of a cell.
 const (
 	direct = iota
 	plain
@@ -60,22 +60,18 @@ func newCell(s scenario, subjects []*subject, samples [][]sample) cell {
 	// The proxy and the node have a core of their own each while it is their turn.
 	c.Void = s.Callers > 1 && s.Rate == 0 && (c.Figures[plain].Busy < minBusy || c.Figures[warder].Busy < minBusy)
 	round := func(f func(d, p, w sample) float64) float64 {
-		var all []float64
-		for i := range samples[direct] {
-			all = append(all, f(samples[direct][i], samples[plain][i], samples[warder][i]))
-		}
-		return median(all)
+		return perRound(samples, func(s []sample) float64 { return f(s[direct], s[plain], s[warder]) })
 	}
 	c.Ratios = ratios{
 		Throughput:       round(func(_, p, w sample) float64 { return w.throughput() / p.throughput() }),
 		ThroughputDirect: round(func(d, _, w sample) float64 { return w.throughput() / d.throughput() }),
 		AddedP50: round(func(d, p, w sample) float64 {
-			return (w.quantile(50) - d.quantile(50)) / (p.quantile(50) - d.quantile(50))
+			return (w.p50() - d.p50()) / (p.p50() - d.p50())
 		}),
 		AddedP99: round(func(d, p, w sample) float64 {
-			return (w.quantile(99) - d.quantile(99)) / (p.quantile(99) - d.quantile(99))
+			return (w.p99() - d.p99()) / (p.p99() - d.p99())
 		}),
-		CPU:     round(func(_, p, w sample) float64 { return w.perCall(w.cpu.Seconds()) / p.perCall(p.cpu.Seconds()) }),
+		CPU:     round(func(_, p, w sample) float64 { return w.cpuPerCall() / p.cpuPerCall() }),
 		Mallocs: round(func(_, p, w sample) float64 { return w.perCall(w.mallocs) / p.perCall(p.mallocs) }),
 	}
 	return c
@@ -87,28 +83,54 @@ const minBusy = 0.85
 
 func (s sample) throughput() float64        { return float64(s.calls) / s.elapsed.Seconds() }
 func (s sample) quantile(q float64) float64 { return float64(s.latency.ValueAtQuantile(q)) }
+func (s sample) p50() float64               { return s.quantile(50) }
+func (s sample) p99() float64               { return s.quantile(99) }
 func (s sample) perCall(x float64) float64  { return x / float64(s.calls) }
 
+// cpuPerCall is in microseconds.
+func (s sample) cpuPerCall() float64 { return s.perCall(float64(s.cpu) / float64(time.Microsecond)) }
+
+// busy is the share of one core.
+func (s sample) busy() float64 { return s.cpu.Seconds() / s.elapsed.Seconds() }
+
 func newFigures(name string, samples []sample) figures {
-	over := func(f func(sample) float64) []float64 {
-		var all []float64
-		for _, s := range samples {
-			all = append(all, f(s))
-		}
-		return all
+	var throughput []float64
+	for _, s := range samples {
+		throughput = append(throughput, s.throughput())
 	}
-	throughput := over(sample.throughput)
 	return figures{
 		Subject:    name,
 		Throughput: median(throughput),
 		Spread:     (slices.Max(throughput) - slices.Min(throughput)) / median(throughput),
-		P50:        median(over(func(s sample) float64 { return s.quantile(50) })),
-		P99:        median(over(func(s sample) float64 { return s.quantile(99) })),
-		CPU:        median(over(func(s sample) float64 { return s.perCall(float64(s.cpu) / float64(time.Microsecond)) })),
-		Busy:       median(over(func(s sample) float64 { return s.cpu.Seconds() / s.elapsed.Seconds() })),
-		Mallocs:    median(over(func(s sample) float64 { return s.perCall(s.mallocs) })),
-		Bytes:      median(over(func(s sample) float64 { return s.perCall(s.bytes) })),
+		P50:        over(samples, sample.p50),
+		P99:        over(samples, sample.p99),
+		CPU:        over(samples, sample.cpuPerCall),
+		Busy:       over(samples, sample.busy),
+		Mallocs:    over(samples, func(s sample) float64 { return s.perCall(s.mallocs) }),
+		Bytes:      over(samples, func(s sample) float64 { return s.perCall(s.bytes) }),
 	}
+}
+
+// over is the median of a figure over the rounds.
+func over(samples []sample, f func(sample) float64) float64 {
+	var all []float64
+	for _, s := range samples {
+		all = append(all, f(s))
+	}
+	return median(all)
+}
+
+// perRound is the median of what compares subjects within each round.
+func perRound(samples [][]sample, f func([]sample) float64) float64 {
+	var all []float64
+	for round := range samples[0] {
+		var one []sample
+		for _, subject := range samples {
+			one = append(one, subject[round])
+		}
+		all = append(all, f(one))
+	}
+	return median(all)
 }
 
 func median(all []float64) float64 {
@@ -128,26 +150,68 @@ func printCell(w io.Writer, c cell) {
 		r.Throughput, r.AddedP50, r.AddedP99, r.CPU, r.Mallocs, r.ThroughputDirect)
 }
 
+// result is what a run found out.
+type result struct {
+	Cells    []cell    `json:"calls"`
+	Readings []reading `json:"readings"`
+}
+
+// reading is one figure of what is not a comparison of calls. One with a bound is
+// a target's; the others say what it is made of.
+type reading struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit,omitempty"` // none: a ratio, or a number of things
+	// At most one of the bounds is not 0.
+	AtLeast float64 `json:"at_least,omitempty"`
+	AtMost  float64 `json:"at_most,omitempty"`
+}
+
+// verdict says whether the bound is kept.
+func (r reading) verdict() string {
+	switch {
+	case r.AtLeast != 0 && r.Value >= r.AtLeast:
+		return fmt.Sprintf("met (at least %g)", r.AtLeast)
+	case r.AtLeast != 0:
+		return fmt.Sprintf("MISSED (at least %g)", r.AtLeast)
+	case r.AtMost != 0 && r.Value <= r.AtMost:
+		return fmt.Sprintf("met (at most %g)", r.AtMost)
+	case r.AtMost != 0:
+		return fmt.Sprintf("MISSED (at most %g)", r.AtMost)
+	}
+	return ""
+}
+
+func printReadings(w io.Writer, title string, readings []reading) {
+	fmt.Fprintf(w, "\n%s\n", title)
+	for _, r := range readings {
+		fmt.Fprintf(w, "  %-74s %10.2f %-4s %s\n", r.Name, r.Value, r.Unit, r.verdict())
+	}
+}
+
 // report prints the ratios of all scenarios together, and writes JSON if asked.
-func report(w io.Writer, path string, cells []cell) error {
+func (r *result) report(w io.Writer, path string) error {
 	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds\n")
-	fmt.Fprintf(w, "  %-7s %-6s %8s %8s %8s %12s %10s %10s %8s %12s\n",
-		"era", "answer", "callers", "bytes", "rate", "throughput", "added p50", "added p99", "CPU", "allocations")
-	for _, c := range cells {
-		rate, throughput := "closed", fmt.Sprintf("%.2f", c.Ratios.Throughput)
+	fmt.Fprintf(w, "  %-7s %-6s %8s %8s %8s %12s %10s %10s %8s %12s %10s\n",
+		"era", "answer", "callers", "bytes", "rate", "throughput", "added p50", "added p99", "CPU", "allocations", "÷ direct")
+	for _, c := range r.Cells {
+		rate, throughput, ofDirect := "closed", fmt.Sprintf("%.2f", c.Ratios.Throughput), ""
 		if c.Rate > 0 {
 			rate, throughput = fmt.Sprintf("%.0f/s", c.Rate), "-"
 		}
 		if c.Void {
 			throughput = "(load) " + throughput
 		}
-		fmt.Fprintf(w, "  %-7s %-6s %8d %8d %8s %12s %10.2f %10.2f %8.2f %12.2f\n", c.Era, c.Answer, c.Callers, c.Bytes, rate, throughput,
-			c.Ratios.AddedP50, c.Ratios.AddedP99, c.Ratios.CPU, c.Ratios.Mallocs)
+		if c.Standard {
+			ofDirect = fmt.Sprintf("%.2f", c.Ratios.ThroughputDirect)
+		}
+		fmt.Fprintf(w, "  %-7s %-6s %8d %8d %8s %12s %10.2f %10.2f %8.2f %12.2f %10s\n", c.Era, c.Answer, c.Callers, c.Bytes, rate, throughput,
+			c.Ratios.AddedP50, c.Ratios.AddedP99, c.Ratios.CPU, c.Ratios.Mallocs, ofDirect)
 	}
 	if path == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(cells, "", "  ")
+	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}

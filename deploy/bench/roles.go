@@ -10,12 +10,14 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // roleVariable names the part that a child process of this program plays;
-// listenVariable where it listens, targetVariable what it forwards to.
+// listenVariable where it listens, targetVariable what it forwards to: the two
+// echo servers with a space in between, or the folder that it serves.
 const (
 	roleVariable   = "WARDER_BENCH_ROLE"
 	listenVariable = "WARDER_BENCH_LISTEN"
@@ -29,13 +31,21 @@ func play(role string) error {
 		return err
 	}
 	go endWithParent()
-	switch role {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.Handler())
+	switch target := os.Getenv(targetVariable); role {
 	case "echo":
 		return serveEcho(l)
-	case "proxy":
-		mux := http.NewServeMux()
-		mux.Handle("/metrics", promhttp.Handler())
-		mux.Handle("/", proxy(os.Getenv(targetVariable)))
+	case "standard echo":
+		mux.HandleFunc("/", standardEcho)
+		return http.Serve(l, mux)
+	case "proxy": // in front of both
+		raw, standard, _ := strings.Cut(target, " ")
+		mux.Handle("/", proxy(raw))
+		mux.Handle(standardPrefix+"/", proxy(standard))
+		return http.Serve(l, mux)
+	case "files":
+		mux.Handle("/", http.FileServer(http.Dir(target)))
 		return http.Serve(l, mux)
 	}
 	return fmt.Errorf("no part %q", role)

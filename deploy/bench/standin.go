@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -16,44 +17,40 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
-	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
-// standIn is a control plane without a database: it sends one snapshot and
-// acknowledges all audit.
+// standIn is a control plane without a database: it sends snapshots to one node
+// and acknowledges all audit.
 type standIn struct {
 	syncv1.UnimplementedSyncServiceServer
 	auditv1.UnimplementedAuditServiceServer
 
 	address string
-	key     string // the API key of the load
-	update  *syncv1.Update
+	private ed25519.PrivateKey
+	update  *syncv1.Update // what a node gets first
+	tasks   chan task
+	acks    chan string // nonces
 
 	authority authority
 	server    *grpc.Server
 }
 
-func newStandIn(echo string) (*standIn, error) {
-	s := &standIn{}
-	key, err := apikey.New()
+// newStandIn starts one that has a set to give.
+func newStandIn(set *snapshot.Set) (*standIn, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	s.key = key.String()
-	if err := s.compile(echo, key); err != nil {
-		return nil, err
-	}
+	s := &standIn{private: private, tasks: make(chan task), acks: make(chan string, 16)}
+	s.publish(set)
 	if s.authority, err = newAuthority(); err != nil {
 		return nil, err
 	}
@@ -78,103 +75,92 @@ func newStandIn(echo string) (*standIn, error) {
 
 func (s *standIn) close() { s.server.Stop() }
 
-// echoServers are the servers that the echo plays, by slug, and the protocol
-// version that each speaks.
-var echoServers = map[string]string{
-	"legacy-json": "2025-11-25", "legacy-sse": "2025-11-25", "modern-json": "2026-07-28", "modern-sse": "2026-07-28",
+// publish replaces the snapshot that a node gets when it connects.
+func (s *standIn) publish(set *snapshot.Set) { s.update = s.sign(snapshot.FullUpdate(set), "first") }
+
+// sign makes an update one that nodes take. The nonce names it in their answers.
+func (s *standIn) sign(update *syncv1.Update, nonce string) *syncv1.Update {
+	update.Nonce = nonce
+	snapshot.Sign(update, s.private)
+	return update
 }
 
-// compile makes the one snapshot: the servers, their tools, a user with a key,
-// and a policy of which the last of ten rules allows the call.
-func (s *standIn) compile(echo string, key apikey.Key) error {
-	pepper := make([]byte, 32)
-	items := []*snapshotv1.Item{
-		{Kind: &snapshotv1.Item_Settings{Settings: &snapshotv1.Settings{
-			KeyPepper: pepper, DigestKey: pepper, SealKeys: []*snapshotv1.SealKey{{Key: pepper, SealsFrom: timestamppb.New(time.Now().Add(-time.Hour))}},
-		}}},
-		{Kind: &snapshotv1.Item_Role{Role: &snapshotv1.Role{Name: "nothing"}}},
-		{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: "load", Roles: []string{"nothing"}}}},
-		{Kind: &snapshotv1.Item_Key{Key: &snapshotv1.Key{Id: key.ID, Hash: apikey.Hash(pepper, key.Secret), User: "load", Application: "bench"}}},
-	}
-	for slug, version := range echoServers {
-		items = append(items, echoServer(echo, slug, version)...)
-	}
-	items = append(items, catalogue(echo)...)
-	for i := range 10 {
-		rule := &snapshotv1.Rule{
-			Id: fmt.Sprintf("rule-%d", i), Name: fmt.Sprintf("rule-%d", i), Priority: int32(i),
-			Effect: snapshotv1.Effect_EFFECT_DENY, Reason: "not this one", Tools: []string{fmt.Sprintf("other-%d/*", i)},
-		}
-		if i == 9 {
-			rule.Effect, rule.Tools = snapshotv1.Effect_EFFECT_ALLOW, []string{"legacy-*/*", "modern-*/*"}
-		}
-		items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Rule{Rule: rule}})
-	}
-	set, err := snapshot.New("bench", 1, items)
-	if err != nil {
-		return err
-	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	s.update = snapshot.FullUpdate(set)
-	s.update.Nonce = "1"
-	snapshot.Sign(s.update, private)
-	return nil
-}
-
-// catalogueTools is how many tools there are that nobody calls.
-const catalogueTools = 1000
-
-// catalogue returns the items of a server with many tools of usual size, so that
-// the node holds what a node holds.
-func catalogue(echo string) []*snapshotv1.Item {
-	const slug = "catalogue"
-	items := []*snapshotv1.Item{{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{
-		Name: slug, Url: "http://" + echo + "/legacy/json", Private: true, ProtocolVersion: "2025-11-25",
-	}}}}
-	about := strings.Repeat("What this tool does and when to use it. ", 12)
-	for i := range catalogueTools {
-		name := fmt.Sprintf("tool-%d", i)
-		items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
-			Server: slug, Name: name, ExposedName: slug + "__" + name, Risk: snapshotv1.Risk_RISK_READ,
-			Definition: []byte(`{"name":"` + name + `","description":"` + about +
-				`","inputSchema":{"type":"object","properties":{"path":{"type":"string"},"limit":{"type":"integer"}}}}`),
-			DefinitionHash: make([]byte, 32),
-		}}})
-	}
-	return items
-}
-
-// echoServer returns the items of one server.
-func echoServer(echo, slug, version string) []*snapshotv1.Item {
-	return []*snapshotv1.Item{
-		{Kind: &snapshotv1.Item_Server{Server: &snapshotv1.Server{
-			Name: slug, Url: "http://" + echo + "/" + strings.Replace(slug, "-", "/", 1), Private: true, ProtocolVersion: version,
-		}}},
-		{Kind: &snapshotv1.Item_Tool{Tool: &snapshotv1.Tool{
-			Server: slug, Name: "echo", ExposedName: slug + "__echo", Risk: snapshotv1.Risk_RISK_READ,
-			Definition:     []byte(`{"name":"echo","inputSchema":{"type":"object"}}`),
-			DefinitionHash: make([]byte, 32),
-		}}},
-	}
-}
-
-// Sync sends the snapshot and waits for the node to leave.
+// Sync sends the snapshot, and then what send is told to, until the node leaves.
 func (s *standIn) Sync(stream syncv1.SyncService_SyncServer) error {
 	if err := stream.Send(&syncv1.SyncResponse{Update: s.update}); err != nil {
 		return err
 	}
+	gone := make(chan error, 1)
+	go func() { gone <- s.hear(stream) }()
+	for {
+		select {
+		case task := <-s.tasks:
+			task.done <- task.do(stream)
+		case err := <-gone:
+			return err
+		}
+	}
+}
+
+// hear takes the node's answers until it leaves.
+func (s *standIn) hear(stream syncv1.SyncService_SyncServer) error {
 	for {
 		request, err := stream.Recv()
 		if err != nil {
 			return ignoreEOF(err)
 		}
-		if nack := request.GetNack(); nack != nil {
-			fmt.Fprintln(os.Stderr, "bench: the node refused the snapshot:", nack.GetReason())
+		switch {
+		case request.GetNack() != nil:
+			fmt.Fprintln(os.Stderr, "bench: the node refused the snapshot:", request.GetNack().GetReason())
+		case request.GetAck() != nil:
+			select {
+			case s.acks <- request.GetAck().GetNonce():
+			default: // Nobody waits for so many.
+			}
 		}
 	}
+}
+
+// task is something to be done with the stream of the node.
+type task struct {
+	do   func(syncv1.SyncService_SyncServer) error
+	done chan error
+}
+
+// withStream does something with the stream of the node that is connected.
+func (s *standIn) withStream(ctx context.Context, do func(syncv1.SyncService_SyncServer) error) error {
+	t := task{do, make(chan error, 1)}
+	select {
+	case s.tasks <- t:
+		return <-t.done
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// prepare encodes an update ahead of time, so that sending it costs the core of
+// the load no more than it must.
+func (s *standIn) prepare(ctx context.Context, update *syncv1.Update) (*grpc.PreparedMsg, error) {
+	prepared := new(grpc.PreparedMsg)
+	return prepared, s.withStream(ctx, func(stream syncv1.SyncService_SyncServer) error {
+		return prepared.Encode(stream, &syncv1.SyncResponse{Update: update})
+	})
+}
+
+// apply sends a prepared update and waits until the node has applied it.
+func (s *standIn) apply(ctx context.Context, update *grpc.PreparedMsg, nonce string) error {
+	err := s.withStream(ctx, func(stream syncv1.SyncService_SyncServer) error { return stream.SendMsg(update) })
+	for err == nil {
+		select {
+		case acked := <-s.acks:
+			if acked == nonce {
+				return nil
+			}
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("apply update %s: %w", nonce, err)
 }
 
 // Push acknowledges each batch.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,11 +21,12 @@ import (
 
 // subject is one way to the echo server.
 type subject struct {
-	name    string
-	address string    // host:port
-	key     string    // of Warder; empty for what knows no keys
-	process *exec.Cmd // whose CPU counts; nil for direct
-	metrics string    // host:port of its metrics and profiles; empty: address
+	name     string
+	address  string    // host:port
+	standard string    // likewise, for calls to the echo server of net/http; empty: address
+	key      string    // of Warder; empty for what knows no keys
+	process  *exec.Cmd // whose CPU counts; nil for direct
+	metrics  string    // host:port of its metrics and profiles; empty: address
 }
 
 // usage is what a process has used so far.
@@ -67,9 +69,10 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// resident returns the memory of a process, in bytes; 0 where there is no /proc.
-func resident(pid int) int64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+// resident returns the memory of the subject's process, in bytes; 0 where there is
+// no /proc.
+func (s *subject) resident() float64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.process.Process.Pid))
 	if err != nil {
 		return 0
 	}
@@ -78,72 +81,77 @@ func resident(pid int) int64 {
 		return 0
 	}
 	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return float64(pages * int64(os.Getpagesize()))
 }
 
 func allocations(address string) (mallocs, bytes float64, err error) {
-	response, err := http.Get("http://" + address + "/metrics")
+	values, err := scrape(address, "go_memstats_mallocs_total", "go_memstats_alloc_bytes_total")
 	if err != nil {
 		return 0, 0, err
 	}
-	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		switch name {
-		case "go_memstats_mallocs_total":
-			mallocs, err = strconv.ParseFloat(value, 64)
-		case "go_memstats_alloc_bytes_total":
-			bytes, err = strconv.ParseFloat(value, 64)
-		}
-		if err != nil {
-			return 0, 0, fmt.Errorf("metrics of %s: %w", address, err)
-		}
-	}
-	if mallocs == 0 {
-		return 0, 0, fmt.Errorf("%s tells no go_memstats_mallocs_total", address)
-	}
-	return mallocs, bytes, nil
+	return values[0], values[1], nil
 }
 
-// startSubjects starts the echo server, the proxy, the stand-in and the node.
-// stop ends them all.
-func startSubjects(ctx context.Context, o options, dir string) (subjects []*subject, stop func(), err error) {
-	var stops []func()
-	stop = func() {
-		for i := len(stops) - 1; i >= 0; i-- {
-			stops[i]()
-		}
+// scrape returns the values of metrics without labels that a process tells.
+func scrape(address string, names ...string) ([]float64, error) {
+	response, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		return nil, err
 	}
+	defer response.Body.Close()
+	values, found := make([]float64, len(names)), 0
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		i := slices.Index(names, name)
+		if i < 0 {
+			continue
+		}
+		if values[i], err = strconv.ParseFloat(value, 64); err != nil {
+			return nil, fmt.Errorf("metrics of %s: %w", address, err)
+		}
+		found++
+	}
+	if found != len(names) {
+		return nil, fmt.Errorf("%s does not tell all of %v", address, names)
+	}
+	return values, nil
+}
+
+// bench is a run: what it was told, and what runs as long as it does.
+type bench struct {
+	options
+	dir string    // for files; the caller removes it
+	out io.Writer // of people
+
+	direct, proxy *subject
+	stops         []func()
+}
+
+// newBench starts the echo servers, and the proxy in front of them.
+func newBench(o options, dir string, out io.Writer) (_ *bench, err error) {
+	b := &bench{options: o, dir: dir, out: out, direct: &subject{name: "direct"}, proxy: &subject{name: "proxy"}}
 	defer func() {
 		if err != nil {
-			stop()
+			b.close()
 		}
 	}()
-	echoAddress, end, _, err := startRole("echo", loadCore, "")
-	if err != nil {
-		return nil, stop, err
+	if b.direct.address, _, err = b.startRole("echo", loadCore, ""); err != nil {
+		return nil, err
 	}
-	stops = append(stops, end)
-	proxyAddress, end, proxyProcess, err := startRole("proxy", productCore, "http://"+echoAddress)
-	if err != nil {
-		return nil, stop, err
+	if b.direct.standard, _, err = b.startRole("standard echo", loadCore, ""); err != nil {
+		return nil, err
 	}
-	stops = append(stops, end)
-	control, err := newStandIn(echoAddress)
-	if err != nil {
-		return nil, stop, err
+	targets := "http://" + b.direct.address + " http://" + b.direct.standard
+	b.proxy.address, b.proxy.process, err = b.startRole("proxy", productCore, targets)
+	return b, err
+}
+
+// close ends all that was started.
+func (b *bench) close() {
+	for _, stop := range slices.Backward(b.stops) {
+		stop()
 	}
-	stops = append(stops, control.close)
-	warder, end, err := startNode(o.binary, dir, control)
-	if err != nil {
-		return nil, stop, err
-	}
-	stops = append(stops, end)
-	return []*subject{
-		{name: "direct", address: echoAddress},
-		{name: "proxy", address: proxyAddress, process: proxyProcess},
-		warder,
-	}, stop, nil
+	b.stops = nil
 }
 
 // pinnedTo returns a command that runs on one core, where that can be had.
@@ -155,64 +163,94 @@ func pinnedTo(core, name string, args ...string) *exec.Cmd {
 	return exec.Command(taskset, append([]string{"-c", core, name}, args...)...)
 }
 
-func startRole(role, core, target string) (address string, end func(), process *exec.Cmd, err error) {
+// startRole starts this program again to play a part, until the run ends.
+func (b *bench) startRole(role, core, target string) (address string, process *exec.Cmd, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", nil, nil, err
+		return "", nil, err
 	}
 	if address, err = freeAddress(); err != nil {
-		return "", nil, nil, err
+		return "", nil, err
 	}
 	cmd := pinnedTo(core, self)
 	cmd.Env = append(os.Environ(), roleVariable+"="+role, listenVariable+"="+address, targetVariable+"="+target)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", nil, nil, err
+		return "", nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, nil, err
+		return "", nil, err
 	}
-	end = func() {
+	b.stops = append(b.stops, func() {
 		_ = in.Close() // It ends with its standard input.
 		_ = cmd.Wait()
-	}
+	})
 	if err := await("http://" + address + "/metrics"); err != nil {
-		end()
-		return "", nil, nil, fmt.Errorf("%s: %w", role, err)
+		return "", nil, fmt.Errorf("%s: %w", role, err)
 	}
-	return address, end, cmd, nil
+	return address, cmd, nil
 }
 
-// startNode starts what is measured, with its profiles to be had.
-func startNode(binary, dir string, control *standIn) (node *subject, end func(), err error) {
-	node = &subject{name: "warder", key: control.key}
-	if node.address, err = freeAddress(); err != nil {
-		return nil, nil, err
+// node is a node that is measured, with the control plane that it follows.
+type node struct {
+	subject
+	*content
+	control *standIn
+	stop    func()
+}
+
+// startNode starts a node of a name, with its profiles to be had, and waits until
+// it serves.
+func (b *bench) startNode(name string) (*node, error) {
+	n := &node{}
+	var err error
+	if n.content, err = newContent(b.direct.address, b.direct.standard, b.sessions); err != nil {
+		return nil, err
 	}
-	if node.metrics, err = freeAddress(); err != nil {
-		return nil, nil, err
+	set, err := n.set(1)
+	if err != nil {
+		return nil, err
+	}
+	if n.control, err = newStandIn(set); err != nil {
+		return nil, err
+	}
+	n.stop = n.control.close
+	n.subject = subject{name: "warder", key: n.load}
+	if err := n.start(b.binary, filepath.Join(b.dir, name)); err != nil {
+		n.stop()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) start(binary, dir string) (err error) {
+	if n.address, err = freeAddress(); err != nil {
+		return err
+	}
+	if n.metrics, err = freeAddress(); err != nil {
+		return err
 	}
 	identity := filepath.Join(dir, "identity")
-	if err := control.writeIdentity(identity); err != nil {
-		return nil, nil, err
+	if err := n.control.writeIdentity(identity); err != nil {
+		return err
 	}
-	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", node.address, "--metrics-listen", node.metrics, "--pprof",
-		"--control-plane", control.address, "--identity-dir", identity, "--data-dir", filepath.Join(dir, "node"), "--log-level", "warn")
+	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", n.address, "--metrics-listen", n.metrics, "--pprof",
+		"--control-plane", n.control.address, "--identity-dir", identity, "--data-dir", filepath.Join(dir, "data"), "--log-level", "warn")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		return err
 	}
-	node.process = cmd
-	end = func() {
+	n.process = cmd
+	n.stop = func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
+		n.control.close()
 	}
-	if err := await("http://" + node.address + "/readyz"); err != nil {
-		end()
-		return nil, nil, fmt.Errorf("the node: %w", err)
+	if err := await("http://" + n.address + "/readyz"); err != nil {
+		return fmt.Errorf("the node: %w", err)
 	}
-	return node, end, nil
+	return nil
 }
 
 func freeAddress() (string, error) {
@@ -243,25 +281,30 @@ func await(url string) error {
 	return last
 }
 
-// profile takes a CPU profile of the node while a scenario plays.
-func profile(ctx context.Context, o options, s scenario, subjects []*subject) error {
-	node := subjects[len(subjects)-1]
+// writeProfile takes a CPU profile of the node while a scenario plays.
+func (b *bench) writeProfile(ctx context.Context, s scenario, n *node) error {
 	load := make(chan error, 1)
 	go func() {
-		_, err := drive(ctx, node, s, 8*time.Second)
+		_, err := drive(ctx, &n.subject, s.work(&n.subject), 8*time.Second)
 		load <- err
 	}()
-	response, err := http.Get("http://" + node.metrics + "/debug/pprof/profile?seconds=5")
+	data, err := n.fetch("/debug/pprof/profile?seconds=5")
+	if err == nil {
+		err = os.WriteFile(b.profile, data, 0o644)
+	}
+	return errors.Join(err, <-load)
+}
+
+// fetch returns what the node's inner listener has at a path.
+func (n *node) fetch(path string) ([]byte, error) {
+	response, err := http.Get("http://" + n.metrics + path)
 	if err != nil {
-		return errors.Join(err, <-load)
+		return nil, err
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
-	if response.StatusCode != http.StatusOK {
-		err = errors.Join(err, fmt.Errorf("the node answers %s", response.Status))
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the node answers %s to %s", response.Status, path)
 	}
-	if err != nil {
-		return errors.Join(err, <-load)
-	}
-	return errors.Join(os.WriteFile(o.profile, data, 0o644), <-load)
+	return data, err
 }

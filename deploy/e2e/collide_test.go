@@ -96,16 +96,20 @@ func TestIDsThatCollideNeverMixUpAnswers(t *testing.T) {
 	serverAdd(t, g, "old", startDelaying(t, false).url)
 	serverAdd(t, g, "new", startDelaying(t, true).url)
 	admin(t, g.dataDir, "user", "create", "ana", "--role", "owner")
-	key := w.key(t, "many")
-	w.settled(t, key)
+	keys := make([]string, 10) // one alone may not have so many calls in flight
+	for i := range keys {
+		keys[i] = w.key(t, "many-"+strconv.Itoa(i))
+	}
+	w.settled(t, keys[0])
 	transport := &http.Transport{MaxIdleConnsPerHost: collidingClients * collidingAtOnce}
 	defer transport.CloseIdleConnections()
 	door := &http.Client{Transport: transport}
-	shared := openVersion(t, g.mcp, key, "2025-11-25", `{}`)
+	shared := openVersion(t, g.mcp, keys[0], "2025-11-25", `{}`)
 
 	var clients sync.WaitGroup
 	var unrecorded atomic.Int64
 	for i := range collidingClients {
+		key := keys[i%len(keys)]
 		c := &collider{t: t, http: door, url: g.mcp, key: key, name: strconv.Itoa(i), modern: i%2 == 1, quoted: i%3 == 0, unrecorded: &unrecorded}
 		if !c.modern {
 			// Legacy clients collide within a session, too: one in ten shares one, with

@@ -36,11 +36,14 @@ func First() []byte { return make([]byte, HashSize) }
 // Encode returns the bytes of an event. The same event gives the same bytes
 // within one build of Warder; nobody relies on more, since bytes are never
 // encoded again.
-func Encode(event *auditv1.Event) ([]byte, error) {
+func Encode(event *auditv1.Event) ([]byte, error) { return AppendEncode(nil, event) }
+
+// AppendEncode appends the bytes that Encode returns.
+func AppendEncode(dst []byte, event *auditv1.Event) ([]byte, error) {
 	if event == nil {
 		return nil, errors.New("encode event: it is nil")
 	}
-	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(event)
+	encoded, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, event)
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}

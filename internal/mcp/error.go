@@ -19,8 +19,9 @@ const (
 )
 
 // Warder's own codes. They lie outside -32768..-32000, which JSON-RPC and MCP reserve, and borrow the last three digits
-// of the HTTP status that says the same. All of them travel with HTTP 200: clients read a 4xx as a broken transport.
+// of the HTTP status that says the same. All but the first travel with HTTP 200: clients read a 4xx as a broken transport.
 //
+//	1401  unauthenticated    there is no key that is good, or it ended while its stream was open
 //	1403  denied             policy said no; data.rule and data.reason say which and why
 //	1429  rate limited       come back after data.retryAfterMs
 //	1502  bad server answer  the MCP server answered something that is not MCP
@@ -28,6 +29,7 @@ const (
 //	1504  timed out          the MCP server did not answer in time
 //	1507  audit unavailable  the call could not be recorded, so it was not made
 const (
+	CodeUnauthenticated  = 1401
 	CodeDenied           = 1403
 	CodeRateLimited      = 1429
 	CodeBadServerAnswer  = 1502

@@ -71,6 +71,39 @@ func (in *Input) guard(body []byte, params Span) *Error {
 	return err
 }
 
+// AnsweredMethods returns what a member of params.inputResponses, raw, may be taken for an answer to: by the members that the
+// result of each method must have. More than one is returned for what looks like more than one, none for what is no answer.
+func AnsweredMethods(response []byte) []string {
+	var action, sampled, content, roots bool
+	err := Members(response, func(name string, _ Span) error {
+		switch name {
+		case "action":
+			action = true
+		case "role", "model":
+			sampled = true
+		case "content":
+			content = true
+		case "roots":
+			roots = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	var methods []string
+	if action {
+		methods = append(methods, MethodElicit)
+	}
+	if sampled || content && !action {
+		methods = append(methods, MethodCreateMessage)
+	}
+	if roots {
+		methods = append(methods, MethodRootsList)
+	}
+	return methods
+}
+
 // URLMode reports whether the params of elicitation/create, raw, ask for a visit to a URL and not for a form.
 func URLMode(params []byte) bool {
 	url := false

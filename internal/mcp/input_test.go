@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,6 +89,22 @@ func TestURLMode(t *testing.T) {
 	} {
 		if got := mcp.URLMode([]byte(params)); got != want {
 			t.Errorf("URLMode(%s) = %v, want %v", params, got, want)
+		}
+	}
+}
+
+func TestAnsweredMethodsAreAllThatAnAnswerMayBeTakenFor(t *testing.T) {
+	for response, want := range map[string][]string{
+		`{"action":"accept","content":{"a":1}}`:                                 {mcp.MethodElicit},
+		`{"action":"decline"}`:                                                  {mcp.MethodElicit},
+		`{"role":"assistant","content":{"type":"text","text":"x"},"model":"m"}`: {mcp.MethodCreateMessage},
+		`{"content":{"type":"text","text":"x"}}`:                                {mcp.MethodCreateMessage},
+		`{"roots":[]}`:                                                          {mcp.MethodRootsList},
+		`{"acti\u006fn":"accept","role":"user","roots":[]}`:                     {mcp.MethodElicit, mcp.MethodCreateMessage, mcp.MethodRootsList},
+		`{}`: nil, `12345`: nil, `null`: nil, `"action"`: nil, `["action"]`: nil, `{"Action":"accept"}`: nil,
+	} {
+		if got := mcp.AnsweredMethods([]byte(response)); !slices.Equal(got, want) {
+			t.Errorf("%s may be an answer to %v, want %v", response, got, want)
 		}
 	}
 }

@@ -186,9 +186,8 @@ func RewriteNotification(dst, body []byte, resp *Response, note *Note) []byte {
 	if len(note.ProgressToken) > 0 && !resp.ProgressToken.Empty() {
 		patches = append(patches, patch{Span: resp.ProgressToken, raw: note.ProgressToken})
 	}
-	if note.URIPrefix != "" && resp.URI != "" && !isWeb(resp.URI) {
-		at := resp.URISpan.Start + 1
-		patches = append(patches, patch{Span: Span{at, at}, key: note.URIPrefix})
+	if note.URIPrefix != "" && resp.URI != "" {
+		patches = prefixURI(patches, body, resp.URISpan, resp.URI, note.URIPrefix)
 	}
 	switch {
 	case len(note.SubscriptionID) == 0:

@@ -38,7 +38,15 @@ type SSEReader struct {
 	size    int  // bytes of the event at hand
 	started bool // past the place of a byte order mark
 	afterCR bool // an LF at the front of buf belongs to the line before
+	quota   Quota
 }
+
+// Quota says whether there is room for a large event. It is asked again and again while an event of more than 64 KiB
+// grows, with the bytes that it has; an error comes back from Next.
+type Quota interface{ Grow(size int) error }
+
+// SetQuota has the reader ask before it reads large events, until it is reset.
+func (r *SSEReader) SetQuota(quota Quota) { r.quota = quota }
 
 // How much is read of a stream at a time, in bytes.
 const (
@@ -104,6 +112,11 @@ func (r *SSEReader) readLine() error {
 		n := lineEnd(r.buf)
 		if r.size += n; r.size > r.limit {
 			return ErrEventTooLarge
+		}
+		if r.size > keptEvent && r.quota != nil {
+			if err := r.quota.Grow(r.size); err != nil {
+				return err
+			}
 		}
 		r.line = append(r.line, r.buf[:n]...)
 		if ended = n < len(r.buf); ended {

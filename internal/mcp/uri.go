@@ -8,24 +8,40 @@ import (
 // uriMark stands between the slug and the server's own URI on the aggregate. No slug has it.
 const uriMark = "+"
 
+// Pages of MCP Apps keep their scheme, since hosts take a page with another for none ("URI MUST start with ui://", SEP-1865):
+// ui://charts/bar of the server github is ui://github/charts/bar on the aggregate.
+const (
+	pageScheme = "ui://"
+	pageMark   = "/"
+)
+
 // URIPrefix returns what stands before the URIs of a server on the aggregate: "github" gives "github+", which makes
 // file:///a into github+file:///a, whose scheme is valid (RFC 3986, section 3.1).
 func URIPrefix(slug string) string { return slug + uriMark }
 
 // PrefixURI returns a server's own URI, or template of URIs, as clients of the aggregate see it. The prefix is one of
 // URIPrefix, or empty, which changes nothing. URIs of http and https stay, because clients may fetch them themselves
-// (mcp.md 2.4).
+// (mcp.md 2.4), and pages of MCP Apps get the slug behind their scheme.
 func PrefixURI(prefix, uri string) string {
-	if isWeb(uri) {
+	switch own, page := strings.CutPrefix(uri, pageScheme); {
+	case prefix == "" || isWeb(uri):
 		return uri
+	case page:
+		return pageScheme + strings.TrimSuffix(prefix, uriMark) + pageMark + own
 	}
 	return prefix + uri
 }
 
 // CutURI undoes PrefixURI. It is not ok for a URI that has no prefix, which says nothing about whose it is: git+ssh://x
-// is cut too, and only the table of servers knows better.
+// is cut too, and only the table of servers knows better. A page has no second name: github+ui://x is none.
 func CutURI(uri string) (slug, own string, ok bool) {
-	slug, own, ok = strings.Cut(uri, uriMark)
+	if page, isPage := strings.CutPrefix(uri, pageScheme); isPage {
+		slug, own, ok = strings.Cut(page, pageMark)
+		own = pageScheme + own
+	} else {
+		slug, own, ok = strings.Cut(uri, uriMark)
+		ok = ok && !strings.HasPrefix(own, pageScheme)
+	}
 	if !ok || !ValidSlug(slug) {
 		return "", "", false
 	}
@@ -118,10 +134,43 @@ func (p *prefixer) block(patches []patch, object Span) []patch {
 // resource takes an object that has a URI.
 func (p *prefixer) resource(patches []patch, object Span) []patch {
 	uri := p.member(object, "uri")
-	if !p.is(uri, '"') || isWeb(unquote(uri.Of(p.body))) {
+	if !p.is(uri, '"') {
 		return patches
 	}
-	return p.text(patches, uri)
+	return prefixURI(patches, p.body, uri, unquote(uri.Of(p.body)), p.prefix)
+}
+
+// prefixURI appends the patch that does to a string of a message what PrefixURI does to its text.
+func prefixURI(patches []patch, body []byte, at Span, uri, prefix string) []patch {
+	start := at.Start + 1
+	switch {
+	case isWeb(uri):
+		return patches
+	case strings.HasPrefix(uri, pageScheme):
+		start += rawLen(body[start:], len(pageScheme))
+		slug := prefix[:len(prefix)-len(uriMark)]
+		return append(patches, patch{Span: Span{start, start}, key: slug, raw: rawPageMark})
+	}
+	return append(patches, patch{Span: Span{start, start}, key: prefix})
+}
+
+var rawPageMark = []byte(pageMark)
+
+// rawLen returns how many bytes the first n characters of a string take that was accepted, all of which are ASCII: some may be
+// written as escapes, such as the slashes by PHP.
+func rawLen(raw []byte, n int) int {
+	at := 0
+	for range n {
+		switch {
+		case raw[at] != '\\':
+			at++
+		case raw[at+1] == 'u':
+			at += len(`\u0000`)
+		default:
+			at += len(`\/`)
+		}
+	}
+	return at
 }
 
 // text takes a value, which gets the prefix if it is a string.

@@ -5,30 +5,52 @@
 // another, and is bound to a context: the place it belongs to, for example
 // table, column and row. Moved to another place it does not open.
 //
-//	0x01 | key id (4) | nonce (12) | AES-256-GCM ciphertext and tag
+//	0x01 | key id (4) | nonce (24) | XChaCha20-Poly1305 ciphertext and tag (16)
 //	└──── associated data: these five bytes, then the parts of the context
 //
 // Every part of the context is preceded by its length, so ("ab", "c") is not
-// ("a", "bc"). Nonces are random: one key is good for four thousand million
-// messages.
+// ("a", "bc").
+//
+// # How much one key may seal
+//
+// Nonces are random, and nobody counts what a fleet of nodes seals with one key, so
+// the nonce must be long enough for chance alone. Of n messages, two share a nonce
+// with a probability below n²/2^(b+1), b being the bits of the nonce; what is
+// accepted here is 2^-32.
+//
+//	 96 bits (AES-GCM):            n = 2^32.  A thousand nodes that seal 100 times
+//	                               a second are there after half a day.
+//	192 bits (XChaCha20-Poly1305): n = 2^80.  The same nodes are there after
+//	                               380 thousand million years.
+//
+// A key seals for thirty days, so its use needs no counting. The price, where the
+// processor has AES instructions, is a quarter of a microsecond to open a session id
+// (0.71 µs instead of 0.50) and no allocation. Not chosen: AES-GCM under keys that
+// are derived for each node or message, a construction of our own to be reviewed
+// where this one is the library's.
+//
+// Forgeries: a tag of Poly1305 holds against v attempts at messages of m bytes but
+// for a chance of 8v⌈m/16⌉/2^106 (RFC 8439, section 4). At a million attempts a
+// second with the largest handle, of a mebibyte, that is 2^-50 in a day.
 package seal
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 const (
 	version   = 1
-	keySize   = 32
+	keySize   = chacha20poly1305.KeySize
 	idSize    = 4
-	nonceSize = 12
-	tagSize   = 16
+	nonceSize = chacha20poly1305.NonceSizeX
+	tagSize   = chacha20poly1305.Overhead
 	headSize  = 1 + idSize
 
 	// Overhead is how many bytes longer the sealed form is than the plaintext.
@@ -80,11 +102,7 @@ func prepare(key []byte) (keyID, cipher.AEAD, error) {
 	if len(key) != keySize {
 		return keyID{}, nil, fmt.Errorf("it has %d bytes, not %d", len(key), keySize)
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return keyID{}, nil, err
-	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return keyID{}, nil, err
 	}

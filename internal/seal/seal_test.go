@@ -250,3 +250,25 @@ func FuzzOpenIsTotal(f *testing.F) {
 		}
 	})
 }
+
+// TestANonceIsLongEnoughToBeDrawnAtRandom holds the arithmetic of the package
+// comment: what a fleet seals with one key is not counted.
+func TestANonceIsLongEnoughToBeDrawnAtRandom(t *testing.T) {
+	ring := ring(t, key(1))
+	const head, tag = 5, 16
+	seen := map[string]bool{}
+	for range 1000 {
+		sealed := mustSeal(t, ring, "")
+		nonce := sealed[head : len(sealed)-tag]
+		if len(nonce) != 24 {
+			t.Fatalf("a nonce of %d bits: two of 2^32 messages would share one with more than 2^-32", 8*len(nonce))
+		}
+		// Neither half may be a counter, or the same each time.
+		for _, half := range [][]byte{nonce[:12], nonce[12:]} {
+			if seen[string(half)] {
+				t.Fatal("a half of a nonce came twice in a thousand")
+			}
+			seen[string(half)] = true
+		}
+	}
+}

@@ -3,10 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -19,7 +16,6 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
-	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 type servers struct{ *API }
@@ -65,12 +61,7 @@ func (s servers) discover(ctx context.Context, target catalog.Target) (*catalog.
 
 // save writes a new server with what its discovery found, in one transaction.
 func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *catalog.Discovery, trouble error) (catalog.Report, error) {
-	headers := make([]*snapshotv1.Header, 0, len(m.GetHeaders()))
-	names := make([]string, 0, len(m.GetHeaders()))
-	for _, h := range m.GetHeaders() {
-		headers = append(headers, &snapshotv1.Header{Name: h.GetName(), Value: h.GetValue()})
-		names = append(names, h.GetName())
-	}
+	names, headers := headersOf(m.GetHeaders())
 	sealed, err := header.Seal(s.Keys, m.GetName(), headers)
 	if err != nil {
 		return catalog.Report{}, err
@@ -119,7 +110,7 @@ func (s servers) ListServers(ctx context.Context, _ *connect.Request[adminv1.Lis
 		response.Servers = append(response.Servers, serverMessage(db.GetServerRow{
 			ID: row.ID, Name: row.Name, URL: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
 			ProtocolVersion: row.ProtocolVersion, LastError: row.LastError, Partial: row.Partial, CreatedAt: row.CreatedAt,
-			DiscoveredAt: row.DiscoveredAt, Capabilities: row.Capabilities, CaCertificates: row.CaCertificates,
+			DiscoveredAt: row.DiscoveredAt, CheckedAt: row.CheckedAt, FailingSince: row.FailingSince, Capabilities: row.Capabilities, CaCertificates: row.CaCertificates,
 			CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight, Tools: row.Tools,
 			ToolsPending: row.ToolsPending, ToolsChanged: row.ToolsChanged, Prompts: row.Prompts,
 			Resources: row.Resources, Templates: row.Templates, Waiting: row.Waiting,
@@ -154,52 +145,6 @@ func (s servers) RemoveServer(ctx context.Context, r *connect.Request[adminv1.Re
 		return nil, err
 	}
 	return reply(&adminv1.RemoveServerResponse{}), nil
-}
-
-// UpdateServer changes how a server is spoken to.
-func (s servers) UpdateServer(ctx context.Context, r *connect.Request[adminv1.UpdateServerRequest]) (*connect.Response[adminv1.UpdateServerResponse], error) {
-	m := r.Msg
-	params := db.UpdateServerParams{Name: m.GetName(), CaCertificates: m.CaCertificates, MaxInFlight: m.MaxInFlight}
-	detail := make(map[string]any)
-	if m.CaCertificates != nil {
-		if _, err := catalog.ParseAuthorities(m.GetCaCertificates(), time.Now()); err != nil {
-			return nil, err
-		}
-		detail["ca_certificates"] = m.GetCaCertificates() != ""
-	}
-	if m.CallTimeout != nil {
-		params.CallTimeoutMs = new(m.GetCallTimeout().AsDuration().Milliseconds())
-		detail["call_timeout_ms"] = *params.CallTimeoutMs
-	}
-	if m.MaxInFlight != nil {
-		detail["max_in_flight"] = m.GetMaxInFlight()
-	}
-	if len(detail) == 0 {
-		return nil, fault.New(fault.Invalid, "say what to change: the authorities, the time a call may take, or how many there may be at a time")
-	}
-	_, err := s.change(ctx, func(tx *store.Tx) error {
-		n, err := tx.UpdateServer(ctx, params)
-		if err == nil && n == 0 {
-			err = noServer(m.GetName())
-		}
-		tx.Record("server.update", m.GetName(), detail)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	response := new(adminv1.UpdateServerResponse)
-	if m.CaCertificates != nil {
-		// What fails now is written down with the server, and is no failure of this.
-		report, trouble := s.refresh(ctx, m.GetName())
-		if trouble == nil {
-			response.Discovery = reportMessage(report)
-		}
-	}
-	if response.Server, _, _, err = s.read(ctx, m.GetName()); err != nil {
-		return nil, err
-	}
-	return reply(response), nil
 }
 
 // RefreshServer discovers again. A discovery that fails is written down with the
@@ -286,6 +231,7 @@ func serverMessage(row db.GetServerRow) *adminv1.Server {
 		Name: row.Name, Url: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
 		ProtocolVersion: row.ProtocolVersion, LastError: row.LastError,
 		CreatedAt: timestamppb.New(row.CreatedAt), DiscoveredAt: timestamp(row.DiscoveredAt),
+		CheckedAt: timestamppb.New(row.CheckedAt), FailingSince: timestamp(row.FailingSince),
 		Tools: int32(row.Tools), ToolsPending: int32(row.ToolsPending), ToolsChanged: int32(row.ToolsChanged),
 		Prompts: int32(row.Prompts), Resources: int32(row.Resources), Templates: int32(row.Templates),
 		Waiting: int32(row.Waiting), Capabilities: string(row.Capabilities), CaCertificates: row.CaCertificates,
@@ -310,30 +256,6 @@ func reportMessage(r catalog.Report) *adminv1.DiscoveryReport {
 		Added: r.Added, Changed: r.Changed, Missing: r.Missing, Unchanged: int32(r.Unchanged), Refused: r.Refused,
 		Failed: r.Failed,
 	}
-}
-
-// reservedHeaders belong to the transport and the protocol; a server's own
-// headers cannot replace them.
-var reservedHeaders = []string{
-	"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host",
-	"Keep-Alive", "Last-Event-Id", "Origin", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
-// requestHeaders refuses headers that are not the server's to have, and names
-// that come twice: which one counts would be anybody's guess.
-func requestHeaders(headers []*adminv1.Header) (http.Header, error) {
-	out := make(http.Header, len(headers))
-	for _, h := range headers {
-		name := http.CanonicalHeaderKey(h.GetName())
-		if slices.Contains(reservedHeaders, name) || strings.HasPrefix(name, "Mcp-") {
-			return nil, fault.Newf(fault.Invalid, "the header %s belongs to the protocol and is set by Warder; leave it out", name)
-		}
-		if _, twice := out[name]; twice {
-			return nil, fault.Newf(fault.Invalid, "the header %s is given twice", name)
-		}
-		out.Set(name, h.GetValue())
-	}
-	return out, nil
 }
 
 // withoutQuery returns a URL as it may stand in the audit: people put tokens

@@ -31,6 +31,9 @@ type Config struct {
 	Log        *slog.Logger
 	// Age is how long a server is left alone at most, whatever nodes say of it.
 	Age time.Duration
+	// Retry is how long a server that fails is left alone at first; later as long as
+	// it has been failing, and never longer than Age.
+	Retry time.Duration
 	// Look is how often servers of that age are looked for.
 	Look time.Duration
 	// Gather is how long a change that a node reports waits for more of them.
@@ -41,7 +44,8 @@ type Config struct {
 
 const (
 	defaultAge    = 5 * time.Minute
-	defaultLook   = 20 * time.Second
+	defaultRetry  = 10 * time.Second
+	defaultLook   = 5 * time.Second
 	defaultGather = time.Second
 	defaultRest   = 10 * time.Second
 
@@ -72,7 +76,7 @@ func NewRefresher(c Config) *Refresher {
 	for _, d := range []struct {
 		at    *time.Duration
 		value time.Duration
-	}{{&c.Age, defaultAge}, {&c.Look, defaultLook}, {&c.Gather, defaultGather}, {&c.Rest, defaultRest}} {
+	}{{&c.Age, defaultAge}, {&c.Retry, defaultRetry}, {&c.Look, defaultLook}, {&c.Gather, defaultGather}, {&c.Rest, defaultRest}} {
 		if *d.at == 0 {
 			*d.at = d.value
 		}
@@ -179,9 +183,11 @@ func (r *Refresher) take(now time.Time) (names []string, next time.Duration) {
 	return names, next
 }
 
-// claim takes the servers that nobody has looked at for long.
+// claim takes the servers that nobody has looked at for long, and those that fail.
 func (r *Refresher) claim(ctx context.Context) {
-	names, err := r.Store.ClaimStaleServers(ctx, db.ClaimStaleServersParams{AgeSeconds: r.age().Seconds(), AtMost: maxClaimed})
+	names, err := r.Store.ClaimStaleServers(ctx, db.ClaimStaleServersParams{
+		AgeSeconds: r.age().Seconds(), RetrySeconds: r.Retry.Seconds(), AtMost: maxClaimed,
+	})
 	if err != nil && ctx.Err() == nil {
 		r.Log.Warn("cannot look for servers to discover; tries again", "error", err)
 	}

@@ -245,3 +245,27 @@ func TestAFailureInTheBackgroundIsWrittenDownOnce(t *testing.T) {
 		t.Errorf("%d discoveries in the audit", n)
 	}
 }
+
+// A server that was down is known to be back long before its age, and since when it
+// failed is known until then.
+func TestAServerThatFailsIsTriedAgainUntilItIsBack(t *testing.T) {
+	b := newBench(t) // Its age is an hour.
+	b.Retry = 20 * time.Millisecond
+	b.offers(script{})
+	_ = b.background(t.Context(), "s")
+	first, err := b.Store.GetServer(t.Context(), "s")
+	if err != nil || first.LastError == "" || first.FailingSince == nil {
+		t.Fatalf("server %+v, %v", first, err)
+	}
+	b.start(t)
+	tries := b.asked()
+	eventually(t, "it is tried again", func() bool { return b.asked() > tries })
+	if row, err := b.Store.GetServer(t.Context(), "s"); err != nil || row.FailingSince == nil || !row.FailingSince.Equal(*first.FailingSince) {
+		t.Errorf("failing since %v, then since %v, %v", first.FailingSince, row.FailingSince, err)
+	}
+	b.offers(script{"server/discover": modernHello, "tools/list": oneTool})
+	eventually(t, "it is back", func() bool {
+		row, err := b.Store.GetServer(t.Context(), "s")
+		return err == nil && row.LastError == "" && row.FailingSince == nil && row.DiscoveredAt != nil
+	})
+}

@@ -188,3 +188,24 @@ func BenchmarkAuthenticate(b *testing.B) {
 		}
 	}
 }
+
+// A key has its places whatever snapshot it is of: those that were taken of it are
+// taken still, and given back, and those of other keys are their own.
+func TestPlacesOfAKeyOutliveItsTable(t *testing.T) {
+	w := newWorld(t)
+	good, old := w.Key(w.good.ID), w.Key(w.old.ID)
+	if !good.Enter(2) || !good.Enter(2) || good.Enter(2) || !old.Enter(2) {
+		t.Error("a key has other places than its own two")
+	}
+	next := NewTable([]byte("pepper"), []*Key{
+		{Principal: &principal.Principal{KeyID: w.good.ID}}, {Principal: &principal.Principal{KeyID: "new"}},
+	})
+	next.Follow(w.Table)
+	if next.Key(w.good.ID).Enter(2) || !next.Key("new").Enter(1) {
+		t.Error("the next table gives an old key new places, or a new one none")
+	}
+	good.Leave()
+	if !next.Key(w.good.ID).Enter(2) || good.Enter(2) {
+		t.Error("a place that was given back is not free, or free twice")
+	}
+}

@@ -32,6 +32,10 @@ const (
 	ReasonExpired   = "credential-expired"
 )
 
+// Challenge is the WWW-Authenticate header for a key that was good when it came,
+// and is no longer.
+const Challenge = `Bearer realm="warder", error="invalid_token"`
+
 // The refusals that do not depend on the key (mcp.md 3). Whoever gets one must
 // not change it.
 var (
@@ -64,7 +68,7 @@ func expired(key *Key) *Refusal {
 func invalidToken(reason, text string) Refusal {
 	return Refusal{
 		Status:    http.StatusUnauthorized,
-		Challenge: `Bearer realm="warder", error="invalid_token", error_description="` + text + `"`,
+		Challenge: Challenge + `, error_description="` + text + `"`,
 		Text:      text,
 		Reason:    reason,
 	}

@@ -6,13 +6,15 @@ import (
 	"crypto/subtle"
 	"hash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/principal"
 )
 
-// Key is what a node knows of an API key. It is immutable.
+// Key is what a node knows of an API key. It is immutable, but for the places that
+// are taken of it.
 type Key struct {
 	// Hash is apikey.Hash of the secret part under the table's pepper.
 	Hash []byte
@@ -21,7 +23,29 @@ type Key struct {
 	Expires time.Time
 	// Principal is whom the key stands for; its KeyID is the id of the key.
 	Principal *principal.Principal
+
+	places *places // set by the table
 }
+
+// places counts the requests of a key that are being served. Each has a cache line
+// of its own, so that keys in use at the same time do not slow one another down.
+type places struct {
+	taken atomic.Int64
+	_     [56]byte
+}
+
+// Enter takes a place for one request of the key, unless most are taken. Whoever
+// took one gives it back with Leave. The key is one of a table.
+func (k *Key) Enter(most int64) bool {
+	if k.places.taken.Add(1) <= most {
+		return true
+	}
+	k.Leave()
+	return false
+}
+
+// Leave gives a place back.
+func (k *Key) Leave() { k.places.taken.Add(-1) }
 
 // Table finds keys by their id and checks their secrets. It is safe for
 // concurrent use.
@@ -43,9 +67,21 @@ func NewTable(pepper []byte, keys []*Key) *Table {
 	t := &Table{keys: make(map[string]*Key, len(keys))}
 	t.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, pepper)} }
 	for _, key := range keys {
+		key.places = new(places)
 		t.keys[key.Principal.KeyID] = key
 	}
 	return t
+}
+
+// Follow makes the places that are taken of former's keys be taken of the same keys
+// in t, so that a new snapshot gives nobody new ones. It must be called before t is
+// used.
+func (t *Table) Follow(former *Table) {
+	for id, key := range t.keys {
+		if before := former.keys[id]; before != nil {
+			key.places = before.places
+		}
+	}
 }
 
 // Len returns the number of keys.

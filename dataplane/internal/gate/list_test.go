@@ -115,7 +115,7 @@ func TestPagesOfAppsAreNamedForTheAggregate(t *testing.T) {
 	index := w.Index(1)
 	profile := index.Profile(caller(t, index, key))
 	_, text := listed(t, profile, gate.Tools, nil)
-	if want := strings.NewReplacer("ui://a", "git+ui://a", `"name":"t"`, `"name":"git__t"`).Replace(own); !strings.Contains(text, want) {
+	if want := strings.NewReplacer("ui://a", "ui://git/a", `"name":"t"`, `"name":"git__t"`).Replace(own); !strings.Contains(text, want) {
 		t.Errorf("the aggregate lists %s; want %s in it", text, want)
 	}
 	server, _ := index.Server("git")

@@ -1,9 +1,9 @@
 // Package handle seals the state that clients carry for the gateway: session ids, cursors, request states, ids of requests
 // that servers make, and event ids.
 //
-//	value ─pack─▶ bytes ─AES-256-GCM under a snapshot's key─▶ base64url ─▶ "w1.…" ─▶ client
-//	                      └ bound to: kind, owner                                      │
-//	value ◀─unpack── bytes ◀──────────── any node of the installation ◀────────────────┘
+//	value ─pack─▶ bytes ─XChaCha20-Poly1305 under a snapshot's key─▶ base64url ─▶ "w1.…" ─▶ client
+//	                      └ bound to: kind, owner                                            │
+//	value ◀─unpack── bytes ◀─────────────── any node of the installation ◀───────────────────┘
 //
 // No node keeps what it sealed, so any node serves any request, and a restart loses nothing.
 //

@@ -3,17 +3,17 @@
 //
 // The contexts of package context cost several allocations to make one that can be
 // ended, and again for each function that watches it. A Lifetime is a part of what
-// it is the lifetime of, and costs one allocation for each function:
+// it is the lifetime of, and a Hook a part of whoever watches it, so that neither
+// costs one:
 //
-//	alive ──End──▶ ended, with a cause; the functions run, Done is closed
+//	alive ──End──▶ ended, with a cause; the functions of the hooks run, Done is closed
 //
-// It has no parent: whoever wants it to end with another context says so, with
-// OnEnd.
+// It has no parent: whoever wants it to end with another context hooks a function
+// into that.
 package lifetime
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 )
@@ -24,59 +24,10 @@ type Lifetime struct {
 	mu    sync.Mutex
 	cause error         // nil: alive
 	done  chan struct{} // nil: nobody has asked
-	hooks hooks
+	first *Hook         // of those that wait for the end
 }
 
 var _ context.Context = (*Lifetime)(nil)
-
-// hooks are the functions that run at the end. There is seldom more than one at a
-// time.
-type hooks struct {
-	last  int    // number of the last one
-	first hook   // in use if it has a function
-	more  []hook // the others
-}
-
-type hook struct {
-	number int
-	run    func()
-}
-
-func (h *hooks) add(f func()) (number int) {
-	h.last++
-	added := hook{h.last, f}
-	if h.first.run == nil {
-		h.first = added
-	} else {
-		h.more = append(h.more, added)
-	}
-	return h.last
-}
-
-// remove reports whether the function was there.
-func (h *hooks) remove(number int) bool {
-	if h.first.number == number && h.first.run != nil {
-		h.first = hook{}
-		return true
-	}
-	for i := range h.more {
-		if h.more[i].number == number {
-			h.more = slices.Delete(h.more, i, i+1)
-			return true
-		}
-	}
-	return false
-}
-
-// run starts all of them, each in a goroutine of its own.
-func (h *hooks) run() {
-	if h.first.run != nil {
-		go h.first.run()
-	}
-	for i := range h.more {
-		go h.more[i].run()
-	}
-}
 
 // End ends the lifetime; only the first time counts. Without a cause it is
 // context.Canceled.
@@ -90,13 +41,14 @@ func (l *Lifetime) End(cause error) {
 		return
 	}
 	l.cause = cause
-	ending := l.hooks
-	l.hooks = hooks{last: ending.last}
 	if l.done != nil {
 		close(l.done)
 	}
+	for h := l.first; h != nil; h = l.first {
+		l.remove(h)
+		go h.run()
+	}
 	l.mu.Unlock()
-	ending.run()
 }
 
 // Deadline is none.
@@ -127,29 +79,41 @@ func (l *Lifetime) Done() <-chan struct{} {
 }
 
 // AfterFunc runs f in a goroutine of its own at the end, unless stopped before:
-// stop reports whether it was in time. Package context looks for this method.
+// stop reports whether it was in time. Package context looks for this method;
+// whoever has a place for a Hook does better with that.
 func (l *Lifetime) AfterFunc(f func()) (stop func() bool) {
+	h := new(Hook)
+	h.Watch(l, f)
+	return func() bool { return l.unhook(h) }
+}
+
+// itself is how a Hook knows a context that is, or embeds, a Lifetime.
+func (l *Lifetime) itself() *Lifetime { return l }
+
+// add takes a hook in, or starts its function if the end has been.
+func (l *Lifetime) add(h *Hook) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cause != nil {
-		go f()
-		return func() bool { return false }
+		go h.run()
+		return
 	}
-	number := l.hooks.add(f)
-	return func() bool { return l.unhook(number) }
+	h.waits, h.next = true, l.first
+	if l.first != nil {
+		l.first.before = h
+	}
+	l.first = h
 }
 
-func (l *Lifetime) unhook(number int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.hooks.remove(number)
-}
-
-// OnEnd is context.AfterFunc for any context, at less cost where that is, or
-// embeds, a Lifetime.
-func OnEnd(ctx context.Context, f func()) (stop func() bool) {
-	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
-		return own.AfterFunc(f)
+// remove takes a hook out that waits. The lock is held.
+func (l *Lifetime) remove(h *Hook) {
+	if h.before != nil {
+		h.before.next = h.next
+	} else {
+		l.first = h.next
 	}
-	return context.AfterFunc(ctx, f)
+	if h.next != nil {
+		h.next.before = h.before
+	}
+	h.waits, h.next, h.before = false, nil, nil
 }

@@ -48,7 +48,7 @@ func TestContextsOfPackageContextFollowALifetime(t *testing.T) {
 	}
 }
 
-func TestOnEndWatchesEveryContext(t *testing.T) {
+func TestAHookWatchesEveryContext(t *testing.T) {
 	var own Lifetime
 	foreign, cancel := context.WithCancel(t.Context())
 	for name, test := range map[string]struct {
@@ -56,9 +56,10 @@ func TestOnEndWatchesEveryContext(t *testing.T) {
 		end func()
 	}{"own": {&own, func() { own.End(nil) }}, "foreign": {foreign, cancel}} {
 		ran := make(chan bool, 1)
-		stop := OnEnd(test.ctx, func() { ran <- true })
+		var h Hook
+		h.Watch(test.ctx, func() { ran <- true })
 		test.end()
-		if <-ran; stop() {
+		if <-ran; h.Stop() {
 			t.Errorf("%s: stopped after it ran", name)
 		}
 	}
@@ -67,7 +68,38 @@ func TestOnEndWatchesEveryContext(t *testing.T) {
 func TestALifetimeCostsWhatIsAskedOfIt(t *testing.T) {
 	f := func() {}
 	var l Lifetime
-	if allocs := testing.AllocsPerRun(100, func() { l.AfterFunc(f)() }); allocs > 1 {
+	var h Hook
+	watch := func() {
+		h.Watch(&l, f)
+		h.Stop()
+	}
+	if allocs := testing.AllocsPerRun(100, watch); allocs > 0 {
 		t.Errorf("%v allocations to watch it", allocs)
+	}
+}
+
+func TestHooksAreStoppedInAnyOrderAndUsedAgain(t *testing.T) {
+	ran := make(chan int, 3)
+	for _, order := range [][3]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}} {
+		var l Lifetime
+		var hooks [3]Hook
+		for range 2 {
+			for i := range hooks {
+				hooks[i].Watch(&l, func() { ran <- i })
+			}
+			for _, i := range order {
+				if !hooks[i].Stop() || !hooks[i].Stop() {
+					t.Errorf("%v: %d was not stopped in time", order, i)
+				}
+			}
+		}
+		hooks[order[1]].Watch(&l, func() { ran <- order[1] })
+		l.End(nil)
+		if got := <-ran; got != order[1] || hooks[got].Stop() || hooks[got].Stop() {
+			t.Errorf("%v: %d ran, or was stopped after that", order, got)
+		}
+	}
+	if len(ran) > 0 {
+		t.Errorf("what was stopped ran: %d", <-ran)
 	}
 }

@@ -326,6 +326,68 @@ func TestT21_AStateContinuesOneRequestOfOneOwner(t *testing.T) {
 	}
 }
 
+// TestNothingIsGivenToAServerThatItMayNotAskFor: a client that answers before it was asked, or more than it was asked, gets
+// past no rule.
+func TestNothingIsGivenToAServerThatItMayNotAskFor(t *testing.T) {
+	d := &door{t: t, up: &server{}, audit: &queue{}}
+	d.index.Store(d.richWorld(1, func(w *gatetest.World) {
+		w.Rule(&snapshotv1.Rule{
+			Id: "2", Name: "no-sampling", Effect: snapshotv1.Effect_EFFECT_DENY, Reason: "No models for servers",
+			Methods: []string{mcp.MethodCreateMessage}, Tools: []string{"new/*"},
+		})
+	}))
+	d.start()
+	var calls int
+	d.up.do = func(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+		calls++
+		return echo(call), nil
+	}
+	give := func(responses string) *message {
+		return d.modern("tools/call", "new__get", `"name":"new__get","inputResponses":`+responses)
+	}
+	const elicited, sampled = `"k":{"action":"accept","content":{}}`, `"m":{"role":"assistant","model":"m","content":{"type":"text","text":"x"}}`
+	for responses, rule := range map[string]string{
+		`{` + sampled + `}`:                                 "no-sampling",
+		`{` + elicited + `,` + sampled + `}`:                "no-sampling",
+		`{"k":{"action":"accept","role":"x","content":{}}}`: "no-sampling", // whichever the server takes it for
+	} {
+		got := d.send(give(responses))
+		if got.status != http.StatusOK || got.Error.Code != mcp.CodeDenied || calls != 0 {
+			t.Errorf("%s: %d %s after %d calls", responses, got.status, got.body, calls)
+		}
+		if events := d.audit.taken(); len(events) != 1 || events[0].GetRule() != rule || events[0].GetOutcome() != auditv1.Outcome_OUTCOME_REFUSED {
+			t.Errorf("%s: %v", responses, events)
+		}
+	}
+	if got := d.send(give(`{"k":7}`)); got.status != http.StatusBadRequest || got.Error.Code != mcp.CodeInvalidParams || !strings.Contains(got.Error.Message, "inputResponses.k") {
+		t.Errorf("what is no answer: %d %s", got.status, got.body)
+	}
+	d.audit.taken()
+	if got := d.send(give(`{` + elicited + `}`)); got.Error.Code != 0 || calls != 1 {
+		t.Errorf("what the server may ask for: %s", got.body)
+	}
+}
+
+// TestOnlyWhatCanBeContinuedTakesAState: a method that never asks for input has no state of ours, so what it brings is
+// somebody else's, and reaches no server.
+func TestOnlyWhatCanBeContinuedTakesAState(t *testing.T) {
+	d := rich(t)
+	d.up.do = func(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+		t.Errorf("the server got %s", call.Body)
+		return echo(call), nil
+	}
+	for _, more := range []string{`"requestState":"x"`, `"inputResponses":{"k":{"action":"accept"}}`} {
+		got := d.send(d.modern("completion/complete", "",
+			`"ref":{"type":"ref/prompt","name":"new__greet"},"argument":{"name":"a","value":""},`+more))
+		if got.status != http.StatusBadRequest || got.Error.Code != mcp.CodeInvalidParams || !strings.Contains(got.Error.Message, "requestState") {
+			t.Errorf("%s: %d %s", more, got.status, got.body)
+		}
+		if events := d.audit.taken(); len(events) != 1 || events[0].GetRule() != "bad-request-state" {
+			t.Errorf("%s: %v", more, events)
+		}
+	}
+}
+
 func TestAParkedCallIsOfOneNode(t *testing.T) {
 	d := rich(t)
 	other := d.beside()

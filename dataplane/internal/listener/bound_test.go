@@ -52,6 +52,41 @@ func TestP13_RequestsBeyondTheBoundAreTurnedAway(t *testing.T) {
 	}
 }
 
+func TestP13_OneKeyDoesNotTakeAllPlaces(t *testing.T) {
+	d := open(t, func(c *Config) { c.MaxPerKey = 2 })
+	started, release := make(chan struct{}), make(chan struct{})
+	d.up.do = func(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+		started <- struct{}{}
+		<-release
+		return echo(call), nil
+	}
+	answers := make(chan answer)
+	for range 2 {
+		go func() { answers <- d.send(d.legacy(call)) }()
+		<-started
+	}
+	d.audit.taken()
+	got := d.send(d.legacy(call))
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || got.Error.Code != 1429 || !strings.Contains(got.body, `"retryAfterMs":1000`) {
+		t.Errorf("a third request: %d %v %s", got.status, got.header, got.body)
+	}
+	if events := d.audit.taken(); len(events) != 1 || events[0].GetRule() != "key-busy" || events[0].GetUser() != "ana" {
+		t.Errorf("events: %v", events)
+	}
+	if got := d.send(d.legacy(rpc("tools/list", "")).with(d.by(d.bob))); got.status != http.StatusOK {
+		t.Errorf("another key: %d %s", got.status, got.body)
+	}
+	close(release)
+	for range 2 {
+		if one := <-answers; one.status != http.StatusOK {
+			t.Errorf("a request within the bound: %d", one.status)
+		}
+	}
+	if got := d.send(d.legacy(rpc("tools/list", ""))); got.status != http.StatusOK {
+		t.Errorf("when the others are over: %d %s", got.status, got.body)
+	}
+}
+
 func TestP13_ASlowBodyIsCutOff(t *testing.T) {
 	d := open(t, func(c *Config) { c.BodyTime = 20 * time.Millisecond })
 	status := d.raw("Content-Length: 100\r\n\r\n{")

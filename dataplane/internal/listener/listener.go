@@ -47,6 +47,8 @@ type Config struct {
 	MaxBody int64
 	// MaxRequests bounds the requests at once. Default 4,096.
 	MaxRequests int64
+	// MaxPerKey bounds those of one key. Default 256.
+	MaxPerKey int64
 	// BodyTime is how long a body may take to arrive. Default 30 s.
 	BodyTime time.Duration
 	// WriteTime is how long a client may take to take one write. Default 30 s.
@@ -63,6 +65,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.MaxBody = cmp.Or(c.MaxBody, 4<<20)
 	c.MaxRequests = cmp.Or(c.MaxRequests, 4096)
+	c.MaxPerKey = cmp.Or(c.MaxPerKey, 256)
 	c.BodyTime = cmp.Or(c.BodyTime, 30*time.Second)
 	c.WriteTime = cmp.Or(c.WriteTime, 30*time.Second)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
@@ -118,6 +121,7 @@ type exchange struct {
 	index    *gate.Index
 	key      *credential.Key
 	gone     bool   // the request has given its place up
+	counted  bool   // the request has a place among those of its key
 	server   string // slug of the path
 	accepts  accepts
 	body     *body            // nil if there is none
@@ -177,11 +181,15 @@ func (x *exchange) serve() {
 	x.answer()
 }
 
-// leave gives the place of the request up, once.
+// leave gives the places of the request up, once.
 func (x *exchange) leave() {
-	if !x.gone {
-		x.gone = true
-		x.inflight.Add(-1)
+	if x.gone {
+		return
+	}
+	x.gone = true
+	x.inflight.Add(-1)
+	if x.counted {
+		x.key.Leave()
 	}
 }
 
@@ -229,6 +237,9 @@ func (x *exchange) identify() *refusal {
 		return unauthenticated(refused)
 	}
 	x.key = key
+	if x.counted = key.Enter(x.config.MaxPerKey); !x.counted {
+		return keyBusy
+	}
 	return x.checkMedia()
 }
 
@@ -271,6 +282,7 @@ func (x *exchange) answer() {
 		x.out.open(x)
 		defer x.out.close()
 		answer = x.config.Session.Listen(x.r.Context(), x.in, &x.out)
+		defer answer.Release()
 		x.out.finish(&answer)
 	default:
 		x.message()
@@ -289,6 +301,7 @@ func (x *exchange) message() {
 	x.out.open(x)
 	defer x.out.close()
 	answer := x.config.Session.Serve(x.r.Context(), x.in, &x.out)
+	defer answer.Release()
 	x.out.finish(&answer)
 }
 

@@ -201,3 +201,29 @@ func TestAModernClientListens(t *testing.T) {
 		t.Errorf("events: %v", events)
 	}
 }
+
+// TestThePageOfAToolCanBeReadThroughTheAggregate: under the URI that its tool is listed with, which begins as hosts of MCP
+// Apps want it to, and although no server has to list it.
+func TestThePageOfAToolCanBeReadThroughTheAggregate(t *testing.T) {
+	d := &door{t: t, up: &server{}, audit: &queue{}}
+	d.index.Store(d.richWorld(1, func(w *gatetest.World) {
+		w.Tool("new", "chart", snapshotv1.Risk_RISK_READ).Definition = []byte(`{"name":"chart","_meta":{"ui":{"resourceUri":"ui://charts/bar"}}}`)
+	}))
+	d.start()
+	var read string
+	d.up.do = func(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+		read = call.Server.GetName() + " " + call.Target
+		return echo(call), nil
+	}
+	token := d.enter("/mcp")
+	const page = "ui://new/charts/bar"
+	if got := d.send(d.in(token, rpc("tools/list", ""))); !strings.Contains(got.body, `"resourceUri":"`+page+`"`) {
+		t.Errorf("the tool is listed as %s", got.body)
+	}
+	if got := d.send(d.in(token, rpc("resources/read", `"uri":"`+page+`"`))); got.status != http.StatusOK || read != "new ui://charts/bar" {
+		t.Errorf("the read of %s went to %q: %s", page, read, got.body)
+	}
+	if got := d.send(d.in(token, rpc("resources/read", `"uri":"new+ui://charts/bar"`))); got.Error.Code != mcp.CodeResourceNotFound {
+		t.Errorf("a page has a second name: %s", got.body)
+	}
+}

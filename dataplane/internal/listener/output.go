@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -235,6 +236,9 @@ func (x *exchange) untimeWrites() { _ = x.control.SetWriteDeadline(time.Time{}) 
 // writeAnswer writes an answer that is not an event.
 func (x *exchange) writeAnswer(answer *session.Answer) {
 	x.nameSession(answer)
+	if answer.Status == http.StatusUnauthorized { // of a key that ended on its way here
+		x.w.Header().Set("Www-Authenticate", credential.Challenge)
+	}
 	if answer.Size() == 0 {
 		x.w.WriteHeader(answer.Status)
 		return

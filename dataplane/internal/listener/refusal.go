@@ -15,6 +15,7 @@ type refusal struct {
 	text   string
 	code   int // of the JSON-RPC error in the body
 	header [][2]string
+	data   []byte // of the JSON-RPC error; nil: none
 	// routine marks what clients do in good faith: it is not recorded.
 	routine bool
 	// hangUp closes the connection, because the rest of the body is not read.
@@ -26,6 +27,11 @@ var (
 		status: http.StatusServiceUnavailable, kind: "overloaded", code: mcp.CodeUnavailable,
 		text:   "This node serves as many requests as it may. Try again in a moment.",
 		header: [][2]string{{"Retry-After", "1"}},
+	}
+	keyBusy = &refusal{
+		status: http.StatusTooManyRequests, kind: "key-busy", code: mcp.CodeRateLimited,
+		text:   "This API key has as many requests in flight at this node as one key may have. Try again in a moment.",
+		header: [][2]string{{"Retry-After", "1"}}, data: []byte(`{"retryAfterMs":1000}`),
 	}
 	notReady = &refusal{
 		status: http.StatusServiceUnavailable, kind: "not-ready", code: mcp.CodeUnavailable,
@@ -82,11 +88,8 @@ var (
 
 const allowedMethods = "GET, POST, DELETE, OPTIONS"
 
-// codeUnauthenticated follows the pattern of Warder's own codes in package mcp.
-const codeUnauthenticated = 1401
-
 func unauthenticated(refused *credential.Refusal) *refusal {
-	out := &refusal{status: refused.Status, kind: refused.Reason, text: refused.Text, code: codeUnauthenticated}
+	out := &refusal{status: refused.Status, kind: refused.Reason, text: refused.Text, code: mcp.CodeUnauthenticated}
 	if refused.Challenge != "" {
 		out.header = [][2]string{{"Www-Authenticate", refused.Challenge}}
 	}
@@ -106,7 +109,7 @@ func (x *exchange) refuse(refusal *refusal) {
 		header.Set("Connection", "close")
 	}
 	x.abandonBody()
-	x.writeJSON(refusal.status, mcp.WriteError(nil, nil, refusal.code, refusal.text, nil))
+	x.writeJSON(refusal.status, mcp.WriteError(nil, nil, refusal.code, refusal.text, refusal.data))
 }
 
 func (x *exchange) record(refusal *refusal) {

@@ -3,6 +3,7 @@ package listener
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func (d *door) cut() {
 		if err := sink.Notification([]byte(`{"jsonrpc":"2.0","method":"notifications/message"}`), at); err != nil {
 			return nil, err
 		}
-		return &upstream.Answer{Detached: true, At: at}, nil
+		return &upstream.Answer{Detached: true, At: at, Until: time.Now().Add(time.Minute)}, nil
 	}
 	d.up.resume = func(_ context.Context, resume *upstream.Resume, sink upstream.Sink) (*upstream.Answer, error) {
 		if resume.EventID != "e2" && resume.EventID != "e3" || resume.Session.ID != "of-old" || string(resume.ClientID) != "1" || resume.Method != "tools/call" {
@@ -127,6 +128,37 @@ func TestTheNodeResumesForAClientThatCannot(t *testing.T) {
 		t.Errorf("got %s", got.body)
 	}
 	if events := d.audit.taken(); len(events) != 2 || events[1].GetOutcome() != auditv1.Outcome_OUTCOME_OK {
+		t.Errorf("events: %v", events)
+	}
+}
+
+// A server that closes its stream again and again has the time of one call, and not that time each time anew.
+func TestACallThatIsReadOnForeverHasTheTimeOfOneCall(t *testing.T) {
+	d := rich(t)
+	until := time.Now().Add(200 * time.Millisecond)
+	resumed := 0
+	d.up.do = func(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+		return &upstream.Answer{Detached: true, At: upstream.Mark{EventID: "e0", Session: *call.Session}, Until: until}, nil
+	}
+	d.up.resume = func(_ context.Context, resume *upstream.Resume, _ upstream.Sink) (*upstream.Answer, error) {
+		if !resume.Until.Equal(until) {
+			t.Errorf("resumed until %v, want %v", resume.Until, until)
+		}
+		resumed++
+		return &upstream.Answer{Detached: true, At: upstream.Mark{EventID: fmt.Sprint("e", resumed), Session: resume.Session}, Until: until}, nil
+	}
+	m := d.in(d.enter("/mcp"), getOld).with(func(m *message) { m.set("Accept", "application/json") })
+	got := d.send(m)
+	if !strings.Contains(got.body, `"code":1504`) || !strings.Contains(got.body, `server \"old\" did not finish the call`) {
+		t.Errorf("got %s", got.body)
+	}
+	if resumed == 0 || time.Since(until) > 5*time.Second {
+		t.Errorf("resumed %d times, %v beyond its time", resumed, time.Since(until))
+	}
+	if told := d.up.heard(); len(told) != 1 || told[0].what != "cancel" || told[0].server != "old" {
+		t.Errorf("servers were told %v, want a cancellation", told)
+	}
+	if events := d.audit.taken(); len(events) != 2 || events[1].GetOutcome() != auditv1.Outcome_OUTCOME_SERVER_FAILED {
 		t.Errorf("events: %v", events)
 	}
 }

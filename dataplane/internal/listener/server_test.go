@@ -73,6 +73,8 @@ func (s *server) End(server *snapshotv1.Server, ref upstream.SessionRef) {
 	s.tell("end", server.GetName(), ref, "")
 }
 
+func (s *server) EndKey(key string) { s.tell("end key", key, upstream.SessionRef{}, "") }
+
 func (s *server) Respond(_ context.Context, server *snapshotv1.Server, ref upstream.SessionRef, message []byte) error {
 	s.tell("respond", server.GetName(), ref, string(message))
 	return nil

@@ -15,9 +15,11 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
@@ -146,7 +148,13 @@ func TestDELETEEndsASession(t *testing.T) {
 	if got := d.send(leave()); got.status != http.StatusNoContent || got.body != "" {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
-	if diff := cmp.Diff([]told{{"end", "old", "of-old", ""}}, d.up.heard(), cmp.AllowUnexported(told{})); diff != "" {
+	// What the client carries is ended, and what this node opened for it.
+	var opened handle.Session
+	if err := d.index.Load().Sealer().OpenSession(token, handle.OwnerOf(&principal.Principal{User: "ana", Application: "ide"}), time.Now(), &opened); err != nil {
+		t.Fatal(err)
+	}
+	want := []told{{"end", "old", "of-old", ""}, {"end key", notice.SessionKey(opened.ID), "", ""}}
+	if diff := cmp.Diff(want, d.up.heard(), cmp.AllowUnexported(told{})); diff != "" {
 		t.Error(diff)
 	}
 	for _, m := range []*message{leave(), d.in(token, rpc("tools/list", ""))} {

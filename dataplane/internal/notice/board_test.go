@@ -152,7 +152,9 @@ func TestBoundsStreamsPerNodeAndPerKey(t *testing.T) {
 }
 
 func TestClosesStreamsThatLostTheirRight(t *testing.T) {
-	denied := `{"jsonrpc":"2.0","id":7,"error":{"code":1403,"message":"`
+	ended := func(code int) string {
+		return fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"error":{"code":%d,"message":"`, code)
+	}
 	tests := map[string]struct {
 		change func(w *world)
 		modern string
@@ -160,19 +162,19 @@ func TestClosesStreamsThatLostTheirRight(t *testing.T) {
 		"key revoked": {func(w *world) {
 			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_KEY, w.keys["ana"], "lost")
 			w.publish()
-		}, denied + `The API key of this stream is no longer valid"}}`},
+		}, ended(mcp.CodeUnauthenticated) + `The API key of this stream is no longer valid"}}`},
 		"server hidden": {func(w *world) {
 			w.items.Rule(&snapshotv1.Rule{Id: "1", Effect: snapshotv1.Effect_EFFECT_DENY, Tools: []string{"github/*"}, Resources: []string{"github/*"}, Prompts: []string{"github/*"}})
 			w.publish()
-		}, denied + `Unknown server"}}`},
+		}, ended(mcp.CodeInvalidParams) + `Unknown server"}}`},
 		"user denied": {func(w *world) {
 			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_USER, "ana", "left")
 			w.publish()
-		}, denied + `The API key of this stream is no longer valid"}}`},
+		}, ended(mcp.CodeUnauthenticated) + `The API key of this stream is no longer valid"}}`},
 		"application denied, on the aggregate": {func(w *world) {
 			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_APPLICATION, w.modern("ana").Key.Principal.Application, "stolen")
 			w.publish()
-		}, denied + `The API key of this stream is no longer valid"}}`},
+		}, ended(mcp.CodeUnauthenticated) + `The API key of this stream is no longer valid"}}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -219,7 +221,7 @@ func TestClosesStreamsWhenTheKeyExpires(t *testing.T) {
 		if !o.isDone() {
 			t.Fatal("the stream outlives its key")
 		}
-		o.want(`{"jsonrpc":"2.0","id":7,"error":{"code":1403,"message":"The API key of this stream has expired"}}`)
+		o.want(`{"jsonrpc":"2.0","id":7,"error":{"code":1401,"message":"The API key of this stream has expired"}}`)
 	})
 }
 

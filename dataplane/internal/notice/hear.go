@@ -286,7 +286,10 @@ func (h *hearing) listen(ready func()) *upstream.Listen {
 }
 
 // SessionKey names a legacy client's session to the Upstream, wherever it has to open one of its own for it.
-func SessionKey(session [16]byte) string { return "s/" + hex.EncodeToString(session[:]) }
+func SessionKey(session [16]byte) string {
+	var text [2 + 2*len(session)]byte
+	return string(hex.AppendEncode(append(text[:0], "s/"...), session[:]))
+}
 
 // permit decides on what the server asks of the client.
 func (h *hearing) permit(method string, params []byte) *mcp.Error {

@@ -54,12 +54,15 @@ func (r reason) fault() error {
 	return fault.New(fault.NotFound, r.text())
 }
 
-// code is that of the JSON-RPC error that ends a modern client's stream.
+// code is that of the JSON-RPC error that ends a modern client's stream: the one that the client's next request would get.
 func (r reason) code() int {
-	if r == closedSlow {
-		return mcp.CodeUnavailable
+	switch r {
+	case closedRevoked, closedExpired:
+		return mcp.CodeUnauthenticated
+	case closedInvisible:
+		return mcp.CodeInvalidParams
 	}
-	return mcp.CodeDenied
+	return mcp.CodeUnavailable
 }
 
 // stream is an open subscription. Open's goroutine writes; everybody else puts messages into the queue, or closes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -21,6 +22,7 @@ func (x *exchange) batch(ctx context.Context, refusal *mcp.Error) Answer {
 	}
 	x.req.Method = methodBatch
 	answers := []byte{'['}
+	var of []*upstream.Answer
 	for _, span := range spans {
 		if ctx.Err() != nil {
 			break // nobody is there: what has not begun does not begin
@@ -36,11 +38,16 @@ func (x *exchange) batch(ctx context.Context, refusal *mcp.Error) Answer {
 			answers = append(answers, ',')
 		}
 		answers = append(answers, answer.Message()...)
+		if answer.of != nil {
+			of = append(of, answer.of)
+		}
 	}
 	if len(answers) == 1 {
 		return Answer{Status: http.StatusAccepted}
 	}
-	return reply(http.StatusOK, append(answers, ']'))
+	whole := reply(http.StatusOK, append(answers, ']'))
+	whole.also = of
+	return whole
 }
 
 // maxBatchAnswers bounds what is held of a batch, in bytes: when its answers are as

@@ -3,11 +3,13 @@ package session
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -72,6 +74,7 @@ func (x *exchange) cancelled(ctx context.Context, err error) *upstream.Answer {
 // answered puts a server's answer into the client's terms.
 func (x *exchange) answered(answer *upstream.Answer) Answer {
 	out := reply(x.status(answer), answer.Body)
+	out.of = answer
 	if x.sink.given > 0 {
 		out.EventID, out.Retry = x.sink.eventID(&answer.At), answer.At.Retry
 	}
@@ -146,7 +149,7 @@ func (x *exchange) prepareLegacy(server *gate.Server) {
 	if server.Era() == mcp.Modern {
 		call.LogLevel = cmp.Or(call.LogLevel, untoldLevel)
 	} else {
-		call.SessionKey = legacyKey(&x.legacy)
+		call.SessionKey = notice.SessionKey(x.legacy.ID)
 		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
 			x.ref = ref
@@ -213,25 +216,27 @@ func failureOf(outcome auditv1.Outcome) string {
 }
 
 // readOn goes on with a call whose server closed the stream to have it resumed,
-// for a client that cannot do that itself.
+// for a client that cannot do that itself. However often that is, the call has
+// the time of one call.
 func (x *exchange) readOn(ctx context.Context, before *upstream.Answer) (*upstream.Answer, error) {
 	at := x.sink.last
 	if before.At.EventID != "" {
 		at = before.At
 	}
 	if at.EventID == "" || x.sink.resumed >= maxResumes {
-		return &upstream.Answer{
-			Body:          mcp.WriteError(nil, x.id(), mcp.CodeBadServerAnswer, "the server ended its stream before the answer", nil),
-			Outcome:       auditv1.Outcome_OUTCOME_SERVER_FAILED,
-			Error:         "the server ended its stream before the answer",
-			ServerLatency: before.ServerLatency,
-		}, nil
+		return x.unfinished(before, mcp.CodeBadServerAnswer, "ended its stream before the answer"), nil
 	}
 	x.sink.resumed++
-	if !sleep(ctx, min(max(at.Retry, minRetry), maxRetry)) {
+	wait := min(max(at.Retry, minRetry), maxRetry)
+	if time.Until(before.Until) <= wait {
+		x.giveUp(&at)
+		return x.unfinished(before, mcp.CodeTimeout, "did not finish the call in the time that one call has"), nil
+	}
+	if !sleep(ctx, wait) {
 		return before, ctx.Err()
 	}
 	resume := x.resumption(&at)
+	resume.Until = before.Until
 	got, err := x.upstream.Resume(ctx, resume, &x.sink)
 	if got != nil {
 		got.ServerLatency += before.ServerLatency
@@ -239,8 +244,29 @@ func (x *exchange) readOn(ctx context.Context, before *upstream.Answer) (*upstre
 	return got, err
 }
 
+// giveUp tells the server that nobody waits for the call any more.
+func (x *exchange) giveUp(at *upstream.Mark) {
+	ctx, cancel := x.soon()
+	defer cancel()
+	if err := x.upstream.Cancel(ctx, x.call.Server, at.Session, x.call.ID, "timed out"); err != nil {
+		x.log.Debug("a cancellation was not taken", "server", x.call.Server.GetName(), "error", err)
+	}
+}
+
+// unfinished is the answer to a call whose server never came to its own.
+func (x *exchange) unfinished(before *upstream.Answer, code int, what string) *upstream.Answer {
+	text := fmt.Sprintf("server %q %s", x.call.Server.GetName(), what)
+	return &upstream.Answer{
+		Body:          mcp.WriteError(nil, x.id(), code, text, nil),
+		Outcome:       auditv1.Outcome_OUTCOME_SERVER_FAILED,
+		Error:         text,
+		ServerLatency: before.ServerLatency,
+	}
+}
+
 // How often, and after how long, the stream of a server is resumed here. A server
-// that goes on closing it has until the call's own time is over.
+// that goes on closing it has until the call's own time is over (mcp.md 2.6:
+// whatever progress it reports).
 const (
 	maxResumes = 1000
 	minRetry   = 10 * time.Millisecond

@@ -26,6 +26,13 @@ func (x *exchange) govern(ctx context.Context) Answer {
 		if kind, refusal := x.openState(); refusal != nil {
 			return x.refuse(kind, refusal)
 		}
+		given, refusal := x.mayGive()
+		if refusal != nil {
+			return x.refuse(kindMessage, refusal)
+		}
+		if !given.Allowed() {
+			decision = given
+		}
 	}
 	event := x.begin()
 	x.setEntry(event)

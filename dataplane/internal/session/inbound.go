@@ -12,6 +12,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -212,9 +213,13 @@ func (x *exchange) setLevel(ctx context.Context) Answer {
 		call := &upstream.Call{
 			Server: server.Item, Principal: x.in.Key.Principal, Era: x.era, ClientVersion: x.legacy.Version,
 			Body: x.in.Body, Request: &x.req, Header: x.in.Header, Capabilities: x.legacy.Capabilities,
-			Session: &ref, SessionKey: legacyKey(&x.legacy),
+			Session: &ref, SessionKey: notice.SessionKey(x.legacy.ID),
 		}
-		if _, err := x.upstream.Do(ctx, call, nil); err != nil {
+		answer, err := x.upstream.Do(ctx, call, nil)
+		if answer != nil {
+			answer.Release()
+		}
+		if err != nil {
 			x.log.DebugContext(ctx, "a log level was not taken", "server", server.Name(), "error", err)
 		}
 	})

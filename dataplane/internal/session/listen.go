@@ -105,11 +105,22 @@ func (s *Session) hear(ctx context.Context, sub *subscription, client Client) An
 		return Answer{Status: http.StatusOK}
 	}
 	s.opened(sub, auditv1.Outcome_OUTCOME_PROTOCOL_ERROR, fault.Text(err))
-	status := http.StatusServiceUnavailable
-	if fault.KindOf(err) == fault.NotFound && sub.Era == mcp.Legacy {
-		status = http.StatusNotFound
+	status, code := unopened(err, sub.Era)
+	return reply(status, mcp.WriteError(nil, sub.ID, code, fault.Text(err), nil))
+}
+
+// unopened returns what the request for a stream is refused with: the same as if
+// what ended meanwhile had ended before the request.
+func unopened(err error, era mcp.Era) (status, code int) {
+	switch kind := fault.KindOf(err); {
+	case kind == fault.Unauthenticated:
+		return http.StatusUnauthorized, mcp.CodeUnauthenticated
+	case kind == fault.NotFound && era == mcp.Legacy:
+		return http.StatusNotFound, mcp.CodeInvalidRequest
+	case kind == fault.NotFound:
+		return http.StatusNotFound, mcp.CodeInvalidParams
 	}
-	return reply(status, mcp.WriteError(nil, sub.ID, mcp.CodeUnavailable, fault.Text(err), nil))
+	return http.StatusServiceUnavailable, mcp.CodeUnavailable
 }
 
 // opened records how the request for a stream ended: with a stream, or without.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -151,12 +152,20 @@ func (s *Session) End(_ context.Context, in *Request) Answer {
 	if answer, ok := x.enterBare(); !ok {
 		return answer
 	}
-	x.board.End(x.legacy.ID, x.legacy.Expires)
+	x.Ended(x.legacy.ID, x.legacy.Expires)
 	if x.config.Ended != nil {
 		x.config.Ended(x.legacy.ID, x.legacy.Expires)
 	}
 	x.endServers(&x.legacy)
 	return Answer{Status: http.StatusNoContent}
+}
+
+// Ended lets go of a session that its client ended, at this node or at another: of
+// its streams, and of what this node opened with servers for it. What the client
+// carries, the node ends that the client told. Doing so again does no harm.
+func (s *Session) Ended(id [16]byte, expires time.Time) {
+	s.board.End(id, expires)
+	s.upstream.EndKey(notice.SessionKey(id))
 }
 
 // enterBare lets a request without a message in: only legacy clients send them.

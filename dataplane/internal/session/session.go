@@ -35,9 +35,11 @@ type Upstream interface {
 	Do(ctx context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
 	// Resume reads a call's stream on, from an event that has been seen.
 	Resume(ctx context.Context, resume *upstream.Resume, sink upstream.Sink) (*upstream.Answer, error)
-	// Open initialises a legacy server for a client, End ends what Open opened.
+	// Open initialises a legacy server for a client, End ends what Open opened, and
+	// EndKey all that this node opened by itself for whoever has a key.
 	Open(ctx context.Context, server *snapshotv1.Server, capabilities mcp.Capabilities, clientVersion string) (upstream.SessionRef, error)
 	End(server *snapshotv1.Server, session upstream.SessionRef)
+	EndKey(key string)
 	// Respond posts a client's answer to a server's request, Notify a notification,
 	// and Cancel the cancellation of a request.
 	Respond(ctx context.Context, server *snapshotv1.Server, session upstream.SessionRef, message []byte) error
@@ -199,7 +201,7 @@ type Request struct {
 	Received time.Time
 }
 
-// Answer is what goes back.
+// Answer is what goes back. It is to be released when it has been written.
 type Answer struct {
 	// Status is the HTTP status.
 	Status int
@@ -211,6 +213,20 @@ type Answer struct {
 	// EventID and Retry go with the answer where it is an event of a stream.
 	EventID string
 	Retry   time.Duration
+
+	of   *upstream.Answer   // nil: it is our own
+	also []*upstream.Answer // of the other messages of a batch
+}
+
+// Release says that the answer has been written, or that nobody wants it: what it
+// holds of its server's budget is free again.
+func (a *Answer) Release() {
+	if a.of != nil {
+		a.of.Release()
+	}
+	for _, other := range a.also {
+		other.Release()
+	}
 }
 
 // Size returns the number of bytes of the message.

@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/spool"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -27,7 +28,10 @@ import (
 type stub struct {
 	session.Upstream
 	answer upstream.Answer
+	ended  []string // keys
 }
+
+func (s *stub) EndKey(key string) { s.ended = append(s.ended, key) }
 
 func (*stub) Listen(ctx context.Context, _ *upstream.Listen, _ upstream.Sink) error {
 	<-ctx.Done()
@@ -168,5 +172,53 @@ warder_decisions_total{effect="deny",reason="unknown-tool",server=""} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "warder_decisions_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestASessionThatEndedAtAnotherNodeLeavesNothingHere: whichever node its client told, this one lets go of what it opened
+// for it, and of the session.
+func TestASessionThatEndedAtAnotherNodeLeavesNothingHere(t *testing.T) {
+	up := &stub{}
+	board := notice.New(notice.Config{Upstream: up})
+	s := session.New(session.Config{
+		Upstream: up, Board: board, Audit: &nowhere{}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	id := [16]byte{1, 2, 3}
+	s.Ended(id, time.Now().Add(time.Hour))
+	if !board.Ended(id) || len(up.ended) != 1 || up.ended[0] != notice.SessionKey(id) {
+		t.Errorf("the session is known as ended: %v; keys whose sessions with servers were ended: %q", board.Ended(id), up.ended)
+	}
+}
+
+// shut is a board that opens no stream.
+type shut struct {
+	session.Board
+	why error
+}
+
+func (s shut) Ended([16]byte) bool { return false }
+
+func (s shut) Open(context.Context, *notice.Subscription, notice.Stream) error { return s.why }
+
+// TestAStreamThatIsNotOpenedIsRefusedAsAnyRequestIs: what ended while the request was on its way has the code that it has for
+// the next one.
+func TestAStreamThatIsNotOpenedIsRefusedAsAnyRequestIs(t *testing.T) {
+	for kind, want := range map[fault.Kind]struct {
+		status int
+		code   string
+	}{
+		fault.Unauthenticated: {http.StatusUnauthorized, `"code":1401`},
+		fault.NotFound:        {http.StatusNotFound, `"code":-32600`},
+		fault.Exhausted:       {http.StatusServiceUnavailable, `"code":1503`},
+	} {
+		s := session.New(session.Config{
+			Upstream: &stub{}, Board: shut{why: fault.New(kind, "why")}, Audit: &nowhere{},
+			Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		})
+		in := request(t)
+		in.Body = nil
+		if got := s.Listen(t.Context(), in, client{}); got.Status != want.status || !strings.Contains(string(got.Message()), want.code) {
+			t.Errorf("%v: %d %s; want %d and %s", kind, got.Status, got.Message(), want.status, want.code)
+		}
 	}
 }

@@ -6,18 +6,27 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/policy"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // What a modern client brings back when it has given the input that a server
 // wants (mcp.md 2.7). The state is bound to its owner, and to the server, the
 // method, the name and the arguments of the request: it continues this request
-// and no other. Whether the request may be made is decided anew each time.
+// and no other. Whether the request may be made is decided anew each time, and so
+// is whether the server may have what is given: see mayGive.
 
 // openState opens the state that a request brings, if it brings one. Of what goes
-// wrong there is one text, since who tampers with a state need not learn more.
+// wrong there is one text, since who tampers with a state need not learn more. No
+// state reaches a server that was not opened here.
 func (x *exchange) openState() (kind string, refusal *mcp.Error) {
-	if x.era != mcp.Modern || x.req.RequestState.Empty() || !takesInput(x.req.Method) {
+	switch {
+	case x.era != mcp.Modern:
+		return "", nil // what a legacy client calls so is not passed on
+	case x.req.RequestState.Empty() && (x.req.InputResponses.Empty() || takesInput(x.req.Method)):
 		return "", nil
+	case !takesInput(x.req.Method):
+		return kindState, invalidParams("requestState and inputResponses continue tools/call, prompts/get and resources/read, not " + shown(x.req.Method))
 	}
 	state, err := x.readState()
 	if err != nil {
@@ -36,6 +45,35 @@ func (x *exchange) openState() (kind string, refusal *mcp.Error) {
 // takesInput reports whether a method may end in input_required.
 func takesInput(method string) bool {
 	return method == mcp.MethodToolsCall || method == mcp.MethodPromptsGet || method == mcp.MethodResourcesRead
+}
+
+// mayGive decides on what the client gives to the server: the policy is asked what
+// it is asked when the server wants it. So nothing is given under a name that the
+// server may not ask for, also if it never asked: answers without a state come from
+// a client that knows the questions, and the protocol lets it answer at once.
+func (x *exchange) mayGive() (decision policy.Decision, refusal *mcp.Error) {
+	decision.Effect = snapshotv1.Effect_EFFECT_ALLOW
+	if x.era != mcp.Modern || x.req.InputResponses.Empty() {
+		return decision, nil
+	}
+	responses := x.req.InputResponses.Of(x.in.Body)
+	// The object has been scanned already, so that the walk cannot fail by itself.
+	err := mcp.Members(responses, func(key string, value mcp.Span) error {
+		methods := mcp.AnsweredMethods(value.Of(responses))
+		if len(methods) == 0 {
+			return invalidParams("inputResponses." + shown(key) + " answers none of elicitation/create, sampling/createMessage and roots/list")
+		}
+		for _, method := range methods {
+			if decision.Allowed() {
+				decision = x.mayAsk(method)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return decision, asRefusal(err)
+	}
+	return decision, nil
 }
 
 var errOtherRequest = errors.New("the state is of another request")

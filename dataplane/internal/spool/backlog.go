@@ -1,11 +1,36 @@
 package spool
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // entry is one accepted event: its bytes, and when it came, as time since the start of the queue.
 type entry struct {
 	event []byte
 	at    time.Duration
+}
+
+// arenaLen is how many bytes of events share one piece of memory. An event of more than an eighth of it has memory of its
+// own, so that no piece is left with more than that unused.
+const arenaLen = 32 << 10
+
+// arena keeps encoded events, many of them in one piece of memory, which the collector has when the last of them is
+// acked. They are acked in the order in which they came, so that little more is held than what waits. It is not safe for
+// concurrent use.
+type arena struct{ piece []byte }
+
+// keep returns a copy of an event.
+func (a *arena) keep(event []byte) []byte {
+	if len(event) > arenaLen/8 {
+		return bytes.Clone(event)
+	}
+	if len(a.piece)+len(event) > cap(a.piece) {
+		a.piece = make([]byte, 0, arenaLen)
+	}
+	start := len(a.piece)
+	a.piece = append(a.piece, event...)
+	return a.piece[start:len(a.piece):len(a.piece)]
 }
 
 // chunkLen is how many entries one chunk of a backlog holds.

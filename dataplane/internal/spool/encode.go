@@ -3,15 +3,31 @@ package spool
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/warder-gateway/warder/internal/audit"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
-// encode returns the canonical bytes of an event, at most MaxEvent.
-func encode(event *auditv1.Event) ([]byte, error) {
-	encoded, err := audit.Encode(event)
+// scratch is memory to encode one event in. What is kept of it is copied.
+type scratch struct{ bytes []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func borrowScratch() *scratch { return scratches.Get().(*scratch) }
+
+// giveBack keeps encoded's memory for the next event. One of more than MaxEvent bytes is not worth it.
+func (s *scratch) giveBack(encoded []byte) {
+	if cap(encoded) <= MaxEvent {
+		s.bytes = encoded[:0]
+	}
+	scratches.Put(s)
+}
+
+// encode appends the canonical bytes of an event, at most MaxEvent, to room, which is empty.
+func encode(room []byte, event *auditv1.Event) ([]byte, error) {
+	encoded, err := audit.AppendEncode(room, event)
 	if err != nil {
 		return nil, fmt.Errorf("encode audit event: %w", err)
 	}
@@ -22,10 +38,10 @@ func encode(event *auditv1.Event) ([]byte, error) {
 }
 
 // fit returns the bytes of a result, at most room: whole if it fits, else with its error text cut, else only what the
-// intent of the same call does not say.
-func fit(event *auditv1.Event, room int64) []byte {
+// intent of the same call does not say. It encodes in dst, which is empty.
+func fit(dst []byte, event *auditv1.Event, room int64) []byte {
 	event.Error = strings.ToValidUTF8(event.Error, "\uFFFD")
-	encoded, err := audit.Encode(event)
+	encoded, err := audit.AppendEncode(dst, event)
 	if err == nil && int64(len(encoded)) <= room {
 		return encoded
 	}

@@ -78,7 +78,7 @@ func (q *Queue) receive(stream stream) error {
 			return err
 		}
 		q.release(events, bytes)
-		q.nudge()
+		q.nudge(false)
 	}
 }
 
@@ -107,6 +107,10 @@ func (q *Queue) next(ctx context.Context) ([]*auditv1.Record, error) {
 // linger waits a moment if there is something fresh, but less than a batch of it: a few events per message would cost
 // more than the events themselves.
 func (q *Queue) linger(ctx context.Context) error {
+	select {
+	case <-q.full: // of a batch that has been taken, or will be at once
+	default:
+	}
 	if n := q.waiting(); n == 0 || n >= q.config.BatchEvents {
 		return nil
 	}
@@ -116,6 +120,8 @@ func (q *Queue) linger(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-timer.C:
+		return nil
+	case <-q.full:
 		return nil
 	}
 }

@@ -39,7 +39,7 @@ type Config struct {
 	BatchBytes  int
 	// Window is how many batches may be sent and not yet acked. Default 8.
 	Window int
-	// Linger is how long the pusher waits for company before it sends less than a full batch. Default 10 ms.
+	// Linger is how long the pusher waits for company before it sends less than a full batch. Default 25 ms.
 	Linger time.Duration
 	// Log gets losses. Default: nowhere.
 	Log *slog.Logger
@@ -51,7 +51,7 @@ func (c Config) withDefaults() Config {
 	c.BatchEvents = cmp.Or(c.BatchEvents, 500)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 1<<20)
 	c.Window = cmp.Or(c.Window, 8)
-	c.Linger = cmp.Or(c.Linger, 10*time.Millisecond)
+	c.Linger = cmp.Or(c.Linger, 25*time.Millisecond)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -67,13 +67,17 @@ type Queue struct {
 	// wake tells the pusher that something was appended or acked. One token is enough: there is one pusher, and it
 	// looks at everything when it wakes.
 	wake chan struct{}
+	// full tells a pusher that waits for company that there is enough for a batch.
+	full chan struct{}
 
 	// mu is the lock that calls take. Nothing under it encodes, hashes, waits or does I/O.
 	mu       sync.Mutex
 	fresh    backlog
-	events   int   // held: accepted and not acked, plus reserved
-	bytes    int64 // likewise
-	reserved int   // results that are still to come
+	arena    arena    // of what is in fresh, and after that in the tail
+	tickets  []Ticket // not given out yet
+	events   int      // held: accepted and not acked, plus reserved
+	bytes    int64    // likewise
+	reserved int      // results that are still to come
 	refused  uint64
 	empty    chan struct{} // closed as soon as nothing is held; nil unless Flush waits
 
@@ -89,6 +93,7 @@ func New(config Config) *Queue {
 		epoch:  epoch,
 		start:  time.Now(),
 		wake:   make(chan struct{}, 1),
+		full:   make(chan struct{}, 1),
 		tail:   tail{epoch: epoch},
 	}
 }
@@ -118,25 +123,27 @@ type Ticket struct {
 // Intent accepts the event of a call that is about to leave, and reserves room for its result. An error (ErrFull,
 // ErrTooLarge, or an event that cannot be encoded) means that nothing was recorded, and the call must be denied.
 func (q *Queue) Intent(event *auditv1.Event) (*Ticket, error) {
-	encoded, err := encode(event)
+	s := borrowScratch()
+	encoded, err := encode(s.bytes, event)
 	if err != nil {
 		return nil, err
 	}
+	defer s.giveBack(encoded)
 	room := int64(len(encoded)) + resultRoom
-	if err := q.accept(encoded, 1, room, q.config.Events, q.config.Bytes); err != nil {
-		return nil, err
-	}
-	return &Ticket{queue: q, room: room}, nil
+	return q.accept(encoded, 1, room, q.config.Events, q.config.Bytes)
 }
 
 // Refusal accepts the event of a call that was refused. An error means that nothing was recorded. The last quarter of
 // the queue is for calls that were let through: those who are refused cannot fill it and so have everybody refused.
 func (q *Queue) Refusal(event *auditv1.Event) error {
-	encoded, err := encode(event)
+	s := borrowScratch()
+	encoded, err := encode(s.bytes, event)
 	if err != nil {
 		return err
 	}
-	return q.accept(encoded, 0, 0, q.config.Events-q.config.Events/4, q.config.Bytes-q.config.Bytes/4)
+	defer s.giveBack(encoded)
+	_, err = q.accept(encoded, 0, 0, q.config.Events-q.config.Events/4, q.config.Bytes-q.config.Bytes/4)
+	return err
 }
 
 // Result accepts the result of the call, in the room that Intent reserved. It may shorten the event's text, and keeps
@@ -147,12 +154,15 @@ func (t *Ticket) Result(event *auditv1.Event) {
 		t.queue.config.Log.Error("audit: a second result for one call is ignored", "call", event.GetCallId())
 		return
 	}
-	t.queue.settle(fit(event, t.room), t.room)
+	s := borrowScratch()
+	encoded := fit(s.bytes, event, t.room)
+	t.queue.settle(encoded, t.room)
+	s.giveBack(encoded)
 }
 
-// accept appends an encoded event, and reserves room for further events, unless the queue then held more than so many
-// events or bytes.
-func (q *Queue) accept(encoded []byte, reserve int, room int64, events int, bytes int64) error {
+// accept appends a copy of an encoded event, and reserves room for further events, for which it returns a ticket, unless
+// the queue then held more than so many events or bytes.
+func (q *Queue) accept(encoded []byte, reserve int, room int64, events int, bytes int64) (ticket *Ticket, err error) {
 	at := time.Since(q.start)
 	size := int64(len(encoded))
 
@@ -160,16 +170,41 @@ func (q *Queue) accept(encoded []byte, reserve int, room int64, events int, byte
 	if q.events+1+reserve > events || q.bytes+size+room > bytes {
 		q.refused++
 		q.mu.Unlock()
-		return ErrFull
+		return nil, ErrFull
 	}
 	q.events += 1 + reserve
 	q.reserved += reserve
 	q.bytes += size + room
-	q.fresh.append(entry{encoded, at})
+	if reserve > 0 {
+		ticket = q.ticket(room)
+	}
+	enough := q.append(encoded, at)
 	q.mu.Unlock()
 
-	q.nudge()
-	return nil
+	q.nudge(enough)
+	return ticket, nil
+}
+
+// ticketBlock is how many tickets are made at once. None is ever used again, so that a second result for one call is
+// noticed however late it comes.
+const ticketBlock = 64
+
+// ticket returns a new one. The caller holds mu.
+func (q *Queue) ticket(room int64) *Ticket {
+	if len(q.tickets) == 0 {
+		q.tickets = make([]Ticket, ticketBlock)
+	}
+	t := &q.tickets[0]
+	q.tickets = q.tickets[1:]
+	t.queue, t.room = q, room
+	return t
+}
+
+// append keeps a copy of an encoded event for the pusher, and reports whether there is just now enough for a batch. The
+// caller holds mu.
+func (q *Queue) append(encoded []byte, at time.Duration) (enough bool) {
+	q.fresh.append(entry{q.arena.keep(encoded), at})
+	return q.fresh.len() == q.config.BatchEvents
 }
 
 // settle appends a result in the room that was reserved for it.
@@ -179,17 +214,24 @@ func (q *Queue) settle(encoded []byte, room int64) {
 	q.mu.Lock()
 	q.reserved--
 	q.bytes += int64(len(encoded)) - room
-	q.fresh.append(entry{encoded, at})
+	enough := q.append(encoded, at)
 	q.mu.Unlock()
 
-	q.nudge()
+	q.nudge(enough)
 }
 
-// nudge wakes the pusher. A token that is still there will do.
-func (q *Queue) nudge() {
+// nudge wakes the pusher; if there is enough for a batch, also one that waits for company. A token that is still there
+// will do.
+func (q *Queue) nudge(enough bool) {
 	select {
 	case q.wake <- struct{}{}:
 	default:
+	}
+	if enough {
+		select {
+		case q.full <- struct{}{}:
+		default:
+		}
 	}
 }
 

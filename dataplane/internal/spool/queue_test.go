@@ -128,7 +128,7 @@ func TestResultAlwaysFitsItsRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const room = 800
 			got := new(auditv1.Event)
-			encoded := fit(proto.CloneOf(event), room)
+			encoded := fit(nil, proto.CloneOf(event), room)
 			if len(encoded) > room {
 				t.Errorf("%d bytes, room is %d", len(encoded), room)
 			}
@@ -348,4 +348,56 @@ func BenchmarkCall(b *testing.B) {
 			}
 		}
 	})
+}
+
+func TestAFullBatchIsNotHeldBackForCompany(t *testing.T) {
+	q := New(Config{BatchEvents: 4, Linger: time.Hour})
+	keepPushing(t, q, &sink{})
+	for i := range 4 {
+		if err := q.Refusal(call(refusal, i, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, func() bool { return q.Depth().Events == 0 })
+}
+
+func TestARecordedCallCostsNoAllocation(t *testing.T) {
+	q := New(Config{})
+	keepPushing(t, q, &sink{})
+	before, after := call(intent, 1, 100), call(result, 1, 0)
+	record := func() {
+		ticket, err := q.Intent(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticket.Result(after)
+	}
+	// The places in the queue, the memory for the bytes and the pusher's batches are shared by many calls.
+	if allocs := testing.AllocsPerRun(5000, record); allocs > slack {
+		t.Errorf("%v allocations for a call", allocs)
+	}
+}
+
+// TestWhatIsKeptOfAnEventIsItsOwn fills several pieces of memory, and more than once what events are encoded in.
+func TestWhatIsKeptOfAnEventIsItsOwn(t *testing.T) {
+	q := New(Config{})
+	var want [][]byte
+	for i := range 300 {
+		event := call(refusal, i, 10+37*(i%200))
+		encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, encoded)
+		if err := q.Refusal(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := q.take()
+	for i, encoded := range want {
+		if !bytes.Equal(taken.front().event, encoded) {
+			t.Fatalf("event %d has changed", i)
+		}
+		taken.pop()
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 )
 
 // conn is a connection of our own client. It belongs to one call, or to the pool; only its abort may be called by others.
@@ -18,9 +20,8 @@ type conn struct {
 	head  head
 	body  body
 
-	// stop ends the watch of the call's context; nil: that never ends. It returns false if abort was called, or will be.
-	stop    func() bool
-	onAbort func() // abort, made once
+	hook    lifetime.Hook // aborts when the call's context ends
+	onAbort func()        // abort, made once
 	mu      sync.Mutex
 	aborted bool
 	early   bool // the answer came before the request was written whole
@@ -55,19 +56,6 @@ func (c *conn) abort() {
 	c.net.SetDeadline(past)
 }
 
-// watch aborts the connection when the context ends.
-func (c *conn) watch(ctx context.Context) {
-	c.stop = nil
-	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
-		c.stop = own.AfterFunc(c.onAbort)
-		return
-	}
-	if ctx.Done() == nil {
-		return
-	}
-	c.stop = context.AfterFunc(ctx, c.onAbort)
-}
-
 // errNoBytes is in the chain when the server closed the connection, or lost it, before it answered.
 var errNoBytes = errors.New("the server closed the connection before it answered")
 
@@ -75,7 +63,7 @@ var errNoBytes = errors.New("the server closed the connection before it answered
 func (c *conn) exchange(ctx context.Context, r *Request) (*Response, *Error) {
 	c.src.buf = newBuffer(r.Quiet)
 	c.src.base, c.src.r, c.src.w = 0, 0, 0
-	c.watch(ctx)
+	c.hook.Watch(ctx, c.onAbort)
 	sent, err := c.send(ctx, r)
 	if err == nil {
 		err = c.receive()
@@ -86,7 +74,8 @@ func (c *conn) exchange(ctx context.Context, r *Request) (*Response, *Error) {
 	}
 	c.body.begin(&c.head, r.Method)
 	c.head.closing = c.head.closing || c.body.phase == until
-	a := &answer{conn: c, ctx: ctx}
+	a := r.Room.answer()
+	*a = answer{conn: c, ctx: ctx}
 	a.response = Response{Status: c.head.status, ContentLength: c.contentLength(r.Method), Body: a, exchange: a}
 	return &a.response, nil
 }
@@ -120,8 +109,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // finish gives the connection up after an answer. With patience, the end of its body may be missing.
 func (c *conn) finish(patient bool) {
-	usable := (c.stop == nil || c.stop()) && !c.early && c.head.reusable()
-	c.stop = nil
+	usable := c.hook.Stop() && !c.early && c.head.reusable()
 	if usable && c.body.phase != ended && patient {
 		usable = c.readBuffered()
 	} else {
@@ -184,10 +172,7 @@ func (c *conn) dropBuffer() {
 
 // discard closes the connection for good.
 func (c *conn) discard() {
-	if c.stop != nil {
-		c.stop()
-		c.stop = nil
-	}
+	c.hook.Stop()
 	c.net.Close()
 	c.dropBuffer()
 }

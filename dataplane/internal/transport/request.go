@@ -45,6 +45,20 @@ type Request struct {
 	Body []byte
 	// Quiet says that the answer is a stream which lasts long and says little: it gets a small buffer of its own.
 	Quiet bool
+	// Room, unless nil, is where the answer is made. It is in use until the answer is closed, and its owner forgets the
+	// answer then.
+	Room *Room
+}
+
+// Room is memory for one answer at a time. Its zero value is ready.
+type Room struct{ made answer }
+
+// answer returns the room's, or a new one where there is no room.
+func (r *Room) answer() *answer {
+	if r == nil {
+		return new(answer)
+	}
+	return &r.made
 }
 
 // maxPath bounds a path with its query, in bytes.

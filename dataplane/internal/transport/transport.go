@@ -97,9 +97,8 @@ func newOrigin(config *Config) origin {
 	return origin{address: hostPort(config.URL), version: version, line: " " + config.URL.RequestURI() + version}
 }
 
-// Do sends a request and returns the answer once its head is there. The context reaches to the end of the body; a
-// context that has a method AfterFunc(func()) func() bool of its own, with the meaning of context.AfterFunc, is watched
-// through that. All errors are of type *Error. An answer with any status is not an error.
+// Do sends a request and returns the answer once its head is there. The context reaches to the end of the body, and is
+// watched by a lifetime.Hook. All errors are of type *Error. An answer with any status is not an error.
 func (t *Transport) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := r.check(); err != nil {
 		return nil, &Error{Err: err}

@@ -75,7 +75,7 @@ func quick(slow http.Handler, streaming bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := newBuffer()
 		defer body.release()
-		if _, err := body.readAll(r.Body, 1<<20); err != nil {
+		if _, err := body.readAll(r.Body, 1<<20, &holding{budget: &budget{size: 1 << 20}}); err != nil {
 			return
 		}
 		text := string(body.bytes[:min(len(body.bytes), 200)])

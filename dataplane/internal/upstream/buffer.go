@@ -36,11 +36,16 @@ func (b *buffer) release() {
 	}
 }
 
-// readAll appends what r has to the buffer, and reports false if that is more than limit bytes.
-func (b *buffer) readAll(r io.Reader, limit int) (fits bool, err error) {
+// readAll appends what r has to the buffer, and reports false if that is more than limit bytes. The hold grows with the
+// buffer; without room for that the error is errOverBudget.
+func (b *buffer) readAll(r io.Reader, limit int, h *holding) (fits bool, err error) {
 	for {
 		if len(b.bytes) == cap(b.bytes) {
-			b.bytes = slices.Grow(b.bytes, max(len(b.bytes), smallBuffer))
+			more := min(max(len(b.bytes), smallBuffer), limit+1-len(b.bytes))
+			if !h.resize(len(b.bytes) + more) {
+				return true, errOverBudget
+			}
+			b.bytes = slices.Grow(b.bytes, more)
 		}
 		room := b.bytes[len(b.bytes):min(cap(b.bytes), limit+1)]
 		n, err := r.Read(room)

@@ -120,7 +120,7 @@ type ServerRequest struct {
 	Scan    *mcp.Response
 }
 
-// Answer is how a call ended.
+// Answer is how a call ended. It is to be released when Body has been written.
 type Answer struct {
 	// Body is the JSON-RPC response for the client: with its id and in its era. The caller owns it. Nil if Detached.
 	Body []byte
@@ -135,6 +135,10 @@ type Answer struct {
 	// Detached means that the server closed its stream before the answer, after the events that went to the sink with their
 	// marks: a legacy client asks for the rest from there.
 	Detached bool
+	// Until is when the call's time as a whole is over. It is set if Detached.
+	Until time.Time
+
+	hold holding // for Body
 }
 
 // Listen says whose notifications of one server are wanted, and which.
@@ -163,6 +167,9 @@ type Resume struct {
 	EventID string
 	// ID is the raw id that the request has towards the server, as in Call; nil: any response in the stream is the answer.
 	ID []byte
+	// Until is when the time of the call as a whole is over, for a call that its own node reads on: the server is told if
+	// it ends before the answer. Zero: the client resumes it, and the reading has as much time as a call has.
+	Until time.Time
 	// ClientID is the raw id of the client's request, ProgressToken its raw token (nil: none) and Method its method.
 	ClientID      []byte
 	ProgressToken []byte

@@ -259,7 +259,7 @@ func TestAStreamThatEndsBeforeTheAnswerIsReadOn(t *testing.T) {
 	var sink collector
 	answer, err := p.Do(t.Context(), callTo(t, server, mcp.Legacy, `"m"`, "echo", `{}`), &sink)
 	session := SessionRef{ID: "session-1", Version: "2025-06-18"}
-	if err != nil || !answer.Detached || answer.Body != nil || answer.At != (Mark{EventID: "e2", Retry: 30 * time.Millisecond, Session: session}) {
+	if err != nil || !answer.Detached || answer.Body != nil || !time.Now().Before(answer.Until) || answer.At != (Mark{EventID: "e2", Retry: 30 * time.Millisecond, Session: session}) {
 		t.Errorf("a legacy client: %v, %+v", err, answer)
 	}
 	if !slices.Equal(sink.primes, []Mark{{EventID: "e1", Retry: 20 * time.Millisecond, Session: session}, {Retry: 30 * time.Millisecond}}) ||

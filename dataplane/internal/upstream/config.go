@@ -30,6 +30,10 @@ type Config struct {
 	MessageBytes int
 	// StreamBytes bounds all events of one stream together. Default 64 MiB.
 	StreamBytes int64
+	// AnswerBytes bounds what the messages of one server may hold at a time, beyond 256 KiB for each of them, until their
+	// clients have taken them; a call whose answer finds no room fails. Default: 512 KiB for each call that the server may
+	// have at a time, up to 1 GiB, but four times MessageBytes at the least.
+	AnswerBytes int64
 	// InFlight is how many calls one server may have at a time, if it has no bound of its own; one more fails at once.
 	// Default 512.
 	InFlight int

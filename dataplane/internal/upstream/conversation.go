@@ -37,12 +37,15 @@ type conversation struct {
 	quiet    bool       // the answer is a stream that lasts long and says little
 	admitted *admission // is settled as soon as the server begins to answer; nil: there is none
 
+	room     transport.Room // of the answer
 	response *transport.Response
 	status   int
 	inbox    inbox          // of a server of 2024-11-05
 	reader   *mcp.SSEReader // of a stream
 	budget   budgetReader
 	buffer   *buffer // of a JSON answer
+	hold     holding // of the server's budget, for the message at hand
+	size     int     // that the message at hand has there
 	scan     mcp.Response
 	resumed  bool          // the stream is not the first
 	at       Mark          // of the event at hand
@@ -88,7 +91,7 @@ func (c *conversation) askLine(body []byte) ([]byte, error) {
 
 // send sends an HTTP request and waits for the head of the answer. Body is nil for methods that have none.
 func (c *conversation) send(method string, fields []transport.Field, body []byte) error {
-	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet}
+	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet, Room: &c.room}
 	if method == http.MethodPost {
 		request.Common = c.endpoint.post
 	}
@@ -140,8 +143,9 @@ func (c *conversation) readJSON() ([]byte, error) {
 	if c.response.ContentLength > int64(limit) {
 		return nil, c.endpoint.tooLarge()
 	}
-	c.buffer = newBuffer()
-	fits, err := c.buffer.readAll(c.response.Body, limit)
+	c.buffer, c.hold.budget = newBuffer(), &c.endpoint.budget
+	fits, err := c.buffer.readAll(c.response.Body, limit, &c.hold)
+	c.size = len(c.buffer.bytes)
 	if err != nil {
 		return nil, c.endpoint.explain(c.watch, err)
 	}
@@ -178,6 +182,16 @@ func (c *conversation) begin() {
 	}
 	c.budget = budgetReader{r: c.response.Body, left: c.endpoint.pool.config.StreamBytes}
 	c.reader.Reset(&c.budget)
+	c.reader.SetQuota(c)
+	c.hold.budget = &c.endpoint.budget
+}
+
+// Grow implements mcp.Quota for an event that is being read: it lies in memory as a line and as the event's data.
+func (c *conversation) Grow(size int) error {
+	if c.size = 2 * size; !c.hold.resize(c.size) {
+		return errOverBudget
+	}
+	return nil
 }
 
 // errDetached means that a stream ended before the answer, and can be read on from its last event.
@@ -228,6 +242,8 @@ func (c *conversation) next() ([]byte, error) {
 }
 
 func (c *conversation) nextEvent() ([]byte, error) {
+	c.hold.release() // of the event before, which has been passed on
+	c.size = 0
 	if c.inbox != nil {
 		message, err := c.inbox.next(c.watch)
 		if err != nil {
@@ -270,7 +286,7 @@ func (c *conversation) ended(err error) error {
 	switch e := c.endpoint; {
 	case c.budget.left <= 0:
 		return e.fail(mcp.CodeBadServerAnswer, nil, "server %q sent more than the %d bytes that one stream may have", e.pool.config.StreamBytes)
-	case c.watch.Err() == nil && c.last != "" && c.session != nil && !errors.Is(err, mcp.ErrEventTooLarge):
+	case c.watch.Err() == nil && c.last != "" && c.session != nil && !errors.Is(err, mcp.ErrEventTooLarge) && !errors.Is(err, errOverBudget):
 		return errDetached
 	default:
 		return e.explain(c.watch, err)
@@ -294,8 +310,15 @@ func (c *conversation) reopen() error {
 	return nil
 }
 
+// fits makes the hold one for the message at hand and n bytes more, and reports whether there is room.
+func (c *conversation) fits(n int) bool {
+	c.hold.budget = &c.endpoint.budget
+	return c.hold.resize(c.size + n)
+}
+
 // release gives up the message.
 func (c *conversation) release() {
+	c.hold.release()
 	if c.buffer != nil {
 		c.buffer.release()
 		c.buffer = nil

@@ -31,6 +31,7 @@
 //   - Nothing of the client's request but the message itself reaches the server: no credential, cookie or origin
 //     (P-18). Nothing of the server's HTTP answer but the message reaches the client: texts about failures are ours.
 //   - An address is checked when it is dialled, after name resolution, and redirects are not followed (P-19).
+//   - What the messages of one server hold is bounded, until their clients have taken them (budget).
 //   - Every wait ends and every buffer is bounded. A server that hangs holds its own calls and no others, and one that is
 //     dead is soon left alone.
 package upstream

@@ -44,6 +44,7 @@ type endpoint struct {
 	courtesies  atomic.Int64 // small requests that nobody waits for
 	maxInFlight int64
 	breaker     breaker
+	budget      budget // of what its answers hold
 
 	// spoken is the era (mcp.Era) that the server is known to speak; 0 means that it has to be detected.
 	spoken    atomic.Uint32
@@ -68,6 +69,7 @@ func newEndpoint(pool *Pool, server *snapshotv1.Server) *endpoint {
 	e := &endpoint{pool: pool, name: server.GetName(), limits: pool.config.limits()}
 	e.spoken.Store(uint32(eraOf(server.GetProtocolVersion())))
 	e.maxInFlight = cmp.Or(int64(server.GetMaxInFlight()), int64(pool.config.InFlight))
+	e.budget = newBudget(&pool.config, e.maxInFlight)
 	if whole := server.GetCallTimeout().AsDuration(); whole > 0 {
 		// Whoever says how long a call may take also says how long it may be silent.
 		e.limits = limits{header: max(e.limits.header, whole), idle: max(e.limits.idle, whole), whole: whole}

@@ -27,15 +27,16 @@ type exchange struct {
 	watch    watch
 	admitted admission
 
-	era   mcp.Era // of the server
-	own   session // the client's own, if it has one
-	lease lease   // with a legacy server
-	id    []byte  // of our request
-	asked bool    // the request may have reached the server
-	heard bool    // the server said something before its answer
-	over  bool    // nobody else knows of the exchange any more
-	talk  conversation
-	steps progress
+	era    mcp.Era // of the server
+	own    session // the client's own, if it has one
+	lease  lease   // with a legacy server
+	id     []byte  // of our request
+	asked  bool    // the request may have reached the server
+	heard  bool    // the server said something before its answer
+	over   bool    // nobody else knows of the exchange any more
+	talk   conversation
+	steps  progress
+	inputs holding // of the server's budget: what it asks of a legacy client, and what that answers
 
 	wanted    *question // what a legacy server asks of a modern client, while that is asked
 	questions int       // that it has asked
@@ -94,6 +95,7 @@ func (x *exchange) settle(err error) {
 	}
 	x.talk.close()
 	x.lease.release()
+	x.inputs.release()
 	quiet := x.watch.close()
 	x.over = quiet && err == nil && !x.heard && !x.talk.resumed && x.ownConnection()
 }
@@ -207,7 +209,7 @@ func (x *exchange) conclude(message []byte, err error) (*Answer, error) {
 		return x.inputRequired(message)
 	}
 	defer x.talk.finish()
-	return x.translate(message), nil
+	return x.translate(message)
 }
 
 // checkAnswer finds what a client cannot be given: what the server says to us as its client, and results that continue
@@ -234,7 +236,7 @@ func (e *endpoint) headersAtOdds() *failure {
 }
 
 // translate makes the answer for the client.
-func (x *exchange) translate(message []byte) *Answer {
+func (x *exchange) translate(message []byte) (*Answer, error) {
 	answer := &Answer{Outcome: outcomeOK, At: x.talk.at}
 	switch scan := &x.talk.scan; {
 	case !scan.Error.Empty():
@@ -244,18 +246,23 @@ func (x *exchange) translate(message []byte) *Answer {
 		answer.Outcome = outcomeToolError
 		answer.Error = x.endpoint.fail(0, nil, "the tool of server %q reported an error").text
 	}
-	answer.Body = x.rewrite(message, nil)
-	return answer
+	return answer, x.rewrite(answer, message, nil)
 }
 
-// rewrite returns a response as the client gets it. State takes the place of the server's, if it is not nil.
-func (x *exchange) rewrite(message, state []byte) []byte {
+// rewrite gives an answer a response as the client gets it. State takes the place of the server's, if it is not nil.
+func (x *exchange) rewrite(answer *Answer, message, state []byte) error {
 	reply := mcp.Reply{
 		ID: x.clientID(), From: x.era, To: x.call.Era, Method: x.call.Request.Method,
 		URIPrefix: x.call.URIPrefix, Asker: x.call.Asker, ServerInfo: x.call.ServerInfo, RequestState: state,
 	}
 	room := len(message) + len(reply.ID) + len(state) + len(reply.ServerInfo) + 128
-	return mcp.RewriteResponse(make([]byte, 0, room), message, &x.talk.scan, &reply)
+	if !x.talk.fits(room) {
+		return x.endpoint.overBudget()
+	}
+	answer.Body = mcp.RewriteResponse(make([]byte, 0, room), message, &x.talk.scan, &reply)
+	answer.hold = x.talk.hold.move()
+	answer.hold.resize(cap(answer.Body))
+	return nil
 }
 
 func (x *exchange) clientID() []byte { return x.call.Request.ID.Of(x.call.Body) }

@@ -50,6 +50,9 @@ func (e *endpoint) explain(ctx context.Context, err error) error {
 	if errors.Is(err, errOtherEra) {
 		return err
 	}
+	if errors.Is(err, errOverBudget) {
+		return e.overBudget()
+	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errNoAnswer):
 		f := e.fail(mcp.CodeTimeout, err, "server %q did not answer within %v", e.limits.header)
@@ -60,7 +63,8 @@ func (e *endpoint) explain(ctx context.Context, err error) error {
 	case errors.Is(cause, errTooLong):
 		f := e.fail(mcp.CodeTimeout, err, "server %q did not finish the call within %v", e.limits.whole)
 		if w, ok := ctx.(*watch); ok {
-			f.dead = !w.reading.Load()
+			// What was left of the time says nothing of a server, if that began to answer before.
+			f.dead = !w.reading.Load() && w.limits.whole >= e.limits.whole
 		}
 		return f
 	case cause != nil:

@@ -39,7 +39,11 @@ func (*retry) Error() string { return "the server asks for input" }
 // inputRequired makes an answer of a result that asks for input: the same result for a modern client, the way to go on for
 // a legacy one. Nothing goes to a client that it did not declare, or that is not permitted.
 func (x *exchange) inputRequired(message []byte) (*Answer, error) {
-	defer x.talk.finish()
+	defer func() {
+		x.inputs.release()
+		x.inputs = x.talk.hold.move() // for what is kept of the message while the client is asked
+		x.talk.finish()
+	}()
 	again := &retry{}
 	if state := x.talk.scan.RequestState; !state.Empty() {
 		again.state = append(again.state, state.Of(message)...)
@@ -75,8 +79,8 @@ func (x *exchange) passInput(message, state []byte) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := x.rewrite(message, mcp.AppendString(nil, sealed))
-	return &Answer{Body: body, Outcome: outcomeInputRequired, At: x.talk.at}, nil
+	answer := &Answer{Outcome: outcomeInputRequired, At: x.talk.at}
+	return answer, x.rewrite(answer, message, mcp.AppendString(nil, sealed))
 }
 
 // lacks makes the error for what a modern server asks of a client that cannot do it (mcp.md 2.7, 2.8); nil if it can.

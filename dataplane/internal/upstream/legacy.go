@@ -117,7 +117,7 @@ func (c *conversation) executed(err error) bool {
 func (x *exchange) detached() *Answer {
 	at := Mark{EventID: x.talk.last, Retry: x.talk.retry, Session: x.talk.session.ref()}
 	x.talk.finish()
-	return &Answer{Detached: true, At: at}
+	return &Answer{Detached: true, At: at, Until: x.watch.until()}
 }
 
 // readOn resumes the stream for a client that cannot do it by itself, and reads until the answer, or the stream's next

@@ -85,6 +85,11 @@ func (p *Pool) End(server *snapshotv1.Server, ref SessionRef) {
 	}
 }
 
+// EndKey ends the sessions that this node opened for whoever has this key (Call.SessionKey), with all servers, as soon as no
+// call uses them. It does not wait. A call that comes with the key later opens another: whoever ends a key sees that no
+// call does; one that was under way leaves a session that ends when it has been idle.
+func (p *Pool) EndKey(key string) { p.sessions.endKey(key) }
+
 // Respond posts a client's answer to a request of a legacy server. The session is that of the request.
 func (p *Pool) Respond(ctx context.Context, server *snapshotv1.Server, ref SessionRef, message []byte) error {
 	return p.tell(ctx, server, ref, message)

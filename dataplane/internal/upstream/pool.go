@@ -76,7 +76,7 @@ func (p *Pool) Do(ctx context.Context, call *Call, sink Sink) (*Answer, error) {
 	return answer, err
 }
 
-// borrow returns an exchange in its initial state, but for the timer of its watch.
+// borrow returns an exchange in its initial state, but for the timer and the hook of its watch.
 func (p *Pool) borrow() *exchange {
 	if x, ok := p.exchanges.Get().(*exchange); ok {
 		return x
@@ -90,9 +90,9 @@ func (p *Pool) giveBack(x *exchange) {
 	if !x.over {
 		return
 	}
-	timer := x.watch.timer
+	timer, onGone := x.watch.timer, x.watch.onGone
 	*x = exchange{}
-	x.watch.timer = timer
+	x.watch.timer, x.watch.onGone = timer, onGone
 	p.exchanges.Put(x)
 }
 

@@ -44,7 +44,11 @@ func (x *exchange) readFrom(ctx context.Context, r *Resume) (answer *Answer, err
 	if x.admitted, err = x.endpoint.enter(); err != nil {
 		return nil, err
 	}
-	x.watch.start(ctx, x.endpoint.limits)
+	limits := x.endpoint.limits
+	if x.asked = !r.Until.IsZero(); x.asked {
+		limits.whole = max(min(orNever(limits.whole), time.Until(r.Until)), 1) // 0 is no bound
+	}
+	x.watch.start(ctx, limits)
 	x.own.id, x.own.version = r.Session.ID, r.Session.Version
 	x.lease = lease{session: &x.own, endpoint: x.endpoint}
 	x.talk = conversation{endpoint: x.endpoint, watch: &x.watch, id: r.ID, session: &x.own, listener: x, last: r.EventID}

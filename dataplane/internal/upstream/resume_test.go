@@ -134,3 +134,36 @@ func TestResumeAtAServerOfTheSDK(t *testing.T) {
 		t.Errorf("%s, %v", show(answer), err)
 	}
 }
+
+// What is left of a call's time is all that its rest has, also when the server talks on; the server is told, and is not
+// taken for dead because that was short.
+func TestACallThatIsReadOnEndsWhenItsOwnTimeIsOver(t *testing.T) {
+	f := &talker{t: t, hear: func(w http.ResponseWriter, r *http.Request, _ int) {
+		send := stream(w)
+		for r.Context().Err() == nil {
+			send("data: " + saysLog + "\n\n")
+			time.Sleep(time.Millisecond) // how fast the server talks
+		}
+	}}
+	p := newPool(t, Config{CallTimeout: time.Hour})
+	server := listen(t, f)
+	for range breakerFailures + 1 {
+		r := resumeOf(server)
+		r.Until = time.Now().Add(50 * time.Millisecond)
+		answer, err := p.Resume(t.Context(), r, &collector{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantFailure(t, answer, mcp.CodeTimeout, "did not finish the call")
+		r.Until = time.Now().Add(-time.Second)
+		if answer, err = p.Resume(t.Context(), r, &collector{}); err != nil {
+			t.Fatal(err)
+		}
+		wantFailure(t, answer, mcp.CodeTimeout, "did not finish the call")
+	}
+	await(t, "a cancellation", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return slices.ContainsFunc(f.posted, func(body string) bool { return strings.Contains(body, "notifications/cancelled") })
+	})
+}

@@ -30,6 +30,7 @@ type sessions struct {
 
 	mu      sync.Mutex
 	all     map[*held]struct{}
+	byKey   map[string][]*held  // the same, by who shares them
 	first   map[*endpoint]*held // the first handshake with an endpoint, while it runs
 	janitor *time.Timer         // nil while nothing is held
 }
@@ -94,6 +95,7 @@ func (h *held) end() {
 func (t *sessions) init(pool *Pool) {
 	t.pool = pool
 	t.all = make(map[*held]struct{})
+	t.byKey = make(map[string][]*held)
 	t.first = make(map[*endpoint]*held)
 }
 
@@ -334,6 +336,7 @@ func (t *sessions) add(e *endpoint, key string, c *claim) *held {
 	h.users.Store(1)
 	h.used.Store(time.Now().UnixNano())
 	t.all[h] = struct{}{}
+	t.byKey[key] = append(t.byKey[key], h)
 	e.held.Store(key, h)
 	if c.ref != nil {
 		h.replaces = c.ref.ID
@@ -389,6 +392,11 @@ func (t *sessions) drop(h *held) {
 	}
 	h.gone = true
 	delete(t.all, h)
+	if rest := slices.DeleteFunc(t.byKey[h.key], func(other *held) bool { return other == h }); len(rest) > 0 {
+		t.byKey[h.key] = rest
+	} else {
+		delete(t.byKey, h.key)
+	}
 	h.endpoint.held.CompareAndDelete(h.key, h)
 	if h.replaces != "" {
 		h.endpoint.replaced.CompareAndDelete(h.replaces, h)
@@ -455,6 +463,15 @@ func (t *sessions) endAll(e *endpoint) {
 		if h.endpoint == e {
 			t.discard(h)
 		}
+	}
+}
+
+// endKey ends the sessions that this key shares, with all servers.
+func (t *sessions) endKey(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, h := range slices.Clone(t.byKey[key]) {
+		t.discard(h)
 	}
 }
 

@@ -258,6 +258,59 @@ func TestAnIdleSessionIsEnded(t *testing.T) {
 	}
 }
 
+// TestEndKeyEndsWhatTheKeySharesAndNothingElse: a client that ends its session leaves no session of a server behind until
+// its idle time, which is far away here.
+func TestEndKeyEndsWhatTheKeySharesAndNothingElse(t *testing.T) {
+	one, other := statefulFake(t), statefulFake(t)
+	servers := []*snapshotv1.Server{versioned(listen(t, one), mcp.Version20251125), versioned(listen(t, other), mcp.Version20251125)}
+	p := newPool(t, Config{})
+	for _, server := range servers {
+		for _, key := range []string{"s/1", "s/2"} {
+			call := callTo(t, server, mcp.Legacy, "1", "get", "{}")
+			call.SessionKey = key
+			do(t, p, call)
+		}
+	}
+	p.EndKey("s/1")
+	p.EndKey("s/nobody's")
+	for _, f := range []*fake{one, other} {
+		await(t, "the end of the session", func() bool { _, ended := f.seen(); return slices.Equal(ended, []string{"session-1"}) })
+	}
+	if n := p.sessions.len(); n != 2 {
+		t.Errorf("%d sessions are left, want those of the other key", n)
+	}
+	call := callTo(t, servers[0], mcp.Legacy, "1", "get", "{}")
+	call.SessionKey = "s/2"
+	do(t, p, call)
+	if n := one.initializes.Load(); n != 2 {
+		t.Errorf("the session of the other key was ended too (%d handshakes)", n)
+	}
+}
+
+func TestEndKeyLetsACallFinish(t *testing.T) {
+	f := statefulFake(t)
+	release := make(chan struct{})
+	f.call = func(w http.ResponseWriter, _ *http.Request, id string) {
+		<-release
+		reply(w, ok(id))
+	}
+	p := newPool(t, Config{})
+	call := callTo(t, versioned(listen(t, f), mcp.Version20251125), mcp.Legacy, "1", "get", "{}")
+	call.SessionKey = "s/1"
+	done := make(chan *Answer)
+	go func() { answer, _ := p.Do(context.Background(), call, nil); done <- answer }()
+	await(t, "the call", func() bool { return f.calls.Load() == 1 })
+	p.EndKey("s/1")
+	if _, ended := f.seen(); len(ended) != 0 {
+		t.Error("a session was ended under its call")
+	}
+	close(release)
+	if answer := <-done; answer.Outcome != outcomeOK {
+		t.Errorf("the call: %s", show(answer))
+	}
+	await(t, "the end of the session", func() bool { _, ended := f.seen(); return len(ended) == 1 })
+}
+
 func TestRetainEndsWhatIsGoneAndKeepsWhatStays(t *testing.T) {
 	stays, goes := statefulFake(t), statefulFake(t)
 	stay, leave := versioned(listen(t, stays), mcp.Version20251125), versioned(listen(t, goes), mcp.Version20251125)

@@ -9,19 +9,12 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
 const (
-	// inboxMessages is how many messages wait for the reader of an inbox. When they are as many, the line waits.
-	inboxMessages = 16
-
-	// inboxPatience is how long the line waits for one reader; then that one's inbox ends.
-	inboxPatience = 10 * time.Second
-
 	// maxLineAsks bounds the requests that run in one session at a time.
 	maxLineAsks = 1024
 )
@@ -29,7 +22,6 @@ const (
 var (
 	// errLineLost ends what runs in a session whose stream has ended. Nothing of it is sent again: it may have run.
 	errLineLost = errors.New("the event stream of the session ended")
-	errSlow     = errors.New("messages were not taken in time")
 )
 
 // sseLine is a session with a server of 2024-11-05: one event stream, and the address that it named for posting.
@@ -43,6 +35,7 @@ type sseLine struct {
 	body     io.ReadCloser
 	cancel   context.CancelFunc
 	over     chan struct{} // closed when err is set
+	hold     holding       // for the event that is being read; of run
 
 	mu     sync.Mutex
 	asks   map[string]*sseInbox // by the raw id of the request
@@ -51,23 +44,12 @@ type sseLine struct {
 	err    error                // why the line ended
 }
 
-// sseInbox is where the messages for one reader arrive.
-type sseInbox struct {
-	line *sseLine
-	id   string // of the request; empty for that of hear
-
-	messages chan []byte
-	full     chan struct{} // closed when the reader was too slow
-	left     chan struct{} // closed when the reader has gone
-	once     sync.Once
-}
-
 // dialLine opens the event stream of a session and waits until it says where to post, at most as long as ctx lasts. The
 // line outlives ctx. All errors are failures.
 func (e *endpoint) dialLine(ctx context.Context) (line, error) {
 	own, cancel := context.WithCancel(context.Background())
 	stop := context.AfterFunc(ctx, cancel)
-	l := &sseLine{endpoint: e, cancel: cancel, over: make(chan struct{}), asks: make(map[string]*sseInbox)}
+	l := &sseLine{endpoint: e, hold: holding{budget: &e.budget}, cancel: cancel, over: make(chan struct{}), asks: make(map[string]*sseInbox)}
 	reader, err := l.open(own)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -77,6 +59,7 @@ func (e *endpoint) dialLine(ctx context.Context) (line, error) {
 		if l.body != nil {
 			l.body.Close()
 		}
+		l.hold.release()
 		return nil, e.explain(ctx, err)
 	}
 	go l.run(reader)
@@ -99,6 +82,7 @@ func (l *sseLine) open(ctx context.Context) (*mcp.SSEReader, error) {
 		return nil, e.fail(mcp.CodeBadServerAnswer, nil, "server %q answered with a content type that is not an event stream")
 	}
 	reader := mcp.NewSSEReader(response.Body, e.pool.config.MessageBytes)
+	reader.SetQuota(l)
 	for {
 		event, err := reader.Next()
 		if err != nil {
@@ -139,8 +123,14 @@ func portOf(u *url.URL) string {
 // run reads the stream to its end.
 func (l *sseLine) run(reader *mcp.SSEReader) {
 	defer l.body.Close()
+	defer l.hold.release()
 	for {
+		l.hold.release()
 		event, err := reader.Next()
+		if errors.Is(err, errOverBudget) {
+			l.end(err)
+			return
+		}
 		if err != nil {
 			l.end(errors.Join(errLineLost, err))
 			return
@@ -153,6 +143,14 @@ func (l *sseLine) run(reader *mcp.SSEReader) {
 			return
 		}
 	}
+}
+
+// Grow implements mcp.Quota, as a conversation does.
+func (l *sseLine) Grow(size int) error {
+	if !l.hold.resize(2 * size) {
+		return errOverBudget
+	}
+	return nil
 }
 
 // end makes everything that runs on the line fail.
@@ -176,7 +174,7 @@ func (l *sseLine) file(message []byte) error {
 	to := l.addressee(message, &scan)
 	switch {
 	case to != nil:
-		to.put(bytes.Clone(message))
+		to.put(message)
 	case scan.Method == mcp.MethodPing && !scan.ID.Empty():
 		l.pong(bytes.Clone(scan.ID.Of(message)))
 	}
@@ -238,13 +236,6 @@ func (l *sseLine) expect(id string) (*sseInbox, error) {
 	return in, nil
 }
 
-func (l *sseLine) newInbox(id string) *sseInbox {
-	return &sseInbox{
-		line: l, id: id,
-		messages: make(chan []byte, inboxMessages), full: make(chan struct{}), left: make(chan struct{}),
-	}
-}
-
 // tell posts a message. A server of 2024-11-05 answers with a status alone; one that does not know the session says 404,
 // and the line is then of no use.
 func (l *sseLine) tell(ctx context.Context, message []byte) error {
@@ -279,7 +270,7 @@ func (l *sseLine) hear() inbox {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.heard != nil {
-		l.heard.leave()
+		l.heard.end(io.EOF)
 	}
 	l.heard = in
 	return in
@@ -289,90 +280,10 @@ func (l *sseLine) ended() <-chan struct{} { return l.over }
 
 func (l *sseLine) close() { l.end(errLineLost) }
 
-// put hands a message over. It waits for a slow reader, but for a time only.
-func (in *sseInbox) put(message []byte) {
-	select {
-	case in.messages <- message:
-		return
-	case <-in.left:
-		return
-	default:
-	}
-	timer := time.NewTimer(inboxPatience)
-	defer timer.Stop()
-	select {
-	case in.messages <- message:
-	case <-in.left:
-	case <-in.line.over:
-	case <-timer.C:
-		in.forget()
-		close(in.full)
-	}
-}
-
-// next returns what has arrived before it says that nothing more will.
-func (in *sseInbox) next(ctx context.Context) ([]byte, error) {
-	select {
-	case message := <-in.messages:
-		return message, nil
-	default:
-	}
-	select {
-	case message := <-in.messages:
-		return message, nil
-	case <-in.left:
-		return nil, io.EOF
-	case <-in.full:
-		return nil, errSlow
-	case <-in.line.over:
-		return in.last()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// last returns what arrived just before the line ended, or why it ended.
-func (in *sseInbox) last() ([]byte, error) {
-	select {
-	case message := <-in.messages:
-		return message, nil
-	default:
-		return nil, in.line.inboxError()
-	}
-}
-
 // inboxError is io.EOF for a stream that simply ended, and else what was wrong with it.
 func (l *sseLine) inboxError() error {
 	if err := l.failure(); !errors.Is(err, errLineLost) {
 		return err
 	}
 	return io.EOF
-}
-
-// close gives the inbox up. It may be called more than once.
-func (in *sseInbox) close() {
-	in.forget()
-	in.leave()
-}
-
-func (in *sseInbox) leave() { in.once.Do(func() { close(in.left) }) }
-
-// forget takes the inbox out of the line's tables.
-func (in *sseInbox) forget() {
-	l := in.line
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.heard == in {
-		l.heard = nil
-	}
-	if l.asks[in.id] != in {
-		return
-	}
-	delete(l.asks, in.id)
-	for i, other := range l.latest {
-		if other == in {
-			l.latest = append(l.latest[:i], l.latest[i+1:]...)
-			return
-		}
-	}
 }

@@ -182,7 +182,7 @@ func TestEndpointIsResolvedAgainstTheRegisteredAddress(t *testing.T) {
 }
 
 func TestSlowReaderOfALineIsGivenUp(t *testing.T) {
-	l := &sseLine{over: make(chan struct{}), asks: map[string]*sseInbox{}, cancel: func() {}}
+	l := &sseLine{endpoint: &endpoint{budget: budget{size: 1 << 20}}, over: make(chan struct{}), asks: map[string]*sseInbox{}, cancel: func() {}}
 	slow, err := l.expect("1")
 	if err != nil {
 		t.Fatal(err)

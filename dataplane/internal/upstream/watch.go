@@ -47,7 +47,8 @@ type watch struct {
 	timer    *time.Timer
 	deadline time.Duration // of the whole, on clock
 	reading  atomic.Bool
-	detach   func() bool
+	client   lifetime.Hook
+	onGone   func() // what the hook does, made once
 
 	// The time moves at each step of a call, and almost never comes: so the timer is left where it is when the time moves
 	// on, and looks again when it comes.
@@ -87,8 +88,17 @@ func (w *watch) start(client context.Context, limits limits) {
 }
 
 func (w *watch) attach(client context.Context) {
-	w.detach = lifetime.OnEnd(client, func() { w.End(errClientGone) })
+	if w.onGone == nil {
+		w.onGone = func() { w.End(errClientGone) }
+	}
+	w.client.Watch(client, w.onGone)
 }
+
+// until returns when the time of the whole is over.
+func (w *watch) until() time.Time { return clockStart.Add(w.deadline) }
+
+// detach lets the client's context end without the watch. It reports whether that was in time.
+func (w *watch) detach() bool { return w.client.Stop() }
 
 // expire ends the watch with what was being waited for, if that is due.
 func (w *watch) expire() {

@@ -15,24 +15,29 @@ UPDATE server
 SET checked_at = now()
 WHERE id IN (
     SELECT s.id FROM server s
-    WHERE s.checked_at <= now() - make_interval(secs => $1::float8)
+    WHERE s.checked_at <= now() - least(make_interval(secs => $1::float8),
+        greatest(make_interval(secs => $2::float8), s.checked_at - s.failing_since,
+            CASE WHEN s.failing_since IS NULL THEN make_interval(secs => $1::float8) END))
     ORDER BY s.checked_at
-    LIMIT $2::int
+    LIMIT $3::int
     FOR UPDATE SKIP LOCKED
 )
 RETURNING name
 `
 
 type ClaimStaleServersParams struct {
-	AgeSeconds float64
-	AtMost     int32
+	AgeSeconds   float64
+	RetrySeconds float64
+	AtMost       int32
 }
 
 // Servers that nobody looked at for this long, at most as many as asked for, the
 // longest first. Claiming them puts them at the end, and replicas that ask at the
 // same time skip each other's, so that each server is discovered by one of them.
+// One that fails is looked at sooner, so that it is known to be back: after the
+// time for a retry at first, then each time after as long as it had been failing.
 func (q *Queries) ClaimStaleServers(ctx context.Context, arg ClaimStaleServersParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, claimStaleServers, arg.AgeSeconds, arg.AtMost)
+	rows, err := q.db.Query(ctx, claimStaleServers, arg.AgeSeconds, arg.RetrySeconds, arg.AtMost)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +71,8 @@ func (q *Queries) DeleteServer(ctx context.Context, name string) (int64, error) 
 
 const getServer = `-- name: GetServer :one
 SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
-    s.created_at, s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    s.created_at, s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms,
+    s.max_in_flight,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -92,6 +98,8 @@ type GetServerRow struct {
 	Partial         bool
 	CreatedAt       time.Time
 	DiscoveredAt    *time.Time
+	CheckedAt       time.Time
+	FailingSince    *time.Time
 	Capabilities    []byte
 	CaCertificates  string
 	CallTimeoutMs   int64
@@ -122,6 +130,8 @@ func (q *Queries) GetServer(ctx context.Context, name string) (GetServerRow, err
 		&i.Partial,
 		&i.CreatedAt,
 		&i.DiscoveredAt,
+		&i.CheckedAt,
+		&i.FailingSince,
 		&i.Capabilities,
 		&i.CaCertificates,
 		&i.CallTimeoutMs,
@@ -228,7 +238,7 @@ func (q *Queries) ListServerItems(ctx context.Context) ([]ListServerItemsRow, er
 
 const listServers = `-- name: ListServers :many
 SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
-    s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -253,6 +263,8 @@ type ListServersRow struct {
 	Partial         bool
 	CreatedAt       time.Time
 	DiscoveredAt    *time.Time
+	CheckedAt       time.Time
+	FailingSince    *time.Time
 	Capabilities    []byte
 	CaCertificates  string
 	CallTimeoutMs   int64
@@ -287,6 +299,8 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 			&i.Partial,
 			&i.CreatedAt,
 			&i.DiscoveredAt,
+			&i.CheckedAt,
+			&i.FailingSince,
 			&i.Capabilities,
 			&i.CaCertificates,
 			&i.CallTimeoutMs,
@@ -339,6 +353,7 @@ func (q *Queries) LockServer(ctx context.Context, name string) (LockServerRow, e
 const setServerDiscovered = `-- name: SetServerDiscovered :exec
 UPDATE server
 SET protocol_version = $1, capabilities = $2, last_error = $3, partial = $4,
+    failing_since = CASE WHEN $3 = '' THEN NULL ELSE coalesce(failing_since, now()) END,
     discovered_at = now(), checked_at = now()
 WHERE id = $5
 `
@@ -364,7 +379,9 @@ func (q *Queries) SetServerDiscovered(ctx context.Context, arg SetServerDiscover
 }
 
 const setServerFailed = `-- name: SetServerFailed :exec
-UPDATE server SET last_error = $1, partial = false, checked_at = now() WHERE id = $2
+UPDATE server
+SET last_error = $1, partial = false, failing_since = coalesce(failing_since, now()), checked_at = now()
+WHERE id = $2
 `
 
 type SetServerFailedParams struct {
@@ -388,31 +405,39 @@ func (q *Queries) TouchServer(ctx context.Context, name string) error {
 	return err
 }
 
-const updateServer = `-- name: UpdateServer :execrows
+const updateServer = `-- name: UpdateServer :exec
 UPDATE server
-SET ca_certificates = coalesce($1, ca_certificates),
-    call_timeout_ms = coalesce($2, call_timeout_ms),
-    max_in_flight = coalesce($3, max_in_flight)
-WHERE name = $4
+SET protocol_version = CASE WHEN url = $1 THEN protocol_version ELSE '' END,
+    url = $1, private = $2, headers_sealed = $3,
+    header_names = coalesce($4::text[], '{}'), ca_certificates = $5,
+    call_timeout_ms = $6, max_in_flight = $7
+WHERE id = $8
 `
 
 type UpdateServerParams struct {
-	CaCertificates *string
-	CallTimeoutMs  *int64
-	MaxInFlight    *int32
-	Name           string
+	URL            string
+	Private        bool
+	HeadersSealed  []byte
+	HeaderNames    []string
+	CaCertificates string
+	CallTimeoutMs  int64
+	MaxInFlight    int32
+	ID             int64
 }
 
-// How the server is spoken to; what is null stays as it is.
-func (q *Queries) UpdateServer(ctx context.Context, arg UpdateServerParams) (int64, error) {
-	result, err := q.db.Exec(ctx, updateServer,
+// How the server is spoken to, as a whole: whoever changes a part has locked the
+// server and read the rest. At another address another server may answer: what
+// the one before spoke is forgotten, and nodes find out until a discovery has.
+func (q *Queries) UpdateServer(ctx context.Context, arg UpdateServerParams) error {
+	_, err := q.db.Exec(ctx, updateServer,
+		arg.URL,
+		arg.Private,
+		arg.HeadersSealed,
+		arg.HeaderNames,
 		arg.CaCertificates,
 		arg.CallTimeoutMs,
 		arg.MaxInFlight,
-		arg.Name,
+		arg.ID,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
 }

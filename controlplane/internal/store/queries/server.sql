@@ -5,19 +5,23 @@ VALUES (@name, @url, @private, @headers_sealed, coalesce(@header_names::text[], 
     @max_in_flight)
 RETURNING id, created_at;
 
--- name: UpdateServer :execrows
--- How the server is spoken to; what is null stays as it is.
+-- name: UpdateServer :exec
+-- How the server is spoken to, as a whole: whoever changes a part has locked the
+-- server and read the rest. At another address another server may answer: what
+-- the one before spoke is forgotten, and nodes find out until a discovery has.
 UPDATE server
-SET ca_certificates = coalesce(sqlc.narg(ca_certificates), ca_certificates),
-    call_timeout_ms = coalesce(sqlc.narg(call_timeout_ms), call_timeout_ms),
-    max_in_flight = coalesce(sqlc.narg(max_in_flight), max_in_flight)
-WHERE name = @name;
+SET protocol_version = CASE WHEN url = @url THEN protocol_version ELSE '' END,
+    url = @url, private = @private, headers_sealed = @headers_sealed,
+    header_names = coalesce(@header_names::text[], '{}'), ca_certificates = @ca_certificates,
+    call_timeout_ms = @call_timeout_ms, max_in_flight = @max_in_flight
+WHERE id = @id;
 
 -- name: GetServer :one
 -- One server with the counts of what it offers. The sealed headers come along
 -- for discovery; the API shows their names only.
 SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
-    s.created_at, s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    s.created_at, s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms,
+    s.max_in_flight,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -33,7 +37,7 @@ GROUP BY s.id;
 -- name: ListServers :many
 -- Every server with the counts of what it offers.
 SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
-    s.discovered_at, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -55,12 +59,15 @@ SELECT id, protocol_version, capabilities, last_error, partial FROM server WHERE
 -- After a discovery that succeeded, at least in part.
 UPDATE server
 SET protocol_version = @protocol_version, capabilities = @capabilities, last_error = @last_error, partial = @partial,
+    failing_since = CASE WHEN @last_error = '' THEN NULL ELSE coalesce(failing_since, now()) END,
     discovered_at = now(), checked_at = now()
 WHERE id = @id;
 
 -- name: SetServerFailed :exec
 -- After one that failed. What was known of the server stays.
-UPDATE server SET last_error = @last_error, partial = false, checked_at = now() WHERE id = @id;
+UPDATE server
+SET last_error = @last_error, partial = false, failing_since = coalesce(failing_since, now()), checked_at = now()
+WHERE id = @id;
 
 -- name: TouchServer :exec
 -- After a discovery in the background that found all as it was.
@@ -70,11 +77,15 @@ UPDATE server SET discovered_at = now(), checked_at = now() WHERE name = @name;
 -- Servers that nobody looked at for this long, at most as many as asked for, the
 -- longest first. Claiming them puts them at the end, and replicas that ask at the
 -- same time skip each other's, so that each server is discovered by one of them.
+-- One that fails is looked at sooner, so that it is known to be back: after the
+-- time for a retry at first, then each time after as long as it had been failing.
 UPDATE server
 SET checked_at = now()
 WHERE id IN (
     SELECT s.id FROM server s
-    WHERE s.checked_at <= now() - make_interval(secs => @age_seconds::float8)
+    WHERE s.checked_at <= now() - least(make_interval(secs => @age_seconds::float8),
+        greatest(make_interval(secs => @retry_seconds::float8), s.checked_at - s.failing_since,
+            CASE WHEN s.failing_since IS NULL THEN make_interval(secs => @age_seconds::float8) END))
     ORDER BY s.checked_at
     LIMIT @at_most::int
     FOR UPDATE SKIP LOCKED

@@ -117,7 +117,11 @@ type Server struct {
 	CallTimeout *durationpb.Duration `protobuf:"bytes,19,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
 	// How many calls the server may have at a time, per node. 0: the node's own
 	// bound.
-	MaxInFlight   int32 `protobuf:"varint,20,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	MaxInFlight int32 `protobuf:"varint,20,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	// Since when discovery fails, in whole or in part. Absent: it does not.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
+	// When a discovery was last begun, whatever came of it.
+	CheckedAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +294,20 @@ func (x *Server) GetMaxInFlight() int32 {
 		return x.MaxInFlight
 	}
 	return 0
+}
+
+func (x *Server) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
+func (x *Server) GetCheckedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckedAt
+	}
+	return nil
 }
 
 type Header struct {
@@ -800,7 +818,17 @@ type UpdateServerRequest struct {
 	// 0: the node's own bound.
 	CallTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
 	// 0: the node's own bound.
-	MaxInFlight   *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
+	MaxInFlight *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
+	// Discovered at once. A server at another address may be another server: what was
+	// approved stays pinned, and what differs is changed and blocked.
+	Url     *string `protobuf:"bytes,5,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Private *bool   `protobuf:"varint,6,opt,name=private,proto3,oneof" json:"private,omitempty"`
+	// Added, or put in the place of the ones with the same names.
+	Headers []*Header `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
+	// Names of headers that are sent no more. At another origin (scheme, host or
+	// port) the server gets no header that was not given for it: each of the old ones
+	// is in headers or in here, or the request is refused.
+	RemoveHeaders []string `protobuf:"bytes,8,rep,name=remove_headers,json=removeHeaders,proto3" json:"remove_headers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -861,6 +889,34 @@ func (x *UpdateServerRequest) GetMaxInFlight() int32 {
 		return *x.MaxInFlight
 	}
 	return 0
+}
+
+func (x *UpdateServerRequest) GetUrl() string {
+	if x != nil && x.Url != nil {
+		return *x.Url
+	}
+	return ""
+}
+
+func (x *UpdateServerRequest) GetPrivate() bool {
+	if x != nil && x.Private != nil {
+		return *x.Private
+	}
+	return false
+}
+
+func (x *UpdateServerRequest) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *UpdateServerRequest) GetRemoveHeaders() []string {
+	if x != nil {
+		return x.RemoveHeaders
+	}
+	return nil
 }
 
 type UpdateServerResponse struct {
@@ -1096,7 +1152,7 @@ var File_warder_admin_v1_server_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xe4\x05\n" +
+	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xe0\x06\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1120,7 +1176,10 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\fcapabilities\x18\x11 \x01(\tR\fcapabilities\x12'\n" +
 	"\x0fca_certificates\x18\x12 \x01(\tR\x0ecaCertificates\x12<\n" +
 	"\fcall_timeout\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\vcallTimeout\x12\"\n" +
-	"\rmax_in_flight\x18\x14 \x01(\x05R\vmaxInFlight\"\x88\x01\n" +
+	"\rmax_in_flight\x18\x14 \x01(\x05R\vmaxInFlight\x12?\n" +
+	"\rfailing_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x129\n" +
+	"\n" +
+	"checked_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\"\x88\x01\n" +
 	"\x06Header\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18\x80\x012\x1d^[!#$%&'*+.^_`|~0-9A-Za-z-]+$R\x04name\x12?\n" +
 	"\x05value\x18\x02 \x01(\tB)\xbaH&r$\x18\x80@2\x1f^[\\t\\x20-\\x7e\\x80-\\x{10ffff}]*$R\x05value\"\xab\x01\n" +
@@ -1156,15 +1215,23 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x11GetServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12+\n" +
 	"\x05tools\x18\x02 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\x12-\n" +
-	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\x94\x02\n" +
+	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\xd8\x03\n" +
 	"\x13UpdateServerRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x127\n" +
 	"\x0fca_certificates\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10H\x00R\x0ecaCertificates\x88\x01\x01\x12K\n" +
 	"\fcall_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\vcallTimeout\x124\n" +
-	"\rmax_in_flight\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00H\x01R\vmaxInFlight\x88\x01\x01B\x12\n" +
+	"\rmax_in_flight\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00H\x01R\vmaxInFlight\x88\x01\x01\x12!\n" +
+	"\x03url\x18\x05 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x10H\x02R\x03url\x88\x01\x01\x12\x1d\n" +
+	"\aprivate\x18\x06 \x01(\bH\x03R\aprivate\x88\x01\x01\x12;\n" +
+	"\aheaders\x18\a \x03(\v2\x17.warder.admin.v1.HeaderB\b\xbaH\x05\x92\x01\x02\x10 R\aheaders\x12/\n" +
+	"\x0eremove_headers\x18\b \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\rremoveHeadersB\x12\n" +
 	"\x10_ca_certificatesB\x10\n" +
-	"\x0e_max_in_flight\"\x87\x01\n" +
+	"\x0e_max_in_flightB\x06\n" +
+	"\x04_urlB\n" +
+	"\n" +
+	"\b_private\"\x87\x01\n" +
 	"\x14UpdateServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12>\n" +
 	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery\"2\n" +
@@ -1230,38 +1297,41 @@ var file_warder_admin_v1_server_proto_depIdxs = []int32{
 	16, // 1: warder.admin.v1.Server.created_at:type_name -> google.protobuf.Timestamp
 	16, // 2: warder.admin.v1.Server.discovered_at:type_name -> google.protobuf.Timestamp
 	17, // 3: warder.admin.v1.Server.call_timeout:type_name -> google.protobuf.Duration
-	2,  // 4: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
-	17, // 5: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
-	1,  // 6: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 7: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	18, // 8: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
-	18, // 9: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
-	1,  // 10: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
-	1,  // 11: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
-	18, // 12: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
-	18, // 13: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
-	17, // 14: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
-	1,  // 15: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 16: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	1,  // 17: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 18: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	4,  // 19: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
-	6,  // 20: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
-	8,  // 21: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
-	12, // 22: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
-	10, // 23: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
-	14, // 24: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
-	5,  // 25: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
-	7,  // 26: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
-	9,  // 27: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
-	13, // 28: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
-	11, // 29: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
-	15, // 30: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
-	25, // [25:31] is the sub-list for method output_type
-	19, // [19:25] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	16, // 4: warder.admin.v1.Server.failing_since:type_name -> google.protobuf.Timestamp
+	16, // 5: warder.admin.v1.Server.checked_at:type_name -> google.protobuf.Timestamp
+	2,  // 6: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
+	17, // 7: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	1,  // 8: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
+	3,  // 9: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	18, // 10: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
+	18, // 11: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
+	1,  // 12: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
+	1,  // 13: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
+	18, // 14: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
+	18, // 15: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
+	17, // 16: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	2,  // 17: warder.admin.v1.UpdateServerRequest.headers:type_name -> warder.admin.v1.Header
+	1,  // 18: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
+	3,  // 19: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	1,  // 20: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
+	3,  // 21: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	4,  // 22: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
+	6,  // 23: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
+	8,  // 24: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
+	12, // 25: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
+	10, // 26: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
+	14, // 27: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
+	5,  // 28: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
+	7,  // 29: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
+	9,  // 30: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
+	13, // 31: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
+	11, // 32: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
+	15, // 33: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
+	28, // [28:34] is the sub-list for method output_type
+	22, // [22:28] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_server_proto_init() }

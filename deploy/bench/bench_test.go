@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/warder-gateway/warder/dataplane"
+)
+
+// TestMain lets this program play its parts, and that of the binary too, so that
+// none has to be built.
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		exit(play(role))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "dataplane" {
+		exit(runNode(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// runNode is what 'warder dataplane' does.
+func runNode(args []string) error {
+	var config dataplane.Config
+	flags := pflag.NewFlagSet("dataplane", pflag.ContinueOnError)
+	config.Flags(flags)
+	flags.String("log-level", "", "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return dataplane.Run(ctx, config)
+}
+
+// TestEachRowHasAllItsFigures runs what 'make bench' runs, as short as it gets: a
+// wrong answer, or one that does not come, ends a run with an error. How fast
+// anything is, it does not look at.
+func TestEachRowHasAllItsFigures(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options{
+		rounds: 1, duration: 40 * time.Millisecond, quick: true, binary: self, settle: time.Millisecond,
+		sessions: 60, tools: 400, keys: 50,
+	}
+	var out bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := run(ctx, o, t.TempDir(), &out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if err := r.report(&out, ""); err != nil {
+		t.Error(err)
+	}
+	for _, s := range scenarios(true) {
+		if !bytes.Contains(out.Bytes(), fmt.Appendf(nil, "\n%s\n", s)) {
+			t.Errorf("no row %q", s)
+		}
+	}
+	for _, c := range r.Cells {
+		if len(c.Figures) != 3 {
+			t.Errorf("%s: figures of %d subjects; want 3", c.scenario, len(c.Figures))
+		}
+		for _, f := range c.Figures {
+			if f.Throughput <= 0 || f.P50 <= 0 || f.P99 < f.P50 {
+				t.Errorf("%s: %+v", c.scenario, f)
+			}
+			if f.Subject != "direct" && f.Mallocs <= 0 {
+				t.Errorf("%s: no allocations counted: %+v", c.scenario, f)
+			}
+		}
+		if !c.sound() {
+			t.Errorf("%s: a ratio is no number: %+v", c.scenario, c.Ratios)
+		}
+	}
+	bounded := 0
+	for _, x := range r.Readings {
+		if x.AtLeast != 0 || x.AtMost != 0 {
+			bounded++
+		}
+	}
+	if bounded != 8 {
+		t.Errorf("%d readings have a target's bound; want 8: %+v", bounded, r.Readings)
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+// sound reports whether the ratios of throughput and allocations, which need no
+// time to be there, are.
+func (c cell) sound() bool {
+	for _, x := range []float64{c.Ratios.Throughput, c.Ratios.ThroughputDirect, c.Ratios.Mallocs} {
+		if x <= 0 || math.IsNaN(x) || math.IsInf(x, 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestAVerdictIsThatOfTheBound(t *testing.T) {
+	for r, want := range map[reading]string{
+		{Value: 0.8, AtLeast: 0.8}: "met (at least 0.8)",
+		{Value: 0.7, AtLeast: 0.8}: "MISSED (at least 0.8)",
+		{Value: 2, AtMost: 2}:      "met (at most 2)",
+		{Value: 2.1, AtMost: 2}:    "MISSED (at most 2)",
+		{Value: 1}:                 "",
+	} {
+		if got := r.verdict(); got != want {
+			t.Errorf("%+v: %q; want %q", r, got, want)
+		}
+	}
+}
