@@ -54,7 +54,7 @@ func (u *allInOne) databaseLine() string {
 func (c *cli) logger(level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usageError(fmt.Errorf("--log-level %s: it is debug, info, warn or error", level))
+		return nil, usageError(fmt.Errorf("--log-level %s: it is %s", level, either(logLevels)))
 	}
 	options := &slog.HandlerOptions{Level: l}
 	if isTerminal(c.stderr) {

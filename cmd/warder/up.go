@@ -64,7 +64,7 @@ everything.`,
 	flags.BoolVar(&config.behindProxy, "behind-proxy", false, "allow another address than loopback without TLS: a proxy in front ends TLS")
 	flags.StringSliceVar(&config.hosts, "allowed-host", nil, "a further `host` name under which clients reach it")
 	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
-	flags.StringVar(&config.logLevel, "log-level", "warn", "debug, info, warn or error")
+	choose(cmd, &config.logLevel, "log-level", "warn", "what is logged at least", logLevels...)
 	return cmd
 }
 
@@ -117,9 +117,6 @@ func (u *allInOne) open(ctx context.Context) (err error) {
 	if u.public, err = listen(u.config.listen); err != nil {
 		return err
 	}
-	if err := makeDataDir(u.dataDir); err != nil {
-		return err
-	}
 	if err := u.openDatabase(ctx); err != nil {
 		return err
 	}
@@ -157,7 +154,10 @@ func makeDataDir(dir string) error {
 
 func (u *allInOne) openDatabase(ctx context.Context) (err error) {
 	if u.config.databaseURL != "" {
-		return nil
+		return nil // The control plane makes the directory, once the database is known to fit it.
+	}
+	if err := makeDataDir(u.dataDir); err != nil {
+		return err
 	}
 	u.database, err = localpg.Start(ctx, localpg.Config{Root: u.dataDir, Log: u.log}.WithEnv(os.Getenv))
 	return err
