@@ -46,8 +46,11 @@ up: dashboard postgres ## Build what is needed and run the gateway with a privat
 
 .PHONY: test
 test: dashboard postgres fixtures ## Run all tests against a PostgreSQL of their own.
-	$(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -timeout 14m $(TEST)
-	$(NPM) test --prefix dashboard --silent
+	@failed=; \
+	$(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -timeout 14m $(TEST) || failed="$$failed Go"; \
+	$(NPM) test --prefix dashboard --silent || failed="$$failed dashboard"; \
+	test -z "$$failed" || { echo "make test: FAILED:$$failed (what failed is above)" >&2; exit 1; }; \
+	echo 'make test: all passed (Go, dashboard)'
 
 .PHONY: browser-test
 browser-test: dashboard postgres deploy/e2e/browser/node_modules/.package-lock.json ## Go through the dashboard in a Chromium of the system, or in WARDER_BROWSER.

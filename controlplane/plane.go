@@ -21,7 +21,6 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
-	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/seal"
 )
 
@@ -56,9 +55,6 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	if err := config.makeDataDir(); err != nil {
-		return nil, err
-	}
 	p := &Plane{config: config, log: config.Log, lost: make(chan history, 1), draining: make(chan struct{})}
 	if err := p.open(ctx); err != nil {
 		p.Close()
@@ -76,9 +72,9 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	keys, err := seal.LoadOrCreate(p.config.KEKFile)
+	keys, err := p.openKeys(ctx)
 	if err != nil {
-		return fault.Wrap(fault.Precondition, "the key-encryption key cannot be used: "+err.Error(), err)
+		return err
 	}
 	secrets, err := instance.Load(ctx, p.store, keys)
 	if err != nil {
@@ -106,6 +102,12 @@ func (p *Plane) open(ctx context.Context) (err error) {
 		return err
 	}
 	return p.openAdmin(keys, secrets.Pepper)
+}
+
+// openKeys reads the key-encryption key. The data directory is made only when it is
+// known that this installation may be served from it.
+func (p *Plane) openKeys(ctx context.Context) (*seal.Keyring, error) {
+	return instance.OpenKeys(ctx, p.store, p.config.KEKFile, p.config.makeDataDir)
 }
 
 // openAdmin wires the API of the administration.

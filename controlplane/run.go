@@ -96,7 +96,7 @@ func (p *Plane) process(s sockets, gatherer prometheus.Gatherer) (*process, erro
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", p.Guarded(promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})))
 	mux.Handle("/", p.AdminHandler())
 	people := &server{httpserver.New(mux, p.log), s.people}
 	people.TLSConfig = secure

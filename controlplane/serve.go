@@ -40,13 +40,46 @@ func (p *Plane) AdminHandler() http.Handler {
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", p.ready)
-	mux.Handle("/", dashboard.Handler())
+	mux.Handle("/", astray(dashboard.Handler()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, apiPrefix) {
 			api.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
+	})
+}
+
+// Guarded serves what is for operators, metrics for example, under the names of the
+// administration only: a web page that has its own name point here reads nothing
+// (security.md T-37).
+func (p *Plane) Guarded(next http.Handler) http.Handler { return p.admin.Guard.Handler(next) }
+
+// strayPaths are where programs look for MCP, OAuth or an API that is not there, by
+// how their paths begin. The dashboard would answer them with a page and 200, which
+// a program takes for success.
+var strayPaths = []struct{ prefix, advice string }{
+	{"/mcp", "MCP is served by nodes at /mcp and /mcp/SERVER; 'warder up' has both at this address"},
+	{"/sse", "there is no endpoint of HTTP+SSE here; clients speak streamable HTTP to /mcp"},
+	{"/message", "there is no endpoint of HTTP+SSE here; clients speak streamable HTTP to /mcp"},
+	{"/api", "the admin API lies at /warder.admin.v1.SERVICE/METHOD, for example /warder.admin.v1.ServerService/ListServers"},
+	{"/warder.", "there is no such service; the admin API lies at /warder.admin.v1.SERVICE/METHOD"},
+	{"/metrics", "metrics have an address of their own, that of --metrics-listen"},
+	{"/.well-known", "there is no such document here; MCP clients send an API key as 'Authorization: Bearer wdr_…'"},
+}
+
+// astray answers programs that missed their path with 404 and advice, and lets
+// people through to the dashboard.
+func astray(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := strings.ToLower(r.URL.Path)
+		for _, stray := range strayPaths {
+			if strings.HasPrefix(path, stray.prefix) {
+				http.Error(w, "nothing is served at this path: "+stray.advice, http.StatusNotFound)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -79,7 +79,7 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 		return nil, errors.Join(err, socket.Close())
 	}
 	if p.config.MetricsListen == "" {
-		mux.Handle("GET /metrics", metrics)
+		mux.Handle("GET /metrics", p.listener.Named(metrics))
 		return []*server{clients}, nil
 	}
 	socket, err = bind("--metrics-listen", p.config.MetricsListen)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -209,7 +210,7 @@ func grantFlags(cmd *cobra.Command, grant *adminv1.Grant) {
 	cmd.Flags().StringArrayVar(&grant.Tools, "tools", nil, "a `glob` on SERVER/TOOL; may be given again")
 	cmd.Flags().StringArrayVar(&grant.Prompts, "prompts", nil, "a `glob` on SERVER/PROMPT; may be given again")
 	cmd.Flags().StringArrayVar(&grant.Resources, "resources", nil, "a `glob` on SERVER/URI; may be given again")
-	cmd.Flags().StringArrayVar(&grant.Risks, "risk", nil, "a `risk` category; may be given again")
+	chooseSome(cmd, &grant.Risks, "risk", "a risk category", risk.Names()...)
 }
 
 func (c *cli) applicationCommand() *cobra.Command {

@@ -68,7 +68,7 @@ func explainDial(next connect.UnaryFunc) connect.UnaryFunc {
 // withoutLayers finds it by its type: an answer of the API has none of it.
 func withoutLayers(err error) error {
 	if dial, ok := errors.AsType[*fault.Error](err); ok {
-		return fault.Connect(dial)
+		return dial
 	}
 	return err
 }

@@ -19,14 +19,21 @@ func (c *cli) auditCommand() *cobra.Command {
 	return group("audit", "The ledger: every call, once", c.auditList(), c.auditTail(), c.auditChanges())
 }
 
+// decisions and outcomes are what a call can have; proto/warder/admin/v1/audit.proto
+// has the same.
+var (
+	decisions = []string{"allow", "deny"}
+	outcomes  = []string{"ok", "tool_error", "protocol_error", "input_required", "server_failed", "cancelled", "refused", "running", "unknown"}
+)
+
 // filterFlags adds the flags that narrow a list of calls.
 func filterFlags(cmd *cobra.Command, filter *adminv1.CallFilter) {
 	flags := cmd.Flags()
 	flags.StringVar(&filter.User, "user", "", "only of this user")
 	flags.StringVar(&filter.Application, "application", "", "only of this application")
 	flags.StringVar(&filter.Tool, "tool", "", "only of this SERVER/TOOL, or of this SERVER")
-	flags.StringVar(&filter.Decision, "decision", "", "only decided so: allow or deny")
-	flags.StringVar(&filter.Outcome, "outcome", "", "only that ended so: ok, tool_error, protocol_error, input_required, server_failed, cancelled, refused, running, unknown")
+	choose(cmd, &filter.Decision, "decision", "", "only decided so", decisions...)
+	choose(cmd, &filter.Outcome, "outcome", "", "only that ended so", outcomes...)
 }
 
 func (c *cli) auditList() *cobra.Command {
@@ -39,9 +46,6 @@ func (c *cli) auditList() *cobra.Command {
 		Example: "  warder audit list --user ana --decision deny --since 24h",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 || limit > 100_000 {
-				return usageError(fmt.Errorf("--limit %d: it is from 1 to 100000", limit))
-			}
 			if since != "" {
 				d, err := days(since)
 				if err != nil {
@@ -56,7 +60,7 @@ func (c *cli) auditList() *cobra.Command {
 			return c.print(calls, func(w io.Writer) { printCalls(w, calls.GetCalls()) })
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	count(cmd.Flags(), &limit, "limit", 50, 1, 100_000, "how many at most")
 	cmd.Flags().StringVar(&since, "since", "", "only of the last span of time, for example 24h or 7d")
 	filterFlags(cmd, filter)
 	return cmd
@@ -136,7 +140,7 @@ With -o json each call is one line.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until interrupted")
-	cmd.Flags().Int32Var(&request.Backlog, "backlog", 10, "how many earlier calls to show first")
+	count(cmd.Flags(), &request.Backlog, "backlog", 10, 0, 1000, "how many earlier calls to show first")
 	filterFlags(cmd, request.Filter)
 	return cmd
 }
@@ -212,6 +216,6 @@ func (c *cli) auditChanges() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().Int32Var(&request.PageSize, "limit", 50, "how many at most, up to 1000")
+	count(cmd.Flags(), &request.PageSize, "limit", 50, 1, 1000, "how many at most")
 	return cmd
 }

@@ -18,7 +18,7 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 	fmt.Fprintf(w, "  Database    %s\n", u.databaseLine())
 	fmt.Fprintf(w, "  Dashboard   %s\n", base)
 	fmt.Fprintf(w, "  MCP         %s/mcp          auth: API keys, default policy: deny\n", base)
-	fmt.Fprintf(w, "  Metrics     %s/metrics      Health /healthz /readyz\n", base)
+	fmt.Fprintf(w, "  Metrics     %s/metrics      Health /healthz /readyz\n", u.metricsBase(base))
 	if token := u.control.SetupToken(); token != "" {
 		// The token is in the fragment, which browsers keep out of requests.
 		fmt.Fprintf(w, "\n  Create the first administrator (one use, valid %d min):\n    %s/setup#t=%s\n",
@@ -29,6 +29,14 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 		fmt.Fprintf(w, "\n  Embedded database: fine for evaluation, not for more than one replica.")
 	}
 	fmt.Fprintf(w, "\n  Ctrl-C stops everything.\n")
+}
+
+// metricsBase is where the metrics lie.
+func (u *allInOne) metricsBase(base string) string {
+	if u.metrics == nil {
+		return base
+	}
+	return "http://" + u.metrics.Addr().String()
 }
 
 // address is where clients on this machine reach the gateway.
@@ -54,7 +62,7 @@ func (u *allInOne) databaseLine() string {
 func (c *cli) logger(level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usageError(fmt.Errorf("--log-level %s: it is debug, info, warn or error", level))
+		return nil, usageError(fmt.Errorf("--log-level %s: it is %s", level, either(logLevels)))
 	}
 	options := &slog.HandlerOptions{Level: l}
 	if isTerminal(c.stderr) {

@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"net"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,11 +41,11 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		{"tool reject", "SERVER/TOOL"},
 		{"prompt approve", "name the prompts to approve"},
 		{"resource disable", "SERVER/URI"},
-		{"resource list --state odd", "a resource is pending"},
+		{"resource list --state odd", "it is pending, approved, changed or rejected"},
 		{"server approve", "takes NAME"},
-		{"server set x --ca-file /no/such/file", "open the file of authorities"},
+		{"server set x --ca-file /no/such/file", "--ca-file: open /no/such/file"},
 		{"server set x --call-timeout -1s", "--call-timeout -1s"},
-		{"server add x --url http://x --max-in-flight -1", "--max-in-flight -1"},
+		{"server add x --url http://x --max-in-flight -1", "it is a number from 0 to 100000"},
 		{"server set x", "say what to change with --url, --private, --header, --remove-header, --ca-file, --call-timeout, --max-in-flight"},
 		{"server set x --header nocolon", "--header takes 'Name: value'"},
 		{"policy explain --user u --tool a/b --prompt a/b", "exactly one of --tool, --prompt and --resource"},
@@ -54,8 +57,18 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		{"keys", "keys needs one of: list, rotate"},
 		{"keys rotate --forget", "ends every session of every client"},
 		{"policy apply -f /no/such/file", "/no/such/file"},
-		{"policy explain --user u --tool a/b --expect maybe", "allow or deny"},
-		{"audit list --limit 0", "--limit 0"},
+		{"policy explain --user u --tool a/b --expect maybe", "it is allow or deny"},
+		{"policy explain --user u --tool a/b --method tools/guess", "it is tools/call"},
+		{"audit list --outcome bogus", `"bogus" for "--outcome" flag: it is ok, tool_error, protocol_error`},
+		{"audit list --decision bogus", "it is allow or deny"},
+		{"audit tail --outcome bogus", "refused, running or unknown"},
+		{"audit tail --backlog 1001", "it is a number from 0 to 1000"},
+		{"audit changes --limit 0", "it is a number from 1 to 1000"},
+		{"role create x --risk odd", "it is read, write"},
+		{"server set x --call-timeout 2h", "--call-timeout 2h0m0s: it is a time from 1ms to 1h0m0s"},
+		{"server set x --max-in-flight 100001", "from 0 to 100000"},
+		{"controlplane --log-level loud", "debug, info, warn or error"},
+		{"audit list --limit 0", "it is a number from 1 to 100000"},
 		{"audit list --since yesterday", "for example 30d"},
 		{"up --listen nowhere", "is no address"},
 		{"up --listen 0.0.0.0:0", "clear text"},
@@ -83,20 +96,20 @@ func TestAVerbWithoutAnInstanceSaysHowToStartOne(t *testing.T) {
 	var m struct {
 		Error struct{ Code, Message string }
 	}
-	if err := json.Unmarshal([]byte(stderr), &m); err != nil || m.Error.Code != "unavailable" || m.Error.Message == "" {
+	if err := json.Unmarshal([]byte(stderr), &m); err != nil || m.Error.Code != "WARDER-LOCAL-001" || m.Error.Message == "" {
 		t.Errorf("with -o json the error is %q", stderr)
 	}
 }
 
 func TestMistakesAreJSONWhereJSONWasAskedFor(t *testing.T) {
 	for _, c := range []struct{ args, code string }{
-		{"nonsense -o json", "usage"},
-		{"-o json nonsense", "usage"},
-		{"server list --nonsense -o json", "usage"},
-		{"server list --nonsense x --output=json", "usage"},
-		{"server add x -ojson", "usage"},
-		{"server list extra -o json", "usage"},
-		{"up --listen nowhere -o json", "usage"},
+		{"nonsense -o json", codeUsage},
+		{"-o json nonsense", codeUsage},
+		{"server list --nonsense -o json", codeUsage},
+		{"server list --nonsense x --output=json", codeUsage},
+		{"server add x -ojson", codeUsage},
+		{"server list extra -o json", codeUsage},
+		{"up --listen nowhere -o json", codeUsage},
 	} {
 		_, stdout, stderr := invoke(t, strings.Fields(c.args)...)
 		var m struct {
@@ -148,6 +161,33 @@ func TestWhatServersSayCannotMoveTheCursor(t *testing.T) {
 	} {
 		if got := visible(in); got != want {
 			t.Errorf("visible(%q) = %q, not %q", in, got, want)
+		}
+	}
+}
+
+func TestAFileThatHoldsNoAuthorityIsNamedWithWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	der := server.Certificate().Raw
+	for name, c := range map[string]struct {
+		data []byte
+		says string
+	}{
+		"empty":  {nil, "is empty; --ca-file '' means the authorities of the system"},
+		"words":  {[]byte("not a certificate"), "it has no line -----BEGIN CERTIFICATE-----"},
+		"der":    {der, "openssl x509 -inform der"},
+		"key":    {pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("CANARY")}), "holds a private key"},
+		"signed": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), "begins with a CERTIFICATE REQUEST"},
+		"large":  {make([]byte, maxAuthorities+1), "is larger than"},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := invoke(t, "server", "set", "x", "--ca-file", path, "--data-dir", dir)
+		if code != exitUsage || !strings.Contains(stderr, "--ca-file "+path) || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit %d, %q", name, code, stderr)
 		}
 	}
 }

@@ -50,7 +50,11 @@ data directory and need no login on the same machine.`,
 	root.SetVersionTemplate("warder {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	flags := root.PersistentFlags()
-	flags.StringVarP(&c.output, "output", "o", "table", "how to print results: table or json (the API's message)")
+	c.output = "table"
+	flags.VarP(&choice{&c.output, []string{"table", "json"}}, "output", "o", "how to print results: table or json (the API's message)")
+	if err := root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // The flag is not there.
+	}
 	flags.StringVar(&c.dataDir, "data-dir", "", "where the instance keeps its data and its socket (default "+defaultDataDir()+")")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
@@ -116,9 +120,6 @@ func (c *cli) readFlags(cmd *cobra.Command) error {
 	})
 	if failed != nil {
 		return failed
-	}
-	if c.output != "table" && c.output != "json" {
-		return usageError(fmt.Errorf("-o %s: the output is table or json", c.output))
 	}
 	if c.dataDir == "" {
 		c.dataDir = defaultDataDir()

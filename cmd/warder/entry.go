@@ -67,11 +67,7 @@ func (c *cli) entryList(f *family) *cobra.Command {
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" {
-				value, ok := adminv1.ToolState_value["TOOL_STATE_"+strings.ToUpper(state)]
-				if !ok || value == 0 {
-					return usageError(fmt.Errorf("--state %s: a %s is pending, approved, changed or rejected", state, f.name))
-				}
-				request.State = adminv1.ToolState(value)
+				request.State = adminv1.ToolState(adminv1.ToolState_value["TOOL_STATE_"+strings.ToUpper(state)])
 			}
 			response, err := c.api().tools.ListTools(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
@@ -81,7 +77,7 @@ func (c *cli) entryList(f *family) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&request.Server, "server", "", "only of this server")
-	cmd.Flags().StringVar(&state, "state", "", "only in this state: pending, approved, changed or rejected")
+	choose(cmd, &state, "state", "", "only in this state", "pending", "approved", "changed", "rejected")
 	return cmd
 }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -26,9 +28,11 @@ const (
 	exitInterrupted  = 130
 )
 
-// exitCodeError carries an exit code past cobra.
+// exitCodeError carries an exit code past cobra, and a code of the documentation if
+// it is another than that of all errors which exit so.
 type exitCodeError struct {
-	code int
+	exit int
+	code string
 	err  error
 }
 
@@ -36,14 +40,18 @@ func (e *exitCodeError) Error() string { return e.err.Error() }
 func (e *exitCodeError) Unwrap() error { return e.err }
 
 // usageError marks a mistake in the command line.
-func usageError(err error) error { return &exitCodeError{exitUsage, err} }
+func usageError(err error) error { return &exitCodeError{exit: exitUsage, err: err} }
 
 // startError marks what keeps a process from starting; err is for people.
 func startError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &exitCodeError{exitPrecondition, err}
+	code := fault.Code(err)
+	if coded, ok := errors.AsType[*exitCodeError](err); ok {
+		code = coded.code
+	}
+	return &exitCodeError{exitPrecondition, code, err}
 }
 
 // report writes err where people and scripts look for it, and returns the exit
@@ -52,39 +60,57 @@ func (c *cli) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	code, kind, text := classify(err)
-	if ctx.Err() != nil && code != exitPrecondition {
+	f := classify(err)
+	if ctx.Err() != nil && f.exit != exitPrecondition {
 		return exitInterrupted
 	}
 	if c.output == "json" {
-		line, _ := json.Marshal(map[string]any{"error": map[string]string{"code": kind, "message": text}})
-		fmt.Fprintln(c.stderr, string(line))
-		return code
+		f.writeJSON(c.stderr)
+		return f.exit
 	}
-	fmt.Fprintln(c.stderr, "warder:", visible(text))
-	if _, remote := errors.AsType[*connect.Error](err); code == exitUsage && !remote {
+	fmt.Fprintf(c.stderr, "warder: %s [%s]\n", visible(f.text), f.code)
+	if _, remote := errors.AsType[*connect.Error](err); f.exit == exitUsage && !remote {
 		fmt.Fprintln(c.stderr, "Run the command with --help to see how it is used.")
 	}
-	return code
+	return f.exit
 }
 
-// classify returns the exit code, the name of the kind, and the text of err.
-func classify(err error) (code int, kind, text string) {
+// failure is an error as the command line tells it.
+type failure struct {
+	exit int
+	code string
+	text string
+}
+
+// writeJSON writes one object on one line. Its form is a contract for scripts.
+func (f failure) writeJSON(w io.Writer) {
+	known := errorCodes[f.code]
+	line, err := json.Marshal(map[string]any{"error": map[string]string{
+		"code": f.code, "kind": known.kind, "message": f.text, "hint": known.hint, "docs": docsOf(f.code),
+	}})
+	if err != nil { // Strings always have a form.
+		line = []byte(`{"error":{"code":"` + codeInternal + `"}}`)
+	}
+	fmt.Fprintln(w, string(line))
+}
+
+// classify tells what an error is.
+func classify(err error) failure {
 	if e, ok := errors.AsType[*exitCodeError](err); ok {
-		return e.code, kindNames[e.code], fullText(e.err)
+		code := cmp.Or(e.code, codeOfExit[e.exit])
+		return failure{e.exit, code, fullText(e.err)}
 	}
 	if e, ok := errors.AsType[*connect.Error](err); ok {
-		code = exitOf(e.Code())
-		return code, e.Code().String(), e.Message()
+		return failure{exitOf(e.Code()), cmp.Or(fault.Code(err), codeOf(e.Code())), e.Message()}
 	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
-		code = exitOf(connect.CodeOf(fault.Connect(err)))
-		return code, fault.KindOf(err).String(), fullText(err)
+		kind := connect.CodeOf(fault.Connect(err))
+		return failure{exitOf(kind), cmp.Or(fault.Code(err), codeOf(kind)), fullText(err)}
 	}
 	if isUsage(err) {
-		return exitUsage, kindNames[exitUsage], err.Error()
+		return failure{exitUsage, codeUsage, err.Error()}
 	}
-	return exitError, "error", err.Error()
+	return failure{exitError, codeInternal, err.Error()}
 }
 
 // isUsage knows the mistakes that cobra finds itself, which have no type.
@@ -104,13 +130,6 @@ func fullText(err error) string {
 		return fault.Text(err)
 	}
 	return err.Error()
-}
-
-var kindNames = map[int]string{
-	exitUsage:        "usage",
-	exitCheckFailed:  "check_failed",
-	exitUnavailable:  "unavailable",
-	exitPrecondition: "start_precondition",
 }
 
 func exitOf(code connect.Code) int {

@@ -11,6 +11,9 @@ import (
 	"github.com/warder-gateway/warder/internal/build"
 )
 
+// logLevels are the words of --log-level.
+var logLevels = []string{"debug", "info", "warn", "error"}
+
 func (c *cli) controlPlaneCommand() *cobra.Command {
 	config := controlplane.Config{Version: build.Version}
 	var level string
@@ -32,7 +35,7 @@ admin API, and streams snapshots to data planes over mutual TLS.`,
 		},
 	}
 	config.Flags(cmd.Flags())
-	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
 	return cmd
 }
 
@@ -58,7 +61,7 @@ plane streams to it, and goes on by its last good one while there is none.
 		},
 	}
 	config.Flags(cmd.Flags())
-	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/warder-gateway/warder/internal/policy"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -110,9 +111,6 @@ func (c *cli) policyExplain() *cobra.Command {
   warder policy explain --user ana --tool github/review --method sampling/createMessage`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if expect != "" && expect != "allow" && expect != "deny" {
-				return usageError(fmt.Errorf("--expect %s: a decision is allow or deny", expect))
-			}
 			if len(slices.DeleteFunc([]string{request.Tool, request.Prompt, request.Resource}, func(s string) bool { return s == "" })) != 1 {
 				return usageError(errors.New("say what is asked for: exactly one of --tool, --prompt and --resource"))
 			}
@@ -124,7 +122,7 @@ func (c *cli) policyExplain() *cobra.Command {
 				return err
 			}
 			if got := response.Msg.GetDecision(); expect != "" && got != expect {
-				return &exitCodeError{exitCheckFailed, fmt.Errorf("the decision is %s, not %s", got, expect)}
+				return &exitCodeError{exit: exitCheckFailed, err: fmt.Errorf("the decision is %s, not %s", got, expect)}
 			}
 			return nil
 		},
@@ -135,11 +133,23 @@ func (c *cli) policyExplain() *cobra.Command {
 	flags.StringVar(&request.Tool, "tool", "", "the tool that is called, as SERVER/TOOL")
 	flags.StringVar(&request.Prompt, "prompt", "", "the prompt that is asked for, as SERVER/PROMPT")
 	flags.StringVar(&request.Resource, "resource", "", "the resource that is read, as SERVER/URI, listed or not")
-	flags.StringVar(&request.Method, "method", "", "what is done with it, or asked by its server meanwhile, for example sampling/createMessage; empty is tools/call, prompts/get or resources/read")
+	choose(cmd, &request.Method, "method", "", "what is done with it, or asked by its server meanwhile (default tools/call, prompts/get or resources/read)", policyMethods()...)
 	flags.StringVar(&request.Arguments, "arguments", "", "the arguments, as a JSON object")
-	flags.StringVar(&expect, "expect", "", "fail (exit 3) unless the decision is this: allow or deny")
+	choose(cmd, &expect, "expect", "", "fail (exit 3) unless the decision is this", decisions...)
 	_ = cmd.MarkFlagRequired("user")
 	return cmd
+}
+
+// policyMethods are all that decisions are made about, whatever the kind.
+func policyMethods() (methods []string) {
+	for _, kind := range []policy.Kind{policy.Tool, policy.Prompt, policy.Resource} {
+		for _, method := range kind.Methods() {
+			if !slices.Contains(methods, method) {
+				methods = append(methods, method)
+			}
+		}
+	}
+	return methods
 }
 
 func printExplanation(w io.Writer, m *adminv1.ExplainDecisionResponse) {

@@ -23,7 +23,7 @@ func listen(address string) (net.Listener, error) {
 	}
 	_, port, _ := net.SplitHostPort(address)
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen on %s: %w; choose another address with --listen or WARDER_LISTEN", address, err)
+		return nil, portError(fmt.Errorf("listen on %s: %w; choose another address with --listen or WARDER_LISTEN", address, err))
 	}
 	holder := "another process"
 	if n, convErr := strconv.ParseUint(port, 10, 16); convErr == nil {
@@ -31,8 +31,10 @@ func listen(address string) (net.Listener, error) {
 			holder = found
 		}
 	}
-	return nil, fmt.Errorf("port %s is used by %s; choose another with --listen or WARDER_LISTEN", port, holder)
+	return nil, portError(fmt.Errorf("port %s is used by %s; choose another with --listen or WARDER_LISTEN", port, holder))
 }
+
+func portError(err error) error { return &exitCodeError{exitPrecondition, codePort, err} }
 
 // portHolder names the process that listens on a TCP port, as "pid 812
 // (grafana)". It is empty where the system does not say: it reads /proc, which

@@ -144,9 +144,9 @@ func discoveryFailed(s *adminv1.Server) error {
 	if s.GetState() != adminv1.ServerState_SERVER_STATE_FAILED {
 		return nil
 	}
-	return connect.NewError(connect.CodeUnavailable, fmt.Errorf(
+	return &exitCodeError{exitUnavailable, codeUndiscovered, fmt.Errorf(
 		"%s is saved, but what it offers could not be discovered: %s; when that is put right: warder server refresh %s",
-		s.GetName(), s.GetLastError(), s.GetName()))
+		s.GetName(), s.GetLastError(), s.GetName())}
 }
 
 func (c *cli) serverList() *cobra.Command {

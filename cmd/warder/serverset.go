@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +23,12 @@ import (
 // has the same bound.
 const maxAuthorities = 256 << 10
 
+// The bounds of the API for a server; see proto/warder/admin/v1/server.proto.
+const (
+	maxCallTimeout = time.Hour
+	maxInFlight    = 100_000
+)
+
 // transportFlags say how a server is spoken to.
 type transportFlags struct {
 	caFile      string
@@ -33,37 +41,56 @@ type transportFlags struct {
 func (t *transportFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&t.caFile, "ca-file", "", "PEM `file` of the authorities that sign for the server, in place of those of the system")
 	flags.DurationVar(&t.callTimeout, "call-timeout", 0, "how long a call may take, for example 2m (0: the node's own bound)")
-	flags.Int32Var(&t.maxInFlight, "max-in-flight", 0, "how many calls the server may have at a time, per node (0: the node's own bound)")
+	count(flags, &t.maxInFlight, "max-in-flight", 0, 0, maxInFlight, "how many calls the server may have at a time, per node (0: the node's own bound)")
 }
 
 // read reads the file of authorities and looks at the values.
 func (t *transportFlags) read(cmd *cobra.Command) error {
-	if t.callTimeout < 0 || t.callTimeout > 0 && t.callTimeout < time.Millisecond {
-		return usageError(fmt.Errorf("--call-timeout %s: give a time of at least 1ms, for example 30s", t.callTimeout))
-	}
-	if t.maxInFlight < 0 {
-		return usageError(fmt.Errorf("--max-in-flight %d: give a number of calls; 0 is the node's own bound", t.maxInFlight))
+	if t.callTimeout < 0 || t.callTimeout > 0 && t.callTimeout < time.Millisecond || t.callTimeout > maxCallTimeout {
+		return usageError(fmt.Errorf("--call-timeout %s: it is a time from 1ms to %s, for example 30s; 0 is the node's own bound", t.callTimeout, maxCallTimeout))
 	}
 	if !cmd.Flags().Changed("ca-file") || t.caFile == "" {
 		return nil
 	}
-	file, err := os.Open(t.caFile)
+	var err error
+	t.authorities, err = readAuthorities(t.caFile)
+	return err
+}
+
+// readAuthorities reads a file of certificates. What it holds is judged by the API;
+// what is no PEM is told apart here, where the file has a name.
+func readAuthorities(name string) (string, error) {
+	file, err := os.Open(name)
 	if err != nil {
-		return usageError(fmt.Errorf("open the file of authorities: %w", err))
+		return "", usageError(fmt.Errorf("--ca-file: %w", err))
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxAuthorities+1))
 	if err != nil {
-		return fmt.Errorf("read the file of authorities: %w", err)
+		return "", usageError(fmt.Errorf("--ca-file: %w", err))
 	}
-	if len(data) > maxAuthorities {
-		return usageError(fmt.Errorf("%s is larger than %d bytes", t.caFile, maxAuthorities))
+	block, _ := pem.Decode(data)
+	switch {
+	case len(data) > maxAuthorities:
+		return "", usageError(fmt.Errorf("--ca-file %s is larger than %d bytes; give only the authorities that sign for this server", name, maxAuthorities))
+	case len(data) == 0:
+		return "", usageError(fmt.Errorf("--ca-file %s is empty; --ca-file '' means the authorities of the system", name))
+	case block == nil && isDER(data):
+		return "", usageError(fmt.Errorf("--ca-file %s is a certificate in DER; make PEM of it: openssl x509 -inform der -in %s -out ca.pem", name, name))
+	case block == nil:
+		return "", usageError(fmt.Errorf("--ca-file %s is no PEM: it has no line -----BEGIN CERTIFICATE-----; give the certificate of the authority that signs for the server", name))
+	case strings.Contains(block.Type, "PRIVATE KEY"):
+		return "", usageError(fmt.Errorf("--ca-file %s holds a private key, which belongs to the authority alone; give its certificate", name))
+	case block.Type != "CERTIFICATE":
+		return "", usageError(fmt.Errorf("--ca-file %s begins with a %s, not with a certificate; give the certificate of the authority that signs for the server", name, visible(block.Type)))
 	}
-	if len(data) == 0 {
-		return usageError(fmt.Errorf("%s is empty; --ca-file '' means the authorities of the system", t.caFile))
-	}
-	t.authorities = string(data)
-	return nil
+	return string(data), nil
+}
+
+// isDER reports whether data is one certificate without PEM around it.
+func isDER(data []byte) bool {
+	_, err := x509.ParseCertificate(data)
+	return err == nil
 }
 
 // timeout is nil where the node's own bound is meant.

@@ -41,6 +41,7 @@ type upConfig struct {
 	hosts       []string
 	origins     []string
 	logLevel    string
+	metrics     string
 }
 
 func (c *cli) upCommand() *cobra.Command {
@@ -64,7 +65,8 @@ everything.`,
 	flags.BoolVar(&config.behindProxy, "behind-proxy", false, "allow another address than loopback without TLS: a proxy in front ends TLS")
 	flags.StringSliceVar(&config.hosts, "allowed-host", nil, "a further `host` name under which clients reach it")
 	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
-	flags.StringVar(&config.logLevel, "log-level", "warn", "debug, info, warn or error")
+	flags.StringVar(&config.metrics, "metrics-listen", "", "`address` of /metrics alone (default: with all else)")
+	choose(cmd, &config.logLevel, "log-level", "warn", "what is logged at least", logLevels...)
 	return cmd
 }
 
@@ -83,6 +85,8 @@ type allInOne struct {
 	local  net.Listener // the Unix socket of the command line
 	nodes  net.Listener // gRPC for the node, loopback
 	public net.Listener // everything that people and clients see
+	// metrics is nil where they are at the public address.
+	metrics net.Listener
 }
 
 func (c *cli) up(ctx context.Context, config upConfig) error {
@@ -117,8 +121,10 @@ func (u *allInOne) open(ctx context.Context) (err error) {
 	if u.public, err = listen(u.config.listen); err != nil {
 		return err
 	}
-	if err := makeDataDir(u.dataDir); err != nil {
-		return err
+	if u.config.metrics != "" {
+		if u.metrics, err = listen(u.config.metrics); err != nil {
+			return err
+		}
 	}
 	if err := u.openDatabase(ctx); err != nil {
 		return err
@@ -157,7 +163,10 @@ func makeDataDir(dir string) error {
 
 func (u *allInOne) openDatabase(ctx context.Context) (err error) {
 	if u.config.databaseURL != "" {
-		return nil
+		return nil // The control plane makes the directory, once the database is known to fit it.
+	}
+	if err := makeDataDir(u.dataDir); err != nil {
+		return err
 	}
 	u.database, err = localpg.Start(ctx, localpg.Config{Root: u.dataDir, Log: u.log}.WithEnv(os.Getenv))
 	return err
@@ -222,6 +231,7 @@ func (u *allInOne) run(ctx context.Context) error {
 
 	group.Go(func() error { return serve(public, u.public) })
 	group.Go(func() error { return serve(local, u.local) })
+	group.Go(func() error { return u.serveMetrics(controlCtx) })
 	group.Go(func() error { return u.control.ServeNodes(controlCtx, u.nodes) })
 	group.Go(func() error { return u.control.Run(controlCtx) })
 	group.Go(func() error { defer close(nodeDone); return u.node.Run(nodeCtx) })
@@ -264,10 +274,25 @@ func (u *allInOne) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", mcp)
 	mux.Handle("/mcp/", mcp)
-	mux.Handle("GET /metrics", promhttp.Handler())
-	mux.Handle("GET /readyz", http.HandlerFunc(u.ready(admin)))
+	if u.metrics == nil {
+		mux.Handle("GET /metrics", u.control.Guarded(promhttp.Handler()))
+	}
+	mux.Handle("GET /readyz", u.ready(admin))
 	mux.Handle("/", admin)
 	return mux
+}
+
+// serveMetrics serves the metrics at an address of their own, if they have one,
+// until ctx ends.
+func (u *allInOne) serveMetrics(ctx context.Context) error {
+	if u.metrics == nil {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.Handler())
+	server := httpserver.New(mux, u.log)
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // Nobody waits for a scrape.
+	return serve(server, u.metrics)
 }
 
 // ready is the control plane's readiness, once the node can serve as well.
@@ -283,7 +308,7 @@ func (u *allInOne) ready(admin http.Handler) http.HandlerFunc {
 
 // close releases what open took. It may be called at any point of open.
 func (u *allInOne) close() {
-	for _, l := range []net.Listener{u.public, u.local, u.nodes} {
+	for _, l := range []net.Listener{u.public, u.metrics, u.local, u.nodes} {
 		if l != nil {
 			_ = l.Close() // The servers have closed theirs already.
 		}

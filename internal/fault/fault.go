@@ -74,6 +74,7 @@ type Error struct {
 	kind  Kind
 	text  string
 	cause error
+	code  string
 }
 
 // New returns a fault without a cause. The text is shown to whoever asked.
@@ -89,6 +90,23 @@ func Newf(kind Kind, format string, args ...any) *Error {
 // which no edge shows.
 func Wrap(kind Kind, text string, cause error) *Error {
 	return &Error{kind: kind, text: text, cause: cause}
+}
+
+// Coded returns the same fault with a code of its own, such as "WARDER-DB-002", for
+// failures that have a place in the documentation apart from their kind.
+func (e *Error) Coded(code string) *Error {
+	coded := *e
+	coded.code = code
+	return &coded
+}
+
+// Code returns the code of the outermost fault in the chain of err; empty if it has
+// none of its own.
+func Code(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.code
+	}
+	return ""
 }
 
 // Error returns text and cause: for logs, not for strangers.

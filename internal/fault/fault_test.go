@@ -71,3 +71,14 @@ func TestWireErrorsPassUnchanged(t *testing.T) {
 		t.Error("nil is not nil")
 	}
 }
+
+func TestACodeStaysWithItsFault(t *testing.T) {
+	plain := fault.New(fault.Precondition, "x")
+	coded := plain.Coded("WARDER-DB-001")
+	if fault.Code(fmt.Errorf("open: %w", coded)) != "WARDER-DB-001" || fault.Code(plain) != "" || fault.Code(io.EOF) != "" {
+		t.Error("a code is lost, or on a fault that was given none")
+	}
+	if !fault.Is(coded, fault.Precondition) || fault.Text(coded) != "x" {
+		t.Errorf("with its code the fault became %v", coded)
+	}
+}

@@ -16,6 +16,9 @@ type problem struct {
 	cause error
 }
 
+// Code is the code of everything that keeps a private PostgreSQL from running.
+const Code = "WARDER-DB-001"
+
 // instead is the way around every problem of this package.
 const instead = "or use a PostgreSQL of your own (15 or newer): --database-url postgres://user:password@host/database (or WARDER_DATABASE_URL)"
 
@@ -30,9 +33,9 @@ func (p problem) fault() error {
 		b.WriteString("\n  fix: " + f)
 	}
 	if p.cause == nil {
-		return fault.New(fault.Precondition, b.String())
+		return fault.New(fault.Precondition, b.String()).Coded(Code)
 	}
-	return fault.Wrap(fault.Precondition, b.String(), p.cause)
+	return fault.Wrap(fault.Precondition, b.String(), p.cause).Coded(Code)
 }
 
 // classified returns the fault in the chain of err, if there is one.

@@ -118,7 +118,7 @@ func clear(path string) error {
 	}
 	conn, err := net.DialTimeout("unix", path, probeTimeout)
 	if err == nil {
-		return errors.Join(fault.Newf(fault.Exists, "another warder serves %s already; stop it, or choose another data directory", path),
+		return errors.Join(fault.Newf(fault.Exists, "another warder serves %s already; stop it, or choose another data directory", path).Coded(CodeTaken),
 			conn.Close())
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -129,6 +129,14 @@ func clear(path string) error {
 	}
 	return nil
 }
+
+// The codes of what keeps a command from its instance, and an instance from its
+// socket.
+const (
+	CodeNoInstance = "WARDER-LOCAL-001"
+	CodeNotOurs    = "WARDER-LOCAL-002"
+	CodeTaken      = "WARDER-LOCAL-003"
+)
 
 // Dial connects to the instance that runs on a data directory. It fails with
 // fault.Unavailable, and a text that says what to do, where none does.
@@ -148,10 +156,10 @@ func Dial(ctx context.Context, dataDir string) (net.Conn, error) {
 func unavailable(dataDir string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fault.Wrap(fault.Denied, fmt.Sprintf(
-			"the instance on %s belongs to another user; run the command as that user", dataDir), err)
+			"the instance on %s belongs to another user; run the command as that user", dataDir), err).Coded(CodeNotOurs)
 	}
 	return fault.Wrap(fault.Unavailable, fmt.Sprintf(
-		"no instance runs on %s; start one with 'warder up', or name its directory with --data-dir or WARDER_DATA_DIR", dataDir), err)
+		"no instance runs on %s; start one with 'warder up', or name its directory with --data-dir or WARDER_DATA_DIR", dataDir), err).Coded(CodeNoInstance)
 }
 
 // guarded accepts connections of the right user only.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -113,20 +112,6 @@ func (c *chain) validate(message any) error {
 		return fmt.Errorf("validate %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
 	}
 	return fault.New(fault.Invalid, explainViolations(broken))
-}
-
-// explainViolations names each field and its rule; never a value, which may be a
-// secret.
-func explainViolations(broken *protovalidate.ValidationError) string {
-	var lines []string
-	for _, v := range broken.Violations {
-		message := v.Proto.GetMessage()
-		if message == "" {
-			message = "breaks rule " + v.Proto.GetRuleId()
-		}
-		lines = append(lines, protovalidate.FieldPathString(v.Proto.GetField())+": "+message)
-	}
-	return strings.Join(lines, "; ")
 }
 
 // outward maps an error onto the wire. Who gave up waiting, or ran out of time,

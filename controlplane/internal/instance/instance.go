@@ -14,7 +14,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -37,9 +40,43 @@ type Secrets struct {
 	Signing ed25519.PrivateKey
 }
 
+// CodeKey is the code of a key-encryption key that is missing, or not the one of
+// this installation.
+const CodeKey = "WARDER-KEK-001"
+
+// OpenKeys reads the key-encryption key, or makes it for a new installation. An
+// installation that has secrets had a key: where its file is not, none is made, and
+// nothing is written. makeDir makes the directory that the file goes into; it is called
+// once it is known that something may be written.
+func OpenKeys(ctx context.Context, store Store, path string, makeDir func() error) (*seal.Keyring, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		_, err := store.GetInstanceSecret(ctx, pepperName)
+		if err == nil {
+			return nil, fault.Newf(fault.Precondition,
+				"the database belongs to an installation whose key-encryption key is not here: there is no %s; "+
+					"restore that file from the data directory that the database was set up with, or name the directory with --data-dir "+
+					"(a control plane apart: or the file with --kek-file), or use an empty database", path).Coded(CodeKey)
+		}
+		if !fault.Is(err, fault.NotFound) {
+			return nil, fmt.Errorf("look for secrets of the installation: %w", err)
+		}
+	}
+	if err := makeDir(); err != nil {
+		return nil, err
+	}
+	keys, err := seal.LoadOrCreate(path)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the key-encryption key cannot be used: "+err.Error(), err).Coded(CodeKey)
+	}
+	return keys, nil
+}
+
+// pepperName is the secret that every installation has from its first start.
+const pepperName = "key_pepper"
+
 // Load returns the secrets, making those that are missing.
 func Load(ctx context.Context, store Store, keys *seal.Keyring) (*Secrets, error) {
-	pepper, _, err := Secret(ctx, store, keys, "key_pepper", randomKey)
+	pepper, _, err := Secret(ctx, store, keys, pepperName, randomKey)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +111,7 @@ func Secret(ctx context.Context, store Store, keys *seal.Keyring, name string, g
 	secret, err = keys.Open(row.Sealed, place(name)...)
 	if err != nil {
 		return nil, nil, fault.Wrap(fault.Precondition, fmt.Sprintf(
-			"the key-encryption key does not open the secrets of this installation (%s): it is not the one that the database was set up with; restore the kek file of the data directory (a control plane apart: or name it with --kek-file)", name), err)
+			"the key-encryption key does not open the secrets of this installation (%s): it is not the one that the database was set up with; restore the kek file of the data directory (a control plane apart: or name it with --kek-file)", name), err).Coded(CodeKey)
 	}
 	return secret, row.Public, nil
 }

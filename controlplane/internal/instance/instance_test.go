@@ -2,6 +2,9 @@ package instance_test
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -58,5 +61,33 @@ func TestAnotherKeyEncryptionKeyIsRefusedAndOverwritesNothing(t *testing.T) {
 	again, err := instance.Load(t.Context(), s, keyring(t, 1))
 	if err != nil || !bytes.Equal(again.Pepper, first.Pepper) {
 		t.Errorf("after it: %v", err)
+	}
+}
+
+// A control plane that is pointed at the database of another installation must not
+// leave a key behind that looks like the right one.
+func TestAKeyIsNotMadeForADatabaseThatHasOne(t *testing.T) {
+	s := storetest.New(t)
+	first := filepath.Join(t.TempDir(), "first", "kek")
+	makeDir := func(path string) func() error {
+		return func() error { return os.MkdirAll(filepath.Dir(path), 0o700) }
+	}
+	keys, err := instance.OpenKeys(t.Context(), s, first, makeDir(first))
+	if err != nil {
+		t.Fatalf("a new installation: %v", err)
+	}
+	if _, err := instance.Load(t.Context(), s, keys); err != nil {
+		t.Fatal(err)
+	}
+	second := filepath.Join(t.TempDir(), "second", "kek")
+	_, err = instance.OpenKeys(t.Context(), s, second, makeDir(second))
+	if !fault.Is(err, fault.Precondition) || fault.Code(err) != instance.CodeKey || !strings.Contains(fault.Text(err), second) {
+		t.Errorf("without the key: %v", err)
+	}
+	if _, err := os.Stat(filepath.Dir(second)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was written: %v", err)
+	}
+	if _, err := instance.OpenKeys(t.Context(), s, first, makeDir(first)); err != nil {
+		t.Errorf("with the key: %v", err)
 	}
 }

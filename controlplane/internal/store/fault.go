@@ -112,11 +112,18 @@ func lost(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
+// Codes of a database that cannot be used: not reached, or not of a version that
+// this build can work with.
+const (
+	codeConnect = "WARDER-DB-002"
+	codeVersion = "WARDER-DB-003"
+)
+
 // badURL is the error for a URL that does not parse. The driver leaves the
 // password out of its text.
 func badURL(err error) error {
 	return fault.Wrap(fault.Invalid, fmt.Sprintf(
-		"the database URL is not valid (%v); it looks like postgres://user:password@host:5432/database", err), err)
+		"the database URL is not valid (%v); it looks like postgres://user:password@host:5432/database", err), err).Coded(codeConnect)
 }
 
 // unreachable is the error for a database that does not answer, or that answers
@@ -131,7 +138,7 @@ func unreachable(c *pgx.ConnConfig, err error) error {
 	}
 	return fault.Wrap(fault.Unavailable, fmt.Sprintf(
 		"cannot connect to database %q at %s as %q: %s; check that PostgreSQL runs there and that the database URL is right",
-		c.Database, where, c.User, reason), err)
+		c.Database, where, c.User, reason), err).Coded(codeConnect)
 }
 
 // translated is a DBTX whose errors carry faults.

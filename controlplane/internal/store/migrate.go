@@ -86,7 +86,7 @@ func checkServer(ctx context.Context, q *db.Queries) error {
 	}
 	if version.Number < oldest {
 		return fault.Newf(fault.Precondition, "the database runs PostgreSQL %s; Warder needs %d or newer",
-			version.Name, oldest/10000)
+			version.Name, oldest/10000).Coded(codeVersion)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func applyMigrations(ctx context.Context, config *pgx.ConnConfig, log *slog.Logg
 	if has > knows {
 		return fault.Newf(fault.Precondition,
 			"the database was migrated by a newer Warder: its schema is at %d, this build knows %d; run the newer build, or restore a backup from before",
-			has, knows)
+			has, knows).Coded(codeVersion)
 	}
 	results, err := provider.Up(ctx)
 	if err != nil {

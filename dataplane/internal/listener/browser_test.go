@@ -2,6 +2,7 @@ package listener
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -71,6 +72,23 @@ func TestHostNamesAreComparedWithoutPortAndCapitals(t *testing.T) {
 	} {
 		if hosts.allow(host) != want {
 			t.Errorf("%q: allowed %v", host, !want)
+		}
+	}
+}
+
+func TestT37_WhatSharesTheAddressAnswersToOurNamesOnly(t *testing.T) {
+	l := &Listener{hosts: newHosts([]string{"node.corp", "127.0.0.1"})}
+	served := l.Named(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
+	for host, want := range map[string]int{
+		"node.corp": http.StatusOK, "NODE.corp:8443": http.StatusOK, "127.0.0.1:8443": http.StatusOK,
+		"evil.example": http.StatusMisdirectedRequest, "node.corp.evil.example:8443": http.StatusMisdirectedRequest, "": http.StatusMisdirectedRequest,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		served.ServeHTTP(w, r)
+		if w.Code != want || strings.Contains(w.Body.String(), "metrics") != (want == http.StatusOK) {
+			t.Errorf("%q: %d %s", host, w.Code, w.Body)
 		}
 	}
 }

@@ -129,3 +129,15 @@ func isToken(name string) bool {
 	}
 	return true
 }
+
+// Named serves next under the names of the node only, as MCP is: a web page that has
+// its own name point here reads nothing (security.md T-37).
+func (l *Listener) Named(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !l.hosts.allow(r.Host) {
+			http.Error(w, wrongHost.text, wrongHost.status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

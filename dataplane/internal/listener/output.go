@@ -104,7 +104,22 @@ func (o *output) Stay() error {
 	defer o.mu.Unlock()
 	o.x.leave()
 	o.x.dropBody()
-	if o.stream {
+	return o.sendHeaders()
+}
+
+// Begin sends the headers of an event stream, unless they are out.
+func (o *output) Begin() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sendHeaders()
+}
+
+// sendHeaders is Begin for who holds the lock.
+func (o *output) sendHeaders() error {
+	switch {
+	case o.gone:
+		return errGone
+	case o.stream || o.done:
 		return nil
 	}
 	o.begin()
@@ -169,7 +184,8 @@ func (o *output) close() {
 	o.quiet = !o.ticks || o.timer.Stop()
 }
 
-// begin sends the headers of an event stream, once.
+// begin makes the headers those of an event stream, once; they are sent with what
+// is flushed next.
 func (o *output) begin() {
 	if o.stream {
 		return

@@ -162,3 +162,39 @@ func TestACallThatIsReadOnForeverHasTheTimeOfOneCall(t *testing.T) {
 		t.Errorf("events: %v", events)
 	}
 }
+
+// TestAResumedStreamBeginsAtOnce has a server that is asked for the rest and is silent: its client has a stream all the
+// same, and when it leaves, the audit says so.
+func TestAResumedStreamBeginsAtOnce(t *testing.T) {
+	d := rich(t, func(c *Config) { c.KeepAlive = time.Hour })
+	token := d.enter("/mcp")
+	d.cut()
+	s := d.stream(d.in(token, getOld))
+	s.must()
+	last := s.must().id
+	s.next()
+	asked, left := make(chan struct{}), make(chan struct{})
+	d.up.resume = func(ctx context.Context, _ *upstream.Resume, _ upstream.Sink) (*upstream.Answer, error) {
+		defer close(left)
+		close(asked)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s = d.stream(d.again(token, last)) // returns when the headers are there
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Error("the headers are there, but the server is not asked for the rest")
+	}
+	if s.status != http.StatusOK || s.header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("%d %v", s.status, s.header)
+	}
+	s.close()
+	<-left
+	d.await("the request to end", func() bool { return d.listener.Inflight() == 0 })
+	d.session.Close()
+	events := d.audit.taken()
+	if len(events) != 2 || !strings.Contains(events[1].GetError(), "the client went away") {
+		t.Errorf("events: %v; want an intent, and that the client went away", events)
+	}
+}

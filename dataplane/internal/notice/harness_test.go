@@ -25,7 +25,7 @@ import (
 
 // world is a board with a node's knowledge, which tests change, and servers that say what tests want.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	board   *Board
 	items   *gatetest.World
 	index   atomic.Pointer[gate.Index]
@@ -36,7 +36,7 @@ type world struct {
 }
 
 // newWorld returns one with servers github and files, which ana and bob may use.
-func newWorld(t *testing.T, config Config) *world {
+func newWorld(t testing.TB, config Config) *world {
 	t.Helper()
 	w := &world{t: t, items: gatetest.New(t), servers: &servers{}, keys: map[string]string{}}
 	for _, slug := range []string{"github", "files"} {
@@ -124,7 +124,7 @@ func (w *world) legacy(user string, id byte, servers ...string) *Subscription {
 
 // opened is a stream that was opened by a test.
 type opened struct {
-	t      *testing.T
+	t      testing.TB
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error
@@ -266,7 +266,7 @@ func (w *world) wantHeard(words ...string) {
 }
 
 // find returns a hearing with these words.
-func (s *servers) find(t *testing.T, words string) *heard {
+func (s *servers) find(t testing.TB, words string) *heard {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,26 +38,22 @@ func (h *hearing) Notification(message []byte, _ upstream.Mark) error {
 	return nil
 }
 
-// updated passes on that a resource changed, unless the caller may no longer be told.
+// updated passes on that a resource changed, unless the caller may no longer be told: by what is in force now, whether or
+// not the board has looked at the stream since. It waits for no other stream.
 func (h *hearing) updated(message []byte, scan *mcp.Response) {
 	s, slug := h.stream, h.wanted.server.GetName()
 	index := s.board.config.Current()
-	if index == nil || !s.mayHearNow(slug, scan.URI) {
+	if index == nil {
 		return
 	}
-	s.put(s.pass(message, scan, slug), slug+" "+scan.URI)
-}
-
-// mayHearNow is mayHear for whoever does not hold sweeping.
-func (s *stream) mayHearNow(slug, uri string) bool {
-	s.board.sweeping.Lock()
-	defer s.board.sweeping.Unlock()
-	index := s.board.config.Current()
-	if why := s.lost(index, s.board.now()); why != "" {
+	key, why := s.right(index, s.board.now())
+	if why != "" {
 		s.close(why)
-		return false
+		return
 	}
-	return s.mayHear(index, slug, uri)
+	if mayHear(index, key, slug, scan.URI) {
+		s.put(s.pass(message, scan, slug), slug+" "+scan.URI)
+	}
 }
 
 // put queues a message for the client.

@@ -199,27 +199,36 @@ func (s *stream) expiry() time.Time {
 
 // lost returns why the caller has no right to the stream any more, or "". The caller holds sweeping.
 func (s *stream) lost(index *gate.Index, now time.Time) reason {
+	key, why := s.right(index, now)
+	if why == "" {
+		s.key = key
+	}
+	return why
+}
+
+// right returns the caller's key at an index, and why the caller has no right to the stream by it, or "". It needs no lock:
+// it goes by the index and by what never changes of the stream.
+func (s *stream) right(index *gate.Index, now time.Time) (*credential.Key, reason) {
 	key := index.Credentials().Key(s.keyID)
 	switch {
 	case key == nil || !sameOwner(key, s.sub.Key):
-		return closedRevoked
+		return nil, closedRevoked
 	case !key.Expires.IsZero() && !now.Before(key.Expires):
-		return closedExpired
+		return nil, closedExpired
 	}
-	s.key = key
 	if session := s.sub.Session; session != nil && (!now.Before(session.Expires) || s.board.ended.has(session.ID)) {
-		return closedSession
+		return nil, closedSession
 	}
 	if index.Profile(key).Refused() {
-		return closedRevoked
+		return nil, closedRevoked
 	}
 	if s.sub.Server == "" {
-		return ""
+		return key, ""
 	}
 	if server, ok := index.Server(s.sub.Server); !ok || !index.Profile(key).Sees(server) {
-		return closedInvisible
+		return nil, closedInvisible
 	}
-	return ""
+	return key, ""
 }
 
 func sameOwner(a, b *credential.Key) bool {

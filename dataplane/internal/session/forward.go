@@ -178,7 +178,7 @@ func (x *exchange) settle(ticket Ticket, answer *upstream.Answer) {
 	}
 	late := &late{ticket: ticket, now: x.now, received: x.in.Received, trace: x.record.event.TraceId}
 	late.callID = x.record.callID
-	x.detached.keep(late, x.config.ResumeTime)
+	x.detached.keep(late, serverClosed, x.config.ResumeTime)
 }
 
 // ended makes the result event: the intent has all that went before.

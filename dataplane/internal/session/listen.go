@@ -174,17 +174,22 @@ func (r *resumption) resume(ctx context.Context) Answer {
 	}
 	x.record.callID = waiting.callID
 	answer := &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
+	why := serverClosed
 	defer func() {
 		if answer.Detached {
-			x.detached.keep(waiting, x.config.ResumeTime)
+			x.detached.keep(waiting, why, x.config.ResumeTime)
 			return
 		}
 		waiting.result(answer)
 	}()
+	// The client waits for a stream, and is to see at once that it has one: the
+	// server may be silent for long. One that cannot be written to has gone, which
+	// the call notices by itself.
+	_ = x.client.Begin()
 	got, err := x.upstream.Resume(ctx, r.upstream(), &x.sink)
 	if err != nil || got == nil {
 		// The client may come again for the rest.
-		answer = &upstream.Answer{Detached: true}
+		answer, why = &upstream.Answer{Detached: true}, clientLeft
 		return Answer{Status: http.StatusOK}
 	}
 	answer = got

@@ -68,6 +68,9 @@ type Client interface {
 	// retry are those of the event; empty and 0: none. It keeps nothing of the
 	// message. An error means that the client is gone.
 	Send(message []byte, id string, retry time.Duration) error
+	// Begin sends the headers of an event stream, unless that has been done. It is
+	// called for clients that take one.
+	Begin() error
 	// Outlive returns a context for a call that goes on for a while after its client
 	// has gone. It has a cause that is fit for the audit then.
 	Outlive() (context.Context, context.CancelCauseFunc)

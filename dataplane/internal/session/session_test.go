@@ -44,6 +44,7 @@ type client struct{}
 func (client) Streams() bool                            { return true }
 func (client) Send([]byte, string, time.Duration) error { return nil }
 func (client) Stay() error                              { return nil }
+func (client) Begin() error                             { return nil }
 func (client) Outlive() (context.Context, context.CancelCauseFunc) {
 	return context.WithCancelCause(context.Background())
 }

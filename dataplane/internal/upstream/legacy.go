@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"time"
@@ -76,10 +77,15 @@ func (x *exchange) setLevel() error {
 	return nil
 }
 
-// checkSession looks whether a legacy server has lost the session, which means that the call was not executed. HTTP 404
-// says so, unless it comes with what became of the request. The older SDKs say it with HTTP 400, a code of their own and no id: they look for the session before they look
-// at the message, and whoever has run a request knows its id. With an id, or without a session, it may mean anything: the
-// next call gets a new session, this one is over.
+// checkSession looks whether a legacy server has lost the session, and whether that means that the call was not executed:
+//
+//	HTTP 404, and no id or another one   not executed: the protocol has it for a session that is not there, which a server
+//	                                     looks for before it looks at the message; made again
+//	HTTP 404, the request's id, and a    executed: this is the answer
+//	  code of who has read the request
+//	HTTP 404, the request's id           may have been executed: see doubtful
+//	HTTP 400, -32000, and no id          not executed: so the older SDKs say it; made again
+//	HTTP 400, -32000                     may have been executed: see doubtful
 func (x *exchange) checkSession(err error) error {
 	c, lease := &x.talk, &x.lease
 	if c.resumed {
@@ -87,23 +93,45 @@ func (x *exchange) checkSession(err error) error {
 	}
 	hasID := lease.id != "" && lease.line == nil
 	switch {
-	case c.status == http.StatusNotFound && hasID && !c.executed(err):
+	case c.status == http.StatusNotFound && hasID && !c.namesRequest():
 		lease.lost()
 		return errSessionLost
+	case c.status == http.StatusNotFound && hasID && !c.executed(err):
+		return x.doubtful()
 	case c.status == http.StatusBadRequest && err == nil && c.scan.ErrorCode == codeLegacyRefusal:
-		lease.lost()
-		if hasID && nullID(c.scan.ID.Of(c.buffer.bytes)) {
+		if hasID && !c.namesRequest() {
+			lease.lost()
 			return errSessionLost
 		}
-		return x.endpoint.fail(mcp.CodeUnavailable, nil, "server %q refused the session that Warder has with it; call again to open a new one")
+		return x.doubtful()
 	}
 	return err
 }
 
-// executed reports whether an answer with HTTP 404 is about the request and not about its session: an error with the
-// request's id, of a kind that only who has read the request can have found.
+// doubtful ends a call in a session that the server seems to have lost, while it names the request, as only who has read
+// it can: it may have been executed. A tool is not called again then, whatever it says of itself (readOnlyHint,
+// idempotentHint): hints are the server's claims. What does no harm twice by its method, such as a read, is made again. Either
+// way the session is replaced, so that the next call finds one.
+func (x *exchange) doubtful() error {
+	if x.call.Request.Method != mcp.MethodToolsCall && x.lease.id != "" && x.lease.line == nil {
+		x.lease.lost()
+		return errSessionLost
+	}
+	x.lease.replace()
+	return x.endpoint.fail(mcp.CodeUnavailable, nil,
+		"server %q refused the session that Warder has with it, and may have executed the call; look before you call again, which opens a new one")
+}
+
+// namesRequest reports whether an answer with HTTP 400 or above has the id of our request, wherever, for it may be broken:
+// ids are long enough to be nowhere by chance.
+func (c *conversation) namesRequest() bool {
+	return c.buffer != nil && bytes.Contains(c.buffer.bytes, c.id)
+}
+
+// executed reports whether an answer with HTTP 404 that names the request is about it and not about its session: an error
+// of a kind that only who has read the request can have found.
 func (c *conversation) executed(err error) bool {
-	if err != nil || nullID(c.scan.ID.Of(c.buffer.bytes)) {
+	if err != nil {
 		return false
 	}
 	switch c.scan.ErrorCode {

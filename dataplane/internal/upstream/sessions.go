@@ -164,6 +164,18 @@ func (l *lease) lost() {
 	}
 }
 
+// replace forgets a session as lost does, and begins to open the one that takes the place of a client's own: the client goes
+// on naming that.
+func (l *lease) replace() {
+	l.lost()
+	if !l.claim.lost {
+		return
+	}
+	if h, _ := l.endpoint.pool.sessions.join(l.endpoint, &l.claim); h != nil {
+		h.release()
+	}
+}
+
 // acquire returns a session for a claim, and opens one if there is none. Own is room for a session that the client
 // carries. The error is a failure, the cause of ctx, or errOtherEra.
 func (e *endpoint) acquire(ctx context.Context, c claim, own *session) (lease, error) {

@@ -149,6 +149,94 @@ func TestNothingButALostSessionIsEverSentAgain(t *testing.T) {
 	}
 }
 
+// notFound answers HTTP 404 with a body.
+func notFound(media, body string) func(w http.ResponseWriter, id string) {
+	return func(w http.ResponseWriter, id string) {
+		if media != "" {
+			w.Header().Set("Content-Type", media)
+		}
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, strings.ReplaceAll(body, "ID", id))
+	}
+}
+
+// lostCall makes a call of a method in the client's own session, which the server answers the first time with refuse,
+// and then one more. It returns both answers and how often the server got a call.
+func lostCall(t *testing.T, body string, refuse func(w http.ResponseWriter, id string)) (first, second *Answer, calls int64) {
+	t.Helper()
+	f := statefulFake(t)
+	f.all = true
+	f.call = func(w http.ResponseWriter, r *http.Request, id string) {
+		if r.Header.Get(mcp.HeaderSession) == "session-1" {
+			refuse(w, id)
+			return
+		}
+		reply(w, ok(id))
+	}
+	server := versioned(listen(t, f), mcp.Version20251125)
+	p := newPool(t, Config{})
+	ref, err := p.Open(t.Context(), server, 0, mcp.Version20251125)
+	if err != nil || ref.ID != "session-1" {
+		t.Fatalf("the client's own session is %v: %v", ref, err)
+	}
+	call := func() *Answer {
+		c := callWith(t, server, mcp.Legacy, mcp.Version20251125, body, "get")
+		c.Session, c.SessionKey = &ref, "s/1"
+		return do(t, p, c)
+	}
+	first = call()
+	calls = f.calls.Load()
+	return first, call(), calls
+}
+
+const (
+	toolCall  = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"github__get"}}`
+	promptGet = `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"github__get"}}`
+)
+
+// TestALostSessionThatIsBeyondDoubtCostsNothing: the protocol has HTTP 404 for a session that is not there, which says that
+// nothing was executed, of whatever method.
+func TestALostSessionThatIsBeyondDoubtCostsNothing(t *testing.T) {
+	for name, refuse := range map[string]func(http.ResponseWriter, string){
+		"no body":              notFound("", ""),
+		"the Go SDK":           notFound("text/plain", "session not found"),
+		"the TypeScript SDK":   notFound("application/json", `{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}`),
+		"the Python SDK":       notFound("application/json", `{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":"server-error"}`),
+		"JSON that is not RPC": notFound("application/json", `{"message":"Session not found"}`),
+	} {
+		for _, body := range []string{toolCall, promptGet} {
+			first, _, calls := lostCall(t, body, refuse)
+			if first.Outcome != outcomeOK || calls != 2 {
+				t.Errorf("%s: %s after %d calls", name, show(first), calls)
+			}
+		}
+	}
+}
+
+// TestACallOfAToolThatMayHaveRunIsNotMadeAgain: whoever names the request has read it. What a tool says of itself is not
+// even known here; only a method that does no harm twice is made again.
+func TestACallOfAToolThatMayHaveRunIsNotMadeAgain(t *testing.T) {
+	for name, refuse := range map[string]func(http.ResponseWriter, string){
+		"an error of the session": notFound("application/json", `{"jsonrpc":"2.0","id":ID,"error":{"code":-32001,"message":"Session not found"}}`),
+		"an error of its own":     notFound("application/json", `{"jsonrpc":"2.0","id":ID,"error":{"code":7,"message":"no such issue"}}`),
+		"a result":                notFound("application/json", `{"jsonrpc":"2.0","id":ID,"result":{"content":[]}}`),
+		"half an answer":          notFound("application/json", `{"jsonrpc":"2.0","id":ID,"result":`),
+		"an older SDK's error":    olderSDK,
+	} {
+		first, second, calls := lostCall(t, toolCall, refuse)
+		wantFailure(t, first, mcp.CodeUnavailable, "may have executed the call")
+		if calls != 1 {
+			t.Errorf("%s: the call was made %d times", name, calls)
+		}
+		if second.Outcome != outcomeOK {
+			t.Errorf("%s: the next call, which should have a new session: %s", name, show(second))
+		}
+		if first, _, calls := lostCall(t, promptGet, refuse); first.Outcome != outcomeOK || calls != 2 {
+			t.Errorf("%s, of a prompt: %s after %d calls", name, show(first), calls)
+		}
+	}
+}
+
 // olderSDK answers as servers made with the older SDKs do to a session that they do not know.
 func olderSDK(w http.ResponseWriter, id string) {
 	w.Header().Set("Content-Type", "application/json")

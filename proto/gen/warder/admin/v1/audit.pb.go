@@ -866,7 +866,7 @@ const file_warder_admin_v1_audit_proto_rawDesc = "" +
 	"\x05roles\x18\x1d \x03(\tR\x05roles\x12\x16\n" +
 	"\x06groups\x18\x1e \x03(\tR\x06groups\x12\x16\n" +
 	"\x06issuer\x18\x1f \x01(\tR\x06issuer\x12\x19\n" +
-	"\btoken_id\x18  \x01(\tR\atokenId\"\x86\x02\n" +
+	"\btoken_id\x18  \x01(\tR\atokenId\"\xf5\x02\n" +
 	"\n" +
 	"CallFilter\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12 \n" +
@@ -874,8 +874,9 @@ const file_warder_admin_v1_audit_proto_rawDesc = "" +
 	"\x04tool\x18\x03 \x01(\tR\x04tool\x120\n" +
 	"\bdecision\x18\x04 \x01(\tB\x14\xbaH\x11r\x0fR\x00R\x05allowR\x04denyR\bdecision\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
-	"\aoutcome\x18\a \x01(\tR\aoutcome\"\x8f\x01\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x86\x01\n" +
+	"\aoutcome\x18\a \x01(\tBl\xbaHirgR\x00R\x02okR\n" +
+	"tool_errorR\x0eprotocol_errorR\x0einput_requiredR\rserver_failedR\tcancelledR\arefusedR\arunningR\aunknownR\aoutcome\"\x8f\x01\n" +
 	"\x10ListCallsRequest\x123\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1b.warder.admin.v1.CallFilterR\x06filter\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
