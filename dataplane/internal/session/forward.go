@@ -116,9 +116,11 @@ func (x *exchange) prepareCall() {
 	} else {
 		x.prepareLegacy(server)
 	}
-	if call.Capabilities != 0 {
-		call.Permit = x.permit
+	// Also for a client that declared nothing: a server can ask it by an error.
+	if x.asPermit == nil {
+		x.asPermit = x.permit
 	}
+	call.Permit = x.asPermit
 }
 
 func (x *exchange) prepareModern() {

@@ -272,7 +272,7 @@ func (s *Session) serve(ctx context.Context, in *Request, client Client) (Answer
 	return answer, sub
 }
 
-// borrow returns an exchange in its initial state.
+// borrow returns an exchange in its initial state, but for asPermit.
 func (s *Session) borrow(in *Request, client Client) *exchange {
 	x, ok := s.exchanges.Get().(*exchange)
 	if !ok {
@@ -288,7 +288,7 @@ func (s *Session) borrow(in *Request, client Client) *exchange {
 // and a subscription lasts.
 func (s *Session) giveBack(x *exchange) {
 	if x.plain {
-		*x = exchange{}
+		*x = exchange{asPermit: x.asPermit}
 		s.exchanges.Put(x)
 	}
 }
@@ -326,7 +326,10 @@ type exchange struct {
 	sink    sink
 	flight  flight
 	permits permits
-	text    [64]byte // room for the request's id and the session's key
+	// asPermit is permit as a value, which is of the exchange for as long as it is
+	// used again; nil: it was not needed yet.
+	asPermit upstream.Permit
+	text     [64]byte // room for the request's id and the session's key
 }
 
 func (x *exchange) serve(ctx context.Context) Answer {

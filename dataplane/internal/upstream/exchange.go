@@ -208,6 +208,9 @@ func (x *exchange) conclude(message []byte, err error) (*Answer, error) {
 	if x.era == mcp.Modern && x.talk.scan.ResultType == mcp.ResultInputRequired {
 		return x.inputRequired(message)
 	}
+	if x.talk.scan.ErrorCode == mcp.CodeURLElicitationRequired {
+		return x.sendsAway(message)
+	}
 	defer x.talk.finish()
 	return x.translate(message)
 }
