@@ -30,6 +30,11 @@ func (x *exchange) soon() (context.Context, context.CancelFunc) {
 // response takes what a client answers to a request of a server. The id, which we
 // made, says who asked: a server, which is told from whichever node this is, or a
 // call that waits on one node.
+//
+// The protocol has 202 for what was accepted, and an error for what cannot be. So an
+// id that we did not make, or of a call that no longer waits, is 400. Whether a
+// question of a server has been answered before, no node knows but by asking it:
+// each answer is passed on, and 202 says that the server took it.
 func (x *exchange) response(ctx context.Context) Answer {
 	var to handle.ServerRequest
 	if err := x.openAsked(&to); err != nil {

@@ -103,6 +103,9 @@ type Sink interface {
 	// Relay takes a request of a legacy server to a legacy client, which has been permitted. The answer goes to the server
 	// by Pool.Respond, at any node. The bytes are valid during the call only.
 	Relay(r *ServerRequest, at Mark) error
+	// Withdraw takes the notice that the server no longer waits for the answer to what went to Relay: see Relayed. The
+	// bytes are valid during the call only.
+	Withdraw(w *Withdrawal, at Mark) error
 	// Ask takes a request of a modern server to a legacy client, which has been permitted, and waits for what the client
 	// answers: a raw result, or an error of the client's. The params are valid during the call only.
 	Ask(ctx context.Context, method string, params []byte) (result []byte, refused *mcp.Error, err error)

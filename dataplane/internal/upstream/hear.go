@@ -24,6 +24,11 @@ func (x *exchange) hear(message []byte, scan *mcp.Response, at Mark) error {
 		return x.skip(at)
 	case x.sink == nil:
 		return nil
+	case scan.Method == mcp.MethodCancelled && x.era == mcp.Legacy && x.call.Era == mcp.Legacy:
+		if err := x.sink.Withdraw(&Withdrawal{Message: message, Scan: scan}, at); err != nil {
+			return x.gone()
+		}
+		return nil
 	case scan.Method == mcp.MethodProgress:
 		return x.progress(message, scan, at)
 	case scan.Method == mcp.MethodMessage && x.wantsLog(message, scan), scan.Method == methodElicited && x.call.Era == mcp.Legacy:

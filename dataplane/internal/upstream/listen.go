@@ -464,6 +464,12 @@ func (l *ear) pass(x *exchange, message []byte, at Mark) error {
 		neutral.bytes = mcp.RewriteNotification(neutral.bytes, message, scan, &mcp.Note{})
 		message = neutral.bytes
 	}
+	if scan.Method == mcp.MethodCancelled {
+		if l.sink.Withdraw(&Withdrawal{Message: message, Scan: scan}, at) != nil {
+			return errSink
+		}
+		return nil
+	}
 	if l.sink.Notification(message, at) != nil {
 		return errSink
 	}
