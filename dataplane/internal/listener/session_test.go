@@ -88,6 +88,9 @@ func TestT21_ASessionIsGoodForItsOwnerAndRouteOnly(t *testing.T) {
 	d := rich(t)
 	token := d.enter("/mcp")
 	ping := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	if got := d.send(d.in(token, ping)); got.status != http.StatusOK { // The node knows the session from here on.
+		t.Fatalf("its owner: %d %s", got.status, got.body)
+	}
 	flip := func(i int) string {
 		text := []byte(token)
 		text[i] ^= 1

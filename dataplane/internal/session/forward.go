@@ -9,7 +9,6 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
-	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -18,8 +17,13 @@ import (
 
 // forward makes the call and records its result, also if the call panics.
 func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
-	answer := &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
-	defer func() { x.settle(ticket, answer) }()
+	var answer *upstream.Answer
+	defer func() {
+		if answer == nil { // the call panics
+			answer = &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
+		}
+		x.settle(ticket, answer)
+	}()
 	x.prepareCall()
 	if x.kept() {
 		answer = x.keepSubscription()
@@ -33,10 +37,10 @@ func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
 // is gone (mcp.md 2.6), and can be cancelled.
 func (x *exchange) do(ctx context.Context) *upstream.Answer {
 	if x.attached {
-		outliving, cancel := x.client.Outlive()
-		defer cancel(nil)
-		ctx = outliving
-		x.flights.enter(&x.flight, x.legacy.ID, x.id(), cancel)
+		life := x.client.Outlive()
+		defer life.End(nil)
+		ctx = life
+		x.flights.enter(&x.flight, x.legacy.ID, x.id(), life)
 		defer x.flights.leave(&x.flight)
 		if ctx.Err() != nil {
 			return x.cancelled(ctx, ctx.Err())
@@ -107,6 +111,7 @@ func (x *exchange) prepareCall() {
 	call.Target = x.own
 	call.Params = x.entry.Params
 	call.Header = x.in.Header
+	call.Room = x.in.Room
 	if x.server == nil {
 		call.URIPrefix, call.Asker = server.URIPrefix(), server.Name()
 	}
@@ -117,10 +122,7 @@ func (x *exchange) prepareCall() {
 		x.prepareLegacy(server)
 	}
 	// Also for a client that declared nothing: a server can ask it by an error.
-	if x.asPermit == nil {
-		x.asPermit = x.permit
-	}
-	call.Permit = x.asPermit
+	call.Permit = x.made.permit
 }
 
 func (x *exchange) prepareModern() {
@@ -133,7 +135,7 @@ func (x *exchange) prepareModern() {
 	if x.entry.Server.Era() != mcp.Modern {
 		call.SessionKey = modernKey(x.in.Key.Principal.KeyID, call.Capabilities)
 	}
-	call.SealState = x.sealState
+	call.SealState = x.made.sealState
 }
 
 // untoldLevel is from which level on a modern server is asked for log messages for a legacy client that has not said to
@@ -151,7 +153,7 @@ func (x *exchange) prepareLegacy(server *gate.Server) {
 	if server.Era() == mcp.Modern {
 		call.LogLevel = cmp.Or(call.LogLevel, untoldLevel)
 	} else {
-		call.SessionKey = notice.SessionKey(x.legacy.ID)
+		call.SessionKey = x.sessionKey
 		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
 			x.ref = ref

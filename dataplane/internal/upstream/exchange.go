@@ -240,7 +240,8 @@ func (e *endpoint) headersAtOdds() *failure {
 
 // translate makes the answer for the client.
 func (x *exchange) translate(message []byte) (*Answer, error) {
-	answer := &Answer{Outcome: outcomeOK, At: x.talk.at}
+	answer := x.call.Room.answer()
+	answer.Outcome, answer.At = outcomeOK, x.talk.at
 	switch scan := &x.talk.scan; {
 	case !scan.Error.Empty():
 		answer.Outcome = outcomeProtocolError
@@ -262,7 +263,7 @@ func (x *exchange) rewrite(answer *Answer, message, state []byte) error {
 	if !x.talk.fits(room) {
 		return x.endpoint.overBudget()
 	}
-	answer.Body = mcp.RewriteResponse(make([]byte, 0, room), message, &x.talk.scan, &reply)
+	answer.Body = x.call.Room.filled(mcp.RewriteResponse(x.call.Room.body(room), message, &x.talk.scan, &reply))
 	answer.hold = x.talk.hold.move()
 	answer.hold.resize(cap(answer.Body))
 	return nil
