@@ -261,3 +261,55 @@ func TestBatchesAreOfOneVersionAndEachMessageIsDecidedAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLedgerKnowsWhenASessionBeganAndEnded: and what the client said of its log, but not each notification.
+func TestTheLedgerKnowsWhenASessionBeganAndEnded(t *testing.T) {
+	d := rich(t)
+	token := d.send(d.bare(initialize)).header.Get(session.HeaderSession)
+	leave := func() *message {
+		return d.in(token, "").with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") })
+	}
+	recorded := func(method string) {
+		t.Helper()
+		events := d.audit.taken()
+		if len(events) != 2 {
+			t.Fatalf("%s: events %v", method, events)
+		}
+		intent, result := events[0], events[1]
+		if intent.GetMethod() != method || intent.GetDecision() != auditv1.Decision_DECISION_ALLOW || intent.GetReason() == "" ||
+			intent.GetUser() != "ana" || intent.GetClientName() != "c" || intent.GetClientVersion() != "1" || intent.GetProtocolVersion() != mcp.Version20251125 {
+			t.Errorf("%s: intent %v", method, intent)
+		}
+		if !bytes.Equal(intent.GetCallId(), result.GetCallId()) || result.GetOutcome() != auditv1.Outcome_OUTCOME_OK || result.GetError() != "" {
+			t.Errorf("%s: result %v", method, result)
+		}
+	}
+	recorded("initialize")
+	d.send(d.in(token, rpc("logging/setLevel", `"level":"error"`)))
+	recorded("logging/setLevel")
+	for _, method := range []string{"notifications/initialized", "notifications/roots/list_changed"} {
+		d.send(d.in(token, `{"jsonrpc":"2.0","method":"`+method+`"}`))
+	}
+	d.send(d.in(token, rpc("tools/list", "")))
+	if events := d.audit.taken(); len(events) != 0 {
+		t.Errorf("notifications and lists are recorded: %v", events)
+	}
+	d.send(leave())
+	recorded("DELETE")
+}
+
+// TestASessionBeginsAndEndsAlsoWhereTheAuditIsFull: nothing is called by it. Servers are told nothing of a log, though.
+func TestASessionBeginsAndEndsAlsoWhereTheAuditIsFull(t *testing.T) {
+	d := rich(t)
+	d.audit.setFull(true)
+	token := d.send(d.bare(initialize)).header.Get(session.HeaderSession)
+	if token == "" {
+		t.Fatal("no session")
+	}
+	if got := d.send(d.in(token, rpc("logging/setLevel", `"level":"error"`))); got.Error.Code != mcp.CodeAuditUnavailable || d.up.calls.Load() != 0 {
+		t.Errorf("the level: %s after %d calls", got.body, d.up.calls.Load())
+	}
+	if got := d.send(d.in(token, "").with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") })); got.status != http.StatusNoContent {
+		t.Errorf("the end: %d %s", got.status, got.body)
+	}
+}

@@ -48,6 +48,7 @@ func (x *exchange) initialize(ctx context.Context) Answer {
 		x.endServers(session)
 		return x.refuse(kindSession, &mcp.Error{Code: mcp.CodeInternal, Text: "the session cannot be opened", Offset: -1})
 	}
+	x.note("begins a session; what is called in it is decided each time")
 	answer := x.result(x.initialized())
 	answer.SessionID = token
 	return answer
@@ -157,6 +158,7 @@ func (s *Session) End(_ context.Context, in *Request) Answer {
 		x.config.Ended(x.legacy.ID, x.legacy.Expires)
 	}
 	x.endServers(&x.legacy)
+	x.note("ends its session")
 	return Answer{Status: http.StatusNoContent}
 }
 
