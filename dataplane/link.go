@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -75,7 +76,7 @@ func (p *Plane) retry(ctx context.Context, what string, stream func(context.Cont
 	}
 }
 
-// pause is sleep, but for a node that hands its last events over: then it is short.
+// pause is lifetime.Sleep, but for a node that hands its last events over: then it is short.
 func (p *Plane) pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -83,19 +84,7 @@ func (p *Plane) pause(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	case <-p.flushing:
-		return sleep(ctx, min(d, firstPause))
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// sleep reports whether the time passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
+		return lifetime.Sleep(ctx, min(d, firstPause))
 	case <-ctx.Done():
 		return false
 	}

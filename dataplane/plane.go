@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/listener"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/replica"
@@ -235,7 +236,7 @@ func (p *Plane) drain(within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	for p.listener.Inflight() > 0 {
-		if !sleep(ctx, drainPoll) {
+		if !lifetime.Sleep(ctx, drainPoll) {
 			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "after", within)
 			return false
 		}

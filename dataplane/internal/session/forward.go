@@ -9,6 +9,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -236,7 +237,7 @@ func (x *exchange) readOn(ctx context.Context, before *upstream.Answer) (*upstre
 		x.giveUp(&at)
 		return x.unfinished(before, mcp.CodeTimeout, "did not finish the call in the time that one call has"), nil
 	}
-	if !sleep(ctx, wait) {
+	if !lifetime.Sleep(ctx, wait) {
 		return before, ctx.Err()
 	}
 	resume := x.resumption(&at)
@@ -284,17 +285,5 @@ func (x *exchange) resumption(at *upstream.Mark) *upstream.Resume {
 		Server: call.Server, Session: at.Session, EventID: at.EventID, ID: call.ID, ClientID: x.id(),
 		ProgressToken: x.req.ProgressToken.Of(x.in.Body), Method: x.req.Method, Era: x.era, ClientVersion: call.ClientVersion,
 		Capabilities: call.Capabilities, LogLevel: call.LogLevel, URIPrefix: call.URIPrefix, ServerInfo: call.ServerInfo, Permit: call.Permit,
-	}
-}
-
-// sleep reports whether the time passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
