@@ -136,7 +136,7 @@ race: postgres fixtures dashboard ## Run the tests of the planes under the race 
 	CGO_ENABLED=1 $(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -race -timeout 30m ./internal/... ./controlplane/... ./dataplane/...
 
 .PHONY: collisions
-collisions: dashboard postgres ## Make 200 clients whose ids collide call 1,000 times each, and send 40,000 messages that two readers may read differently ('make test' does a part).
+collisions: dashboard postgres fixtures ## Make 200 clients whose ids collide call 1,000 times each, and send 40,000 messages that two readers may read differently ('make test' does a part).
 	WARDER_COLLIDING_CALLS=1000 WARDER_SMUGGLED_CALLS=40000 \
 	    $(GO) test -count=1 -timeout 60m -v -run '^(TestIDsThatCollideNeverMixUpAnswers|TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised)$$' ./deploy/e2e
 
