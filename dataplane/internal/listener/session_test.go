@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -311,5 +312,32 @@ func TestASessionBeginsAndEndsAlsoWhereTheAuditIsFull(t *testing.T) {
 	}
 	if got := d.send(d.in(token, "").with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") })); got.status != http.StatusNoContent {
 		t.Errorf("the end: %d %s", got.status, got.body)
+	}
+}
+
+// One key cannot fill the list of ended sessions, in which all have to be that others end.
+func TestOneKeyDoesNotFillTheListOfEndedSessions(t *testing.T) {
+	d := rich(t)
+	end := func(user string, by apikey.Key, n int) answer {
+		token := d.sealed(user, "/mcp", func(s *handle.Session) { s.ID[14], s.ID[15] = byte(n>>8), byte(n) })
+		return d.send(d.in(token, "").with(d.by(by)).with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") }))
+	}
+	ended := 0
+	var got answer
+	for n := range 1100 {
+		if got = end("ana", d.ana, n); got.status != http.StatusNoContent {
+			break
+		}
+		ended++
+	}
+	if ended < 1000 || ended > 1050 || got.status != http.StatusTooManyRequests || got.Error.Code != 1429 {
+		t.Errorf("%d sessions were ended, then %d %s", ended, got.status, got.body)
+	}
+	if got := end("bob", d.bob, 0); got.status != http.StatusNoContent {
+		t.Errorf("the session of another key: %d %s", got.status, got.body)
+	}
+	token := d.sealed("ana", "/mcp", func(s *handle.Session) { s.ID[14], s.ID[15] = byte(ended>>8), byte(ended) })
+	if got := d.send(d.in(token, rpc("tools/list", ""))); got.status != http.StatusOK {
+		t.Errorf("a session that was not ended: %d %s", got.status, got.body)
 	}
 }

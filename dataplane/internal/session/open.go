@@ -145,13 +145,22 @@ func (x *exchange) endServers(session *handle.Session) {
 	}
 }
 
-// End ends a legacy session, at this node and at all others.
+// End ends a legacy session, at this node and at all others. That of a key that ends
+// too many lives on until it expires: only what servers keep for it is ended.
 func (s *Session) End(_ context.Context, in *Request) Answer {
 	x := &exchange{Session: s, in: in}
 	defer x.observe()
 	x.req.Method = http.MethodDelete
 	if answer, ok := x.enterBare(); !ok {
 		return answer
+	}
+	if !x.endings.take(paced{keyID: x.in.Key.Principal.KeyID}, x.now()) {
+		x.upstream.EndKey(notice.SessionKey(x.legacy.ID))
+		x.endServers(&x.legacy)
+		return x.refuseStatus(http.StatusTooManyRequests, kindEnds, &mcp.Error{
+			Code: mcp.CodeRateLimited, Offset: -1, Data: []byte(`{"retryAfterMs":12000}`),
+			Text: "this key ended more sessions than are kept apart; the session lives on until it expires",
+		})
 	}
 	x.Ended(x.legacy.ID, x.legacy.Expires)
 	if x.config.Ended != nil {

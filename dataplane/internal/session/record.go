@@ -36,6 +36,7 @@ const (
 	kindAudit     = "audit-unavailable"
 	kindAsks      = "asks-too-often"
 	kindTells     = "tells-too-often"
+	kindEnds      = "ends-too-often"
 )
 
 // record is the audit side of one message: the events and what they point to.

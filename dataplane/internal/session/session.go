@@ -138,6 +138,7 @@ type Session struct {
 	node     string // of this process: names it in what only it can answer
 	asks     paces  // of servers, by server and key
 	openings paces  // of sessions, by key
+	endings  paces  // of sessions before their time, by key
 	tellings paces  // of what all servers of a session are told, by key
 	flights  flights
 	waits    waits
@@ -168,6 +169,7 @@ func New(config Config) *Session {
 		detached: detached{limit: config.Pending},
 		asks:     paces{rate: askRate, burst: askBurst},
 		openings: paces{rate: openRate, burst: openBurst},
+		endings:  paces{rate: endRate, burst: endBurst},
 		tellings: paces{rate: tellRate, burst: tellBurst},
 	}
 }
