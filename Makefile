@@ -135,6 +135,11 @@ fuzz: ## Run each fuzz target for FUZZTIME ('make test' runs each over its corpu
 race: postgres fixtures dashboard ## Run the tests of the planes under the race detector (needs a C compiler).
 	CGO_ENABLED=1 $(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -race -timeout 30m ./internal/... ./controlplane/... ./dataplane/...
 
+.PHONY: collisions
+collisions: dashboard postgres fixtures ## Make 200 clients whose ids collide call 1,000 times each, and send 40,000 messages that two readers may read differently ('make test' does a part).
+	WARDER_COLLIDING_CALLS=1000 WARDER_SMUGGLED_CALLS=40000 \
+	    $(GO) test -count=1 -timeout 60m -v -run '^(TestIDsThatCollideNeverMixUpAnswers|TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised)$$' ./deploy/e2e
+
 .PHONY: bench
 bench: ## Compare calls through Warder with direct ones and with a plain proxy; prints ratios.
 	$(GO) run ./deploy/bench $(BENCH)

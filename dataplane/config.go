@@ -65,8 +65,8 @@ type Config struct {
 	AuditEvents       int
 	AuditBytes        int64
 	// DrainTime is how long running calls may take at the end, and FlushTime how
-	// long the control plane may take to take the last audit events. Zero means
-	// the default.
+	// long the control plane may take none of the last audit events before they are
+	// given up. Zero means the default.
 	DrainTime, FlushTime time.Duration
 
 	Log *slog.Logger

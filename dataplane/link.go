@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -54,7 +55,8 @@ func dial(config *Config) (*grpc.ClientConn, error) {
 }
 
 // retry runs one stream after another until ctx ends, with growing pauses of
-// random length in between, so that nodes do not come back all at once.
+// random length in between, so that nodes do not come back all at once. A node that
+// hands its last events over keeps to the shortest.
 func (p *Plane) retry(ctx context.Context, what string, stream func(context.Context) error) {
 	pause := firstPause
 	for {
@@ -67,20 +69,22 @@ func (p *Plane) retry(ctx context.Context, what string, stream func(context.Cont
 			pause = firstPause
 		}
 		p.log.Warn("no stream to the control plane; calls are served all the same", "for", what, "pause", pause, "error", err)
-		if !sleep(ctx, pause/2+rand.N(pause/2)) {
+		if !p.pause(ctx, pause/2+rand.N(pause/2)) {
 			return
 		}
 		pause = min(2*pause, maxPause)
 	}
 }
 
-// sleep reports whether the time passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
+// pause is lifetime.Sleep, but for a node that hands its last events over: then it is short.
+func (p *Plane) pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
+	case <-p.flushing:
+		return lifetime.Sleep(ctx, min(d, firstPause))
 	case <-ctx.Done():
 		return false
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 )
 
 // A node holds little and much passes by, so that Go's own collector, which lets
@@ -33,7 +35,7 @@ func tuneCollector(ctx context.Context) {
 			debug.SetGCPercent(next)
 			percent = next
 		}
-		if !sleep(ctx, tuneEvery) {
+		if !lifetime.Sleep(ctx, tuneEvery) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/listener"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/replica"
@@ -39,6 +41,7 @@ type Plane struct {
 	listener *listener.Listener
 	link     *grpc.ClientConn
 	draining atomic.Bool
+	flushing chan struct{} // closed when the end waits for the audit
 }
 
 // Open makes a node of what its directory holds. It serves from then on if there
@@ -48,7 +51,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plane{config: config.withDefaults()}
+	p := &Plane{config: config.withDefaults(), flushing: make(chan struct{})}
 	p.log = p.config.Log
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
@@ -172,7 +175,7 @@ func (p *Plane) Ready() error {
 
 // Run follows the control plane and hands audit events over to it until ctx
 // ends; then it waits for running calls (DrainTime) and for the last events to
-// be taken (FlushTime). Whoever serves Handler stops doing so before. An error
+// be taken, as long as the control plane takes some (FlushTime). Whoever serves Handler stops doing so before. An error
 // means that audit events were lost, and says how many.
 func (p *Plane) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -195,13 +198,27 @@ func (p *Plane) Run(ctx context.Context) error {
 	p.session.Close()
 	stopRecording()
 	records.Wait()
-	flushing, cancel := context.WithTimeout(background, p.config.FlushTime)
+	err := p.flush(background)
+	closing, cancel := context.WithTimeout(background, p.config.FlushTime)
 	defer cancel()
-	err := p.queue.Flush(flushing)
-	p.pool.Close(flushing)
+	p.pool.Close(closing)
 	stop()
 	links.Wait()
 	return err
+}
+
+// maxFlush bounds the whole of the end of the audit, however steadily the control
+// plane takes it. A full queue is taken in a few seconds.
+const maxFlush = time.Minute
+
+// flush waits until the control plane has the last events. A stream that waits to
+// be opened again is opened at once: there is no later.
+func (p *Plane) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxFlush, errors.New("it took too long"))
+	defer cancel()
+	close(p.flushing)
+	p.link.ResetConnectBackoff()
+	return p.queue.Flush(ctx, p.config.FlushTime)
 }
 
 // Drain says that the node is going down: it is not ready any more, and its
@@ -219,7 +236,7 @@ func (p *Plane) drain(within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	for p.listener.Inflight() > 0 {
-		if !sleep(ctx, drainPoll) {
+		if !lifetime.Sleep(ctx, drainPoll) {
 			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "after", within)
 			return false
 		}

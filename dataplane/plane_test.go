@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -120,6 +121,7 @@ type controlPlane struct {
 	server  *grpc.Server
 	update  *syncv1.Update
 	acked   chan string // reasons of nacks; "" is an ack
+	slow    func()      // unless nil, called before each batch is acked
 
 	mu     sync.Mutex
 	events []*auditv1.Event
@@ -182,6 +184,9 @@ func (c *controlPlane) Push(stream grpc.BidiStreamingServer[auditv1.PushRequest,
 			c.events = append(c.events, event)
 		}
 		c.mu.Unlock()
+		if c.slow != nil {
+			c.slow()
+		}
 		last := batch.GetRecords()[len(batch.GetRecords())-1].GetSequence()
 		if err := stream.Send(&auditv1.PushResponse{Epoch: batch.GetEpoch(), AckedSequence: last}); err != nil {
 			return err
@@ -189,10 +194,19 @@ func (c *controlPlane) Push(stream grpc.BidiStreamingServer[auditv1.PushRequest,
 	}
 }
 
-func (c *controlPlane) taken() []*auditv1.Event {
+// taken returns the events of calls: those of sessions that begin are left out.
+func (c *controlPlane) taken() (calls []*auditv1.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.events
+	begun := map[string]bool{}
+	for _, event := range c.events {
+		if begun[string(event.GetCallId())] || event.GetMethod() == "initialize" {
+			begun[string(event.GetCallId())] = true
+			continue
+		}
+		calls = append(calls, event)
+	}
+	return calls
 }
 
 // freeAddress returns a loopback address that was free a moment ago.
@@ -354,10 +368,9 @@ func mcpServer(t *testing.T, answer func()) *httptest.Server {
 	return server
 }
 
-func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.T) {
-	started, release := make(chan struct{}), make(chan struct{})
-	server := mcpServer(t, func() { close(started); <-release })
-	ca := newAuthority(t)
+// worldWith returns a snapshot in which ana may call git__get of a modern server, and her key.
+func worldWith(t *testing.T, server *httptest.Server) (*snapshot.Set, apikey.Key) {
+	t.Helper()
 	w := gatetest.New(t)
 	w.Server("git", "get")
 	for _, item := range w.Items {
@@ -368,7 +381,15 @@ func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.
 	w.Role("dev", "git/get")
 	w.User("ana", "dev")
 	key := w.Key("ana", "ide", time.Time{})
-	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
+	return w.Set(1), key
+}
+
+func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	server := mcpServer(t, func() { close(started); <-release })
+	ca := newAuthority(t)
+	set, key := worldWith(t, server)
+	cp := startControlPlane(t, ca, controlPlaneName, set)
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(),
@@ -403,6 +424,60 @@ func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.
 	}
 }
 
+// TestP01_TheEndWaitsForAuditAsLongAsItIsTaken ends a process right after many calls, with a control plane that takes each
+// batch in its own time: all of them take longer than it may be silent for.
+func TestP01_TheEndWaitsForAuditAsLongAsItIsTaken(t *testing.T) {
+	const calls, flushTime = 300, 400 * time.Millisecond
+	ca := newAuthority(t)
+	set, key := worldWith(t, mcpServer(t, func() {}))
+	cp := startControlPlane(t, ca, controlPlaneName, set)
+	ending := make(chan struct{})
+	cp.slow = func() {
+		<-ending // the backlog is that of all calls
+		time.Sleep(flushTime / 4)
+	}
+	config := Config{
+		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: flushTime,
+	}
+	p := startProcess(t, config)
+	if reason := <-cp.acked; reason != "" {
+		t.Fatalf("the snapshot was refused: %s", reason)
+	}
+	for range calls {
+		status, body := p.post(key, `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"git__get","arguments":{}}}`)
+		if status != http.StatusOK || !strings.Contains(body, `"x":1.10`) {
+			t.Fatalf("call: %d %s", status, body)
+		}
+	}
+	close(ending)
+	began := time.Now()
+	if err := p.stop(); err != nil {
+		t.Errorf("end: %v", err)
+	}
+	if took := time.Since(began); took <= flushTime {
+		t.Errorf("the end took %v only: the control plane was not slow enough to show anything", took)
+	}
+	if got := len(cp.taken()); got != 2*calls {
+		t.Errorf("the control plane has %d events of %d calls; want an intent and a result of each", got, calls)
+	}
+}
+
+// TestTheEndDoesNotSitOutALongPause has a stream wait to be opened again when the process ends.
+func TestTheEndDoesNotSitOutALongPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &Plane{flushing: make(chan struct{})}
+		waited := make(chan bool)
+		began := time.Now()
+		go func() { waited <- p.pause(t.Context(), time.Hour) }()
+		time.Sleep(time.Second)
+		close(p.flushing)
+		if !<-waited || time.Since(began) > time.Second+firstPause {
+			t.Errorf("the pause took %v; want %v more than the second before the end", time.Since(began), firstPause)
+		}
+	})
+}
+
 func TestP05_AProcessStartsFromItsDiskWithoutAControlPlane(t *testing.T) {
 	ca := newAuthority(t)
 	set, key := world(t)
@@ -425,7 +500,7 @@ func TestP05_AProcessStartsFromItsDiskWithoutAControlPlane(t *testing.T) {
 	if status, body := second.post(key, denyMessage); status != http.StatusOK || !strings.Contains(body, "Denied by policy") {
 		t.Errorf("call: %d %s", status, body)
 	}
-	if err := second.stop(); err == nil || !strings.Contains(err.Error(), "1 events") {
+	if err := second.stop(); err == nil || !strings.Contains(err.Error(), "3 events") { // the session's two and the refusal
 		t.Errorf("end with an event that nobody took: %v; want an error that says so", err)
 	}
 }

@@ -133,23 +133,11 @@ func (c *cli) policyExplain() *cobra.Command {
 	flags.StringVar(&request.Tool, "tool", "", "the tool that is called, as SERVER/TOOL")
 	flags.StringVar(&request.Prompt, "prompt", "", "the prompt that is asked for, as SERVER/PROMPT")
 	flags.StringVar(&request.Resource, "resource", "", "the resource that is read, as SERVER/URI, listed or not")
-	choose(cmd, &request.Method, "method", "", "what is done with it, or asked by its server meanwhile (default tools/call, prompts/get or resources/read)", policyMethods()...)
+	choose(cmd, &request.Method, "method", "", "what is done with it, or asked by its server meanwhile (default tools/call, prompts/get or resources/read)", policy.Methods()...)
 	flags.StringVar(&request.Arguments, "arguments", "", "the arguments, as a JSON object")
 	choose(cmd, &expect, "expect", "", "fail (exit 3) unless the decision is this", decisions...)
 	_ = cmd.MarkFlagRequired("user")
 	return cmd
-}
-
-// policyMethods are all that decisions are made about, whatever the kind.
-func policyMethods() (methods []string) {
-	for _, kind := range []policy.Kind{policy.Tool, policy.Prompt, policy.Resource} {
-		for _, method := range kind.Methods() {
-			if !slices.Contains(methods, method) {
-				methods = append(methods, method)
-			}
-		}
-	}
-	return methods
 }
 
 func printExplanation(w io.Writer, m *adminv1.ExplainDecisionResponse) {

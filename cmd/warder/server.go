@@ -97,16 +97,24 @@ func printAdded(w io.Writer, m *adminv1.AddServerResponse) {
 
 // offer counts what a server offers, for people.
 func offer(s *adminv1.Server) string {
-	text := fmt.Sprintf("%d tools", s.GetTools())
+	text := counted(s.GetTools(), "tool")
 	for _, more := range []struct {
 		count int32
 		noun  string
-	}{{s.GetPrompts(), "prompts"}, {s.GetResources(), "resources"}, {s.GetTemplates(), "resource templates"}} {
+	}{{s.GetPrompts(), "prompt"}, {s.GetResources(), "resource"}, {s.GetTemplates(), "resource template"}} {
 		if more.count > 0 {
-			text += fmt.Sprintf(", %d %s", more.count, more.noun)
+			text += ", " + counted(more.count, more.noun)
 		}
 	}
 	return text
+}
+
+// counted is a number of things: "1 tool", "2 tools".
+func counted(n int32, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // printOffer writes what a server offers, a table a kind; of instructions the

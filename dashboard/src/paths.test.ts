@@ -70,3 +70,14 @@ test.each([
 ])("T-38: after signing in, %j leads to %j", (next, want) => {
   expect(safeReturn(next)).toBe(want);
 });
+
+test("a decision is asked about with a method that its kind has", () => {
+  expect(parseSearch.policy({ tool: "s/a", method: "sampling/createMessage" }).method).toBe(
+    "sampling/createMessage",
+  );
+  expect(parseSearch.policy({ kind: "prompt", method: "completion/complete" }).method).toBe(
+    "completion/complete",
+  );
+  expect(parseSearch.policy({ tool: "s/a", method: "prompts/get" }).method).toBeUndefined();
+  expect(parseSearch.policy({ kind: "resource", method: "nonsense" }).method).toBeUndefined();
+});

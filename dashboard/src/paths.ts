@@ -12,6 +12,17 @@ export type KindName = (typeof kinds)[number];
 export const targets = ["tool", "prompt", "resource"] as const;
 export type TargetName = (typeof targets)[number];
 
+/**
+ * What a decision is made about for each, the main one first: internal/policy has
+ * the same. The last ones are what a server asks of the client meanwhile.
+ */
+const asked = ["sampling/createMessage", "elicitation/create", "roots/list"] as const;
+export const methods: Record<TargetName, readonly [string, ...string[]]> = {
+  tool: ["tools/call", ...asked],
+  prompt: ["prompts/get", "completion/complete", ...asked],
+  resource: ["resources/read", "resources/subscribe", "completion/complete", ...asked],
+};
+
 export const decisions = ["allow", "deny"] as const;
 export type DecisionName = (typeof decisions)[number];
 
@@ -50,6 +61,8 @@ export interface PolicySearch {
   kind?: TargetName;
   /** "server/name". */
   tool?: string;
+  /** What is done with it, or asked by its server. Absent: the main one of its kind. */
+  method?: string;
 }
 
 export interface AuditSearch {
@@ -115,6 +128,7 @@ export const parseSearch = {
     application: text(raw, "application"),
     kind: oneOf(raw, "kind", targets),
     tool: text(raw, "tool"),
+    method: oneOf(raw, "method", methods[oneOf(raw, "kind", targets) ?? "tool"]),
   }),
   audit: (raw: Raw): AuditSearch => ({
     user: text(raw, "user"),

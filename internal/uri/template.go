@@ -1,6 +1,7 @@
 package uri
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -10,23 +11,36 @@ import (
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
-// Bounds of a template. They keep what is compiled of it small.
+// Bounds of a template. They keep what is compiled of it small, and matching fast.
 const (
 	maxExpressions = 32
 	maxVariables   = 64
 	// maxPrefixes is how long the prefixes of values ({var:3}) may be together to be
 	// held to their length; those beyond may have any.
-	maxPrefixes = 128
+	maxPrefixes = 16
+	// maxWeight bounds how many values of any length a matcher may have to follow
+	// at the same time; a prefix counts by its length.
+	maxWeight = 16
 )
+
+// MaxWork is how much work looking one URI up may be, as of Template.Work, all
+// templates together: a few milliseconds.
+const MaxWork = 64 << 10
+
+// ErrTooMuch is the cause where a template has more expressions, variables or
+// prefixes than can be matched in a short time.
+var ErrTooMuch = errors.New("more than can be matched in a short time")
 
 // Template is a compiled URI template (RFC 6570, levels 1 to 4). It is immutable.
 type Template struct {
-	literal string // what each match begins with
-	pattern *regexp.Regexp
+	literals []string // in this order in each match: it begins with the first, and ends with the last
+	weight   int
+	pattern  *regexp.Regexp
 }
 
 // ParseTemplate compiles a template. The error is fault.Invalid: it is longer than
-// MaxLength, has too many expressions, or one that RFC 6570 does not know.
+// MaxLength, has an expression that RFC 6570 does not know, or, with ErrTooMuch as
+// the cause, too many of them.
 func ParseTemplate(text string) (*Template, error) {
 	if text == "" || len(text) > MaxLength || !utf8.ValidString(text) {
 		return nil, fault.Newf(fault.Invalid, "a URI template is 1 to %d bytes of UTF-8 text", MaxLength)
@@ -34,15 +48,14 @@ func ParseTemplate(text string) (*Template, error) {
 	p := parser{rest: text}
 	p.pattern.WriteString(`\A(?s:`)
 	if err := p.parse(); err != nil {
-		return nil, fault.New(fault.Invalid, err.Error())
+		return nil, fault.Wrap(fault.Invalid, err.Error(), err)
 	}
 	p.pattern.WriteString(`)\z`)
 	pattern, err := regexp.Compile(p.pattern.String())
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "the URI template cannot be compiled", err)
 	}
-	literal, _, _ := strings.Cut(text, "{")
-	return &Template{literal, pattern}, nil
+	return &Template{p.literals, max(p.weight, 1), pattern}, nil
 }
 
 // Matches reports whether the template may have been expanded to the URI. It
@@ -53,7 +66,30 @@ func ParseTemplate(text string) (*Template, error) {
 // that a value may also have the characters of a path segment that need no
 // encoding there, a query its variables in any order, and {var*} slashes.
 func (t *Template) Matches(uri string) bool {
-	return len(uri) <= MaxLength && strings.HasPrefix(uri, t.literal) && t.pattern.MatchString(uri)
+	return t.Work(uri) > 0 && t.pattern.MatchString(uri)
+}
+
+// Work returns how much work Matches is, as the number of bytes that it looks at:
+// 0 where the literals alone tell that there is no match. Whoever asks many
+// templates adds it up first, and takes a URI for one that names nothing where it
+// comes to more than MaxWork.
+func (t *Template) Work(uri string) int {
+	first, last := t.literals[0], t.literals[len(t.literals)-1]
+	rest, found := strings.CutPrefix(uri, first)
+	if len(uri) > MaxLength || !found || len(t.literals) == 1 && rest != "" {
+		return 0
+	}
+	if len(t.literals) > 1 {
+		if rest, found = strings.CutSuffix(rest, last); !found {
+			return 0
+		}
+		for _, literal := range t.literals[1 : len(t.literals)-1] {
+			if _, rest, found = strings.Cut(rest, literal); !found {
+				return 0
+			}
+		}
+	}
+	return t.weight * (len(uri) + 1)
 }
 
 // parser turns a template into a regular expression.
@@ -62,15 +98,18 @@ type parser struct {
 	pattern                strings.Builder
 	expressions, variables int
 	prefixes               int // lengths, together
+	literals               []string
+	weight                 int
 }
 
 func (p *parser) parse() error {
-	for p.rest != "" {
+	for {
 		literal, expression, found := strings.Cut(p.rest, "{")
 		if i := strings.IndexFunc(literal, notLiteral); i >= 0 {
 			return fmt.Errorf("the URI template has a character that no URI has, at %q", literal[i:])
 		}
 		p.pattern.WriteString(regexp.QuoteMeta(literal))
+		p.literals = append(p.literals, literal)
 		if !found {
 			return nil
 		}
@@ -83,7 +122,6 @@ func (p *parser) parse() error {
 		}
 		p.rest = rest
 	}
-	return nil
 }
 
 func notLiteral(c rune) bool {
@@ -119,14 +157,27 @@ func (p *parser) expression(body string) error {
 	p.expressions++
 	p.variables += len(variables)
 	if p.expressions > maxExpressions || p.variables > maxVariables {
-		return fmt.Errorf("the URI template has more than %d expressions or %d variables", maxExpressions, maxVariables)
+		return fmt.Errorf("the URI template has more than %d expressions or %d variables: %w", maxExpressions, maxVariables, ErrTooMuch)
 	}
+	if err := p.operate(operator, variables); err != nil {
+		return err
+	}
+	if p.weight > maxWeight {
+		return fmt.Errorf("the URI template has more than %d values of any length: %w", maxWeight, ErrTooMuch)
+	}
+	return nil
+}
+
+// operate writes the pattern of one expression, and counts what it weighs.
+func (p *parser) operate(operator byte, variables []variable) error {
 	switch operator {
 	case 0:
 		p.separated("", ",", variables)
 	case '+':
+		p.weight++
 		p.pattern.WriteString(`(?:` + reservedChar + `)*`)
 	case '#':
+		p.weight++
 		p.pattern.WriteString(`(?:#(?:` + reservedChar + `)*)?`)
 	case '.', '/':
 		p.separated(string(operator), string(operator), variables)
@@ -154,11 +205,14 @@ func (p *parser) separated(first, next string, variables []variable) {
 		switch {
 		case v.explode:
 			// Some servers mean "and all that follows" by it, slashes too.
+			p.weight++
 			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `|[,=/]|` + next + `)*)?`)
 		case v.prefix > 0 && p.prefixes+v.prefix <= maxPrefixes:
 			p.prefixes += v.prefix
+			p.weight += (v.prefix + 1) / 2
 			p.pattern.WriteString(`(?:` + lead + `(?:` + wholeChar + `){0,` + strconv.Itoa(v.prefix) + `})?`)
 		default:
+			p.weight++
 			p.pattern.WriteString(`(?:` + lead + `(?:` + valueChar + `|,)*)?`)
 		}
 	}
@@ -168,10 +222,12 @@ func (p *parser) separated(first, next string, variables []variable) {
 // one pair. Besides those of values, more characters may be in a value.
 func (p *parser) named(format, more string, variables []variable) {
 	value := `(?:=(?:` + valueChar + `|,` + more + `)*)?`
+	p.weight++
 	names := make([]string, len(variables))
 	for i, v := range variables {
 		names[i] = regexp.QuoteMeta(v.name)
 		if v.explode { // Its keys are the names, if it is a map.
+			p.weight++
 			names[i] = `(?:` + valueChar + `)+`
 		}
 	}

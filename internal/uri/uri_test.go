@@ -217,7 +217,7 @@ func TestTemplateThatTheRFCDoesNotKnowIsRefused(t *testing.T) {
 
 // A URI is a client's and a template a server's; neither may hold a node up.
 func TestMatchingTakesTimeInProportionToTheURI(t *testing.T) {
-	for _, text := range []string{strings.Repeat("{a*}", 32), strings.Repeat("{+a}a", 32), "{?a,b,c,d*}{&e*}", strings.Repeat("{a:64}", 32), strings.Repeat("{/a*}", 32)} {
+	for _, text := range []string{strings.Repeat("{a*}", 16), strings.Repeat("{+a}a", 16), "{?a,b,c,d*}{&e*}", strings.Repeat("{a:64}", 16), strings.Repeat("{/a*}", 16)} {
 		template, err := uri.ParseTemplate(text)
 		if err != nil {
 			t.Fatal(err)

@@ -50,6 +50,9 @@ func (a asked) unlisted(set *snapshot.Set) standing {
 	if item, found := set.Get("server/" + a.server); !found || !catalog.Declares(item.GetServer().GetCapabilities(), "resources") {
 		return standing{detail: a.server + " has no resources"}
 	}
+	if a.work(set) > uri.MaxWork {
+		return standing{detail: a.full + " is too much work to look up: too many templates of the server could name it"}
+	}
 	named := standing{}
 	for _, item := range set.All() {
 		if r := item.GetResource(); r.GetWithheld() && r.GetServer() == a.server && a.spells(r.GetUri()) {
@@ -71,6 +74,21 @@ func (a asked) unlisted(set *snapshot.Set) standing {
 		return named
 	}
 	return standing{true, snapshotv1.Risk_RISK_UNCLASSIFIED, "the server does not list the resource, so that nobody has approved it: it counts as unclassified"}
+}
+
+// work is how much it is for a node to ask all templates of the server.
+func (a asked) work(set *snapshot.Set) (work int) {
+	folded := uri.Fold(a.name)
+	for _, item := range set.All() {
+		t := item.GetTemplate()
+		if t == nil || t.GetServer() != a.server {
+			continue
+		}
+		if compiled, err := uri.ParseTemplate(t.GetUriTemplate()); err == nil {
+			work += compiled.Work(a.name) + compiled.Work(folded)
+		}
+	}
+	return work
 }
 
 // named reports whether a template names the resource. A withheld one that cannot

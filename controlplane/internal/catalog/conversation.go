@@ -97,6 +97,9 @@ func (c *conversation) call(ctx context.Context, method string, params []byte) (
 	}
 	defer response.Body.Close()
 	a := &answer{status: response.StatusCode, session: response.Header.Get("Mcp-Session-Id")}
+	if method == mcp.MethodInitialize && visibleASCII(a.session) {
+		c.session = a.session // What the server asks before its answer is answered in the session.
+	}
 	if err := c.read(ctx, response, id, a); err != nil {
 		return nil, c.transportFault(ctx, err)
 	}

@@ -198,3 +198,46 @@ func TestHostileServersRequestsAreAnsweredUpToABound(t *testing.T) {
 		t.Errorf("%d requests of the server are answered, not %d", n, maxDeclined)
 	}
 }
+
+// A server that looks whether its client is there before it answers initialize
+// gets its answer in the session that it has just named.
+func TestWhatAServerAsksBeforeItAnswersInitializeIsAnsweredInItsSession(t *testing.T) {
+	pong := make(chan string, 1)
+	server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		var q mcp.Request
+		if err := mcp.ScanRequest(body, mcp.Limits{}, &q); err != nil || q.Method == "" {
+			pong <- r.Header.Get("Mcp-Session-Id") + " " + string(body)
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		id := string(q.ID.Of(body))
+		switch q.Method {
+		case mcp.MethodInitialize:
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Mcp-Session-Id", "just-named")
+			_, _ = io.WriteString(w, `data: {"jsonrpc":"2.0","id":"p","method":"ping"}`+"\n\n")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case got := <-pong:
+				if want := `just-named {"jsonrpc":"2.0","id":"p","result":{}}`; got != want {
+					t.Errorf("ping was answered with %s, want %s", got, want)
+				}
+			case <-r.Context().Done():
+				return
+			}
+			_, _ = fmt.Fprintf(w, "data: "+legacyHello+"\n\n", id)
+		case mcp.MethodInitialized:
+			w.WriteHeader(http.StatusAccepted)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":`+id+`,"error":{"code":-32601,"message":"x"}}`)
+		}
+	})
+	if _, err := NewDiscoverer("test").Discover(t.Context(), record(t, server).target()); err != nil {
+		t.Error(err)
+	}
+}

@@ -154,7 +154,6 @@ func (c *conversation) initialize(ctx context.Context) (hello, error) {
 	if !visibleASCII(a.session) {
 		return hello{}, c.garbage(errors.New("session id is not visible ASCII"), mcp.MethodInitialize)
 	}
-	c.session = a.session
 	said, err := c.readInitialize(result)
 	if err != nil {
 		return hello{}, err

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -13,6 +14,10 @@ import (
 )
 
 const (
+	// maxTemplates bounds the templates of a server: nodes ask each of them about
+	// each URI that is not listed.
+	maxTemplates = 500
+
 	maxName  = 128  // characters of a tool's or prompt's name
 	maxURI   = 2048 // bytes of a URI or a URI template: an index holds it
 	maxShown = 64   // characters shown of a name that is refused
@@ -34,6 +39,9 @@ func sift(server string, l *listing, raw [][]byte, maxDefinition int) (entries [
 	for i, definition := range raw {
 		h := heads[i]
 		entry, reason := s.entry(h, definition)
+		if reason == "" && l.kind == Template && len(entries) >= maxTemplates {
+			reason = fmt.Sprintf("a server may have %d templates, and those before it are as many", maxTemplates)
+		}
 		if reason != "" {
 			refused = append(refused, Refusal{Kind: l.kind, Name: h.shown(i), Reason: reason})
 			continue
@@ -203,7 +211,11 @@ func validScheme(scheme string) bool {
 // faultOfTemplate says why a URI template is refused: nodes must be able to tell
 // what it names.
 func faultOfTemplate(template string) string {
-	if _, err := uri.ParseTemplate(template); err != nil {
+	_, err := uri.ParseTemplate(template)
+	switch {
+	case errors.Is(err, uri.ErrTooMuch):
+		return "its uriTemplate has more expressions, variables or prefixes than nodes can match in a short time"
+	case err != nil:
 		return "its uriTemplate is not a URI template of RFC 6570"
 	}
 	return faultOfText(template, "uriTemplate")

@@ -149,6 +149,8 @@ func TestSiftByKind(t *testing.T) {
 		{"a long URI", Resource, of(Resource, "a:"+strings.Repeat("x", maxURI)), nil, "a:xxx"},
 		{"templates", Template, of(Template, "file:///{path*}", "a://{x}/{?q,r}"), []string{"file:///{path*}", "a://{x}/{?q,r}"}, ""},
 		{"a broken template", Template, of(Template, "a://{x"), nil, "a://{x: its uriTemplate is not"},
+		{"a template that is too much work", Template, of(Template, "a://{a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q}", "b://{x}"), []string{"b://{x}"},
+			"a://{a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q}: its uriTemplate has more expressions, variables or prefixes than nodes can match"},
 		{"an empty template", Template, of(Template, ""), nil, "#1: its uriTemplate is not"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -173,6 +175,17 @@ func TestSiftByKind(t *testing.T) {
 				t.Errorf("refused %v, want %q", refused, c.refuse)
 			}
 		})
+	}
+}
+
+func TestTheTemplatesOfAServerAreBounded(t *testing.T) {
+	var texts []string
+	for i := range maxTemplates + 2 {
+		texts = append(texts, fmt.Sprint("a://{x}/", i))
+	}
+	entries, refused := sift("s", listingOf(Template), of(Template, texts...), 1<<20)
+	if len(entries) != maxTemplates || len(refused) != 2 || !strings.Contains(refused[0].Reason, "a server may have 500 templates") {
+		t.Errorf("%d entries, refused %v", len(entries), refused)
 	}
 }
 

@@ -85,12 +85,12 @@ export const policy = (transport: Transport) =>
 
 export const explanation = (
   transport: Transport,
-  { user = "", application = "", kind = "tool", tool = "" }: PolicySearch,
+  { user = "", application = "", kind = "tool", tool = "", method = "" }: PolicySearch,
   args: string,
 ) =>
   createQueryOptions(
     PolicyService.method.explainDecision,
-    { user, application, [kind]: tool, arguments: args },
+    { user, application, [kind]: tool, method, arguments: args },
     { transport },
   );
 

@@ -1,4 +1,4 @@
-import { Button, Checkbox, Group, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import { Checkbox, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useApiMutation } from "../api/useApiMutation";
 import {
@@ -9,22 +9,21 @@ import {
 } from "../gen/warder/admin/v1/server_pb";
 import { FormModal } from "../ui/FormModal";
 import * as rules from "../ui/fieldRules";
+import {
+  type Header,
+  HeaderFields,
+  nextHeader,
+  serverRules,
+  TransportFields,
+  toDuration,
+  toHeaders,
+  usualTransport,
+} from "./serverFields";
 
 interface Props {
   onDiscovered: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
   onClose: () => void;
 }
-
-interface Header {
-  id: number;
-  name: string;
-  value: string;
-}
-
-const httpUrl = (value: string) =>
-  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
-    ? null
-    : "An http or https address";
 
 /** Adds a server; what its discovery found is told to the page behind. */
 export function AddServerForm({ onDiscovered, onClose }: Props) {
@@ -37,8 +36,14 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
     },
   });
   const form = useForm({
-    initialValues: { name: "", url: "", private: false, headers: [] as Header[] },
-    validate: { name: rules.serverName, url: httpUrl, headers: { name: rules.required } },
+    initialValues: {
+      name: "",
+      url: "",
+      private: false,
+      headers: [] as Header[],
+      ...usualTransport,
+    },
+    validate: { name: rules.serverName, ...serverRules },
   });
   return (
     <FormModal
@@ -46,8 +51,13 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
       verb="Add"
       pending={add.isPending}
       error={add.error}
-      onSubmit={form.onSubmit(({ headers, ...values }) =>
-        add.mutate({ ...values, headers: headers.map(({ name, value }) => ({ name, value })) }),
+      onSubmit={form.onSubmit(({ headers, callTimeout, maxInFlight, ...values }) =>
+        add.mutate({
+          ...values,
+          headers: toHeaders(headers),
+          callTimeout: toDuration(callTimeout),
+          maxInFlight: maxInFlight || 0,
+        }),
       )}
       onClose={onClose}
     >
@@ -71,56 +81,11 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
       <HeaderFields
         headers={form.values.headers}
         field={(index, part) => form.getInputProps(`headers.${index}.${part}`)}
-        onAdd={() =>
-          form.insertListItem("headers", { id: nextId(form.values.headers), name: "", value: "" })
-        }
+        onAdd={() => form.insertListItem("headers", nextHeader(form.values.headers))}
         onRemove={(index) => form.removeListItem("headers", index)}
       />
+      <TransportFields field={(name) => form.getInputProps(name)} />
       <Text size="sm">What it offers is discovered now, and waits for your approval.</Text>
     </FormModal>
-  );
-}
-
-function nextId(headers: Header[]): number {
-  return Math.max(0, ...headers.map((header) => header.id)) + 1;
-}
-
-interface HeaderFieldsProps {
-  headers: Header[];
-  field: (index: number, part: "name" | "value") => object;
-  onAdd: () => void;
-  onRemove: (index: number) => void;
-}
-
-function HeaderFields({ headers, field, onAdd, onRemove }: HeaderFieldsProps) {
-  return (
-    <Stack gap="xs" role="group" aria-label="Headers">
-      {headers.map(({ id }, index) => (
-        <Group key={id} align="flex-end" wrap="nowrap">
-          <TextInput
-            label={`Header ${index + 1}`}
-            placeholder="Authorization"
-            {...field(index, "name")}
-          />
-          <PasswordInput
-            label={`Value ${index + 1}`}
-            description="Sealed; never shown again."
-            autoComplete="off"
-            flex={1}
-            {...field(index, "value")}
-          />
-          <Button
-            variant="default"
-            aria-label={`Remove header ${index + 1}`}
-            onClick={() => onRemove(index)}
-          >
-            Remove
-          </Button>
-        </Group>
-      ))}
-      <Button variant="default" size="xs" onClick={onAdd} style={{ alignSelf: "flex-start" }}>
-        Add a header
-      </Button>
-    </Stack>
   );
 }

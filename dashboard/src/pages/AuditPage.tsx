@@ -40,7 +40,10 @@ function LedgerCalls({ filter }: { filter: AuditSearch }) {
   );
   return (
     <>
-      <Calls calls={data.pages.flatMap((page) => page.calls)} empty="No call is like that." />
+      <Calls
+        calls={data.pages.flatMap((page) => page.calls)}
+        empty="No call is like that. Widen the time or take filters away; calls that no client made are not here."
+      />
       {hasNextPage && (
         <Group justify="center">
           <Button variant="default" loading={isFetchingNextPage} onClick={() => fetchNextPage()}>

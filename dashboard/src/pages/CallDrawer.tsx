@@ -1,7 +1,7 @@
 import { Anchor, Code, Drawer, Group, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
-import { pb, type TargetName } from "../paths";
+import { methods, pb, type TargetName } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "../ui/badges";
 import { callTarget } from "../ui/CallsTable";
@@ -78,10 +78,12 @@ const targetOf: Record<string, TargetName> = {
 };
 
 function Explain({ call }: { call: Call }) {
+  const kind = targetOf[call.method];
   const link = pb.policy({
     user: call.user,
     application: call.application,
-    kind: targetOf[call.method],
+    kind,
+    method: methods[kind ?? "tool"].slice(1).find((method) => method === call.method),
     tool: `${call.server}/${call.tool}`,
   });
   return (

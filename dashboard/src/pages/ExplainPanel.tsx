@@ -1,11 +1,21 @@
-import { Autocomplete, Button, Group, Select, Stack, Text, Textarea, Title } from "@mantine/core";
+import {
+  Autocomplete,
+  Button,
+  Group,
+  Select,
+  SimpleGrid,
+  Stack,
+  Text,
+  Textarea,
+  Title,
+} from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import type { ExplainDecisionResponse, ExplainStep } from "../gen/warder/admin/v1/policy_pb";
-import { pb, targets } from "../paths";
+import { methods, pb, type TargetName, targets } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
@@ -57,15 +67,34 @@ interface FormProps {
 
 function ExplainForm({ pending, args, onArguments }: FormProps) {
   const { transport } = route.useRouteContext();
-  const { user = "", application = "", kind: asked = "tool", tool = "" } = route.useSearch();
+  const {
+    user = "",
+    application = "",
+    kind: asked = "tool",
+    tool = "",
+    method,
+  } = route.useSearch();
   const navigate = useNavigate();
   const { data: users } = useQuery(queries.users(transport));
   const { data: applications } = useQuery(queries.applications(transport));
   const form = useForm({
-    initialValues: { user, application, kind: asked, tool, args },
+    initialValues: {
+      user,
+      application,
+      kind: asked,
+      tool,
+      method: method ?? methods[asked][0],
+      args,
+    },
     validate: { user: rules.required, tool: rules.required, args: jsonObject },
   });
   const { kind } = form.values;
+  // Another kind has other methods: what it does not have becomes its main one.
+  form.watch("kind", ({ value }) => {
+    if (!methods[value].includes(form.values.method)) {
+      form.setFieldValue("method", methods[value][0]);
+    }
+  });
   const { data: tools } = useQuery(queries.tools(transport, { kind }));
   return (
     <form
@@ -76,15 +105,17 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
           application: values.application || undefined,
           kind: values.kind === "tool" ? undefined : values.kind,
           tool: values.tool,
+          method: values.method === methods[values.kind][0] ? undefined : values.method,
         };
         void navigate({ ...pb.policy(search), resetScroll: false });
       })}
     >
       <Stack>
-        <Group align="flex-start" grow>
+        <SimpleGrid cols={{ base: 1, xs: 2, lg: 5 }}>
           <Select
             label="User"
             searchable
+            nothingFoundMessage="No such user"
             data={users?.users.map((each) => each.name) ?? []}
             {...form.getInputProps("user")}
           />
@@ -106,7 +137,13 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
             data={tools?.tools.map(fullName) ?? []}
             {...form.getInputProps("tool")}
           />
-        </Group>
+          <Select
+            label="Method"
+            allowDeselect={false}
+            data={methodChoices(kind)}
+            {...form.getInputProps("method")}
+          />
+        </SimpleGrid>
         <Textarea
           label="Arguments"
           placeholder="{}"
@@ -124,6 +161,15 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
       </Stack>
     </form>
   );
+}
+
+/** The methods of a kind: what clients do, and what its server asks of them meanwhile. */
+function methodChoices(kind: TargetName) {
+  const asked = (method: string) => /^(sampling|elicitation|roots)\//.test(method);
+  return [
+    { group: "The client", items: methods[kind].filter((method) => !asked(method)) },
+    { group: "The server asks", items: methods[kind].filter(asked) },
+  ];
 }
 
 function Explanation({ of: answer }: { of: ExplainDecisionResponse }) {

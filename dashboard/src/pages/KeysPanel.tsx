@@ -41,7 +41,7 @@ export function KeysPanel() {
         columns={columns(setRevoking)}
         rows={data.keys}
         rowKey={(key) => key.id}
-        empty="No key yet."
+        empty="No key yet: no client can call. Create one here, or with: warder key create --user USER --application APPLICATION"
       />
       {creating && <CreateKey onClose={() => setCreating(false)} />}
       {revoking && <RevokeKey revoked={revoking} onClose={() => setRevoking(undefined)} />}

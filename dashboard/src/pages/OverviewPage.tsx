@@ -37,14 +37,14 @@ export function OverviewPage() {
           columns={nodeColumns}
           rows={nodeList.nodes}
           rowKey={(node) => node.name}
-          empty="No node has connected yet. Without one, no call is served."
+          empty="No node has connected yet. Without one, no call is served. Make its identity with: warder node issue NAME --out DIR"
         />
       </Section>
       <Section title="Last calls">
         <CallsTable
           calls={last.calls}
           link={(call) => pb.audit({ call: call.id })}
-          empty="No call was made yet."
+          empty="No call was made yet. Create a key on the page Access and give it to a client; its first call shows here."
         />
       </Section>
       <Text size="sm" c="dimmed">
@@ -82,7 +82,7 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
         <Group gap="xs">
           <Go {...pb.tools({ state: "pending" })}>{`${pending} tools pending`}</Go>
           <Go {...pb.tools({ state: "changed" })}>{`${changed} changed`}</Go>
-          {others > 0 && <Go {...pb.servers()}>{`${others} others`}</Go>}
+          {others > 0 && <Go {...pb.servers()}>{`${others} prompts, resources and others`}</Go>}
         </Group>
       </Tile>
       <Tile name="Nodes up to date" value={`${current} of ${nodes.length}`}>

@@ -1,24 +1,36 @@
-import { Anchor, Code, Drawer, Group, Loader, Stack, Text, Title } from "@mantine/core";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { Anchor, Button, Code, Drawer, Group, Loader, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { useState } from "react";
 import * as queries from "../api/queries";
-import type { Server } from "../gen/warder/admin/v1/server_pb";
+import type { DiscoveryReport, Server } from "../gen/warder/admin/v1/server_pb";
 import { Kind, type Tool } from "../gen/warder/admin/v1/tool_pb";
-import { pb } from "../paths";
+import { type KindName, pb } from "../paths";
 import { countHidden } from "../text/invisible";
 import { indentJson } from "../text/json";
 import { VisibleText } from "../text/VisibleText";
 import { ToolBadges } from "../ui/badges";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
-import { Latency, Time } from "../ui/Time";
+import { Time } from "../ui/Time";
+import { ChangeServerForm } from "./ChangeServerForm";
+import { words } from "./toolName";
 
 const route = getRouteApi("/signed-in/servers");
 
+interface Props {
+  name: string;
+  /** Told what a change made discovery find. */
+  onChanged: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
+  onClose: () => void;
+}
+
 /** One server: how it is spoken to, and what it tells models about itself. */
-export function ServerDrawer({ name, onClose }: { name: string; onClose: () => void }) {
+export function ServerDrawer({ name, onChanged, onClose }: Props) {
   const { transport } = route.useRouteContext();
   const { data, error, isPending } = useQuery(queries.server(transport, name));
+  const [changing, setChanging] = useState(false);
   const instructions = data?.others.find((entry) => entry.kind === Kind.INSTRUCTIONS);
   return (
     <Drawer
@@ -33,9 +45,22 @@ export function ServerDrawer({ name, onClose }: { name: string; onClose: () => v
       <ErrorNote error={error} />
       {data?.server && (
         <Stack>
+          <Group>
+            <Button variant="default" size="xs" onClick={() => setChanging(true)}>
+              Change
+            </Button>
+          </Group>
+          <Offer server={data.server} />
           <Details server={data.server} />
           {instructions && <Instructions entry={instructions} />}
         </Stack>
+      )}
+      {changing && data?.server && (
+        <ChangeServerForm
+          server={data.server}
+          onChanged={onChanged}
+          onClose={() => setChanging(false)}
+        />
       )}
     </Drawer>
   );
@@ -46,10 +71,14 @@ function Details({ server }: { server: Server }) {
     <Facts
       rows={[
         ["Address", <VisibleText key="url" text={server.url} />],
+        ["Private address", server.private ? "allowed" : "not allowed"],
+        ["Headers", server.headerNames.join(", ")],
         ["Protocol", server.protocolVersion && <VisibleText text={server.protocolVersion} />],
         ["Last error", server.lastError && <VisibleText text={server.lastError} />],
+        ["Failing since", server.failingSince && <Time at={server.failingSince} />],
+        ["Last tried", server.failingSince && <Time at={server.checkedAt} />],
         ["Authorities", server.caCertificates === "" ? "of the system" : "of its own"],
-        ["Call timeout", server.callTimeout && <Latency value={server.callTimeout} />],
+        ["Call timeout", server.callTimeout && `${durationMs(server.callTimeout) / 1000} s`],
         ["Calls at a time", server.maxInFlight > 0 ? `${server.maxInFlight} per node` : ""],
         ["Discovered", server.discoveredAt && <Time at={server.discoveredAt} />],
         [
@@ -62,6 +91,35 @@ function Details({ server }: { server: Server }) {
         ],
       ]}
     />
+  );
+}
+
+/** What it offers, by kind, each leading to where it is reviewed. */
+function Offer({ server }: { server: Server }) {
+  const counts: [KindName, number][] = [
+    ["tool", server.tools],
+    ["prompt", server.prompts],
+    ["resource", server.resources],
+    ["template", server.templates],
+  ];
+  return (
+    <Group gap="md">
+      {counts.map(([kind, count]) => (
+        <Anchor
+          key={kind}
+          size="sm"
+          renderRoot={(props) => (
+            <Link
+              {...props}
+              {...pb.tools({ kind: kind === "tool" ? undefined : kind, server: server.name })}
+            />
+          )}
+        >
+          {`${words[kind].many}: ${count}`}
+        </Anchor>
+      ))}
+      <Text size="sm">{server.waiting === 0 ? "Nothing waits" : `${server.waiting} waiting`}</Text>
+    </Group>
   );
 }
 

@@ -20,6 +20,7 @@ import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { AddServerForm } from "./AddServerForm";
 import { ServerDrawer } from "./ServerDrawer";
+import { words } from "./toolName";
 
 const route = getRouteApi("/signed-in/servers");
 
@@ -41,6 +42,7 @@ export function ServersPage() {
       {discovered && <DiscoveryNote {...discovered} onClose={() => setDiscovered(undefined)} />}
       <DataTable
         caption="Servers"
+        minWidth={960}
         columns={columns(setDiscovered)}
         rows={data.servers}
         rowKey={(server) => server.name}
@@ -49,6 +51,7 @@ export function ServersPage() {
       {search.server !== undefined && (
         <ServerDrawer
           name={search.server}
+          onChanged={setDiscovered}
           onClose={() => navigate({ ...pb.servers(), resetScroll: false })}
         />
       )}
@@ -110,22 +113,27 @@ function State({ server }: { server: Server }) {
           <VisibleText text={server.lastError} />
         </Text>
       )}
+      {server.failingSince && (
+        <Text size="xs" c="dimmed">
+          since <Time at={server.failingSince} />; tried again by itself
+        </Text>
+      )}
     </>
   );
 }
 
 function Offers({ server }: { server: Server }) {
-  const counts: [KindName, string, number][] = [
-    ["tool", "tools", server.tools],
-    ["prompt", "prompts", server.prompts],
-    ["resource", "resources", server.resources],
-    ["template", "templates", server.templates],
+  const counts: [KindName, number][] = [
+    ["tool", server.tools],
+    ["prompt", server.prompts],
+    ["resource", server.resources],
+    ["template", server.templates],
   ];
   return (
     <>
       {counts
-        .filter(([kind, , count]) => count > 0 || kind === "tool")
-        .map(([kind, noun, count]) => (
+        .filter(([kind, count]) => count > 0 || kind === "tool")
+        .map(([kind, count]) => (
           <Anchor
             key={kind}
             size="sm"
@@ -135,7 +143,7 @@ function Offers({ server }: { server: Server }) {
               <Link {...props} {...pb.tools({ kind: tabOf(kind), server: server.name })} />
             )}
           >
-            {`${count} ${noun}`}
+            {`${count} ${(count === 1 ? words[kind].one : words[kind].many).toLowerCase()}`}
           </Anchor>
         ))}
       {server.waiting > 0 && <Text size="xs">{server.waiting} waiting</Text>}
@@ -246,7 +254,7 @@ function Report({ server, report }: { server: Server; report: DiscoveryReport })
         size="sm"
         renderRoot={(props) => <Link {...props} {...pb.tools({ server: server.name })} />}
       >
-        Review its tools
+        Review what it offers
       </Anchor>
     </Stack>
   );

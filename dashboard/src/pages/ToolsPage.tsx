@@ -43,7 +43,7 @@ export function ToolsPage() {
         columns={columns(search, shown, chosen, setChosen)}
         rows={shown}
         rowKey={fullName}
-        empty={`No ${words[kind].many.toLowerCase()} like that.`}
+        empty={nothing(search, data.tools.length)}
       />
       {search.tool !== undefined && (
         <ToolDrawer
@@ -56,6 +56,17 @@ export function ToolsPage() {
       )}
     </Page>
   );
+}
+
+/** Why there is nothing to show, and what to do about it. */
+function nothing(search: ToolsSearch, offered: number): string {
+  const many = words[search.kind ?? "tool"].many.toLowerCase();
+  if (offered > 0 || search.state !== undefined || search.q !== undefined) {
+    return `No ${many} like that. Take a filter away to see more.`;
+  }
+  return search.server === undefined
+    ? `No server offers ${many}. Add a server, or refresh one that should have some, on the page Servers.`
+    : `${search.server} offers no ${many}. Refresh it on the page Servers if it should.`;
 }
 
 /** One tab a kind. Another one keeps the server, and nothing else. */

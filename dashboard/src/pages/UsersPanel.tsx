@@ -27,7 +27,7 @@ export function UsersPanel() {
         columns={columns}
         rows={data.users}
         rowKey={(user) => user.name}
-        empty="No user yet."
+        empty="No user yet. Create one here, or with: warder user create NAME --role ROLE"
       />
       {creating && <CreateUser onClose={() => setCreating(false)} />}
     </Stack>

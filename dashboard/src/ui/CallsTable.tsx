@@ -38,6 +38,7 @@ export function CallsTable({ calls, link, empty }: Props) {
       rows={calls}
       rowKey={(call) => call.id}
       empty={empty}
+      minWidth={880}
     />
   );
 }

@@ -14,16 +14,25 @@ interface Props<Row> {
   rowKey: (row: Row) => string;
   /** What to say, and to do next, when there are no rows. */
   empty: ReactNode;
+  /** Below this width, in pixels, the table scrolls: more for many columns. */
+  minWidth?: number;
 }
 
 /** A table that scrolls within itself on narrow screens. */
-export function DataTable<Row>({ caption, columns, rows, rowKey, empty }: Props<Row>) {
+export function DataTable<Row>({
+  caption,
+  columns,
+  rows,
+  rowKey,
+  empty,
+  minWidth = 640,
+}: Props<Row>) {
   if (rows.length === 0) {
     return <Text c="dimmed">{empty}</Text>;
   }
   return (
     <Table.ScrollContainer
-      minWidth={640}
+      minWidth={minWidth}
       type="native"
       tabIndex={0}
       role="region"

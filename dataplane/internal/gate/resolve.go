@@ -24,7 +24,7 @@ import (
 // server may read, with whatever query and fragment, and what is listed lends its
 // risk to another spelling of it that a template names. On the aggregate the
 // latter two need the server's prefix, except that a web address may be one that
-// a template of any server names. An address that several servers list is that
+// templates of exactly one server name. An address that several servers list is that
 // of the first.
 //
 // What is not listed is made up for the caller, and not kept.
@@ -76,12 +76,25 @@ func (x *Index) resource(server *Server, name string) *Entry {
 	if slug, own, ok := mcp.CutURI(name); ok && x.servers[slug] != nil {
 		return x.servers[slug].resource(own)
 	}
+	return x.webAddress(name)
+}
+
+// webAddress returns what a template of one server names by a web address, which
+// has no prefix on the aggregate. If templates of two servers do, nobody can say
+// whose it is, and it is nobody's: a server must not take over what another one's
+// clients read.
+func (x *Index) webAddress(name string) (found *Entry) {
 	for _, s := range x.web {
-		if e := s.templated(name); e != nil && e.Exposed == name {
-			return e
+		e := s.templated(name)
+		switch {
+		case e == nil || e.Exposed != name:
+		case found != nil:
+			return nil
+		default:
+			found = e
 		}
 	}
-	return nil
+	return found
 }
 
 // resource returns the resource of a URI of the server's own.
@@ -134,14 +147,33 @@ func severity(r snapshotv1.Risk) int { return slices.Index(risk.Names(), risk.Na
 
 // readable reports whether a resource that is not listed may exist: not if people
 // withhold it, or what a lenient server may take it for.
+//
+// Nor one that is too much work to look up: whether it is withheld, and how risky
+// it is, is then not known.
 func (s *Server) readable(name string) bool {
 	if !uri.Canonical(name) {
 		return false
 	}
 	folded := uri.Fold(name)
+	if s.work(name)+s.work(folded) > uri.MaxWork {
+		return false
+	}
 	path, _, _ := strings.Cut(folded, "?")
 	return !s.withheld[name] && !s.withheld[folded] && !s.withheld[path] &&
 		!slices.ContainsFunc(s.barred, func(t *bar) bool { return t.matches(name) || folded != name && t.matches(folded) })
+}
+
+// work is how much it is to ask all templates about a URI, as of uri.Template.Work.
+func (s *Server) work(name string) (work int) {
+	for _, e := range s.templates {
+		work += e.pattern.Work(name)
+	}
+	for _, t := range s.barred {
+		if t.pattern != nil {
+			work += t.pattern.Work(name)
+		}
+	}
+	return work
 }
 
 // as returns the entry for one resource.

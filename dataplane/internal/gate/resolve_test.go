@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,61 @@ func TestTemplatesAreFoundByTheirText(t *testing.T) {
 	for name, scope := range map[string]*gate.Server{"repo://{owner}/{name}": nil, "repo://secret/{name}": git, "repo://acme/x": git} {
 		if e, _, ok := index.ResolveTemplate(scope, name); ok {
 			t.Errorf("%s is found: %+v", name, e)
+		}
+	}
+}
+
+// P-13: a look-up asks no more of a node than a few milliseconds. What would take longer, or might be withheld by a template
+// that is not asked, does not exist.
+func TestAResourceThatIsTooMuchWorkToLookUpDoesNotExist(t *testing.T) {
+	w, key := world(t)
+	w.Template("git", "doc://{a}")
+	for i := range 500 {
+		w.Template("git", fmt.Sprint("slow://", strings.Repeat("{+a}", 16), "!", i))
+	}
+	for i := range 500 {
+		w.Template("git", fmt.Sprint("many://{a}/x", i))
+	}
+	index := w.Index(1)
+	caller(t, index, key)
+	git, _ := index.Server("git")
+	for name, want := range map[string]bool{
+		"doc://fine": true, "many://a/x499": true, "many://" + strings.Repeat("a", 8000) + "/x499": true,
+		"slow://" + strings.Repeat("a", 1000) + "!7": true, "slow://" + strings.Repeat("a", 8000) + "!7": false,
+	} {
+		start := time.Now()
+		if e, _, ok := index.Resolve(policy.Resource, git, name); ok != want || ok && !e.Template {
+			t.Errorf("%.20s, %d bytes: found %v, want %v", name, len(name), ok, want)
+		}
+		if took := time.Since(start); took > 500*time.Millisecond {
+			t.Errorf("%.20s took %v", name, took)
+		}
+	}
+}
+
+// A web address that templates of two servers name is neither's on the aggregate, whichever was first: a server cannot
+// take over what clients read of another. At the endpoint of each it is there.
+func TestAWebAddressThatTwoServersNameIsNobodysOnTheAggregate(t *testing.T) {
+	w, key := world(t)
+	w.Server("aaa")
+	w.Template("aaa", "https://docs.example/{+any}")
+	w.Server("docs")
+	w.Template("docs", "https://docs.example/pages/{name}")
+	w.Resource("docs", "https://docs.example/pages/listed")
+	index := w.Index(1)
+	caller(t, index, key)
+	for name, want := range map[string]string{
+		"https://docs.example/pages/one": "", "https://docs.example/other": "aaa", "https://docs.example/pages/listed": "docs",
+	} {
+		e, _, ok := index.Resolve(policy.Resource, nil, name)
+		if ok != (want != "") || ok && e.Server.Name() != want {
+			t.Errorf("%s: found %v, want that of %q", name, ok, want)
+		}
+	}
+	for _, slug := range []string{"aaa", "docs"} {
+		server, _ := index.Server(slug)
+		if e, _, ok := index.Resolve(policy.Resource, server, "https://docs.example/pages/one"); !ok || !e.Template {
+			t.Errorf("%s does not have it at its own endpoint", slug)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -84,6 +85,60 @@ func TestAServersRequestReachesTheClientAndTheAnswerTheServerFromAnyNode(t *test
 	close(answered)
 	if last := s.must().data; !strings.Contains(last, `"echo"`) {
 		t.Errorf("then %s", last)
+	}
+}
+
+// TestAServerMayWithdrawWhatItAskedInACall: the client hears of it under the id that it knows. What it does not know cannot
+// be withdrawn from it.
+func TestAServerMayWithdrawWhatItAskedInACall(t *testing.T) {
+	d := rich(t)
+	token := d.enter("/mcp")
+	const notice = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"srv-7","reason":"é"}}`
+	d.up.do = func(_ context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error) {
+		if err := sink.Relay(asServer(t, sampling, *call.Session), upstream.Mark{}); err != nil {
+			return nil, err
+		}
+		for _, message := range []string{strings.Replace(notice, "srv-7", "srv-8", 1), notice, notice} {
+			var scan mcp.Response
+			if err := mcp.ScanResponse([]byte(message), mcp.Limits{}, &scan); err != nil {
+				t.Error(err)
+			}
+			if err := sink.Withdraw(&upstream.Withdrawal{Message: []byte(message), Scan: &scan}, upstream.Mark{}); err != nil {
+				return nil, err
+			}
+		}
+		return echo(call), nil
+	}
+	s := d.stream(d.in(token, getOld))
+	id := idOf(t, s.must().data)
+	if got, want := s.must().data, strings.Replace(notice, `"srv-7"`, id, 1); got != want {
+		t.Errorf("heard %s\nwant %s", got, want)
+	}
+	if last := s.must().data; !strings.Contains(last, `"echo"`) {
+		t.Errorf("then %s", last)
+	}
+}
+
+// TestASecondAnswerIsTheServersToJudge: no node knows what another one passed on, so it goes to the server again, and the
+// client hears whether that took it.
+func TestASecondAnswerIsTheServersToJudge(t *testing.T) {
+	d := rich(t)
+	token := d.enter("/mcp")
+	answered := make(chan struct{})
+	d.relayed(sampling, answered)
+	s := d.stream(d.in(token, getOld))
+	answer := `{"jsonrpc":"2.0","id":` + idOf(t, s.must().data) + `,"result":{"role":"assistant"}}`
+	if got := d.send(d.in(token, answer)); got.status != http.StatusAccepted {
+		t.Errorf("the first answer: %d %s", got.status, got.body)
+	}
+	close(answered)
+	s.must()
+	if got := d.send(d.in(token, answer)); got.status != http.StatusAccepted || len(d.up.heard()) != 2 {
+		t.Errorf("the second answer, which the server took: %d %s", got.status, got.body)
+	}
+	d.up.respond = fault.New(fault.Unavailable, "no such request")
+	if got := d.send(d.in(token, answer)); got.status != http.StatusBadGateway || got.Error.Code != mcp.CodeUnavailable {
+		t.Errorf("one that the server did not take: %d %s", got.status, got.body)
 	}
 }
 

@@ -129,7 +129,7 @@ func BenchmarkList(b *testing.B) {
 
 func TestACallCostsFewAllocationsAtTheDoorToo(t *testing.T) {
 	visit := visit(t)
-	if allocs := testing.AllocsPerRun(200, visit); allocs > 12+slack {
-		t.Errorf("%v allocations; want at most 12", allocs)
+	if allocs := testing.AllocsPerRun(200, visit); allocs > 8+slack {
+		t.Errorf("%v allocations; want at most 8", allocs)
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 )
 
 // accepts says which media types a client takes, and whether it would rather
@@ -86,6 +89,34 @@ func (b *bodies) put(used *body) {
 	clear(used.bytes)
 	used.bytes = used.bytes[:0]
 	b.pool.Put(used)
+}
+
+// loan is what the session gets for one request, until it says that it needs it no
+// more.
+type loan struct {
+	request session.Request
+	room    upstream.Room
+}
+
+// loans keeps those that nobody has.
+type loans struct{ pool sync.Pool }
+
+func (l *loans) get() *loan {
+	if kept, ok := l.pool.Get().(*loan); ok {
+		return kept
+	}
+	return new(loan)
+}
+
+// put takes a loan back and wipes it, as bodies are.
+func (l *loans) put(used *loan) {
+	used.request = session.Request{}
+	if cap(used.room.Body) > maxKept {
+		used.room.Body = nil
+	}
+	clear(used.room.Body)
+	used.room = upstream.Room{Body: used.room.Body[:0]}
+	l.pool.Put(used)
 }
 
 // readBody reads the whole body. It trusts the announced length for a refusal

@@ -83,6 +83,7 @@ type Listener struct {
 	origins  origins
 	bodies   bodies
 	kept     sync.Pool // of *exchange, zero but for a timer
+	loans    loans
 	lengths  knownLengths
 	inflight atomic.Int64
 	turned   prometheus.Counter
@@ -125,7 +126,9 @@ type exchange struct {
 	server   string // slug of the path
 	accepts  accepts
 	body     *body            // nil if there is none
-	in       *session.Request // by itself, because calls that wait for a person refer to it
+	loan     *loan            // by itself, because calls that wait for a person refer to it
+	in       *session.Request // of the loan
+	free     bool             // nobody does, and the loan can be used again
 	out      output
 }
 
@@ -149,6 +152,9 @@ func (l *Listener) borrow() *exchange {
 // giveBack takes an exchange back of which nobody knows any more. One that became
 // a stream, or whose timer came, is left to the collector.
 func (l *Listener) giveBack(x *exchange) {
+	if x.free {
+		l.loans.put(x.loan)
+	}
 	if !x.out.quiet || x.out.stream {
 		return
 	}
@@ -265,13 +271,16 @@ func (x *exchange) checkMedia() *refusal {
 
 // answer has the request answered, and writes the answer.
 func (x *exchange) answer() {
-	x.in = &session.Request{
+	x.loan = x.loans.get()
+	x.in = &x.loan.request
+	*x.in = session.Request{
 		Index:    x.index,
 		Key:      x.key,
 		Server:   x.server,
 		Header:   x.r.Header,
 		Remote:   x.r.RemoteAddr,
 		Received: x.received,
+		Room:     &x.loan.room,
 	}
 	var answer session.Answer
 	switch x.r.Method {
@@ -303,6 +312,7 @@ func (x *exchange) message() {
 	answer := x.config.Session.Serve(x.r.Context(), x.in, &x.out)
 	defer answer.Release()
 	x.out.finish(&answer)
+	x.free = answer.Free
 }
 
 // dropBody gives the buffer of the body back, once.

@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"sync"
@@ -85,7 +84,7 @@ func (o *output) Send(message []byte, id string, retry time.Duration) error {
 
 // Outlive returns a context that does not end when the client goes away, but some
 // time later (Config.Grace), with a cause that says so.
-func (o *output) Outlive() (context.Context, context.CancelCauseFunc) {
+func (o *output) Outlive() *lifetime.Lifetime {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.startTicking()
@@ -94,7 +93,7 @@ func (o *output) Outlive() (context.Context, context.CancelCauseFunc) {
 	} else {
 		o.life = new(lifetime.Lifetime) // the next message of a batch
 	}
-	return o.life, o.life.End
+	return o.life
 }
 
 // Stay makes the request a notification stream: its headers are sent at once, it

@@ -25,6 +25,8 @@ type server struct {
 	// listen says what a server says unasked; nil says nothing.
 	listen func(ctx context.Context, listen *upstream.Listen, sink upstream.Sink) error
 
+	respond error // why the answers of clients are not taken
+
 	gone chan struct{} // of leave: closed when the client is gone
 
 	mu   sync.Mutex
@@ -77,7 +79,7 @@ func (s *server) EndKey(key string) { s.tell("end key", key, upstream.SessionRef
 
 func (s *server) Respond(_ context.Context, server *snapshotv1.Server, ref upstream.SessionRef, message []byte) error {
 	s.tell("respond", server.GetName(), ref, string(message))
-	return nil
+	return s.respond
 }
 
 func (s *server) Notify(_ context.Context, server *snapshotv1.Server, ref upstream.SessionRef, message []byte) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -88,6 +89,9 @@ func TestT21_ASessionIsGoodForItsOwnerAndRouteOnly(t *testing.T) {
 	d := rich(t)
 	token := d.enter("/mcp")
 	ping := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	if got := d.send(d.in(token, ping)); got.status != http.StatusOK { // The node knows the session from here on.
+		t.Fatalf("its owner: %d %s", got.status, got.body)
+	}
 	flip := func(i int) string {
 		text := []byte(token)
 		text[i] ^= 1
@@ -256,5 +260,84 @@ func TestBatchesAreOfOneVersionAndEachMessageIsDecidedAlone(t *testing.T) {
 		if got := send(body); got.status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
+	}
+}
+
+// TestTheLedgerKnowsWhenASessionBeganAndEnded: and what the client said of its log, but not each notification.
+func TestTheLedgerKnowsWhenASessionBeganAndEnded(t *testing.T) {
+	d := rich(t)
+	token := d.send(d.bare(initialize)).header.Get(session.HeaderSession)
+	leave := func() *message {
+		return d.in(token, "").with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") })
+	}
+	recorded := func(method string) {
+		t.Helper()
+		events := d.audit.taken()
+		if len(events) != 2 {
+			t.Fatalf("%s: events %v", method, events)
+		}
+		intent, result := events[0], events[1]
+		if intent.GetMethod() != method || intent.GetDecision() != auditv1.Decision_DECISION_ALLOW || intent.GetReason() == "" ||
+			intent.GetUser() != "ana" || intent.GetClientName() != "c" || intent.GetClientVersion() != "1" || intent.GetProtocolVersion() != mcp.Version20251125 {
+			t.Errorf("%s: intent %v", method, intent)
+		}
+		if !bytes.Equal(intent.GetCallId(), result.GetCallId()) || result.GetOutcome() != auditv1.Outcome_OUTCOME_OK || result.GetError() != "" {
+			t.Errorf("%s: result %v", method, result)
+		}
+	}
+	recorded("initialize")
+	d.send(d.in(token, rpc("logging/setLevel", `"level":"error"`)))
+	recorded("logging/setLevel")
+	for _, method := range []string{"notifications/initialized", "notifications/roots/list_changed"} {
+		d.send(d.in(token, `{"jsonrpc":"2.0","method":"`+method+`"}`))
+	}
+	d.send(d.in(token, rpc("tools/list", "")))
+	if events := d.audit.taken(); len(events) != 0 {
+		t.Errorf("notifications and lists are recorded: %v", events)
+	}
+	d.send(leave())
+	recorded("DELETE")
+}
+
+// TestASessionBeginsAndEndsAlsoWhereTheAuditIsFull: nothing is called by it. Servers are told nothing of a log, though.
+func TestASessionBeginsAndEndsAlsoWhereTheAuditIsFull(t *testing.T) {
+	d := rich(t)
+	d.audit.setFull(true)
+	token := d.send(d.bare(initialize)).header.Get(session.HeaderSession)
+	if token == "" {
+		t.Fatal("no session")
+	}
+	if got := d.send(d.in(token, rpc("logging/setLevel", `"level":"error"`))); got.Error.Code != mcp.CodeAuditUnavailable || d.up.calls.Load() != 0 {
+		t.Errorf("the level: %s after %d calls", got.body, d.up.calls.Load())
+	}
+	if got := d.send(d.in(token, "").with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") })); got.status != http.StatusNoContent {
+		t.Errorf("the end: %d %s", got.status, got.body)
+	}
+}
+
+// One key cannot fill the list of ended sessions, in which all have to be that others end.
+func TestOneKeyDoesNotFillTheListOfEndedSessions(t *testing.T) {
+	d := rich(t)
+	end := func(user string, by apikey.Key, n int) answer {
+		token := d.sealed(user, "/mcp", func(s *handle.Session) { s.ID[14], s.ID[15] = byte(n>>8), byte(n) })
+		return d.send(d.in(token, "").with(d.by(by)).with(func(m *message) { m.method = http.MethodDelete; m.header.Del("Content-Type") }))
+	}
+	ended := 0
+	var got answer
+	for n := range 1100 {
+		if got = end("ana", d.ana, n); got.status != http.StatusNoContent {
+			break
+		}
+		ended++
+	}
+	if ended < 1000 || ended > 1050 || got.status != http.StatusTooManyRequests || got.Error.Code != 1429 {
+		t.Errorf("%d sessions were ended, then %d %s", ended, got.status, got.body)
+	}
+	if got := end("bob", d.bob, 0); got.status != http.StatusNoContent {
+		t.Errorf("the session of another key: %d %s", got.status, got.body)
+	}
+	token := d.sealed("ana", "/mcp", func(s *handle.Session) { s.ID[14], s.ID[15] = byte(ended>>8), byte(ended) })
+	if got := d.send(d.in(token, rpc("tools/list", ""))); got.status != http.StatusOK {
+		t.Errorf("a session that was not ended: %d %s", got.status, got.body)
 	}
 }

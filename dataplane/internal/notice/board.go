@@ -80,9 +80,9 @@ type Subscription struct {
 
 	// Permit decides and audits what a server asks of the client outside of a call; nil refuses everything.
 	Permit func(server *gate.Server, method string, params []byte) *mcp.Error
-	// Relay returns a server's request as the client gets it, with an id that leads the answer back. Nil refuses
-	// everything. It owns nothing of the request; the caller owns what it returns.
-	Relay func(server *gate.Server, request *upstream.ServerRequest) ([]byte, error)
+	// Relay returns a server's request as the client gets it, with an id, raw, that leads the answer back. Nil
+	// refuses everything. It owns nothing of the request; the caller owns what it returns.
+	Relay func(server *gate.Server, request *upstream.ServerRequest) (message, id []byte, err error)
 
 	// Opened, unless nil, is called by Open as soon as the stream has its place, before anything is sent.
 	Opened func()

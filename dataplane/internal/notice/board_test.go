@@ -337,8 +337,8 @@ func TestRelaysRequestsOfServersInTheClientsTerms(t *testing.T) {
 			asked = append(asked, server.Name()+" "+method)
 			return nil
 		}
-		sub.Relay = func(server *gate.Server, r *upstream.ServerRequest) ([]byte, error) {
-			return []byte(`{"from":"` + server.Name() + `","id":` + string(r.ID) + `}`), nil
+		sub.Relay = func(server *gate.Server, r *upstream.ServerRequest) (message, id []byte, err error) {
+			return []byte(`{"from":"` + server.Name() + `","id":` + string(r.ID) + `}`), r.ID, nil
 		}
 		o := w.open(sub)
 		h := w.servers.find(t, "github own-github")
@@ -358,8 +358,9 @@ func TestServerMayTakeItsRequestBack(t *testing.T) {
 		w := newWorld(t, Config{})
 		defer w.end()
 		sub := w.legacy("ana", 1, "github")
-		sub.Relay = func(_ *gate.Server, r *upstream.ServerRequest) ([]byte, error) {
-			return []byte(`{"jsonrpc":"2.0","id":"sealed-` + string(r.ID) + `","method":"roots/list"}`), nil
+		sub.Relay = func(_ *gate.Server, r *upstream.ServerRequest) (message, id []byte, err error) {
+			id = []byte(`"sealed-` + string(r.ID) + `"`)
+			return []byte(`{"jsonrpc":"2.0","id":` + string(id) + `,"method":"roots/list"}`), id, nil
 		}
 		o := w.open(sub)
 		h := w.servers.find(t, "github own-github")
@@ -369,9 +370,19 @@ func TestServerMayTakeItsRequestBack(t *testing.T) {
 		synctest.Wait()
 		o.take()
 		back := `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"reason":"late","requestId":5}}`
-		w.say("github own-github", strings.Replace(back, "5", "6", 1)) // of which the client has not heard
-		w.say("github own-github", back)
-		w.say("github own-github", back)
+		withdraw := func(notice string) {
+			var scan mcp.Response
+			if err := mcp.ScanResponse([]byte(notice), mcp.Limits{}, &scan); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.sink.Withdraw(&upstream.Withdrawal{Message: []byte(notice), Scan: &scan}, upstream.Mark{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		withdraw(strings.Replace(back, "5", "6", 1)) // of which the client has not heard
+		withdraw(back)
+		withdraw(back)
+		synctest.Wait()
 		o.want(strings.Replace(back, "5", `"sealed-5"`, 1))
 	})
 }

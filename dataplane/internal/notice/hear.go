@@ -24,9 +24,8 @@ type hearing struct {
 	cancel context.CancelFunc
 	ready  chan struct{} // closed once the server is heard, or could not be
 	ended  chan struct{} // closed when it is over, which it is by itself only for a server that cannot be heard
-	// asked holds the client's raw ids of requests that were relayed, by the server's, so that the server can take them
-	// back. It belongs to the goroutine that calls the sink.
-	asked map[string][]byte
+	// relayed belongs to the goroutine that calls the sink.
+	relayed upstream.Relayed
 }
 
 // wanted is what a stream wants to hear of a server.

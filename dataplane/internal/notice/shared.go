@@ -163,6 +163,9 @@ func (h *sharedHearing) Prime(upstream.Mark) error { return nil }
 // Relay drops the request: nobody is there to be asked, and without a Permit none gets here.
 func (h *sharedHearing) Relay(*upstream.ServerRequest, upstream.Mark) error { return nil }
 
+// Withdraw drops the notice likewise.
+func (h *sharedHearing) Withdraw(*upstream.Withdrawal, upstream.Mark) error { return nil }
+
 // Ask refuses likewise.
 func (h *sharedHearing) Ask(context.Context, string, []byte) ([]byte, *mcp.Error, error) {
 	return nil, &mcp.Error{Code: mcp.CodeMethodNotFound, Text: "method is not offered here", Offset: -1}, nil

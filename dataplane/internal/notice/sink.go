@@ -28,8 +28,6 @@ func (h *hearing) Notification(message []byte, _ upstream.Mark) error {
 		s.board.announce(slug, kind, s)
 	case scan.Method == mcp.MethodResourceUpdated:
 		h.updated(message, &scan)
-	case scan.Method == mcp.MethodCancelled:
-		h.takenBack(message, &scan)
 	case scan.Method == mcp.MethodProgress:
 		// It names a request that the client does not know by that name, or that this node does not know of.
 	case s.sub.Era != mcp.Modern:
@@ -75,38 +73,22 @@ func (h *hearing) Relay(request *upstream.ServerRequest, _ upstream.Mark) error 
 	if server == nil || h.stream.sub.Relay == nil {
 		return nil
 	}
-	message, err := h.stream.sub.Relay(server, request)
+	message, id, err := h.stream.sub.Relay(server, request)
 	if err != nil {
 		h.stream.board.config.Log.Debug("request of a server is not passed on", "server", server.Name(), "error", err)
 		return nil
 	}
-	h.remember(request.ID, message)
+	h.relayed.Add(request, id)
 	h.stream.put(bytes.Clone(message), "")
 	return nil
 }
 
-// maxAsked bounds the requests of a server that it can take back; it cannot those before.
-const maxAsked = 64
-
-// remember notes under which id the client has a server's request.
-func (h *hearing) remember(id, message []byte) {
-	var scan mcp.Response
-	if mcp.ScanResponse(message, mcp.Limits{}, &scan) != nil || scan.ID.Empty() {
-		return
+// Withdraw passes on that the server no longer waits for the answer to a request.
+func (h *hearing) Withdraw(w *upstream.Withdrawal, _ upstream.Mark) error {
+	if message := h.relayed.Withdraw(w); message != nil {
+		h.stream.put(message, "")
 	}
-	if h.asked == nil || len(h.asked) >= maxAsked {
-		h.asked = make(map[string][]byte)
-	}
-	h.asked[string(id)] = bytes.Clone(scan.ID.Of(message))
-}
-
-// takenBack passes on that the server no longer waits for the answer to a request.
-func (h *hearing) takenBack(message []byte, scan *mcp.Response) {
-	id := string(scan.RequestID.Of(message))
-	if own := h.asked[id]; own != nil {
-		delete(h.asked, id)
-		h.stream.put(mcp.Splice(nil, message, mcp.Edit{Span: scan.RequestID, With: own}), "")
-	}
+	return nil
 }
 
 // Ask refuses: modern servers have no way to ask outside of a call.

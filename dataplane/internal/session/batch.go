@@ -60,11 +60,13 @@ const methodBatch = "batch"
 // element makes an exchange of one message of a batch, in the same session.
 func (x *exchange) element(body []byte) *exchange {
 	in := *x.in
-	in.Body = body
-	return &exchange{
+	in.Body, in.Room = body, nil
+	one := &exchange{
 		Session: x.Session, in: &in, client: x.client, era: x.era, version: x.version, server: x.server,
-		owner: x.owner, legacy: x.legacy, attached: true, batched: true,
+		owner: x.owner, legacy: x.legacy, sessionKey: x.sessionKey, attached: true, batched: true,
 	}
+	one.made = made{one.permit, one.sealState}
+	return one
 }
 
 func (x *exchange) inBatch(ctx context.Context) Answer {

@@ -26,4 +26,18 @@
 // queue, the intent before anything leaves for the server, the result before the
 // answer is released, whatever happens in between. A refusal has one event;
 // floods of them are folded into one event with a count, see Refusals.
+//
+// So much for what reaches a server or is refused. Of the rest, these are recorded:
+//
+//   - initialize and DELETE, with which a session begins and ends: whoever reads the
+//     ledger wants to know when a client came, with which name and version, and left.
+//     They are done also where there is no room in the queue: see note.
+//   - logging/setLevel, as a call: it changes what servers send.
+//
+// These are not, but counted by method in the metrics:
+//
+//   - lists, server/discover and ping: they show what may be called, and nobody but
+//     the policy, which is in the ledger by its revision, has a say in that.
+//   - notifications and answers of clients: each belongs to a call or a question
+//     which has its record, or (roots/list_changed) says nothing.
 package session

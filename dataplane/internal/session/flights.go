@@ -2,10 +2,10 @@ package session
 
 import (
 	"bytes"
-	"context"
 	"hash/maphash"
 	"sync"
 
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -21,7 +21,7 @@ type flight struct {
 	session [16]byte
 	id      []byte // raw
 	hash    uint64
-	cancel  context.CancelCauseFunc
+	life    *lifetime.Lifetime
 	next    *flight // with the same hash
 }
 
@@ -50,8 +50,8 @@ func (f *flights) hash(session [16]byte, id []byte) uint64 {
 }
 
 // enter makes a call known. The id must not change until it leaves.
-func (f *flights) enter(call *flight, session [16]byte, id []byte, cancel context.CancelCauseFunc) {
-	call.session, call.id, call.cancel, call.hash = session, id, cancel, f.hash(session, id)
+func (f *flights) enter(call *flight, session [16]byte, id []byte, life *lifetime.Lifetime) {
+	call.session, call.id, call.life, call.hash = session, id, life, f.hash(session, id)
 	shard := &f.shards[call.hash%flightShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -61,7 +61,7 @@ func (f *flights) enter(call *flight, session [16]byte, id []byte, cancel contex
 	call.next = shard.calls[call.hash]
 	shard.calls[call.hash] = call
 	if shard.over {
-		cancel(errGoingDown)
+		life.End(errGoingDown)
 	}
 }
 
@@ -78,7 +78,7 @@ func (s *flightShard) abandon() {
 	s.over = true
 	for _, at := range s.calls {
 		for ; at != nil; at = at.next {
-			at.cancel(errGoingDown)
+			at.life.End(errGoingDown)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (f *flights) cancel(session [16]byte, id []byte) (found bool) {
 	defer shard.mu.Unlock()
 	for at := shard.calls[hash]; at != nil; at = at.next {
 		if at.session == session && bytes.Equal(at.id, id) {
-			at.cancel(errCancelled)
+			at.life.End(errCancelled)
 			found = true
 		}
 	}

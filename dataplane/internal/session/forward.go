@@ -9,7 +9,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
-	"github.com/warder-gateway/warder/dataplane/internal/notice"
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -18,8 +18,13 @@ import (
 
 // forward makes the call and records its result, also if the call panics.
 func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
-	answer := &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
-	defer func() { x.settle(ticket, answer) }()
+	var answer *upstream.Answer
+	defer func() {
+		if answer == nil { // the call panics
+			answer = &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
+		}
+		x.settle(ticket, answer)
+	}()
 	x.prepareCall()
 	if x.kept() {
 		answer = x.keepSubscription()
@@ -33,10 +38,10 @@ func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
 // is gone (mcp.md 2.6), and can be cancelled.
 func (x *exchange) do(ctx context.Context) *upstream.Answer {
 	if x.attached {
-		outliving, cancel := x.client.Outlive()
-		defer cancel(nil)
-		ctx = outliving
-		x.flights.enter(&x.flight, x.legacy.ID, x.id(), cancel)
+		life := x.client.Outlive()
+		defer life.End(nil)
+		ctx = life
+		x.flights.enter(&x.flight, x.legacy.ID, x.id(), life)
 		defer x.flights.leave(&x.flight)
 		if ctx.Err() != nil {
 			return x.cancelled(ctx, ctx.Err())
@@ -107,6 +112,7 @@ func (x *exchange) prepareCall() {
 	call.Target = x.own
 	call.Params = x.entry.Params
 	call.Header = x.in.Header
+	call.Room = x.in.Room
 	if x.server == nil {
 		call.URIPrefix, call.Asker = server.URIPrefix(), server.Name()
 	}
@@ -116,9 +122,8 @@ func (x *exchange) prepareCall() {
 	} else {
 		x.prepareLegacy(server)
 	}
-	if call.Capabilities != 0 {
-		call.Permit = x.permit
-	}
+	// Also for a client that declared nothing: a server can ask it by an error.
+	call.Permit = x.made.permit
 }
 
 func (x *exchange) prepareModern() {
@@ -131,7 +136,7 @@ func (x *exchange) prepareModern() {
 	if x.entry.Server.Era() != mcp.Modern {
 		call.SessionKey = modernKey(x.in.Key.Principal.KeyID, call.Capabilities)
 	}
-	call.SealState = x.sealState
+	call.SealState = x.made.sealState
 }
 
 // untoldLevel is from which level on a modern server is asked for log messages for a legacy client that has not said to
@@ -149,7 +154,7 @@ func (x *exchange) prepareLegacy(server *gate.Server) {
 	if server.Era() == mcp.Modern {
 		call.LogLevel = cmp.Or(call.LogLevel, untoldLevel)
 	} else {
-		call.SessionKey = notice.SessionKey(x.legacy.ID)
+		call.SessionKey = x.sessionKey
 		call.ID = handle.UpstreamID(x.text[:0], x.legacy.ID, x.id())
 		if ref, ok := sessionWith(&x.legacy, server.Name()); ok {
 			x.ref = ref
@@ -232,7 +237,7 @@ func (x *exchange) readOn(ctx context.Context, before *upstream.Answer) (*upstre
 		x.giveUp(&at)
 		return x.unfinished(before, mcp.CodeTimeout, "did not finish the call in the time that one call has"), nil
 	}
-	if !sleep(ctx, wait) {
+	if !lifetime.Sleep(ctx, wait) {
 		return before, ctx.Err()
 	}
 	resume := x.resumption(&at)
@@ -280,17 +285,5 @@ func (x *exchange) resumption(at *upstream.Mark) *upstream.Resume {
 		Server: call.Server, Session: at.Session, EventID: at.EventID, ID: call.ID, ClientID: x.id(),
 		ProgressToken: x.req.ProgressToken.Of(x.in.Body), Method: x.req.Method, Era: x.era, ClientVersion: call.ClientVersion,
 		Capabilities: call.Capabilities, LogLevel: call.LogLevel, URIPrefix: call.URIPrefix, ServerInfo: call.ServerInfo, Permit: call.Permit,
-	}
-}
-
-// sleep reports whether the time passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
 // passTime is how long servers may take to be told what a client says beside its
@@ -30,6 +31,11 @@ func (x *exchange) soon() (context.Context, context.CancelFunc) {
 // response takes what a client answers to a request of a server. The id, which we
 // made, says who asked: a server, which is told from whichever node this is, or a
 // call that waits on one node.
+//
+// The protocol has 202 for what was accepted, and an error for what cannot be. So an
+// id that we did not make, or of a call that no longer waits, is 400. Whether a
+// question of a server has been answered before, no node knows but by asking it:
+// each answer is passed on, and 202 says that the server took it.
 func (x *exchange) response(ctx context.Context) Answer {
 	var to handle.ServerRequest
 	if err := x.openAsked(&to); err != nil {
@@ -200,11 +206,23 @@ func (x *exchange) each(ctx context.Context, servers []*gate.Server, do func(con
 }
 
 // setLevel says from which level on a client wants log messages: to the servers of
-// its session, and to this node for what it hears of others.
+// its session, and to this node for what it hears of others. It is recorded as a
+// call is, and has an answer of ours: a server that does not take the level sends
+// what it sends.
 func (x *exchange) setLevel(ctx context.Context) Answer {
 	if !x.mayTell() {
 		return x.refuse(kindTells, &mcp.Error{Code: mcp.CodeRateLimited, Text: "the level of the log is set too often", Offset: -1})
 	}
+	event := x.begin()
+	event.Kind = auditv1.EventKind_EVENT_KIND_INTENT
+	event.Decision = auditv1.Decision_DECISION_ALLOW
+	event.Reason = "log messages from " + x.req.Level + " on"
+	ticket, err := x.audit.Intent(event)
+	if err != nil {
+		return x.unrecorded(event, err)
+	}
+	answer := &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
+	defer func() { ticket.Result(x.ended(answer)) }()
 	x.board.SetLevel(x.legacy.ID, x.req.Level)
 	x.each(ctx, x.legacyServers(), func(ctx context.Context, server *gate.Server, ref upstream.SessionRef) {
 		if !server.Capabilities.Logging {
@@ -223,5 +241,6 @@ func (x *exchange) setLevel(ctx context.Context) Answer {
 			x.log.DebugContext(ctx, "a log level was not taken", "server", server.Name(), "error", err)
 		}
 	})
-	return x.result([]byte("{}"))
+	answer = &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_OK, Body: mcp.WriteResult(nil, x.id(), []byte("{}"))}
+	return reply(http.StatusOK, answer.Body)
 }

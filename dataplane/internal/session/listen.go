@@ -87,7 +87,7 @@ func (s *Session) enterStream(in *Request, client Client) (Answer, *subscription
 	return Answer{}, &subscription{Subscription: notice.Subscription{
 		Key: in.Key, Server: in.Server, Era: mcp.Legacy, Session: &session,
 		Permit: asker.permit,
-		Relay: func(server *gate.Server, r *upstream.ServerRequest) ([]byte, error) {
+		Relay: func(server *gate.Server, r *upstream.ServerRequest) (message, id []byte, err error) {
 			return s.relay(server.Name(), aggregate, &session, owner, r)
 		},
 	}}, nil

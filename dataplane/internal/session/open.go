@@ -48,6 +48,7 @@ func (x *exchange) initialize(ctx context.Context) Answer {
 		x.endServers(session)
 		return x.refuse(kindSession, &mcp.Error{Code: mcp.CodeInternal, Text: "the session cannot be opened", Offset: -1})
 	}
+	x.note("begins a session; what is called in it is decided each time")
 	answer := x.result(x.initialized())
 	answer.SessionID = token
 	return answer
@@ -144,7 +145,8 @@ func (x *exchange) endServers(session *handle.Session) {
 	}
 }
 
-// End ends a legacy session, at this node and at all others.
+// End ends a legacy session, at this node and at all others. That of a key that ends
+// too many lives on until it expires: only what servers keep for it is ended.
 func (s *Session) End(_ context.Context, in *Request) Answer {
 	x := &exchange{Session: s, in: in}
 	defer x.observe()
@@ -152,11 +154,20 @@ func (s *Session) End(_ context.Context, in *Request) Answer {
 	if answer, ok := x.enterBare(); !ok {
 		return answer
 	}
+	if !x.endings.take(paced{keyID: x.in.Key.Principal.KeyID}, x.now()) {
+		x.upstream.EndKey(notice.SessionKey(x.legacy.ID))
+		x.endServers(&x.legacy)
+		return x.refuseStatus(http.StatusTooManyRequests, kindEnds, &mcp.Error{
+			Code: mcp.CodeRateLimited, Offset: -1, Data: []byte(`{"retryAfterMs":12000}`),
+			Text: "this key ended more sessions than are kept apart; the session lives on until it expires",
+		})
+	}
 	x.Ended(x.legacy.ID, x.legacy.Expires)
 	if x.config.Ended != nil {
 		x.config.Ended(x.legacy.ID, x.legacy.Expires)
 	}
 	x.endServers(&x.legacy)
+	x.note("ends its session")
 	return Answer{Status: http.StatusNoContent}
 }
 

@@ -21,6 +21,14 @@ const (
 	// request to each of them.
 	tellRate  = 20
 	tellBurst = 200
+	// Of the sessions that one key may end before their time: every node keeps each
+	// until it would have expired, and the list of all keys is bounded
+	// (notice.Config, package ended of the control plane). In the seven days that a
+	// session has, one key comes to about 50,000 at a node, of the million that there
+	// is room for, so that it drives no other's out: an ended session that is
+	// forgotten early would be served again.
+	endRate  = 5.0 / 60
+	endBurst = 1000
 )
 
 // paced is who has a pace.

@@ -112,25 +112,26 @@ func (a *asker) permit(server *gate.Server, method string, _ []byte) *mcp.Error 
 	return a.recordAsk(about, method, decision)
 }
 
-// relay returns a server's request as the client gets it: with an id that leads
+// relay returns a server's request as the client gets it: with an id, raw, that leads
 // the answer back to the server, from any node. On the aggregate it says who asks.
-func (s *Session) relay(server string, aggregate bool, session *handle.Session, owner handle.Owner, r *upstream.ServerRequest) ([]byte, error) {
+func (s *Session) relay(server string, aggregate bool, session *handle.Session, owner handle.Owner, r *upstream.ServerRequest) (message, id []byte, err error) {
 	if !session.Capabilities.Allows(r.Method, r.Method == mcp.MethodElicit && mcp.URLMode(r.Scan.Params.Of(r.Message))) {
-		return nil, fault.New(fault.Invalid, "the client does not offer "+shown(r.Method))
+		return nil, nil, fault.New(fault.Invalid, "the client does not offer "+shown(r.Method))
 	}
 	now := s.now()
-	id, err := s.config.Current().Sealer().SealServerRequest(&handle.ServerRequest{
+	token, err := s.config.Current().Sealer().SealServerRequest(&handle.ServerRequest{
 		Server: server, SessionID: r.Session.ID, Version: r.Session.Version, ID: r.ID, Method: r.Method,
 		Session: session.ID, Expires: now.Add(s.config.AskTime),
 	}, owner, now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	asker := ""
 	if aggregate {
 		asker = server
 	}
-	return mcp.RewriteServerRequest(nil, r.Message, r.Scan, mcp.AppendString(nil, id), asker), nil
+	id = mcp.AppendString(nil, token)
+	return mcp.RewriteServerRequest(nil, r.Message, r.Scan, id, asker), id, nil
 }
 
 // decline tells a server that the client will not be asked.

@@ -84,13 +84,6 @@ func (x *exchange) attach() (Answer, bool) {
 	return Answer{}, true
 }
 
-// openSession opens a session id of this caller at this route. Nothing tells a
-// foreign id from one that never was.
-func (x *exchange) openSession(token string) bool {
-	err := x.in.Index.Sealer().OpenSession(token, x.owner, x.in.Received, &x.legacy)
-	return err == nil && x.legacy.Route == x.in.Server && !x.board.Ended(x.legacy.ID)
-}
-
 // maxShown bounds a stranger's text, and maxShownURI a URI, in bytes.
 const (
 	maxShown    = 128

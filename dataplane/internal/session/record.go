@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
@@ -35,6 +36,7 @@ const (
 	kindAudit     = "audit-unavailable"
 	kindAsks      = "asks-too-often"
 	kindTells     = "tells-too-often"
+	kindEnds      = "ends-too-often"
 )
 
 // record is the audit side of one message: the events and what they point to.
@@ -132,6 +134,26 @@ func (x *exchange) refuseStatus(status int, kind string, refusal *mcp.Error) Ans
 	x.countDecision(effectDeny, kind, x.in.Server)
 	x.recordRefusal(kind, event)
 	return reply(status, refusal.Append(nil, x.id()))
+}
+
+// note records what a client did to its session, which no rule decides on: as an
+// intent with its result at once. What cannot be recorded is done all the same, and
+// stands in the log: nothing is called by it, and a session must come to its end.
+func (x *exchange) note(reason string) {
+	event := x.begin()
+	if x.legacy.ClientName != "" {
+		event.ClientName, event.ClientVersion = x.legacy.ClientName, x.legacy.ClientVersion
+	}
+	event.ProtocolVersion = x.legacy.Version
+	event.Kind = auditv1.EventKind_EVENT_KIND_INTENT
+	event.Decision = auditv1.Decision_DECISION_ALLOW
+	event.Reason = reason
+	ticket, err := x.audit.Intent(event)
+	if err != nil {
+		x.log.Warn("the beginning or end of a session is not recorded", "user", event.GetUser(), "application", event.GetApplication(), "error", err)
+		return
+	}
+	ticket.Result(x.ended(&upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_OK}))
 }
 
 // recordRefusal records an event whose rule and reason are set.

@@ -16,6 +16,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -72,8 +73,9 @@ type Client interface {
 	// called for clients that take one.
 	Begin() error
 	// Outlive returns a context for a call that goes on for a while after its client
-	// has gone. It has a cause that is fit for the audit then.
-	Outlive() (context.Context, context.CancelCauseFunc)
+	// has gone. It has a cause that is fit for the audit then. Whoever asks for it
+	// ends it.
+	Outlive() *lifetime.Lifetime
 	// Stay makes of the request a notification stream, which waits and does not work.
 	// The message of the request is no longer there afterwards.
 	Stay() error
@@ -136,10 +138,12 @@ type Session struct {
 	node     string // of this process: names it in what only it can answer
 	asks     paces  // of servers, by server and key
 	openings paces  // of sessions, by key
+	endings  paces  // of sessions before their time, by key
 	tellings paces  // of what all servers of a session are told, by key
 	flights  flights
 	waits    waits
 	detached detached
+	recent   opened
 
 	exchanges sync.Pool // of *exchange, zero
 }
@@ -165,6 +169,7 @@ func New(config Config) *Session {
 		detached: detached{limit: config.Pending},
 		asks:     paces{rate: askRate, burst: askBurst},
 		openings: paces{rate: openRate, burst: openBurst},
+		endings:  paces{rate: endRate, burst: endBurst},
 		tellings: paces{rate: tellRate, burst: tellBurst},
 	}
 }
@@ -190,7 +195,8 @@ func (s *Session) Abandon() { s.flights.abandon() }
 func (s *Session) Close() { s.detached.close() }
 
 // Request is one message that the listener has let in. Nothing in it is changed,
-// and nothing is kept of it after Serve has returned.
+// and nothing is kept of it after Serve has returned, but the Request itself where
+// Answer.Free does not say otherwise.
 type Request struct {
 	// Index is what the node knows, and Key is of its table of credentials.
 	Index *gate.Index
@@ -202,6 +208,9 @@ type Request struct {
 	Body     []byte
 	Remote   string
 	Received time.Time
+	// Room is memory for the answer, which may be in it; nil: the answer has memory
+	// of its own.
+	Room *upstream.Room
 }
 
 // Answer is what goes back. It is to be released when it has been written.
@@ -216,6 +225,9 @@ type Answer struct {
 	// EventID and Retry go with the answer where it is an event of a stream.
 	EventID string
 	Retry   time.Duration
+	// Free says that nobody knows of the Request, or of its Room, any more, once the
+	// answer is released. Otherwise somebody may, for as long as a person takes.
+	Free bool
 
 	of   *upstream.Answer   // nil: it is our own
 	also []*upstream.Answer // of the other messages of a batch
@@ -268,15 +280,17 @@ func (s *Session) serve(ctx context.Context, in *Request, client Client) (Answer
 	answer := x.serve(ctx)
 	x.observe()
 	sub := x.sub
+	answer.Free = x.plain
 	s.giveBack(x)
 	return answer, sub
 }
 
-// borrow returns an exchange in its initial state.
+// borrow returns an exchange in its initial state, with what was made of its methods.
 func (s *Session) borrow(in *Request, client Client) *exchange {
 	x, ok := s.exchanges.Get().(*exchange)
 	if !ok {
 		x = new(exchange)
+		x.made = made{x.permit, x.sealState}
 	}
 	x.Session, x.in, x.client = s, in, client
 	return x
@@ -288,7 +302,7 @@ func (s *Session) borrow(in *Request, client Client) *exchange {
 // and a subscription lasts.
 func (s *Session) giveBack(x *exchange) {
 	if x.plain {
-		*x = exchange{}
+		*x = exchange{made: x.made}
 		s.exchanges.Put(x)
 	}
 }
@@ -308,11 +322,13 @@ type exchange struct {
 	version string       // of the header; empty if it is not there
 	server  *gate.Server // of the path; nil on the aggregate
 	owner   handle.Owner
-	// legacy is the session of a legacy client, if attached.
-	legacy   handle.Session
-	attached bool
-	batched  bool // one of several messages, which share a stream
-	tooLate  bool // one that a batch has no room for any more
+	// legacy is the session of a legacy client, if attached, and sessionKey its
+	// notice.SessionKey. What it refers to is shared by all its requests.
+	legacy     handle.Session
+	sessionKey string
+	attached   bool
+	batched    bool // one of several messages, which share a stream
+	tooLate    bool // one that a batch has no room for any more
 
 	entry *gate.Entry   // what the message is about, once resolved
 	own   string        // its name or URI as the server knows it
@@ -326,7 +342,15 @@ type exchange struct {
 	sink    sink
 	flight  flight
 	permits permits
+	made    made
 	text    [64]byte // room for the request's id and the session's key
+}
+
+// made are methods of one exchange as values, which cost an allocation each: so
+// they are made once for all messages that it serves.
+type made struct {
+	permit    upstream.Permit
+	sealState func(inner []byte, parked string) (string, error)
 }
 
 func (x *exchange) serve(ctx context.Context) Answer {

@@ -17,6 +17,7 @@ type sink struct {
 	last    upstream.Mark // the latest that can be resumed from
 	given   int           // event ids that the client got
 	resumed int
+	relayed upstream.Relayed
 	// origin is the event that the stream is resumed from; nil: the stream is that of
 	// the request itself.
 	origin *handle.Event
@@ -47,9 +48,21 @@ func (k *sink) Relay(r *upstream.ServerRequest, at upstream.Mark) error {
 		x.decline(r, errNoStream)
 		return nil
 	}
-	message, err := x.relay(x.call.Server.GetName(), x.server == nil, &x.legacy, x.owner, r)
+	message, id, err := x.relay(x.call.Server.GetName(), x.server == nil, &x.legacy, x.owner, r)
 	if err != nil {
 		x.decline(r, err)
+		return nil
+	}
+	k.relayed.Add(r, id)
+	return k.send(message, &at)
+}
+
+// Withdraw implements upstream.Sink. What was asked before the stream was resumed
+// stands until the client has answered: the server takes no notice then.
+func (k *sink) Withdraw(w *upstream.Withdrawal, at upstream.Mark) error {
+	message := k.relayed.Withdraw(w)
+	if message == nil {
+		k.see(&at)
 		return nil
 	}
 	return k.send(message, &at)

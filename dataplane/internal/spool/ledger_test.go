@@ -161,7 +161,7 @@ func flush(t testing.TB, q *Queue) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := q.Flush(ctx); err != nil {
+	if err := q.Flush(ctx, time.Hour); err != nil {
 		t.Fatalf("Flush: %v; %+v", err, q.Depth())
 	}
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,13 +127,12 @@ func (q *Queue) linger(ctx context.Context) error {
 	}
 }
 
-// Flush waits until everything accepted is acked, results of running calls included, for which Push must be running. If
+// Flush waits until everything accepted is acked, results of running calls included, for which Push must be running. It
+// waits as long as acks come: a backlog may be larger than what one patience is enough for. If none came for that long, or
 // ctx ends first, it logs how many events are about to be lost and returns an error that says so.
-func (q *Queue) Flush(ctx context.Context) error {
-	select {
-	case <-q.drained():
+func (q *Queue) Flush(ctx context.Context, patience time.Duration) error {
+	if err := q.await(ctx, patience); err == nil {
 		return nil
-	case <-ctx.Done():
 	}
 	d := q.Depth()
 	if d.Events == 0 && d.Reserved == 0 {
@@ -140,7 +140,40 @@ func (q *Queue) Flush(ctx context.Context) error {
 	}
 	q.config.Log.Error("audit: events were never acknowledged by the control plane and end with this process",
 		"lost", d.Events, "calls_without_result", d.Reserved, "bytes", d.Bytes, "oldest", d.Oldest, "epoch", q.epoch)
-	return fmt.Errorf("flush audit: %d events and %d results lost: %w", d.Events, d.Reserved, context.Cause(ctx))
+	return fmt.Errorf("flush audit: %d events and %d results lost: %w", d.Events, d.Reserved, cmp.Or(context.Cause(ctx), errNoAcks))
+}
+
+var errNoAcks = errors.New("the control plane takes no more of them")
+
+// await waits until nothing is held, and returns errNoAcks or the cause of ctx if it gives up.
+func (q *Queue) await(ctx context.Context, patience time.Duration) error {
+	empty, began := q.drained(), time.Now()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-empty:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		}
+		silent := time.Since(q.lastAck(began))
+		if silent >= patience {
+			return errNoAcks
+		}
+		timer.Reset(patience - silent)
+	}
+}
+
+// lastAck returns when events were acked last, or the time given if that is later.
+func (q *Queue) lastAck(since time.Time) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.acked.After(since) {
+		return q.acked
+	}
+	return since
 }
 
 // drained returns a channel that is closed as soon as nothing is held.

@@ -79,6 +79,7 @@ type Queue struct {
 	bytes    int64    // likewise
 	reserved int      // results that are still to come
 	refused  uint64
+	acked    time.Time     // when the last ack came
 	empty    chan struct{} // closed as soon as nothing is held; nil unless Flush waits
 
 	pushing sync.Mutex
@@ -257,6 +258,7 @@ func (q *Queue) release(events int, bytes int64) {
 	defer q.mu.Unlock()
 	q.events -= events
 	q.bytes -= bytes
+	q.acked = time.Now()
 	if q.events == 0 && q.empty != nil {
 		close(q.empty)
 		q.empty = nil

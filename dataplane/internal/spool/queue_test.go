@@ -284,7 +284,7 @@ func TestFlushSaysHowManyEventsAreLost(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := q.Flush(ctx)
+	err := q.Flush(ctx, time.Hour)
 	if err == nil || !strings.Contains(err.Error(), "4 events and 1 results lost") {
 		t.Errorf("Flush = %v", err)
 	}
@@ -294,7 +294,7 @@ func TestFlushSaysHowManyEventsAreLost(t *testing.T) {
 }
 
 func TestFlushOfAnEmptyQueueReturnsAtOnce(t *testing.T) {
-	if err := New(Config{}).Flush(t.Context()); err != nil {
+	if err := New(Config{}).Flush(t.Context(), time.Hour); err != nil {
 		t.Error(err)
 	}
 }

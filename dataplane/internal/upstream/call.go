@@ -24,6 +24,42 @@ type SessionRef struct {
 	Version string
 }
 
+// Room is memory for one answer at a time, which its owner may use again when nobody needs the answer any more.
+type Room struct {
+	// Body is grown where it is too small. Its content is of no account; afterwards it spans all that was written.
+	Body []byte
+
+	made Answer
+}
+
+// answer returns the room's, or a new one where there is no room.
+func (r *Room) answer() *Answer {
+	if r == nil {
+		return new(Answer)
+	}
+	r.made = Answer{}
+	return &r.made
+}
+
+// body returns an empty slice with room for so many bytes.
+func (r *Room) body(size int) []byte {
+	if r == nil {
+		return make([]byte, 0, size)
+	}
+	if cap(r.Body) < size {
+		r.Body = make([]byte, 0, size)
+	}
+	return r.Body[:0]
+}
+
+// filled notes what was written to the body, and where, if it did not fit.
+func (r *Room) filled(body []byte) []byte {
+	if r != nil && len(body) > len(r.Body) {
+		r.Body = body
+	}
+	return body
+}
+
 // Call is one request of a client, decided and recorded, on its way to a server. Do reads it. It keeps nothing of it,
 // except that a call that is parked keeps Server, Capabilities and Permit until it is resumed.
 type Call struct {
@@ -79,6 +115,9 @@ type Call struct {
 	HasState bool
 	State    []byte
 	Parked   string
+
+	// Room, unless nil, is where the answer of a server is made, which is valid for as long as its owner lets it be.
+	Room *Room
 }
 
 // Mark is where an event stands in a server's stream. The zero Mark means that nothing can be resumed from there.
@@ -103,6 +142,9 @@ type Sink interface {
 	// Relay takes a request of a legacy server to a legacy client, which has been permitted. The answer goes to the server
 	// by Pool.Respond, at any node. The bytes are valid during the call only.
 	Relay(r *ServerRequest, at Mark) error
+	// Withdraw takes the notice that the server no longer waits for the answer to what went to Relay: see Relayed. The
+	// bytes are valid during the call only.
+	Withdraw(w *Withdrawal, at Mark) error
 	// Ask takes a request of a modern server to a legacy client, which has been permitted, and waits for what the client
 	// answers: a raw result, or an error of the client's. The params are valid during the call only.
 	Ask(ctx context.Context, method string, params []byte) (result []byte, refused *mcp.Error, err error)
@@ -122,7 +164,8 @@ type ServerRequest struct {
 
 // Answer is how a call ended. It is to be released when Body has been written.
 type Answer struct {
-	// Body is the JSON-RPC response for the client: with its id and in its era. The caller owns it. Nil if Detached.
+	// Body is the JSON-RPC response for the client: with its id and in its era. The caller owns it, if it is not in
+	// Call.Room. Nil if Detached.
 	Body []byte
 	// At is where in the server's stream the answer stood.
 	At Mark

@@ -27,7 +27,7 @@
 //   - A call is sent once. It is sent again, once, only where the server says that it was not executed: HTTP 404 for a
 //     session that it forgot, or the HTTP 400 that older SDKs have for it, as long as the answer does not name the request;
 //     and HTTP 400 with the JSON-RPC error for a version that it does not serve, or for headers that differ from the body.
-//     A call of a tool that may have run never is, whatever the tool's hints claim (docs/decisions/0010).
+//     A call of a tool that may have run never is, whatever the tool's hints claim (docs/decisions/0007).
 //   - A server learns of no capability that the client did not declare, and asks for nothing that is not permitted.
 //   - Nothing of the client's request but the message itself reaches the server: no credential, cookie or origin
 //     (P-18). Nothing of the server's HTTP answer but the message reaches the client: texts about failures are ours.

@@ -44,7 +44,8 @@ type endpoint struct {
 	courtesies  atomic.Int64 // small requests that nobody waits for
 	maxInFlight int64
 	breaker     breaker
-	budget      budget // of what its answers hold
+	budget      budget        // of what its answers hold
+	leftOut     atomic.Uint64 // messages that came too fast
 
 	// spoken is the era (mcp.Era) that the server is known to speak; 0 means that it has to be detected.
 	spoken    atomic.Uint32

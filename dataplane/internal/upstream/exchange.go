@@ -36,6 +36,8 @@ type exchange struct {
 	over   bool    // nobody else knows of the exchange any more
 	talk   conversation
 	steps  progress
+	pace   pace
+	late   late
 	inputs holding // of the server's budget: what it asks of a legacy client, and what that answers
 
 	wanted    *question // what a legacy server asks of a modern client, while that is asked
@@ -167,7 +169,7 @@ func (x *exchange) converse(fields []transport.Field, hop *mcp.Hop) (*Answer, er
 	body.bytes = mcp.RewriteRequest(body.bytes, x.call.Body, x.call.Request, hop)
 
 	x.talk = conversation{endpoint: x.endpoint, watch: &x.watch, id: x.id, session: x.lease.session, listener: x}
-	x.steps = progress{}
+	x.steps, x.late = progress{}, late{}
 	x.asked = true
 	x.talk.admitted = &x.admitted
 	return x.conclude(x.talk.ask(fields, body.bytes))
@@ -187,10 +189,18 @@ func (x *exchange) aim(hop *mcp.Hop) {
 // lets it; one that waits for the client is parked.
 func (x *exchange) conclude(message []byte, err error) (*Answer, error) {
 	for errors.Is(err, errDetached) {
+		if err = x.catchUp(); err != nil {
+			break
+		}
 		if x.call.Era == mcp.Legacy && x.talk.session.id != "" {
 			return x.detached(), nil
 		}
 		message, err = x.readOn()
+	}
+	if err == nil || errors.Is(err, errPark) {
+		if gone := x.catchUp(); gone != nil {
+			err = gone
+		}
 	}
 	if errors.Is(err, errPark) {
 		return x.park()
@@ -207,6 +217,9 @@ func (x *exchange) conclude(message []byte, err error) (*Answer, error) {
 	}
 	if x.era == mcp.Modern && x.talk.scan.ResultType == mcp.ResultInputRequired {
 		return x.inputRequired(message)
+	}
+	if x.talk.scan.ErrorCode == mcp.CodeURLElicitationRequired {
+		return x.sendsAway(message)
 	}
 	defer x.talk.finish()
 	return x.translate(message)
@@ -237,7 +250,8 @@ func (e *endpoint) headersAtOdds() *failure {
 
 // translate makes the answer for the client.
 func (x *exchange) translate(message []byte) (*Answer, error) {
-	answer := &Answer{Outcome: outcomeOK, At: x.talk.at}
+	answer := x.call.Room.answer()
+	answer.Outcome, answer.At = outcomeOK, x.talk.at
 	switch scan := &x.talk.scan; {
 	case !scan.Error.Empty():
 		answer.Outcome = outcomeProtocolError
@@ -259,7 +273,7 @@ func (x *exchange) rewrite(answer *Answer, message, state []byte) error {
 	if !x.talk.fits(room) {
 		return x.endpoint.overBudget()
 	}
-	answer.Body = mcp.RewriteResponse(make([]byte, 0, room), message, &x.talk.scan, &reply)
+	answer.Body = x.call.Room.filled(mcp.RewriteResponse(x.call.Room.body(room), message, &x.talk.scan, &reply))
 	answer.hold = x.talk.hold.move()
 	answer.hold.resize(cap(answer.Body))
 	return nil

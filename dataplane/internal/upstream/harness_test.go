@@ -118,6 +118,8 @@ type collector struct {
 	relayed  []string
 	sessions []SessionRef // of what was relayed
 	asked    []string
+
+	withdrawn []string
 	// relay takes a request of the server in a goroutine of its own; nil: nobody does.
 	relay func(session SessionRef, id, method string)
 	// relaying ends when all of them have returned.
@@ -150,6 +152,13 @@ func (c *collector) Relay(r *ServerRequest, _ Mark) error {
 		session, id, method := r.Session, string(r.ID), r.Method // r is the caller's again afterwards
 		c.relaying.Go(func() { c.relay(session, id, method) })
 	}
+	return nil
+}
+
+func (c *collector) Withdraw(w *Withdrawal, _ Mark) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.withdrawn = append(c.withdrawn, string(w.Message))
 	return nil
 }
 

@@ -24,10 +24,18 @@ func (x *exchange) hear(message []byte, scan *mcp.Response, at Mark) error {
 		return x.skip(at)
 	case x.sink == nil:
 		return nil
+	case scan.Method == mcp.MethodCancelled && x.era == mcp.Legacy && x.call.Era == mcp.Legacy:
+		if err := x.sink.Withdraw(&Withdrawal{Message: message, Scan: scan}, at); err != nil {
+			return x.gone()
+		}
+		return nil
 	case scan.Method == mcp.MethodProgress:
 		return x.progress(message, scan, at)
 	case scan.Method == mcp.MethodMessage && x.wantsLog(message, scan), scan.Method == methodElicited && x.call.Era == mcp.Legacy:
-		return x.notify(message, at)
+		if x.may() {
+			return x.notify(message, at)
+		}
+		return nil
 	}
 	return x.skip(at)
 }
@@ -37,6 +45,15 @@ func (x *exchange) prime(at Mark) error {
 	if x.sink == nil || x.call.Era != mcp.Legacy {
 		return nil
 	}
+	if !x.may() {
+		x.late.place = at
+		return nil
+	}
+	return x.passPlace(at)
+}
+
+func (x *exchange) passPlace(at Mark) error {
+	x.late.place = Mark{}
 	if err := x.sink.Prime(at); err != nil {
 		return x.gone()
 	}
@@ -124,6 +141,13 @@ func (x *exchange) progress(message []byte, scan *mcp.Response, at Mark) error {
 	rewritten := newBuffer()
 	defer rewritten.release()
 	rewritten.bytes = mcp.RewriteNotification(rewritten.bytes, message, scan, &mcp.Note{ProgressToken: own.Of(x.call.Body)})
+	if !x.may() {
+		if len(rewritten.bytes) <= maxLate {
+			x.late = late{progress: append(x.late.progress[:0], rewritten.bytes...), at: at}
+		}
+		return nil
+	}
+	x.late.progress = x.late.progress[:0] // there is a newer one
 	return x.notify(rewritten.bytes, at)
 }
 
@@ -132,6 +156,7 @@ var errSink = errors.New("the client went away")
 
 // notify passes a message to the client.
 func (x *exchange) notify(message []byte, at Mark) error {
+	x.late.place = Mark{} // the client learns of a later one
 	if err := x.sink.Notification(message, at); err != nil {
 		return x.gone()
 	}

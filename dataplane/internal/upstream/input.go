@@ -97,6 +97,9 @@ func (x *exchange) lacks(in *mcp.Input) error {
 		data := append(append([]byte(`{"requiredCapabilities":`), needed...), '}')
 		return &clientError{code: mcp.CodeMissingCapability, text: x.needs(in), data: data}
 	case url:
+		if err := x.permits(in); err != nil {
+			return err
+		}
 		return x.sendsToURL(in)
 	}
 	return &clientError{code: mcp.CodeInternal, text: x.needs(in)}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -164,14 +165,7 @@ func (r *rest) next(err error, hint time.Duration) time.Duration {
 // take waits, with some chance in it so that many do not come back at one moment. It reports whether ctx still runs.
 func (r *rest) take(ctx context.Context, err error, hint time.Duration) bool {
 	delay := r.next(err, hint)
-	timer := time.NewTimer(delay + time.Duration(rand.Float64()*0.25*float64(delay)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return lifetime.Sleep(ctx, delay+time.Duration(rand.Float64()*0.25*float64(delay)))
 }
 
 // attempt hears the server for as long as one stream lasts.
@@ -463,6 +457,12 @@ func (l *ear) pass(x *exchange, message []byte, at Mark) error {
 		defer neutral.release()
 		neutral.bytes = mcp.RewriteNotification(neutral.bytes, message, scan, &mcp.Note{})
 		message = neutral.bytes
+	}
+	if scan.Method == mcp.MethodCancelled {
+		if l.sink.Withdraw(&Withdrawal{Message: message, Scan: scan}, at) != nil {
+			return errSink
+		}
+		return nil
 	}
 	if l.sink.Notification(message, at) != nil {
 		return errSink

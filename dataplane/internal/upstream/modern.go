@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -234,12 +235,8 @@ func (x *exchange) back() {
 // pause waits, unless the call ends before.
 func (x *exchange) pause(d time.Duration) error {
 	x.watch.rest()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-x.watch.Done():
+	if !lifetime.Sleep(&x.watch, d) {
 		return x.endpoint.explain(&x.watch, context.Cause(&x.watch))
 	}
+	return nil
 }

@@ -238,8 +238,23 @@ func (x *exchange) reply() (*Answer, error) {
 	message := mcp.WriteResult(nil, x.wanted.id, response)
 	x.wanted = nil
 	if err := x.endpoint.tell(&x.watch, x.lease.session, message); err != nil {
-		return nil, err
+		return x.withdrawn(err)
 	}
 	x.watch.moved()
 	return x.conclude(x.talk.read())
+}
+
+// withdrawalTime is how long a server that did not take an answer may take to say what became of its question.
+const withdrawalTime = 2 * time.Second
+
+// withdrawn reads on although the server did not take the client's answer: it may have withdrawn the question meanwhile
+// (notifications/cancelled) and gone on without, which nobody could tell the client, for the stream of a parked call is not
+// read. Then the call goes on with what the server says; if it says nothing, refused is why the call fails.
+func (x *exchange) withdrawn(refused error) (*Answer, error) {
+	x.watch.reset(withdrawalTime)
+	message, err := x.talk.read()
+	if _, failed := errors.AsType[*failure](err); failed {
+		return nil, refused
+	}
+	return x.conclude(message, err)
 }

@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/internal/mcp"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -303,4 +306,94 @@ func TestT22_ManyParkedCallsAreResumedEachByItsOwn(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// refusing makes a server refuse what clients answer to its question q1, with HTTP 400.
+func refusing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"id":"q1"`) {
+			http.Error(w, "no such request", http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// TestAQuestionThatWasWithdrawnMeanwhileDoesNotEndTheCall: nobody could tell the client, which answers; the server does not
+// take it, and has gone on by itself.
+func TestAQuestionThatWasWithdrawnMeanwhileDoesNotEndTheCall(t *testing.T) {
+	const withdrawn = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q1"}}`
+	for name, test := range map[string]struct {
+		goesOn  string // after the question; ID is that of the call
+		outcome auditv1.Outcome
+		text    string
+	}{
+		"withdrawn and answered":  {withdrawn + "\n\ndata: " + ok("ID"), outcomeOK, ""},
+		"answered all the same":   {ok("ID"), outcomeOK, ""},
+		"withdrawn, another next": {withdrawn + "\n\ndata: " + samples, outcomeInputRequired, ""},
+		"nothing more":            {"", outcomeServerFailed, "HTTP status 400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := statefulFake(t)
+			f.call = func(w http.ResponseWriter, _ *http.Request, id string) {
+				send := stream(w)
+				send("data: " + elicits + "\n\n")
+				if test.goesOn != "" {
+					send("data: " + strings.ReplaceAll(test.goesOn, "ID", id) + "\n\n")
+				}
+			}
+			server := versioned(listen(t, refusing(f)), mcp.Version20251125)
+			p := newPool(t, Config{})
+			parked, key := parkedIn(t, do(t, p, askingCall(t, server, mcp.Modern)))
+			answer := do(t, p, comeBack(t, server, parked, `{"`+key+`":`+accepted+`}`))
+			if answer.Outcome != test.outcome || !strings.Contains(answer.Error, test.text) || f.calls.Load() != 1 {
+				t.Errorf("%s after %d calls", show(answer), f.calls.Load())
+			}
+		})
+	}
+}
+
+func TestALegacyClientHearsThatAQuestionWasWithdrawn(t *testing.T) {
+	const withdrawn = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q1","reason":"enough"}}`
+	f := statefulFake(t)
+	f.call = func(w http.ResponseWriter, _ *http.Request, id string) {
+		stream(w)("data: " + elicits + "\n\ndata: " + withdrawn + "\n\ndata: " + ok(id) + "\n\n")
+	}
+	sink := &collector{}
+	answer, err := newPool(t, Config{}).Do(t.Context(), askingCall(t, versioned(listen(t, f), mcp.Version20251125), mcp.Legacy), sink)
+	if err != nil || answer.Outcome != outcomeOK {
+		t.Fatalf("%v %s", err, show(answer))
+	}
+	if !slices.Equal(sink.relayed, []string{elicits}) || !slices.Equal(sink.withdrawn, []string{withdrawn}) {
+		t.Errorf("the client was asked %q and heard %q", sink.relayed, sink.withdrawn)
+	}
+}
+
+func TestOnlyWhatTheClientHasIsWithdrawnAndOnce(t *testing.T) {
+	var r Relayed
+	withdraw := func(id string) string {
+		notice := []byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"reason":"é","requestId":` + id + `,"x":1.0}}`)
+		return string(r.Withdraw(&Withdrawal{Message: notice, Scan: scan(t, notice)}))
+	}
+	r.Add(&ServerRequest{ID: []byte("7")}, []byte(`"sealed"`))
+	for _, other := range []string{`"7"`, "70", "null"} {
+		if got := withdraw(other); got != "" {
+			t.Errorf("the withdrawal of %s reached the client: %s", other, got)
+		}
+	}
+	want := `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"reason":"é","requestId":"sealed","x":1.0}}`
+	if got := withdraw("7"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := withdraw("7"); got != "" {
+		t.Errorf("it was withdrawn twice: %s", got)
+	}
+	for i := range 10 * maxRelayed {
+		r.Add(&ServerRequest{ID: fmt.Append(nil, i)}, []byte("1"))
+	}
+	if len(r.ids) > maxRelayed {
+		t.Errorf("%d requests are remembered", len(r.ids))
+	}
 }

@@ -302,6 +302,7 @@ type brokenSink struct{}
 func (brokenSink) Notification([]byte, Mark) error  { return errors.New("broken pipe") }
 func (brokenSink) Prime(Mark) error                 { return errors.New("broken pipe") }
 func (brokenSink) Relay(*ServerRequest, Mark) error { return errors.New("broken pipe") }
+func (brokenSink) Withdraw(*Withdrawal, Mark) error { return errors.New("broken pipe") }
 func (brokenSink) Ask(context.Context, string, []byte) ([]byte, *mcp.Error, error) {
 	return nil, nil, errors.New("broken pipe")
 }

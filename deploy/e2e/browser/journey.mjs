@@ -223,6 +223,14 @@ await step("a server is added, and a private address must be marked", async () =
   await alert("private");
   await watch.look("server-refused");
   await page.getByRole("checkbox", { name: /private address/ }).check();
+  await fill("Certificates of its authorities", "no certificate");
+  await fill("Call timeout, in seconds", "5000");
+  await press("Add", dialog("Add a server"));
+  await shown("PEM, with lines of -----BEGIN CERTIFICATE-----");
+  await shown("From 0.001 to 3600 seconds");
+  await fill("Certificates of its authorities", "");
+  await fill("Call timeout, in seconds", "90");
+  await fill("Calls at a time, per node", "16");
   await press("Add", dialog("Add a server"));
   await shown("calculator was discovered");
   await page.getByText("7 new, 0 changed").waitFor();
@@ -233,7 +241,7 @@ await step("a server is added, and a private address must be marked", async () =
 await step(
   "its tools are pending, and one is approved with its definition before the eyes",
   async () => {
-    await page.getByRole("link", { name: "Review its tools" }).click();
+    await page.getByRole("link", { name: "Review what it offers" }).click();
     await heading("Tools");
     for (const tool of ["add", "delete_item", "read_notes"]) {
       await shown("Pending", row(`calculator/${tool}`));
@@ -317,8 +325,42 @@ await step("a user is created", async () => {
   await watch.look("roles");
 });
 
+await step("a server's address, headers and bounds are changed, and what is approved stays", async () => {
+  await page.goto(`${base}/servers?server=calculator`);
+  const server = dialog("calculator");
+  await shown("90 s", server);
+  await shown("16 per node", server);
+  await press("Change", server);
+  const form = dialog("Change calculator");
+  await shown("Nothing is changed yet.", form);
+  await watch.look("server-change");
+  await press("Change", form);
+  await alert("say what to change");
+  await fill("Address", `${WARDER_SERVER}?moved=1`, form);
+  await press("Add a header", form);
+  await fill("Header 1", "X-Tenant", form);
+  await page.getByLabel("Value 1", { exact: true }).fill("blue");
+  await fill("Calls at a time, per node", "", form);
+  await press("Change", form);
+  await gone(form);
+  await shown(`${WARDER_SERVER}?moved=1`, server);
+  await shown("X-Tenant", server);
+  await gone(server.getByText("16 per node"));
+  await page.getByText("0 new, 0 changed").waitFor();
+  await press("Change", server);
+  await fill("Address", WARDER_SERVER, form);
+  await page.getByRole("checkbox", { name: "X-Tenant" }).check();
+  await watch.look("server-change-back");
+  await press("Change", form);
+  await gone(form);
+  await gone(server.getByText("X-Tenant"));
+  await page.keyboard.press("Escape");
+  await gone(server);
+}, ["UpdateServer 400"]);
+
 let key = "";
 await step("a key is created, and its secret shown once", async () => {
+  await open("Access");
   await page.getByRole("tab", { name: "Keys" }).click();
   await press("Create a key");
   await choose("User", "bob");
@@ -404,6 +446,16 @@ await step("a decision is explained", async () => {
   await press("Explain");
   await shown("Deleting items needs a person", page.getByRole("status"));
   await watch.look("policy-explain");
+  await choose("Method", "sampling/createMessage");
+  await press("Explain");
+  await page.waitForURL(/method=sampling/);
+  await choose("Kind", "Prompt");
+  await page.getByLabel("Prompt", { exact: true }).first().fill("calculator/explain");
+  await page.keyboard.press("Escape");
+  await choose("Method", "completion/complete");
+  await press("Explain");
+  await page.waitForURL(/method=completion/);
+  await watch.look("policy-explain-prompt");
 });
 
 await step(

@@ -1,0 +1,143 @@
+// What the forms that add a server and that change one have in common.
+
+import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  Button,
+  Group,
+  NumberInput,
+  PasswordInput,
+  Stack,
+  Textarea,
+  TextInput,
+} from "@mantine/core";
+import * as rules from "../ui/fieldRules";
+
+export interface Header {
+  id: number;
+  name: string;
+  value: string;
+}
+
+/** How a server is spoken to, as it is typed. Empty: as usual. */
+export interface Transport {
+  caCertificates: string;
+  /** Seconds. */
+  callTimeout: number | "";
+  maxInFlight: number | "";
+}
+
+export const usualTransport: Transport = { caCertificates: "", callTimeout: "", maxInFlight: "" };
+
+const httpUrl = (value: string) =>
+  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+    ? null
+    : "An http or https address";
+
+const certificates = (value: string) => {
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(value)) {
+    return "This is a private key, which belongs to the authority alone. Paste its certificate";
+  }
+  return value.trim() === "" || value.includes("-----BEGIN CERTIFICATE-----")
+    ? null
+    : "PEM, with lines of -----BEGIN CERTIFICATE-----";
+};
+
+/** proto/warder/admin/v1/server.proto has the same bounds. */
+const between = (least: number, most: number, unit: string) => (value: number | "") =>
+  value === "" || (value >= least && value <= most) ? null : `From ${least} to ${most} ${unit}`;
+
+export const serverRules = {
+  url: httpUrl,
+  headers: { name: rules.required },
+  caCertificates: certificates,
+  callTimeout: between(0.001, 3600, "seconds"),
+  maxInFlight: between(1, 100_000, "calls"),
+};
+
+/** The API's form of a typed number of seconds; undefined: as usual. */
+export function toDuration(seconds: number | ""): Duration | undefined {
+  return seconds === "" ? undefined : durationFromMs(Math.round(seconds * 1000));
+}
+
+export const toHeaders = (headers: Header[]) =>
+  headers.map(({ name, value }) => ({ name: name.trim(), value: value.trim() }));
+
+export const nextHeader = (headers: Header[]): Header => ({
+  id: Math.max(0, ...headers.map((header) => header.id)) + 1,
+  name: "",
+  value: "",
+});
+
+interface HeaderFieldsProps {
+  headers: Header[];
+  field: (index: number, part: "name" | "value") => object;
+  onAdd: () => void;
+  onRemove: (index: number) => void;
+}
+
+export function HeaderFields({ headers, field, onAdd, onRemove }: HeaderFieldsProps) {
+  return (
+    <Stack gap="xs" role="group" aria-label="Headers">
+      {headers.map(({ id }, index) => (
+        <Group key={id} align="flex-end">
+          <TextInput
+            label={`Header ${index + 1}`}
+            placeholder="Authorization"
+            flex="1 1 140px"
+            {...field(index, "name")}
+          />
+          <PasswordInput
+            label={`Value ${index + 1}`}
+            description="Sealed; never shown again."
+            autoComplete="off"
+            flex="2 1 180px"
+            {...field(index, "value")}
+          />
+          <Button
+            variant="default"
+            aria-label={`Remove header ${index + 1}`}
+            onClick={() => onRemove(index)}
+          >
+            Remove
+          </Button>
+        </Group>
+      ))}
+      <Button variant="default" size="xs" onClick={onAdd} style={{ alignSelf: "flex-start" }}>
+        Add a header
+      </Button>
+    </Stack>
+  );
+}
+
+/** The fields of Transport. */
+export function TransportFields({ field }: { field: (name: keyof Transport) => object }) {
+  return (
+    <Stack gap="xs">
+      <Textarea
+        label="Certificates of its authorities"
+        description="PEM, if a private authority signs for it. Empty: those of the system."
+        placeholder="-----BEGIN CERTIFICATE-----"
+        autosize
+        minRows={2}
+        maxRows={8}
+        spellCheck={false}
+        {...field("caCertificates")}
+      />
+      <Group align="flex-start" grow>
+        <NumberInput
+          label="Call timeout, in seconds"
+          description="Empty: the node's own bound."
+          hideControls
+          {...field("callTimeout")}
+        />
+        <NumberInput
+          label="Calls at a time, per node"
+          description="Empty: the node's own bound."
+          allowDecimal={false}
+          hideControls
+          {...field("maxInFlight")}
+        />
+      </Group>
+    </Stack>
+  );
+}
