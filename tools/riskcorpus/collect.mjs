@@ -42,7 +42,7 @@ for (const pkg of wanted.filter((p) => only.length === 0 || only.includes(p.name
     console.log(`${pkg.name}: not collected: ${err.message}`);
     process.exitCode = 1;
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 });
   }
 }
 
@@ -80,6 +80,7 @@ async function list(pkg, bin, dir) {
     cwd: home,
     env: { PATH: process.env.PATH, HOME: home, ...pkg.env },
     stdio: ["pipe", "pipe", "ignore"],
+    detached: true, // a group of its own, which ends with what it started
   });
   const answers = new Map();
   const ended = new Promise((_, refuse) => {
@@ -120,6 +121,6 @@ async function list(pkg, bin, dir) {
     }
     throw new Error(`more than ${pagesAtMost} pages`);
   } finally {
-    server.kill("SIGKILL");
+    try { process.kill(-server.pid, "SIGKILL"); } catch { /* it has ended */ }
   }
 }
