@@ -107,24 +107,19 @@ func (s sentence) firstVerb() int {
 
 var clauses = set(`that which and or it tool`)
 
-// readJoined takes the verbs that are joined to one before i: "Read or replace
-// the clipboard", "Create, update or delete".
+// readJoined takes the verbs that are joined to one before i, beside it ("Read or
+// replace the clipboard", "Create, update or delete") or further on ("Returns a
+// message and deletes it").
 func (e *evidence) readJoined(s sentence, i int, where string) {
-	for i < len(s) {
-		joined := false
-		for i < len(s) && (joints[s[i]] || s[i] == "," || s[i] == "/") {
-			joined = true
-			i++
-		}
-		if !joined || i >= len(s) {
-			return
-		}
+	beside := true
+	for ; i < len(s); i++ {
+		after := joints[s[i-1]] || beside && (s[i-1] == "," || s[i-1] == "/")
 		r, verb := s.verb(i)
-		if r == nothing {
-			return
+		if after && r != nothing && (beside || !ambiguous[verb]) && !s.negated(i) {
+			e.says(r, verb, where)
+			continue
 		}
-		e.says(r, verb, where)
-		i++
+		beside = beside && (joints[s[i]] || s[i] == "," || s[i] == "/")
 	}
 }
 

@@ -81,7 +81,7 @@ var (
 		permission permissions role roles acl policy policies credential
 		credentials secret secrets password passwords token tokens user users
 		member members membership memberships collaborator collaborators account
-		accounts auth oauth sso saml mfa apikey apikeys session sessions`)
+		accounts auth oauth sso saml mfa apikey apikeys`)
 	settings = set(`config configuration setting settings preferences`)
 	// secrets are worth having: to get hold of one is administration.
 	secrets = set(`secret secrets password passwords credential credentials env apikey apikeys`)

@@ -22,22 +22,35 @@ func (e *evidence) readParameters(all []parameter) {
 	e.readTogether(all)
 }
 
-// readChoices takes the deeds among which a caller chooses. To choose a deed
-// from a list is to filter by it.
+// readChoices takes the deeds among which a caller chooses. They tell what the
+// tool does if all of them are known, or if it says that it does many things. To
+// choose a deed from a list is to filter by it.
 func (e *evidence) readChoices(p parameter, where string) {
 	last := len(p.words) - 1
 	if last < 0 || !choosers[p.words[last]] || filters[e.head] {
 		return
 	}
+	many := slices.ContainsFunc(e.name, isIn(manifold))
+	known := !slices.ContainsFunc(p.choices, func(choice string) bool { return chosen(choice) == "" })
 	for _, choice := range p.choices {
-		name := split(choice)
-		if len(name) == 0 {
-			continue
-		}
-		if r := lexicon[name[0]]; len(name) == 1 || !ambiguous[name[0]] {
-			e.found(r, name[0], where)
+		verb := chosen(choice)
+		r := lexicon[verb]
+		e.found(r, verb, where)
+		e.spoken = e.spoken || (known || many) && riskier(r, read)
+		if thing := slices.IndexFunc(e.name, isIn(authority)); thing >= 0 && changes(r) {
+			e.found(admin, verb+" "+e.name[thing], where)
 		}
 	}
+}
+
+// chosen returns the verb of a choice, or "". A word that may be a thing is a
+// verb where it is all there is.
+func chosen(choice string) string {
+	words := split(choice)
+	if len(words) == 0 || !isVerb(words[0]) || len(words) > 1 && ambiguous[words[0]] {
+		return ""
+	}
+	return words[0]
 }
 
 // readFree takes a parameter that may hold anything.
