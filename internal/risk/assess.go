@@ -14,8 +14,8 @@ import (
 // Assessment is what a definition makes a tool.
 type Assessment struct {
 	Category snapshotv1.Risk
-	// Reasons are what was found, riskiest first, each once; never empty. The
-	// first ones speak for Category.
+	// Reasons are what was found, riskiest first, each once; never empty, and a
+	// few dozen at most. The first ones speak for Category.
 	Reasons []Reason
 }
 
@@ -23,11 +23,12 @@ type Assessment struct {
 type Reason struct {
 	// Category is what it speaks for.
 	Category snapshotv1.Risk
-	// What was found, in lower case, such as "delete" or "cannot be undone";
-	// words of this package, or of a name in the definition.
+	// What was found, in lower case, such as "delete" or "cannot be undone": in
+	// words of this package, not of the server.
 	What string
-	// Where it was found: "name", "description", `parameter "url"`,
-	// "annotation destructiveHint", or "definition".
+	// Where it was found: "name", "description", "parameter url" (a name
+	// that the server gave), "parameters", "annotation destructiveHint", or
+	// "definition".
 	Where string
 }
 
@@ -78,8 +79,8 @@ type evidence struct {
 	name []string   // words of the name
 	text []sentence // of the description, what counts of it
 
-	// deed is what the name says is done, nothing if it says nothing; sure says
-	// that a word says so which can only be a verb, or that comes first.
+	// deed is what the name says is done, nothing if it says nothing; sure tells
+	// that the word which says so can only be a verb, or comes first.
 	deed snapshotv1.Risk
 	head string // the verb of the name
 	sure bool
@@ -88,10 +89,15 @@ type evidence struct {
 	reasons []Reason
 }
 
+// reasonsAtMost bounds the reasons of an assessment. Beyond it, only those are
+// taken that speak for a riskier category than all before them.
+const reasonsAtMost = 32
+
 // found adds a reason. It says nothing of what else the tool may do.
 func (e *evidence) found(r snapshotv1.Risk, what, where string) {
 	reason := Reason{Category: r, What: what, Where: where}
-	if r != nothing && !slices.Contains(e.reasons, reason) {
+	full := len(e.reasons) >= reasonsAtMost && !riskier(r, e.worst())
+	if r != nothing && !full && !slices.Contains(e.reasons, reason) {
 		e.reasons = append(e.reasons, reason)
 	}
 }

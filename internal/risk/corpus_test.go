@@ -16,7 +16,7 @@ import (
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// sample is one definition of the corpus; testdata/README.md tells of it.
+// sample is one definition of the corpus; testdata/corpus/README.md tells of it.
 type sample struct {
 	server, name string
 	definition   []byte
@@ -105,12 +105,12 @@ func readLabels(t testing.TB, path string) map[string]map[string]snapshotv1.Risk
 // directories match.
 func readCorpora(t testing.TB, pattern string) (samples []sample) {
 	t.Helper()
-	directories, err := filepath.Glob(filepath.Join("testdata", "corpus", pattern))
-	if err != nil || len(directories) == 0 {
+	labels, err := filepath.Glob(filepath.Join("testdata", "corpus", pattern, "labels.txt"))
+	if err != nil || len(labels) == 0 {
 		t.Fatalf("no corpus %s (%v)", pattern, err)
 	}
-	for _, directory := range directories {
-		samples = append(samples, readCorpus(t, directory)...)
+	for _, path := range labels {
+		samples = append(samples, readCorpus(t, filepath.Dir(path))...)
 	}
 	return samples
 }

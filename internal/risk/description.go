@@ -24,13 +24,12 @@ func (e *evidence) readDescription() {
 		e.says(e.deed, e.head, "name")
 		e.readThings("name")
 	}
-	for _, s := range lead {
-		if !changes(e.worst()) {
-			e.readPhrases(s, web, where)
-		}
-	}
 	if changes(e.worst()) {
 		e.readOverwriting(lead, where)
+	} else {
+		for _, s := range lead {
+			e.readPhrases(s, web, where)
+		}
 	}
 	for _, s := range e.text {
 		e.readPhrases(s, alarms, where)
@@ -40,7 +39,7 @@ func (e *evidence) readDescription() {
 // readLead takes the first verb of the first sentences.
 func (e *evidence) readLead(lead []sentence, where string) {
 	s := lead[0]
-	first := s.begin()
+	first := s.opening()
 	if first == len(s) {
 		return
 	}
@@ -64,14 +63,14 @@ func (e *evidence) readLead(lead []sentence, where string) {
 	}
 }
 
-// begin returns where the first verb of a sentence may stand: after such words
+// opening returns where the first verb of a sentence may stand: after such words
 // as "This tool", and after a heading that a bar ends.
-func (s sentence) begin() int {
+func (s sentence) opening() int {
 	i := 0
 	if bar := slices.Index(s[:min(len(s), 5)], "|"); bar >= 0 {
 		i = bar + 1
 	}
-	for i < len(s) && (openings[s[i]] && !(s[i] == "help" && i == 0)) {
+	for i < len(s) && openings[s[i]] {
 		i++
 	}
 	return i
@@ -88,9 +87,6 @@ func (s sentence) verb(i int) (snapshotv1.Risk, string) {
 	return r, verb
 }
 
-// runners are verbs of execution that may have any object.
-var runners = set(`execute run invoke trigger evaluate build launch rerun`)
-
 // firstVerb returns where the first word stands that can only be a verb and is
 // not negated, or -1. A form in s within a sentence is mostly that of things:
 // "with progress updates".
@@ -104,8 +100,6 @@ func (s sentence) firstVerb() int {
 	}
 	return -1
 }
-
-var clauses = set(`that which and or it tool`)
 
 // readJoined takes the verbs that are joined to one before i, beside it ("Read or
 // replace the clipboard", "Create, update or delete") or further on ("Returns a
@@ -144,29 +138,25 @@ func (e *evidence) readSecrets(r snapshotv1.Risk, s sentence, where string) {
 	if r != read {
 		return
 	}
-	for _, phrase := range secretPhrases {
-		if i := s.index(phrase.words); i >= 0 && !s.negated(i) && !slices.ContainsFunc(s[:i], isIn(needs)) {
-			e.found(admin, phrase.String(), where)
+	secretPhrases.each(s, func(i int, p phrase) {
+		if !slices.ContainsFunc(s[:i], isIn(needs)) {
+			e.found(admin, p.String(), where)
 		}
-	}
+	})
 }
 
-var needs = set(`using with via by require requires required need needs given your for from about`)
-
-// readPhrases takes the phrases that a sentence holds.
-func (e *evidence) readPhrases(s sentence, list []phrase, where string) {
-	for _, phrase := range list {
-		if i := s.index(phrase.words); i >= 0 && !s.negated(i) {
-			e.found(phrase.risk, phrase.String(), where)
-		}
-	}
+// readPhrases takes the phrases of a book that a sentence holds.
+func (e *evidence) readPhrases(s sentence, book phrasebook, where string) {
+	book.each(s, func(_ int, p phrase) { e.found(p.risk, p.String(), where) })
 }
 
 // readOverwriting takes that what is there is overwritten.
 func (e *evidence) readOverwriting(lead []sentence, where string) {
 	for _, s := range lead {
-		if i := s.index([]string{"overwrite"}); i >= 0 && !s.negated(i) {
-			e.found(destructive, "overwrite", where)
+		for i := range s {
+			if _, verb := s.verb(i); verb == "overwrite" && !s.negated(i) {
+				e.found(destructive, verb, where)
+			}
 		}
 	}
 }

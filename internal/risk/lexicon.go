@@ -89,7 +89,7 @@ var (
 
 // Phrases that make reading administration, in a name or where a description
 // says what the tool gets.
-var secretPhrases = phrases(admin,
+var secretPhrases = phrasebook{}.with(admin,
 	"api key", "anon key", "secret key", "private key", "connection string", "environment variable", "access token", "signing key")
 
 // pairs are two words of a name, in any order, that say more than each alone.
@@ -106,7 +106,6 @@ var pairs = []struct {
 	{verbs: set(`apply prepare complete finish create commit confirm`), things: set(`migration migrations`), risk: execute},
 	{verbs: set(`send interact write input`), things: set(`process terminal shell repl`), risk: execute},
 	{verbs: set(`start create`), things: set(`process terminal shell repl`), risk: execute},
-	{verbs: set(`add remove create delete update`), things: set(`team teams organization organisation group groups owner owners`), risk: write},
 }
 
 // joints join two verbs in a name.
@@ -115,12 +114,20 @@ var joints = set(`and then or`)
 // negations turn what follows into its contrary, or into another tool's deed.
 var negations = set(`not never no without cannot nor avoid instead rather unlike neither prevent prevents except`)
 
-// openings may stand before the first verb of a description, and leads are the
-// words after which a verb may stand in one.
+// openings may stand before the first verb of a description.
 var openings = set(`
 	this the tool function endpoint api operation you can will use used to is it
-	helps help allow allows for a an quickly easily safely simply let lets us
-	be by primary entry point please`)
+	helps allow allows for a an quickly easily safely simply let lets us`)
+
+// runners are verbs of execution that may have any object, in prose; only to run
+// one of codeThings is execution there.
+var runners = set(`execute run invoke trigger evaluate build launch rerun`)
+
+// needs stand before a credential that a tool is used with, not one that it gets.
+var needs = set(`using with via by require requires required need needs given your for from about`)
+
+// clauses stand before a verb in s: "a tool that deletes".
+var clauses = set(`that which and or it tool`)
 
 // codeThings are what is run when a description says so; to run anything else
 // ("Run a search") may be harmless.
@@ -132,20 +139,20 @@ var codeThings = set(`
 	lambda task tasks container`)
 
 // alarms are telling wherever they stand in a description, unless negated.
-var alarms = append(append(
-	phrases(destructive,
+var alarms = phrasebook{}.
+	with(destructive,
 		"cannot be undone", "can not be undone", "can't be undone", "irreversible", "irreversibly", "permanently delete",
 		"permanently remove", "permanently erase", "permanently destroy", "permanently lost", "is destructive", "destructive operation",
-		"will be lost", "completely overwrite", "overwrite existing"),
-	phrases(execute,
+		"will be lost", "completely overwrite", "overwrite existing").
+	with(execute,
 		"arbitrary code", "arbitrary command", "arbitrary sql", "arbitrary javascript", "arbitrary python", "arbitrary script",
 		"execute shell command", "run shell command", "execute a shell command", "run a shell command",
-		"raw sql", "execute sql", "run sql", "execute code", "run code")...),
-	phrases(admin, "grant access", "change permission")...)
+		"raw sql", "execute sql", "run sql", "execute code", "run code").
+	with(admin, "grant access", "change permission")
 
 // web says that something is got from the open web, if it stands in the first
 // two sentences.
-var web = phrases(external,
+var web = phrasebook{}.with(external,
 	"search the web", "search the internet", "web search", "the internet", "browse the web", "live web", "from a website", "from url",
 	"from a url", "from the web", "crawl a website", "any website", "a web page", "web scraping", "any url", "a given url", "a website")
 
@@ -172,7 +179,7 @@ var (
 	directories = set(`path dir directory folder`)
 )
 
-// phrase is words that follow each other.
+// phrase is words that follow each other, each as it is or in another form.
 type phrase struct {
 	words []string
 	risk  snapshotv1.Risk
@@ -180,12 +187,32 @@ type phrase struct {
 
 func (p phrase) String() string { return strings.Join(p.words, " ") }
 
-func phrases(r snapshotv1.Risk, texts ...string) []phrase {
-	out := make([]phrase, 0, len(texts))
+// phrasebook holds phrases by the beginning of their first word, which its
+// forms share, so that a text is gone through once for all of them.
+type phrasebook map[string][]phrase
+
+// begin is as much of a word as all of its forms have in common.
+func begin(word string) string { return word[:min(3, len(word))] }
+
+// with adds phrases of one category to a book, and returns it.
+func (b phrasebook) with(r snapshotv1.Risk, texts ...string) phrasebook {
 	for _, text := range texts {
-		out = append(out, phrase{strings.Fields(text), r})
+		words := strings.Fields(text)
+		b[begin(words[0])] = append(b[begin(words[0])], phrase{words, r})
 	}
-	return out
+	return b
+}
+
+// each calls found for each place of a sentence where a phrase stands that is
+// not negated there.
+func (b phrasebook) each(s sentence, found func(i int, p phrase)) {
+	for i, word := range s {
+		for _, p := range b[begin(word)] {
+			if s.has(i, p.words) && !s.negated(i) {
+				found(i, p)
+			}
+		}
+	}
 }
 
 // table turns lists of words into a look-up. A word in two lists has the riskier

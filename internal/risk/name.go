@@ -82,9 +82,7 @@ func (e *evidence) readThings(where string) {
 			e.says(admin, e.head+" "+word, where)
 		}
 	}
-	for _, phrase := range secretPhrases {
-		if e.deed == read && sentence(e.name).index(phrase.words) >= 0 {
-			e.says(admin, phrase.String(), where)
-		}
+	if e.deed == read {
+		secretPhrases.each(e.name, func(_ int, p phrase) { e.says(admin, p.String(), where) })
 	}
 }

@@ -69,7 +69,7 @@ func (e *evidence) readFree(p parameter, where string) {
 		e.says(execute, last, where)
 	case holds(addressees) && !slices.Contains(p.words, "id") && !slices.Contains(p.words, "ids"), len(p.words) == 1 && addresses[last]:
 		e.found(external, last, where)
-	case sentence(p.words).index([]string{"connection", "string"}) >= 0:
+	case last == "string" && slices.Contains(p.words, "connection"):
 		e.found(external, "connection string", where)
 	case e.worst() == read && places[p.words[0]] && directories[last]:
 		e.found(write, last, where)
@@ -80,7 +80,7 @@ func (e *evidence) readFree(p parameter, where string) {
 // sentences of the description name a language in which something is run.
 func (e *evidence) speaksOfCode(p parameter) bool {
 	code := func(s sentence) bool { return slices.ContainsFunc(s, isIn(languages)) }
-	return code(e.name) || code(p.words) || slices.ContainsFunc(p.description, func(s sentence) bool {
+	return code(e.name) || code(p.words) || slices.ContainsFunc(prose(p.description), func(s sentence) bool {
 		return code(s) || slices.Contains(s, "code") && slices.ContainsFunc(s, func(word string) bool { return lexicon[stem(word, lexicon)] == execute })
 	}) || slices.ContainsFunc(e.text[:min(len(e.text), leadAtMost)], code)
 }

@@ -254,6 +254,20 @@ func TestUnknownCategoryIsUnclassified(t *testing.T) {
 	}
 }
 
+func TestReasonsAreBoundedAndTheRiskiestIsKept(t *testing.T) {
+	var properties strings.Builder
+	for n := range 5000 {
+		fmt.Fprintf(&properties, `"url%d":{},`, n)
+	}
+	got := risk.Assess(fmt.Appendf(nil, `{"name":"get_x","inputSchema":{"properties":{%s"zsh_command":{}}}}`, properties.String()))
+	if len(got.Reasons) > 40 {
+		t.Errorf("%d reasons", len(got.Reasons))
+	}
+	if got.Category != execute {
+		t.Errorf("the last parameter was passed over: %v", got.Reasons)
+	}
+}
+
 // claims are annotations that a server might add to a definition.
 var claims = []string{
 	`{}`, `null`, `{"readOnlyHint":true}`, `{"readOnlyHint":false}`, `{"destructiveHint":true}`, `{"destructiveHint":false}`,

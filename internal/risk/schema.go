@@ -14,7 +14,7 @@ type parameter struct {
 	name        string
 	words       []string // of the name
 	kind        string   // "string", …; empty if the schema gives none or several
-	description []sentence
+	description string
 	choices     []string // of an enumeration
 }
 
@@ -42,7 +42,7 @@ func parameters(schema jsontext.Value) []parameter {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		schema := decode[object](properties[name])
 		p := parameter{name: name, words: split(name), kind: decode[string](schema.Type)}
-		p.description = prose(decode[string](schema.Description))
+		p.description = decode[string](schema.Description)
 		for _, choice := range decode[[]jsontext.Value](schema.Enum) {
 			p.choices = append(p.choices, decode[string](choice))
 		}

@@ -86,9 +86,14 @@ func prose(text string) []sentence {
 // closes within it is taken for something else.
 const quotedAtMost = 400
 
+var quotationMarks = [...]struct{ open, close string }{{"```", "```"}, {"`", "`"}, {`"`, `"`}, {"“", "”"}, {"'", "'"}}
+
 // quotation returns the length of the quotation at i, marks included, or 0.
 func quotation(text string, i int) int {
-	for _, marks := range [...]struct{ open, close string }{{"```", "```"}, {"`", "`"}, {`"`, `"`}, {"“", "”"}, {"'", "'"}} {
+	if c := text[i]; c != '`' && c != '"' && c != '\'' && c != "“"[0] {
+		return 0
+	}
+	for _, marks := range quotationMarks {
 		rest, found := strings.CutPrefix(text[i:], marks.open)
 		if !found {
 			continue
@@ -169,21 +174,14 @@ func (s sentence) negated(i int) bool {
 
 const negationReach = 4
 
-// index returns where words stand in a sentence, one after the other, each as
-// it is or in another form, or -1.
-func (s sentence) index(words []string) int {
-	for i := 0; i+len(words) <= len(s); i++ {
-		if s.has(i, words) {
-			return i
-		}
-	}
-	return -1
-}
-
+// has reports whether words stand at i of a sentence, one after the other, each
+// as it is or in another form.
 func (s sentence) has(i int, words []string) bool {
+	if i+len(words) > len(s) {
+		return false
+	}
 	for n, word := range words {
-		// Most of the time the first letters differ.
-		if got := s[i+n]; got[0] != word[0] || got != word && !slices.Contains(stems(got), word) {
+		if got := s[i+n]; got != word && (begin(got) != begin(word) || !slices.Contains(stems(got), word)) {
 			return false
 		}
 	}

@@ -1,5 +1,5 @@
-// Collects tool definitions of MCP servers on npm for the corpus of
-// internal/risk (see its testdata/README.md). Run it by hand; no test does.
+// Collects tool definitions of MCP servers on npm for the corpus of internal/risk
+// (testdata/corpus/README.md there tells of it). Run it by hand; no test does.
 //
 //   node tools/riskcorpus/collect.mjs OUT-DIRECTORY [PACKAGE…]
 //
@@ -8,8 +8,9 @@
 // good for nothing, asked for tools/list (all pages), and stopped. It runs code
 // of strangers: use a machine that has nothing to lose and no way out but npm.
 //
-// OUT-DIRECTORY gets one file a package. The first line says where it is from,
-// each further line is one definition as the server sent it.
+// OUT-DIRECTORY gets one file a package, in a directory for its part of the
+// corpus. The first line says where it is from, each further line is one
+// definition as the server sent it.
 
 import { spawn, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -26,7 +27,6 @@ const toolsAtMost = 40; // of one server, so that none outweighs the others
 const [out, ...only] = process.argv.slice(2);
 if (!out) throw new Error("usage: collect.mjs OUT-DIRECTORY [PACKAGE…]");
 const wanted = JSON.parse(readFileSync(new URL("packages.json", import.meta.url)));
-mkdirSync(out, { recursive: true });
 
 for (const pkg of wanted.filter((p) => only.length === 0 || only.includes(p.name))) {
   const dir = mkdtempSync(join(tmpdir(), "riskcorpus-"));
@@ -36,7 +36,8 @@ for (const pkg of wanted.filter((p) => only.length === 0 || only.includes(p.name
     // Some descriptions tell of the machine that they were asked on.
     const tools = sample(all.filter((tool) => !pkg.without?.includes(tool.name)));
     const head = { package: manifest.name, version: manifest.version, licence: manifest.license, offered: all.length };
-    writeFileSync(join(out, fileName(pkg.name)), [head, ...tools].map((v) => JSON.stringify(v) + "\n").join(""));
+    mkdirSync(join(out, pkg.part), { recursive: true });
+    writeFileSync(join(out, pkg.part, fileName(pkg.name)), [head, ...tools].map((v) => JSON.stringify(v) + "\n").join(""));
     console.log(`${pkg.name}@${manifest.version}: ${tools.length} of ${all.length} tools`);
   } catch (err) {
     console.log(`${pkg.name}: not collected: ${err.message}`);
