@@ -175,8 +175,11 @@ type Tool struct {
 	// The definition that was approved; only in GetTool, and only if it differs.
 	ApprovedDefinition string `protobuf:"bytes,17,opt,name=approved_definition,json=approvedDefinition,proto3" json:"approved_definition,omitempty"`
 	Kind               Kind   `protobuf:"varint,18,opt,name=kind,proto3,enum=warder.admin.v1.Kind" json:"kind,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Why Warder takes it for as risky as it does, riskiest first: what speaks for
+	// which category, and where it stands. Only in GetTool, and only of tools.
+	RiskReasons   []*RiskReason `protobuf:"bytes,19,rep,name=risk_reasons,json=riskReasons,proto3" json:"risk_reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tool) Reset() {
@@ -335,6 +338,78 @@ func (x *Tool) GetKind() Kind {
 	return Kind_KIND_UNSPECIFIED
 }
 
+func (x *Tool) GetRiskReasons() []*RiskReason {
+	if x != nil {
+		return x.RiskReasons
+	}
+	return nil
+}
+
+// RiskReason is a piece of what Warder judges the risk of a tool by.
+type RiskReason struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The category that it speaks for.
+	Risk string `protobuf:"bytes,1,opt,name=risk,proto3" json:"risk,omitempty"`
+	// What was found, such as "delete".
+	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	// Where: "name", "description", "parameter url", "annotation destructiveHint";
+	// "definition" if what says it all. A parameter's name is the server's.
+	Where         string `protobuf:"bytes,3,opt,name=where,proto3" json:"where,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RiskReason) Reset() {
+	*x = RiskReason{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RiskReason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RiskReason) ProtoMessage() {}
+
+func (x *RiskReason) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RiskReason.ProtoReflect.Descriptor instead.
+func (*RiskReason) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RiskReason) GetRisk() string {
+	if x != nil {
+		return x.Risk
+	}
+	return ""
+}
+
+func (x *RiskReason) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *RiskReason) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
 type ListToolsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only of this server.
@@ -349,7 +424,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +436,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +449,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{1}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListToolsRequest) GetServer() string {
@@ -407,7 +482,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +494,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +507,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{2}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListToolsResponse) GetTools() []*Tool {
@@ -454,7 +529,7 @@ type GetToolRequest struct {
 
 func (x *GetToolRequest) Reset() {
 	*x = GetToolRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +541,7 @@ func (x *GetToolRequest) String() string {
 func (*GetToolRequest) ProtoMessage() {}
 
 func (x *GetToolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +554,7 @@ func (x *GetToolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetToolRequest.ProtoReflect.Descriptor instead.
 func (*GetToolRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{3}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetToolRequest) GetName() string {
@@ -505,7 +580,7 @@ type GetToolResponse struct {
 
 func (x *GetToolResponse) Reset() {
 	*x = GetToolResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +592,7 @@ func (x *GetToolResponse) String() string {
 func (*GetToolResponse) ProtoMessage() {}
 
 func (x *GetToolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +605,7 @@ func (x *GetToolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetToolResponse.ProtoReflect.Descriptor instead.
 func (*GetToolResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{4}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetToolResponse) GetTool() *Tool {
@@ -558,7 +633,7 @@ type ApproveToolsRequest struct {
 
 func (x *ApproveToolsRequest) Reset() {
 	*x = ApproveToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +645,7 @@ func (x *ApproveToolsRequest) String() string {
 func (*ApproveToolsRequest) ProtoMessage() {}
 
 func (x *ApproveToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +658,7 @@ func (x *ApproveToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveToolsRequest.ProtoReflect.Descriptor instead.
 func (*ApproveToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{5}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ApproveToolsRequest) GetNames() []string {
@@ -637,7 +712,7 @@ type ApproveToolsResponse struct {
 
 func (x *ApproveToolsResponse) Reset() {
 	*x = ApproveToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +724,7 @@ func (x *ApproveToolsResponse) String() string {
 func (*ApproveToolsResponse) ProtoMessage() {}
 
 func (x *ApproveToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +737,7 @@ func (x *ApproveToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveToolsResponse.ProtoReflect.Descriptor instead.
 func (*ApproveToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{6}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ApproveToolsResponse) GetTools() []*Tool {
@@ -684,7 +759,7 @@ type RejectToolsRequest struct {
 
 func (x *RejectToolsRequest) Reset() {
 	*x = RejectToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +771,7 @@ func (x *RejectToolsRequest) String() string {
 func (*RejectToolsRequest) ProtoMessage() {}
 
 func (x *RejectToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +784,7 @@ func (x *RejectToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectToolsRequest.ProtoReflect.Descriptor instead.
 func (*RejectToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{7}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RejectToolsRequest) GetNames() []string {
@@ -742,7 +817,7 @@ type RejectToolsResponse struct {
 
 func (x *RejectToolsResponse) Reset() {
 	*x = RejectToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +829,7 @@ func (x *RejectToolsResponse) String() string {
 func (*RejectToolsResponse) ProtoMessage() {}
 
 func (x *RejectToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +842,7 @@ func (x *RejectToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectToolsResponse.ProtoReflect.Descriptor instead.
 func (*RejectToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{8}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RejectToolsResponse) GetTools() []*Tool {
@@ -789,7 +864,7 @@ type DisableToolsRequest struct {
 
 func (x *DisableToolsRequest) Reset() {
 	*x = DisableToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +876,7 @@ func (x *DisableToolsRequest) String() string {
 func (*DisableToolsRequest) ProtoMessage() {}
 
 func (x *DisableToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +889,7 @@ func (x *DisableToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableToolsRequest.ProtoReflect.Descriptor instead.
 func (*DisableToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{9}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DisableToolsRequest) GetNames() []string {
@@ -847,7 +922,7 @@ type DisableToolsResponse struct {
 
 func (x *DisableToolsResponse) Reset() {
 	*x = DisableToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +934,7 @@ func (x *DisableToolsResponse) String() string {
 func (*DisableToolsResponse) ProtoMessage() {}
 
 func (x *DisableToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +947,7 @@ func (x *DisableToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableToolsResponse.ProtoReflect.Descriptor instead.
 func (*DisableToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{10}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DisableToolsResponse) GetTools() []*Tool {
@@ -893,7 +968,7 @@ type EnableToolsRequest struct {
 
 func (x *EnableToolsRequest) Reset() {
 	*x = EnableToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +980,7 @@ func (x *EnableToolsRequest) String() string {
 func (*EnableToolsRequest) ProtoMessage() {}
 
 func (x *EnableToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +993,7 @@ func (x *EnableToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableToolsRequest.ProtoReflect.Descriptor instead.
 func (*EnableToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{11}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EnableToolsRequest) GetNames() []string {
@@ -944,7 +1019,7 @@ type EnableToolsResponse struct {
 
 func (x *EnableToolsResponse) Reset() {
 	*x = EnableToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1031,7 @@ func (x *EnableToolsResponse) String() string {
 func (*EnableToolsResponse) ProtoMessage() {}
 
 func (x *EnableToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1044,7 @@ func (x *EnableToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableToolsResponse.ProtoReflect.Descriptor instead.
 func (*EnableToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{12}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EnableToolsResponse) GetTools() []*Tool {
@@ -983,7 +1058,7 @@ var File_warder_admin_v1_tool_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/tool.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x05\n" +
+	"\x1awarder/admin/v1/tool.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x05\n" +
 	"\x04Tool\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1007,7 +1082,13 @@ const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\x0edecided_reason\x18\x0f \x01(\tR\rdecidedReason\x12>\n" +
 	"\rfirst_seen_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\vfirstSeenAt\x12/\n" +
 	"\x13approved_definition\x18\x11 \x01(\tR\x12approvedDefinition\x12)\n" +
-	"\x04kind\x18\x12 \x01(\x0e2\x15.warder.admin.v1.KindR\x04kind\"\x9c\x01\n" +
+	"\x04kind\x18\x12 \x01(\x0e2\x15.warder.admin.v1.KindR\x04kind\x12>\n" +
+	"\frisk_reasons\x18\x13 \x03(\v2\x1b.warder.admin.v1.RiskReasonR\vriskReasons\"J\n" +
+	"\n" +
+	"RiskReason\x12\x12\n" +
+	"\x04risk\x18\x01 \x01(\tR\x04risk\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x14\n" +
+	"\x05where\x18\x03 \x01(\tR\x05where\"\x9c\x01\n" +
 	"\x10ListToolsRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x120\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1a.warder.admin.v1.ToolStateR\x05state\x12>\n" +
@@ -1080,60 +1161,62 @@ func file_warder_admin_v1_tool_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_admin_v1_tool_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_warder_admin_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_warder_admin_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_warder_admin_v1_tool_proto_goTypes = []any{
 	(Kind)(0),                     // 0: warder.admin.v1.Kind
 	(ToolState)(0),                // 1: warder.admin.v1.ToolState
 	(*Tool)(nil),                  // 2: warder.admin.v1.Tool
-	(*ListToolsRequest)(nil),      // 3: warder.admin.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 4: warder.admin.v1.ListToolsResponse
-	(*GetToolRequest)(nil),        // 5: warder.admin.v1.GetToolRequest
-	(*GetToolResponse)(nil),       // 6: warder.admin.v1.GetToolResponse
-	(*ApproveToolsRequest)(nil),   // 7: warder.admin.v1.ApproveToolsRequest
-	(*ApproveToolsResponse)(nil),  // 8: warder.admin.v1.ApproveToolsResponse
-	(*RejectToolsRequest)(nil),    // 9: warder.admin.v1.RejectToolsRequest
-	(*RejectToolsResponse)(nil),   // 10: warder.admin.v1.RejectToolsResponse
-	(*DisableToolsRequest)(nil),   // 11: warder.admin.v1.DisableToolsRequest
-	(*DisableToolsResponse)(nil),  // 12: warder.admin.v1.DisableToolsResponse
-	(*EnableToolsRequest)(nil),    // 13: warder.admin.v1.EnableToolsRequest
-	(*EnableToolsResponse)(nil),   // 14: warder.admin.v1.EnableToolsResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*RiskReason)(nil),            // 3: warder.admin.v1.RiskReason
+	(*ListToolsRequest)(nil),      // 4: warder.admin.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 5: warder.admin.v1.ListToolsResponse
+	(*GetToolRequest)(nil),        // 6: warder.admin.v1.GetToolRequest
+	(*GetToolResponse)(nil),       // 7: warder.admin.v1.GetToolResponse
+	(*ApproveToolsRequest)(nil),   // 8: warder.admin.v1.ApproveToolsRequest
+	(*ApproveToolsResponse)(nil),  // 9: warder.admin.v1.ApproveToolsResponse
+	(*RejectToolsRequest)(nil),    // 10: warder.admin.v1.RejectToolsRequest
+	(*RejectToolsResponse)(nil),   // 11: warder.admin.v1.RejectToolsResponse
+	(*DisableToolsRequest)(nil),   // 12: warder.admin.v1.DisableToolsRequest
+	(*DisableToolsResponse)(nil),  // 13: warder.admin.v1.DisableToolsResponse
+	(*EnableToolsRequest)(nil),    // 14: warder.admin.v1.EnableToolsRequest
+	(*EnableToolsResponse)(nil),   // 15: warder.admin.v1.EnableToolsResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_tool_proto_depIdxs = []int32{
 	1,  // 0: warder.admin.v1.Tool.state:type_name -> warder.admin.v1.ToolState
-	15, // 1: warder.admin.v1.Tool.decided_at:type_name -> google.protobuf.Timestamp
-	15, // 2: warder.admin.v1.Tool.first_seen_at:type_name -> google.protobuf.Timestamp
+	16, // 1: warder.admin.v1.Tool.decided_at:type_name -> google.protobuf.Timestamp
+	16, // 2: warder.admin.v1.Tool.first_seen_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: warder.admin.v1.Tool.kind:type_name -> warder.admin.v1.Kind
-	1,  // 4: warder.admin.v1.ListToolsRequest.state:type_name -> warder.admin.v1.ToolState
-	0,  // 5: warder.admin.v1.ListToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 6: warder.admin.v1.ListToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 7: warder.admin.v1.GetToolRequest.kind:type_name -> warder.admin.v1.Kind
-	2,  // 8: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
-	0,  // 9: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 10: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 11: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 12: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 13: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 14: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 15: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 16: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	3,  // 17: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
-	5,  // 18: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
-	7,  // 19: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
-	9,  // 20: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
-	11, // 21: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
-	13, // 22: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
-	4,  // 23: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
-	6,  // 24: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
-	8,  // 25: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
-	10, // 26: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
-	12, // 27: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
-	14, // 28: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
-	23, // [23:29] is the sub-list for method output_type
-	17, // [17:23] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 4: warder.admin.v1.Tool.risk_reasons:type_name -> warder.admin.v1.RiskReason
+	1,  // 5: warder.admin.v1.ListToolsRequest.state:type_name -> warder.admin.v1.ToolState
+	0,  // 6: warder.admin.v1.ListToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 7: warder.admin.v1.ListToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 8: warder.admin.v1.GetToolRequest.kind:type_name -> warder.admin.v1.Kind
+	2,  // 9: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
+	0,  // 10: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 11: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 12: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 13: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 14: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 15: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 16: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 17: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	4,  // 18: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
+	6,  // 19: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
+	8,  // 20: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
+	10, // 21: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
+	12, // 22: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
+	14, // 23: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
+	5,  // 24: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
+	7,  // 25: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
+	9,  // 26: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
+	11, // 27: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
+	13, // 28: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
+	15, // 29: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
+	24, // [24:30] is the sub-list for method output_type
+	18, // [18:24] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_tool_proto_init() }
@@ -1147,7 +1230,7 @@ func file_warder_admin_v1_tool_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_tool_proto_rawDesc), len(file_warder_admin_v1_tool_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

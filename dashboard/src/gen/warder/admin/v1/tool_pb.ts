@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/tool.proto.
  */
 export const file_warder_admin_v1_tool: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdG9vbC5wcm90bxIPd2FyZGVyLmFkbWluLnYxIs8DCgRUb29sEg4KBnNlcnZlchgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGV4cG9zZWRfbmFtZRgDIAEoCRIpCgVzdGF0ZRgEIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSEAoIZGlzYWJsZWQYBSABKAgSDwoHbWlzc2luZxgGIAEoCBIMCgRyaXNrGAcgASgJEg0KBXRpdGxlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEhIKCmRlZmluaXRpb24YCiABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAsgASgJEhUKDWFwcHJvdmVkX2hhc2gYDCABKAkSEgoKZGVjaWRlZF9ieRgNIAEoCRIuCgpkZWNpZGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5kZWNpZGVkX3JlYXNvbhgPIAEoCRIxCg1maXJzdF9zZWVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNhcHByb3ZlZF9kZWZpbml0aW9uGBEgASgJEiMKBGtpbmQYEiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCJzChBMaXN0VG9vbHNSZXF1ZXN0Eg4KBnNlcnZlchgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI5ChFMaXN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIkMKDkdldFRvb2xSZXF1ZXN0EgwKBG5hbWUYASABKAkSIwoEa2luZBgCIAEoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjYKD0dldFRvb2xSZXNwb25zZRIjCgR0b29sGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wikAEKE0FwcHJvdmVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSCwoDYWxsGAIgASgIEg4KBnNlcnZlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEiQKBWtpbmRzGAYgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoUQXBwcm92ZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJZChJSZWplY3RUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiOwoTUmVqZWN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIloKE0Rpc2FibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoURGlzYWJsZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJJChJFbmFibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSJAoFa2luZHMYAiADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI7ChNFbmFibGVUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wqeQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9UT09MEAESDwoLS0lORF9QUk9NUFQQAhIRCg1LSU5EX1JFU09VUkNFEAMSEQoNS0lORF9URU1QTEFURRAEEhUKEUtJTkRfSU5TVFJVQ1RJT05TEAUqiQEKCVRvb2xTdGF0ZRIaChZUT09MX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSVE9PTF9TVEFURV9QRU5ESU5HEAESFwoTVE9PTF9TVEFURV9BUFBST1ZFRBACEhYKElRPT0xfU1RBVEVfQ0hBTkdFRBADEhcKE1RPT0xfU1RBVEVfUkVKRUNURUQQBDKnBAoLVG9vbFNlcnZpY2USVwoJTGlzdFRvb2xzEiEud2FyZGVyLmFkbWluLnYxLkxpc3RUb29sc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdFRvb2xzUmVzcG9uc2UiA5ACARJRCgdHZXRUb29sEh8ud2FyZGVyLmFkbWluLnYxLkdldFRvb2xSZXF1ZXN0GiAud2FyZGVyLmFkbWluLnYxLkdldFRvb2xSZXNwb25zZSIDkAIBElsKDEFwcHJvdmVUb29scxIkLndhcmRlci5hZG1pbi52MS5BcHByb3ZlVG9vbHNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkFwcHJvdmVUb29sc1Jlc3BvbnNlElgKC1JlamVjdFRvb2xzEiMud2FyZGVyLmFkbWluLnYxLlJlamVjdFRvb2xzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5SZWplY3RUb29sc1Jlc3BvbnNlElsKDERpc2FibGVUb29scxIkLndhcmRlci5hZG1pbi52MS5EaXNhYmxlVG9vbHNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkRpc2FibGVUb29sc1Jlc3BvbnNlElgKC0VuYWJsZVRvb2xzEiMud2FyZGVyLmFkbWluLnYxLkVuYWJsZVRvb2xzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5FbmFibGVUb29sc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdG9vbC5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoIECgRUb29sEg4KBnNlcnZlchgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGV4cG9zZWRfbmFtZRgDIAEoCRIpCgVzdGF0ZRgEIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSEAoIZGlzYWJsZWQYBSABKAgSDwoHbWlzc2luZxgGIAEoCBIMCgRyaXNrGAcgASgJEg0KBXRpdGxlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEhIKCmRlZmluaXRpb24YCiABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAsgASgJEhUKDWFwcHJvdmVkX2hhc2gYDCABKAkSEgoKZGVjaWRlZF9ieRgNIAEoCRIuCgpkZWNpZGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5kZWNpZGVkX3JlYXNvbhgPIAEoCRIxCg1maXJzdF9zZWVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNhcHByb3ZlZF9kZWZpbml0aW9uGBEgASgJEiMKBGtpbmQYEiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZBIxCgxyaXNrX3JlYXNvbnMYEyADKAsyGy53YXJkZXIuYWRtaW4udjEuUmlza1JlYXNvbiI3CgpSaXNrUmVhc29uEgwKBHJpc2sYASABKAkSDAoEd2hhdBgCIAEoCRINCgV3aGVyZRgDIAEoCSJzChBMaXN0VG9vbHNSZXF1ZXN0Eg4KBnNlcnZlchgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI5ChFMaXN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIkMKDkdldFRvb2xSZXF1ZXN0EgwKBG5hbWUYASABKAkSIwoEa2luZBgCIAEoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjYKD0dldFRvb2xSZXNwb25zZRIjCgR0b29sGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wikAEKE0FwcHJvdmVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSCwoDYWxsGAIgASgIEg4KBnNlcnZlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEiQKBWtpbmRzGAYgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoUQXBwcm92ZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJZChJSZWplY3RUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiOwoTUmVqZWN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIloKE0Rpc2FibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoURGlzYWJsZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJJChJFbmFibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSJAoFa2luZHMYAiADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI7ChNFbmFibGVUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wqeQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9UT09MEAESDwoLS0lORF9QUk9NUFQQAhIRCg1LSU5EX1JFU09VUkNFEAMSEQoNS0lORF9URU1QTEFURRAEEhUKEUtJTkRfSU5TVFJVQ1RJT05TEAUqiQEKCVRvb2xTdGF0ZRIaChZUT09MX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSVE9PTF9TVEFURV9QRU5ESU5HEAESFwoTVE9PTF9TVEFURV9BUFBST1ZFRBACEhYKElRPT0xfU1RBVEVfQ0hBTkdFRBADEhcKE1RPT0xfU1RBVEVfUkVKRUNURUQQBDKnBAoLVG9vbFNlcnZpY2USVwoJTGlzdFRvb2xzEiEud2FyZGVyLmFkbWluLnYxLkxpc3RUb29sc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdFRvb2xzUmVzcG9uc2UiA5ACARJRCgdHZXRUb29sEh8ud2FyZGVyLmFkbWluLnYxLkdldFRvb2xSZXF1ZXN0GiAud2FyZGVyLmFkbWluLnYxLkdldFRvb2xSZXNwb25zZSIDkAIBElsKDEFwcHJvdmVUb29scxIkLndhcmRlci5hZG1pbi52MS5BcHByb3ZlVG9vbHNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkFwcHJvdmVUb29sc1Jlc3BvbnNlElgKC1JlamVjdFRvb2xzEiMud2FyZGVyLmFkbWluLnYxLlJlamVjdFRvb2xzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5SZWplY3RUb29sc1Jlc3BvbnNlElsKDERpc2FibGVUb29scxIkLndhcmRlci5hZG1pbi52MS5EaXNhYmxlVG9vbHNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkRpc2FibGVUb29sc1Jlc3BvbnNlElgKC0VuYWJsZVRvb2xzEiMud2FyZGVyLmFkbWluLnYxLkVuYWJsZVRvb2xzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5FbmFibGVUb29sc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Tool is an entry of the catalogue: a tool, or what else its kind says.
@@ -129,6 +129,14 @@ export type Tool = Message<"warder.admin.v1.Tool"> & {
    * @generated from field: warder.admin.v1.Kind kind = 18;
    */
   kind: Kind;
+
+  /**
+   * Why Warder takes it for as risky as it does, riskiest first: what speaks for
+   * which category, and where it stands. Only in GetTool, and only of tools.
+   *
+   * @generated from field: repeated warder.admin.v1.RiskReason risk_reasons = 19;
+   */
+  riskReasons: RiskReason[];
 };
 
 /**
@@ -137,6 +145,42 @@ export type Tool = Message<"warder.admin.v1.Tool"> & {
  */
 export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_tool, 0);
+
+/**
+ * RiskReason is a piece of what Warder judges the risk of a tool by.
+ *
+ * @generated from message warder.admin.v1.RiskReason
+ */
+export type RiskReason = Message<"warder.admin.v1.RiskReason"> & {
+  /**
+   * The category that it speaks for.
+   *
+   * @generated from field: string risk = 1;
+   */
+  risk: string;
+
+  /**
+   * What was found, such as "delete".
+   *
+   * @generated from field: string what = 2;
+   */
+  what: string;
+
+  /**
+   * Where: "name", "description", "parameter url", "annotation destructiveHint";
+   * "definition" if what says it all. A parameter's name is the server's.
+   *
+   * @generated from field: string where = 3;
+   */
+  where: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RiskReason.
+ * Use `create(RiskReasonSchema)` to create a new message.
+ */
+export const RiskReasonSchema: GenMessage<RiskReason> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 1);
 
 /**
  * @generated from message warder.admin.v1.ListToolsRequest
@@ -169,7 +213,7 @@ export type ListToolsRequest = Message<"warder.admin.v1.ListToolsRequest"> & {
  * Use `create(ListToolsRequestSchema)` to create a new message.
  */
 export const ListToolsRequestSchema: GenMessage<ListToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 1);
+  messageDesc(file_warder_admin_v1_tool, 2);
 
 /**
  * @generated from message warder.admin.v1.ListToolsResponse
@@ -186,7 +230,7 @@ export type ListToolsResponse = Message<"warder.admin.v1.ListToolsResponse"> & {
  * Use `create(ListToolsResponseSchema)` to create a new message.
  */
 export const ListToolsResponseSchema: GenMessage<ListToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 2);
+  messageDesc(file_warder_admin_v1_tool, 3);
 
 /**
  * @generated from message warder.admin.v1.GetToolRequest
@@ -212,7 +256,7 @@ export type GetToolRequest = Message<"warder.admin.v1.GetToolRequest"> & {
  * Use `create(GetToolRequestSchema)` to create a new message.
  */
 export const GetToolRequestSchema: GenMessage<GetToolRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 3);
+  messageDesc(file_warder_admin_v1_tool, 4);
 
 /**
  * @generated from message warder.admin.v1.GetToolResponse
@@ -229,7 +273,7 @@ export type GetToolResponse = Message<"warder.admin.v1.GetToolResponse"> & {
  * Use `create(GetToolResponseSchema)` to create a new message.
  */
 export const GetToolResponseSchema: GenMessage<GetToolResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 4);
+  messageDesc(file_warder_admin_v1_tool, 5);
 
 /**
  * @generated from message warder.admin.v1.ApproveToolsRequest
@@ -279,7 +323,7 @@ export type ApproveToolsRequest = Message<"warder.admin.v1.ApproveToolsRequest">
  * Use `create(ApproveToolsRequestSchema)` to create a new message.
  */
 export const ApproveToolsRequestSchema: GenMessage<ApproveToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 5);
+  messageDesc(file_warder_admin_v1_tool, 6);
 
 /**
  * @generated from message warder.admin.v1.ApproveToolsResponse
@@ -296,7 +340,7 @@ export type ApproveToolsResponse = Message<"warder.admin.v1.ApproveToolsResponse
  * Use `create(ApproveToolsResponseSchema)` to create a new message.
  */
 export const ApproveToolsResponseSchema: GenMessage<ApproveToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 6);
+  messageDesc(file_warder_admin_v1_tool, 7);
 
 /**
  * @generated from message warder.admin.v1.RejectToolsRequest
@@ -325,7 +369,7 @@ export type RejectToolsRequest = Message<"warder.admin.v1.RejectToolsRequest"> &
  * Use `create(RejectToolsRequestSchema)` to create a new message.
  */
 export const RejectToolsRequestSchema: GenMessage<RejectToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 7);
+  messageDesc(file_warder_admin_v1_tool, 8);
 
 /**
  * @generated from message warder.admin.v1.RejectToolsResponse
@@ -342,7 +386,7 @@ export type RejectToolsResponse = Message<"warder.admin.v1.RejectToolsResponse">
  * Use `create(RejectToolsResponseSchema)` to create a new message.
  */
 export const RejectToolsResponseSchema: GenMessage<RejectToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 8);
+  messageDesc(file_warder_admin_v1_tool, 9);
 
 /**
  * @generated from message warder.admin.v1.DisableToolsRequest
@@ -371,7 +415,7 @@ export type DisableToolsRequest = Message<"warder.admin.v1.DisableToolsRequest">
  * Use `create(DisableToolsRequestSchema)` to create a new message.
  */
 export const DisableToolsRequestSchema: GenMessage<DisableToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 9);
+  messageDesc(file_warder_admin_v1_tool, 10);
 
 /**
  * @generated from message warder.admin.v1.DisableToolsResponse
@@ -388,7 +432,7 @@ export type DisableToolsResponse = Message<"warder.admin.v1.DisableToolsResponse
  * Use `create(DisableToolsResponseSchema)` to create a new message.
  */
 export const DisableToolsResponseSchema: GenMessage<DisableToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 10);
+  messageDesc(file_warder_admin_v1_tool, 11);
 
 /**
  * @generated from message warder.admin.v1.EnableToolsRequest
@@ -412,7 +456,7 @@ export type EnableToolsRequest = Message<"warder.admin.v1.EnableToolsRequest"> &
  * Use `create(EnableToolsRequestSchema)` to create a new message.
  */
 export const EnableToolsRequestSchema: GenMessage<EnableToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 11);
+  messageDesc(file_warder_admin_v1_tool, 12);
 
 /**
  * @generated from message warder.admin.v1.EnableToolsResponse
@@ -429,7 +473,7 @@ export type EnableToolsResponse = Message<"warder.admin.v1.EnableToolsResponse">
  * Use `create(EnableToolsResponseSchema)` to create a new message.
  */
 export const EnableToolsResponseSchema: GenMessage<EnableToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 12);
+  messageDesc(file_warder_admin_v1_tool, 13);
 
 /**
  * Kind is what an entry of the catalogue is. A request that names no kind is
