@@ -41,6 +41,7 @@ type Plane struct {
 	listener *listener.Listener
 	link     *grpc.ClientConn
 	draining atomic.Bool
+	spare    spare
 	flushing chan struct{} // closed when the end waits for the audit
 }
 
@@ -105,6 +106,7 @@ func (p *Plane) openReplica() error {
 		Dir:     p.config.DataDir,
 		Seal:    keyring,
 		Build:   p.build,
+		Aside:   p.spare.run,
 		Applied: p.applied,
 		Version: p.config.Version,
 		Address: p.config.Listen,

@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/warder-gateway/warder/dataplane/internal/listener"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/httpserver"
 )
@@ -66,15 +68,14 @@ type server struct {
 // servers binds the sockets and says what is served where.
 func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	mux := http.NewServeMux()
-	mux.Handle("/mcp", p.Handler())
-	mux.Handle("/mcp/", p.Handler())
 	p.health(mux)
 	metrics := promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	socket, err := bind("--listen", p.config.Listen)
 	if err != nil {
 		return nil, err
 	}
-	clients := &server{httpserver.New(mux, p.log), socket}
+	clients := &server{httpserver.New(front{p.listener, mux}, p.log), listener.Socket(socket)}
+	clients.ConnContext = listener.ConnContext
 	if clients.TLSConfig, err = p.config.clientTLS(); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
@@ -93,6 +94,27 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 		profiles(inner)
 	}
 	return []*server{clients, {httpserver.New(inner, p.log), socket}}, nil
+}
+
+// front has the messages of clients before all else: most requests are that.
+type front struct {
+	*listener.Listener
+	others *http.ServeMux
+}
+
+func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if forClients(r) {
+		f.Listener.ServeHTTP(w, r)
+		return
+	}
+	f.others.ServeHTTP(w, r)
+}
+
+// BoundsBody makes it an httpserver.Bounder, as the Listener is one.
+func (f front) BoundsBody(r *http.Request) bool { return forClients(r) && f.Listener.BoundsBody(r) }
+
+func forClients(r *http.Request) bool {
+	return r.URL.Path == "/mcp" || strings.HasPrefix(r.URL.Path, "/mcp/")
 }
 
 func bind(flag, address string) (net.Listener, error) {

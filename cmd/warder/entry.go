@@ -147,9 +147,25 @@ func printEntry(w io.Writer, e *adminv1.Tool) {
 	facts(w, strings.ToUpper(kind[:1])+kind[1:], fullName(e), "Exposed as", e.GetExposedName(), "State", stateName(e),
 		"Risk", e.GetRisk(), "First seen", ago(e.GetFirstSeenAt()), "Decided by", e.GetDecidedBy(), "Decided", ago(e.GetDecidedAt()),
 		"Reason", e.GetDecidedReason(), "Hash", e.GetDefinitionHash(), "Approved hash", e.GetApprovedHash())
+	printRiskReasons(w, e)
 	fmt.Fprintf(w, "\nDefinition:\n%s\n", visible(indented(e.GetDefinition())))
 	if e.GetApprovedDefinition() != "" {
 		fmt.Fprintf(w, "\nApproved definition:\n%s\n", visible(indented(e.GetApprovedDefinition())))
+	}
+}
+
+// printRiskReasons says what speaks for which risk category.
+func printRiskReasons(w io.Writer, e *adminv1.Tool) {
+	if len(e.GetRiskReasons()) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\nWhat speaks of risk:\n")
+	for _, reason := range e.GetRiskReasons() {
+		what := reason.GetWhat()
+		if reason.GetWhere() != "definition" {
+			what = fmt.Sprintf("%q in the %s", what, reason.GetWhere())
+		}
+		fmt.Fprintf(w, "  %-12s  %s\n", reason.GetRisk(), visible(what))
 	}
 }
 

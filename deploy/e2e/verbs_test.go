@@ -38,6 +38,7 @@ func TestEachVerbPrintsATableAndTheMessageOfTheAPI(t *testing.T) {
 		{"tool list", &adminv1.ListToolsResponse{}, "pending"},
 		{"tool list --state approved --server t", &adminv1.ListToolsResponse{}, "t/add"},
 		{"tool show s/add", &adminv1.GetToolResponse{}, "inputSchema"},
+		{"tool show s/read_notes", nil, `"read" in the name`},
 		{"tool approve s/add s/read_*", nil, "Approved s/add\nApproved s/read_notes"},
 		{"tool approve --all --server s", &adminv1.ApproveToolsResponse{}, "Approved s/delete_item"},
 		{"tool reject s/delete_item", &adminv1.RejectToolsResponse{}, "Rejected s/delete_item"},

@@ -42,6 +42,14 @@ func New(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
+// Bounder is a handler that bounds the time of some bodies itself, whatever it
+// answers: whoever reads a body anyway does it at less cost.
+type Bounder interface {
+	http.Handler
+	// BoundsBody reports whether the request is one of those.
+	BoundsBody(r *http.Request) bool
+}
+
 // bounded bounds the time in which a body may arrive. A handler may set other
 // deadlines.
 type bounded struct {
@@ -50,6 +58,10 @@ type bounded struct {
 }
 
 func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if own, ok := b.handler.(Bounder); ok && own.BoundsBody(r) {
+		b.handler.ServeHTTP(w, r)
+		return
+	}
 	if r.Body != nil && r.Body != http.NoBody {
 		timed := &body{r.Body, *http.NewResponseController(w), b.body}
 		// The writers of a real server have deadlines.

@@ -109,3 +109,20 @@ func TestPanicsAreErrorsAndNoiseIsNot(t *testing.T) {
 		t.Error("the test's log hides what it looks for")
 	}
 }
+
+// own bounds the bodies of requests to /own.
+type own struct{ http.HandlerFunc }
+
+func (own) BoundsBody(r *http.Request) bool { return r.URL.Path == "/own" }
+
+func TestAHandlerThatBoundsABodyItselfGetsItAsItIs(t *testing.T) {
+	for path, want := range map[string]bool{"/own": false, "/other": true} {
+		handler := own{func(_ http.ResponseWriter, r *http.Request) {
+			if _, timed := r.Body.(*body); timed != want {
+				t.Errorf("%s: the body is bounded: %v", path, timed)
+			}
+		}}
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("body"))
+		bounded{handler, soon}.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}

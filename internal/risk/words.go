@@ -1,18 +1,17 @@
 package risk
 
 import (
+	"slices"
 	"strings"
 	"unicode"
-
-	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// words returns the words of a text in lower case, split where letters end, at
+// split returns the words of a name in lower case, split where letters end, at
 // digits, and where case changes: "deleteFile", "delete_file" and
 // "HTTPDelete2" each hold a delete. A word is whole: "thread" holds no read.
-func words(text string) []string {
+func split(name string) []string {
 	var out []string
-	runes := []rune(text)
+	runes := []rune(name)
 	start := -1
 	for i, c := range runes {
 		switch {
@@ -43,8 +42,96 @@ func cut(out []string, runes []rune, start, end int) []string {
 	return append(out, strings.ToLower(string(runes[start:end])))
 }
 
+// sentence is the words of a sentence in lower case, and its punctuation marks
+// as words of their own.
+type sentence []string
+
+// prose returns the sentences of a text, without what it quotes and without
+// names of other tools and of parameters ("delete_file", "deleteFile"): those
+// are not what the tool does.
+func prose(text string) []sentence {
+	var out []sentence
+	var current sentence
+	end := func() {
+		if len(current) > 0 {
+			out = append(out, current)
+		}
+		current = nil
+	}
+	for i := 0; i < len(text); {
+		if n := quotation(text, i); n > 0 {
+			i += n
+			continue
+		}
+		if n := token(text[i:]); n > 0 {
+			if word := text[i : i+n]; !identifier(word) {
+				current = append(current, strings.ToLower(strings.ReplaceAll(word, "’", "'")))
+			}
+			i += n
+			continue
+		}
+		switch c := text[i]; {
+		case c == '.' || c == '!' || c == '?' || c == '\n' && strings.HasPrefix(text[i:], "\n\n"):
+			end()
+		case c == ',' || c == ':' || c == ';' || c == '|' || c == '/':
+			current = append(current, text[i:i+1])
+		}
+		i++
+	}
+	end()
+	return out
+}
+
+// quotedAtMost bounds a quotation, in bytes: a quotation mark that nothing
+// closes within it is taken for something else.
+const quotedAtMost = 400
+
+var quotationMarks = [...]struct{ open, close string }{{"```", "```"}, {"`", "`"}, {`"`, `"`}, {"“", "”"}, {"'", "'"}}
+
+// quotation returns the length of the quotation at i, marks included, or 0.
+func quotation(text string, i int) int {
+	if c := text[i]; c != '`' && c != '"' && c != '\'' && c != "“"[0] {
+		return 0
+	}
+	for _, marks := range quotationMarks {
+		rest, found := strings.CutPrefix(text[i:], marks.open)
+		if !found {
+			continue
+		}
+		if marks.open == "'" && i > 0 && !strings.ContainsRune(" (\n[:", rune(text[i-1])) {
+			return 0 // an apostrophe
+		}
+		if len(rest) > quotedAtMost && marks.open != "```" {
+			rest = rest[:quotedAtMost]
+		}
+		if n := strings.Index(rest, marks.close); n >= 0 {
+			return len(marks.open) + n + len(marks.close)
+		}
+	}
+	return 0
+}
+
+// token returns the length of the word that a text begins with: letters,
+// apostrophes and low lines.
+func token(text string) int {
+	for i, c := range text {
+		inside := unicode.IsLetter(c) || c == '_' || i > 0 && (c == '\'' || c == '’' || unicode.IsDigit(c))
+		if !inside {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// identifier reports whether a word of a text is a name of a program's: with a
+// low line, or with a capital letter after a small first one.
+func identifier(word string) bool {
+	first := rune(word[0])
+	return strings.Contains(word, "_") || unicode.IsLower(first) && strings.ContainsFunc(word, unicode.IsUpper)
+}
+
 // stems returns a word and what it may be a form of: "deletes" and "deleting"
-// of "delete", "copies" of "copy", "fetched" of "fetch".
+// of "delete", "copies" of "copy", "fetched" of "fetch", "running" of "run".
 func stems(word string) []string {
 	out := []string{word}
 	for _, ending := range [...]struct{ cut, add string }{
@@ -52,103 +139,51 @@ func stems(word string) []string {
 	} {
 		if stem, found := strings.CutSuffix(word, ending.cut); found && len(stem) > 1 {
 			out = append(out, stem+ending.add)
+			if n := len(stem); ending.cut == "ing" && ending.add == "" && n > 2 && stem[n-1] == stem[n-2] {
+				out = append(out, stem[:n-1])
+			}
 		}
 	}
 	return out
 }
 
-// lexicon gives the category of a word that does something. Words that name
-// things (file, user, info) are not in it: they say nothing of what is done.
-var lexicon = table(map[snapshotv1.Risk]string{
-	snapshotv1.Risk_RISK_READ: `
-		get list read search find fetch show view describe lookup query count
-		check inspect browse retrieve explain summarize summarise compare diff
-		preview status stat tail head validate verify analyze analyse calculate
-		compute convert parse echo ping help whoami return download
-		resolve trace watch monitor discover detect estimate lint scan`,
-	snapshotv1.Risk_RISK_WRITE: `
-		create add write update set edit insert append put post reply comment
-		save store rename move copy assign unassign label tag close reopen open
-		merge patch modify change upsert import restore replace toggle enable
-		disable start stop pause resume schedule submit approve reject star
-		subscribe unsubscribe commit branch fork link unlink pin unpin archive
-		unarchive draft mark click type fill press select drag complete register
-		sync transfer lock unlock react attach detach generate`,
-	snapshotv1.Risk_RISK_DESTRUCTIVE: `
-		delete remove destroy drop purge wipe erase truncate nuke clear reset
-		uninstall kill terminate prune trash overwrite revert rollback rm rmdir
-		shred format discard cancel flush evict`,
-	snapshotv1.Risk_RISK_ADMIN: `
-		grant revoke admin sudo impersonate chmod chown invite ban unban suspend
-		promote demote rotate provision deprovision elevate authorize deauthorize`,
-	snapshotv1.Risk_RISK_EXECUTE: `
-		execute exec run eval evaluate bash shell sh zsh powershell cmd command
-		script terminal spawn invoke subprocess python javascript compile
-		deploy build install repl`,
-	snapshotv1.Risk_RISK_EXTERNAL: `
-		send email mail sms tweet publish upload webhook notify broadcast
-		forward share export http curl request crawl scrape navigate call dial
-		message pay purchase order charge refund push`,
-})
-
-// ambiguous words of the lexicon are as often things as deeds.
-var ambiguous = set(`
-	count check view post reply comment label tag branch fork link pin star
-	draft patch type press drag fill lock schedule archive register edit
-	email mail sms tweet message order request call charge share export http
-	command cmd script terminal shell build trash status stat head tail trace
-	format echo query transfer reset merge commit`)
-
-// authority names what decides who may do what. With a word that changes
-// something it makes an administrator's tool.
-var authority = set(`
-	permission permissions role roles acl policy policies credential credentials
-	secret secrets password passwords token tokens user users member members
-	collaborator collaborators account accounts`)
-
-// joints join two verbs in a name.
-var joints = set(`and then or`)
-
-// parameters gives the category of a parameter whose name carries something to
-// run or somewhere to go.
-var parameters = table(map[snapshotv1.Risk]string{
-	snapshotv1.Risk_RISK_EXECUTE:  `command cmd script shell argv bash sql`,
-	snapshotv1.Risk_RISK_EXTERNAL: `url webhook recipient recipients`,
-})
-
-// phrases are alarming wherever they stand in a description.
-var phrases = []struct {
-	text string
-	risk snapshotv1.Risk
-}{
-	{"cannot be undone", snapshotv1.Risk_RISK_DESTRUCTIVE},
-	{"can not be undone", snapshotv1.Risk_RISK_DESTRUCTIVE},
-	{"permanently", snapshotv1.Risk_RISK_DESTRUCTIVE},
-	{"irreversible", snapshotv1.Risk_RISK_DESTRUCTIVE},
-	{"irreversibly", snapshotv1.Risk_RISK_DESTRUCTIVE},
-	{"arbitrary code", snapshotv1.Risk_RISK_EXECUTE},
-	{"arbitrary command", snapshotv1.Risk_RISK_EXECUTE},
-	{"arbitrary commands", snapshotv1.Risk_RISK_EXECUTE},
-	{"shell command", snapshotv1.Risk_RISK_EXECUTE},
-	{"shell commands", snapshotv1.Risk_RISK_EXECUTE},
-}
-
-// table turns lists of words into a look-up. A word in two lists has the riskier
-// category of the two.
-func table(lists map[snapshotv1.Risk]string) map[string]snapshotv1.Risk {
-	out := map[string]snapshotv1.Risk{}
-	for r, list := range lists {
-		for _, word := range strings.Fields(list) {
-			out[word] = riskier(out[word], r)
+// stem returns the form of a word that is in a table, or "".
+func stem[V any](word string, table map[string]V) string {
+	// Most words are in no table and have none of the endings.
+	if _, found := table[word]; found {
+		return word
+	}
+	if !strings.HasSuffix(word, "s") && !strings.HasSuffix(word, "ing") && !strings.HasSuffix(word, "ed") {
+		return ""
+	}
+	for _, form := range stems(word) {
+		if _, found := table[form]; found {
+			return form
 		}
 	}
-	return out
+	return ""
 }
 
-func set(list string) map[string]bool {
-	out := map[string]bool{}
-	for _, word := range strings.Fields(list) {
-		out[word] = true
+// negated reports whether what begins at i of a sentence is denied by one of
+// the few words before it.
+func (s sentence) negated(i int) bool {
+	return slices.ContainsFunc(s[max(0, i-negationReach):i], func(word string) bool {
+		return negations[word] || strings.HasSuffix(word, "n't")
+	})
+}
+
+const negationReach = 4
+
+// has reports whether words stand at i of a sentence, one after the other, each
+// as it is or in another form.
+func (s sentence) has(i int, words []string) bool {
+	if i+len(words) > len(s) {
+		return false
 	}
-	return out
+	for n, word := range words {
+		if got := s[i+n]; got != word && (begin(got) != begin(word) || !slices.Contains(stems(got), word)) {
+			return false
+		}
+	}
+	return true
 }

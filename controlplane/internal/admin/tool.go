@@ -11,6 +11,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
@@ -83,7 +84,18 @@ func (t tools) GetTool(ctx context.Context, r *connect.Request[adminv1.GetToolRe
 	if m.GetApprovedHash() != m.GetDefinitionHash() {
 		m.ApprovedDefinition = string(row.ApprovedDefinition)
 	}
+	if kind == catalog.Tool {
+		m.RiskReasons = riskReasons(row.Definition)
+	}
 	return reply(&adminv1.GetToolResponse{Tool: m}), nil
+}
+
+// riskReasons says what the definition of a tool makes it.
+func riskReasons(definition []byte) (out []*adminv1.RiskReason) {
+	for _, reason := range risk.Assess(definition).Reasons {
+		out = append(out, &adminv1.RiskReason{Risk: risk.Name(reason.Category), What: reason.What, Where: reason.Where})
+	}
+	return out
 }
 
 func toolMessages(rows []db.ListEntriesRow) []*adminv1.Tool {

@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
@@ -92,6 +93,23 @@ func TestApproveRefuses(t *testing.T) {
 	shown = must(r.local.tools.GetTool(t.Context(), connect.NewRequest(&adminv1.GetToolRequest{Name: "s/a"}))).or(t).GetTool()
 	if shown.GetDecidedReason() != "read it" || shown.GetDecidedBy() != "@local" || shown.GetApprovedDefinition() != "" {
 		t.Errorf("tool %v", shown)
+	}
+}
+
+func TestToolSaysWhyItIsAsRiskyAsItIs(t *testing.T) {
+	r := newRig(t)
+	r.add(t, "s", newUpstream(t, tool("delete_a", "Deletes an a.")), true)
+	shown := must(r.local.tools.GetTool(t.Context(), connect.NewRequest(&adminv1.GetToolRequest{Name: "s/delete_a"}))).or(t).GetTool()
+	reasons := shown.GetRiskReasons()
+	want := []*adminv1.RiskReason{
+		{Risk: "destructive", What: "delete", Where: "name"},
+		{Risk: "destructive", What: "delete", Where: "description"},
+	}
+	if diff := cmp.Diff(want, reasons, protocmp.Transform()); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+	if shown.GetRisk() != reasons[0].GetRisk() {
+		t.Errorf("it is %s, because of %v", shown.GetRisk(), reasons)
 	}
 }
 

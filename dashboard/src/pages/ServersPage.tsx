@@ -65,7 +65,14 @@ const columns = (onDiscovered: (found: Discovered) => void): Column<Server>[] =>
   { title: "Address", cell: (server) => <Address server={server} /> },
   { title: "State", cell: (server) => <State server={server} /> },
   { title: "Offers", cell: (server) => <Offers server={server} /> },
-  { title: "Protocol", cell: (server) => <VisibleText text={server.protocolVersion} /> },
+  {
+    title: "Protocol",
+    cell: (server) => (
+      <Text span size="sm" style={{ whiteSpace: "nowrap" }}>
+        <VisibleText text={server.protocolVersion} />
+      </Text>
+    ),
+  },
   { title: "Discovered", cell: (server) => <Time at={server.discoveredAt} /> },
   { title: "Actions", cell: (server) => <Actions server={server} onDiscovered={onDiscovered} /> },
 ];
@@ -139,6 +146,7 @@ function Offers({ server }: { server: Server }) {
             size="sm"
             display="block"
             lh="24px"
+            style={{ whiteSpace: "nowrap" }}
             renderRoot={(props) => (
               <Link {...props} {...pb.tools({ kind: tabOf(kind), server: server.name })} />
             )}

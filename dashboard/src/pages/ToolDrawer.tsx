@@ -2,7 +2,7 @@ import { Code, Drawer, Loader, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import * as queries from "../api/queries";
-import type { Tool } from "../gen/warder/admin/v1/tool_pb";
+import type { RiskReason, Tool } from "../gen/warder/admin/v1/tool_pb";
 import type { KindName } from "../paths";
 import { countHidden } from "../text/invisible";
 import { indentJson } from "../text/json";
@@ -59,6 +59,10 @@ function Details({ tool }: { tool: Tool }) {
           ["Title", tool.title && <VisibleText text={tool.title} />],
           ["Description", tool.description && <VisibleText text={tool.description} />],
           ["Risk", tool.risk],
+          [
+            "Because",
+            tool.riskReasons.length > 0 && <RiskReasons key="because" reasons={tool.riskReasons} />,
+          ],
           ["Name for clients", tool.exposedName && <VisibleText text={tool.exposedName} />],
           ["Decided by", tool.decidedBy],
           ["Decided at", tool.decidedAt && <Time at={tool.decidedAt} />],
@@ -74,6 +78,14 @@ function Details({ tool }: { tool: Tool }) {
       )}
     </Stack>
   );
+}
+
+function RiskReasons({ reasons }: { reasons: RiskReason[] }) {
+  return reasons.map(({ risk, what, where }) => (
+    <div key={`${risk} ${what} ${where}`}>
+      {risk}: <VisibleText text={where === "definition" ? what : `“${what}” in the ${where}`} />
+    </div>
+  ));
 }
 
 function Definition({ title, text }: { title: string; text: string }) {

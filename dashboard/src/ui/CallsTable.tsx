@@ -1,4 +1,4 @@
-import { Anchor } from "@mantine/core";
+import { Anchor, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
@@ -13,6 +13,15 @@ interface Props {
   /** Where the details of a call are. */
   link: (call: Call) => ReturnType<typeof pb.audit>;
   empty: ReactNode;
+}
+
+/** A method of MCP fits on a line; what was refused may have any, which does not. */
+function Method({ name }: { name: string }) {
+  return (
+    <Text span size="sm" style={{ whiteSpace: name.length <= 24 ? "nowrap" : "normal" }}>
+      <VisibleText text={name} />
+    </Text>
+  );
 }
 
 /** Calls of the ledger, in the order given. */
@@ -38,7 +47,7 @@ export function CallsTable({ calls, link, empty }: Props) {
       rows={calls}
       rowKey={(call) => call.id}
       empty={empty}
-      minWidth={880}
+      minWidth={960}
     />
   );
 }
@@ -46,7 +55,8 @@ export function CallsTable({ calls, link, empty }: Props) {
 const rest: Column<Call>[] = [
   { title: "User", cell: (call) => call.user },
   { title: "Application", cell: (call) => call.application },
-  { title: "Tool", cell: (call) => <VisibleText text={callTarget(call)} /> },
+  { title: "Method", cell: (call) => <Method name={call.method} /> },
+  { title: "Called", cell: (call) => <VisibleText text={callTarget(call)} /> },
   { title: "Decision", cell: (call) => <DecisionBadge decision={call.decision} /> },
   { title: "Outcome", cell: (call) => <OutcomeBadge outcome={call.outcome} /> },
   { title: "Latency", cell: (call) => <Latency value={call.latency} /> },

@@ -21,5 +21,5 @@ export function Latency({ value }: { value: Duration | undefined }) {
   if (milliseconds === 0) {
     return <span>–</span>;
   }
-  return <span>{`${Number(milliseconds.toPrecision(3))} ms`}</span>;
+  return <span>{`${Number(milliseconds.toPrecision(3))}\u00a0ms`}</span>;
 }

@@ -82,7 +82,7 @@ type Listener struct {
 	hosts    hosts
 	origins  origins
 	bodies   bodies
-	kept     sync.Pool // of *exchange, zero but for a timer
+	kept     sync.Pool // of *exchange, zero but for a timer and a function
 	loans    loans
 	lengths  knownLengths
 	inflight atomic.Int64
@@ -140,8 +140,12 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.giveBack(x)
 }
 
+// BoundsBody makes a Listener an httpserver.Bounder: of a POST it reads the body in
+// BodyTime, or abandons it.
+func (l *Listener) BoundsBody(r *http.Request) bool { return r.Method == http.MethodPost }
+
 // borrow returns an exchange in its initial state, but for the timer of its
-// output.
+// output and what that does when its client goes.
 func (l *Listener) borrow() *exchange {
 	if x, ok := l.kept.Get().(*exchange); ok {
 		return x
@@ -158,9 +162,9 @@ func (l *Listener) giveBack(x *exchange) {
 	if !x.out.quiet || x.out.stream {
 		return
 	}
-	timer := x.out.timer
+	timer, onGone := x.out.timer, x.out.onGone
 	*x = exchange{}
-	x.out.timer = timer
+	x.out.timer, x.out.onGone = timer, onGone
 	l.kept.Put(x)
 }
 

@@ -34,8 +34,10 @@ type output struct {
 	gone   bool        // the client cannot be written to
 	timer  *time.Timer // runs if ticking; else it is from an earlier request, or nil
 	ticks  bool
-	quiet  bool // after close: the timer did not come, and will not
+	quiet  bool // after close: neither the timer nor the client's end came, nor will they
 	first  lifetime.Lifetime
+	leaves lifetime.Hook      // ends first when the client goes away, if anybody attends
+	onGone func()             // what it does, made once
 	life   *lifetime.Lifetime // of the call that outlives its client; nil: none did yet
 	event  []byte             // scratch
 }
@@ -94,6 +96,20 @@ func (o *output) Outlive() *lifetime.Lifetime {
 		o.life = new(lifetime.Lifetime) // the next message of a batch
 	}
 	return o.life
+}
+
+// Attend returns a context that ends when the client goes away. It is asked for
+// once in a request, and not where Outlive is.
+func (o *output) Attend() *lifetime.Lifetime {
+	if o.onGone == nil {
+		o.onGone = func() { o.first.End(nil) }
+	}
+	if c := o.x.connection(); c != nil {
+		o.leaves.Watch(&c.over, o.onGone)
+	} else {
+		o.leaves.Watch(o.x.r.Context(), o.onGone)
+	}
+	return &o.first
 }
 
 // Stay makes the request a notification stream: its headers are sent at once, it
@@ -180,7 +196,7 @@ func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.done = true
-	o.quiet = !o.ticks || o.timer.Stop()
+	o.quiet = (!o.ticks || o.timer.Stop()) && o.leaves.Stop()
 }
 
 // begin makes the headers those of an event stream, once; they are sent with what
@@ -268,6 +284,16 @@ func (x *exchange) nameSession(answer *session.Answer) {
 	}
 }
 
+// maxInOnePiece is up to what size net/http writes an answer at once anyway, in
+// bytes, whatever headers it has.
+const maxInOnePiece = 2 << 10
+
+// connection returns that of the request; nil: it is not one of a Socket.
+func (x *exchange) connection() *connection {
+	c, _ := x.r.Context().Value(connectionKey{}).(*connection)
+	return c
+}
+
 // writeJSON writes and sends a whole answer. There is nobody to tell if that
 // fails: the client has gone.
 func (x *exchange) writeJSON(status int, parts ...[]byte) {
@@ -276,6 +302,13 @@ func (x *exchange) writeJSON(status int, parts ...[]byte) {
 	size := 0
 	for _, part := range parts {
 		size += len(part)
+	}
+	if size > maxInOnePiece {
+		if c := x.connection(); c != nil {
+			c.gather()
+			// There is nobody to tell either.
+			defer func() { _ = c.send() }()
+		}
 	}
 	header := x.w.Header()
 	header["Content-Type"] = jsonType

@@ -3,4 +3,4 @@
 package listener
 
 // slack is what the race detector allocates on top: it empties pools at random.
-const slack = 10
+const slack = 20

@@ -32,7 +32,7 @@ func (r *Replica[I]) Follow(ctx context.Context, client syncv1.SyncServiceClient
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(maxUpdate))
+	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(maxUpdate), grpc.ForceCodecV2(newCodec(r.config.Aside)))
 	if err != nil {
 		return fmt.Errorf("follow: open stream: %w", err)
 	}
@@ -95,7 +95,9 @@ func (r *Replica[I]) hello() *syncv1.SyncRequest {
 
 // answer applies one update and says how that went.
 func (r *Replica[I]) answer(update *syncv1.Update, writer *writer) *syncv1.SyncRequest {
-	next, err := r.receive(update)
+	var next *state[I]
+	var err error
+	r.compute(r.isLarge(update), func() { next, err = r.receive(update) })
 	if err != nil {
 		r.config.Log.Error("an update of the snapshot is refused; the last good one serves on",
 			"revision", update.GetRevision(), "serving", r.Revision(), "reason", err)
@@ -104,6 +106,26 @@ func (r *Replica[I]) answer(update *syncv1.Update, writer *writer) *syncv1.SyncR
 	writer.put(next.file(r.pinned))
 	r.config.Log.Info("snapshot applied", "revision", next.set.Revision(), "items", next.set.Len())
 	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Nonce: update.GetNonce(), Revision: next.set.Revision()}}}
+}
+
+// compute does work, aside if it is large.
+func (r *Replica[I]) compute(large bool, work func()) {
+	if large {
+		r.config.Aside(work)
+		return
+	}
+	work()
+}
+
+// largeItems is how many items make a snapshot large: indexing them takes milliseconds.
+const largeItems = 2000
+
+// isLarge reports whether the update makes a large snapshot, whether or not it brings much itself.
+func (r *Replica[I]) isLarge(update *syncv1.Update) bool {
+	if set := r.Set(); set != nil && set.Len() >= largeItems {
+		return true
+	}
+	return len(update.GetSnapshot().GetItems()) >= largeItems || len(update.GetDelta().GetUpserts()) >= largeItems
 }
 
 // receive applies an update of the control plane. At the first contact the key that the update names is pinned, once it

@@ -24,6 +24,9 @@ type Config[I any] struct {
 	// Build makes of a set what calls are served from. An error refuses the set. It must not keep the set from being
 	// shared: sets are immutable.
 	Build func(*snapshot.Set) (*I, error)
+	// Aside, if not nil, runs work that computes for long without a pause: decoding, applying or writing a large snapshot. It
+	// returns when the work has; a node gives calls a processor meanwhile. Called from several goroutines.
+	Aside func(work func())
 	// Applied, if not nil, is told of each index after calls are served from it. It must not keep the follower waiting.
 	Applied func(*I)
 	// SessionEnded, if not nil, is told of each session that must not be served any more, wherever it was ended: when that
@@ -59,6 +62,9 @@ type state[I any] struct {
 func New[I any](config Config[I]) *Replica[I] {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Aside == nil {
+		config.Aside = func(work func()) { work() }
 	}
 	return &Replica[I]{config: config, outbox: newOutbox(config.Log)}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,6 +214,38 @@ func TestAppliedIsToldOfWhatServesAlready(t *testing.T) {
 	stop()
 	if !slices.Equal(served, []uint64{1}) {
 		t.Errorf("told of revisions %v; want the one that serves", served)
+	}
+}
+
+// TestALargeSnapshotIsDecodedAppliedAndWrittenAside counts the works that calls are given a processor beside: also those
+// of a small change to what is large, and none of what is small.
+func TestALargeSnapshotIsDecodedAppliedAndWrittenAside(t *testing.T) {
+	p, n := newPublisher(t), newNode(t, t.TempDir())
+	var works atomic.Int64
+	n.config.Aside = func(work func()) { works.Add(1); work() }
+	names := make([]string, largeItems)
+	for i := range names {
+		names[i] = fmt.Sprintf("%0600d", i) // more than 1 MiB in all
+	}
+	small, large := set(t, 1, "ana"), set(t, 2, names...)
+	_, stop := n.follow(t, p)
+	p.send(t, snapshot.FullUpdate(small))
+	if got := works.Load(); got != 0 {
+		t.Errorf("a small snapshot made %d works aside; want 0", got)
+	}
+	p.send(t, snapshot.FullUpdate(large))
+	if got := works.Load(); got < 2 {
+		t.Errorf("a large snapshot made %d works aside; want two: it is decoded, and applied", got)
+	}
+	stop()
+	if got := works.Load(); got != 3 {
+		t.Errorf("%d works aside in the end; want three: it is written, too", got)
+	}
+	_, stop = n.follow(t, p)
+	p.send(t, snapshot.DeltaUpdate(large, set(t, 3, names[1:]...)))
+	stop()
+	if got := works.Load(); got < 4 {
+		t.Error("a small change of a large set is not applied aside")
 	}
 }
 

@@ -15,7 +15,9 @@ func (r *Replica[I]) startWriter() *writer {
 	go func() {
 		defer close(w.done)
 		for content := range w.pending {
-			if err := r.write(content); err != nil {
+			var err error
+			r.compute(r.Set().Len() >= largeItems, func() { err = r.write(content) })
+			if err != nil {
 				r.config.Log.Error("the snapshot could not be written to disk; a restart without the control plane would serve an older one", "error", err)
 			}
 		}

@@ -34,7 +34,8 @@ func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
 	return x.answered(answer)
 }
 
-// do makes the call. That of a legacy client goes on for a while when the client
+// do makes the call. That of a modern client ends when the client goes away, as ctx
+// does, at less cost than to watch ctx. That of a legacy client goes on for a while when the client
 // is gone (mcp.md 2.6), and can be cancelled.
 func (x *exchange) do(ctx context.Context) *upstream.Answer {
 	if x.attached {
@@ -46,6 +47,10 @@ func (x *exchange) do(ctx context.Context) *upstream.Answer {
 		if ctx.Err() != nil {
 			return x.cancelled(ctx, ctx.Err())
 		}
+	} else {
+		attending := x.client.Attend()
+		defer attending.End(nil)
+		ctx = attending
 	}
 	got, err := x.upstream.Do(ctx, &x.call, &x.sink)
 	for err == nil && got != nil && got.Detached && x.sink.given == 0 {

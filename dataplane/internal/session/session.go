@@ -76,6 +76,9 @@ type Client interface {
 	// has gone. It has a cause that is fit for the audit then. Whoever asks for it
 	// ends it.
 	Outlive() *lifetime.Lifetime
+	// Attend returns a context that ends when the client goes away. It is asked for
+	// once, and not where Outlive is. Whoever asks for it ends it.
+	Attend() *lifetime.Lifetime
 	// Stay makes of the request a notification stream, which waits and does not work.
 	// The message of the request is no longer there afterwards.
 	Stay() error

@@ -47,6 +47,7 @@ func (client) Streams() bool                            { return true }
 func (client) Send([]byte, string, time.Duration) error { return nil }
 func (client) Stay() error                              { return nil }
 func (client) Begin() error                             { return nil }
+func (client) Attend() *lifetime.Lifetime               { return new(lifetime.Lifetime) }
 func (client) Outlive() *lifetime.Lifetime              { return new(lifetime.Lifetime) }
 
 func (s *stub) Do(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {

@@ -117,8 +117,6 @@ ALTER TABLE policy_version
 ALTER TABLE entry
     -- The category is a person's, which discovery never touches.
     ADD COLUMN risk_set        boolean NOT NULL DEFAULT false,
-    -- Why the classifier chose the category, for people.
-    ADD COLUMN risk_reasons    text[]  NOT NULL DEFAULT '{}',
     -- What the scanner found in what is offered now: an array of objects.
     ADD COLUMN findings        jsonb   NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
     -- The version of the scanner that looked; empty: none did yet.
@@ -163,7 +161,7 @@ ALTER TABLE verdict
     DROP COLUMN findings, DROP COLUMN scanner_version,
     DROP CONSTRAINT verdict_verdict_check,
     ADD CONSTRAINT tool_verdict_verdict_check CHECK (verdict IN ('approved', 'rejected', 'disabled', 'enabled'));
-ALTER TABLE entry DROP COLUMN risk_set, DROP COLUMN risk_reasons, DROP COLUMN findings, DROP COLUMN scanner_version;
+ALTER TABLE entry DROP COLUMN risk_set, DROP COLUMN findings, DROP COLUMN scanner_version;
 ALTER TABLE policy_version DROP COLUMN reason, DROP COLUMN rollback_of;
 DELETE FROM deny WHERE kind = 'token';
 ALTER TABLE deny

@@ -177,8 +177,8 @@ type Tool struct {
 	Kind               Kind   `protobuf:"varint,18,opt,name=kind,proto3,enum=warder.admin.v1.Kind" json:"kind,omitempty"`
 	// What the scanner found in what the server offers now.
 	Findings []*Finding `protobuf:"bytes,19,rep,name=findings,proto3" json:"findings,omitempty"`
-	// Why the classifier chose the category; only in GetTool.
-	RiskReasons []string `protobuf:"bytes,20,rep,name=risk_reasons,json=riskReasons,proto3" json:"risk_reasons,omitempty"`
+	// Why the classifier chooses its category; only in GetTool.
+	RiskReasons []*RiskReason `protobuf:"bytes,20,rep,name=risk_reasons,json=riskReasons,proto3" json:"risk_reasons,omitempty"`
 	// The category is a person's, not the classifier's.
 	RiskSet bool `protobuf:"varint,21,opt,name=risk_set,json=riskSet,proto3" json:"risk_set,omitempty"`
 	// How what is offered differs from what was approved; only in GetTool.
@@ -352,7 +352,7 @@ func (x *Tool) GetFindings() []*Finding {
 	return nil
 }
 
-func (x *Tool) GetRiskReasons() []string {
+func (x *Tool) GetRiskReasons() []*RiskReason {
 	if x != nil {
 		return x.RiskReasons
 	}
@@ -380,6 +380,71 @@ func (x *Tool) GetVerdicts() []*Verdict {
 	return nil
 }
 
+// RiskReason is a piece of what Warder judges the risk of a tool by.
+type RiskReason struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The category that it speaks for.
+	Risk string `protobuf:"bytes,1,opt,name=risk,proto3" json:"risk,omitempty"`
+	// What was found, such as "delete".
+	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	// Where: "name", "description", "parameter url", "annotation destructiveHint";
+	// "definition" if what says it all. A parameter's name is the server's.
+	Where         string `protobuf:"bytes,3,opt,name=where,proto3" json:"where,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RiskReason) Reset() {
+	*x = RiskReason{}
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RiskReason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RiskReason) ProtoMessage() {}
+
+func (x *RiskReason) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RiskReason.ProtoReflect.Descriptor instead.
+func (*RiskReason) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RiskReason) GetRisk() string {
+	if x != nil {
+		return x.Risk
+	}
+	return ""
+}
+
+func (x *RiskReason) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *RiskReason) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
 // Finding is something suspicious in a definition.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -398,7 +463,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +475,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +488,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{1}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Finding) GetCheck() string {
@@ -479,7 +544,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +556,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +569,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{2}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Difference) GetPath() string {
@@ -561,7 +626,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +638,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +651,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{3}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Verdict) GetAt() *timestamppb.Timestamp {
@@ -652,7 +717,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +729,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +742,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{4}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListToolsRequest) GetServer() string {
@@ -710,7 +775,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +787,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +800,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{5}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListToolsResponse) GetTools() []*Tool {
@@ -757,7 +822,7 @@ type GetToolRequest struct {
 
 func (x *GetToolRequest) Reset() {
 	*x = GetToolRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +834,7 @@ func (x *GetToolRequest) String() string {
 func (*GetToolRequest) ProtoMessage() {}
 
 func (x *GetToolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +847,7 @@ func (x *GetToolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetToolRequest.ProtoReflect.Descriptor instead.
 func (*GetToolRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{6}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetToolRequest) GetName() string {
@@ -808,7 +873,7 @@ type GetToolResponse struct {
 
 func (x *GetToolResponse) Reset() {
 	*x = GetToolResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +885,7 @@ func (x *GetToolResponse) String() string {
 func (*GetToolResponse) ProtoMessage() {}
 
 func (x *GetToolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +898,7 @@ func (x *GetToolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetToolResponse.ProtoReflect.Descriptor instead.
 func (*GetToolResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{7}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetToolResponse) GetTool() *Tool {
@@ -861,7 +926,7 @@ type ApproveToolsRequest struct {
 
 func (x *ApproveToolsRequest) Reset() {
 	*x = ApproveToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +938,7 @@ func (x *ApproveToolsRequest) String() string {
 func (*ApproveToolsRequest) ProtoMessage() {}
 
 func (x *ApproveToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +951,7 @@ func (x *ApproveToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveToolsRequest.ProtoReflect.Descriptor instead.
 func (*ApproveToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{8}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApproveToolsRequest) GetNames() []string {
@@ -940,7 +1005,7 @@ type ApproveToolsResponse struct {
 
 func (x *ApproveToolsResponse) Reset() {
 	*x = ApproveToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1017,7 @@ func (x *ApproveToolsResponse) String() string {
 func (*ApproveToolsResponse) ProtoMessage() {}
 
 func (x *ApproveToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1030,7 @@ func (x *ApproveToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveToolsResponse.ProtoReflect.Descriptor instead.
 func (*ApproveToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{9}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApproveToolsResponse) GetTools() []*Tool {
@@ -987,7 +1052,7 @@ type RejectToolsRequest struct {
 
 func (x *RejectToolsRequest) Reset() {
 	*x = RejectToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1064,7 @@ func (x *RejectToolsRequest) String() string {
 func (*RejectToolsRequest) ProtoMessage() {}
 
 func (x *RejectToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1077,7 @@ func (x *RejectToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectToolsRequest.ProtoReflect.Descriptor instead.
 func (*RejectToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{10}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RejectToolsRequest) GetNames() []string {
@@ -1045,7 +1110,7 @@ type RejectToolsResponse struct {
 
 func (x *RejectToolsResponse) Reset() {
 	*x = RejectToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1122,7 @@ func (x *RejectToolsResponse) String() string {
 func (*RejectToolsResponse) ProtoMessage() {}
 
 func (x *RejectToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1135,7 @@ func (x *RejectToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectToolsResponse.ProtoReflect.Descriptor instead.
 func (*RejectToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{11}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RejectToolsResponse) GetTools() []*Tool {
@@ -1092,7 +1157,7 @@ type DisableToolsRequest struct {
 
 func (x *DisableToolsRequest) Reset() {
 	*x = DisableToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1169,7 @@ func (x *DisableToolsRequest) String() string {
 func (*DisableToolsRequest) ProtoMessage() {}
 
 func (x *DisableToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1182,7 @@ func (x *DisableToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableToolsRequest.ProtoReflect.Descriptor instead.
 func (*DisableToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{12}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisableToolsRequest) GetNames() []string {
@@ -1150,7 +1215,7 @@ type DisableToolsResponse struct {
 
 func (x *DisableToolsResponse) Reset() {
 	*x = DisableToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1227,7 @@ func (x *DisableToolsResponse) String() string {
 func (*DisableToolsResponse) ProtoMessage() {}
 
 func (x *DisableToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[13]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1240,7 @@ func (x *DisableToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableToolsResponse.ProtoReflect.Descriptor instead.
 func (*DisableToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{13}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DisableToolsResponse) GetTools() []*Tool {
@@ -1196,7 +1261,7 @@ type EnableToolsRequest struct {
 
 func (x *EnableToolsRequest) Reset() {
 	*x = EnableToolsRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[14]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1273,7 @@ func (x *EnableToolsRequest) String() string {
 func (*EnableToolsRequest) ProtoMessage() {}
 
 func (x *EnableToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[14]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1286,7 @@ func (x *EnableToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableToolsRequest.ProtoReflect.Descriptor instead.
 func (*EnableToolsRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{14}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EnableToolsRequest) GetNames() []string {
@@ -1247,7 +1312,7 @@ type EnableToolsResponse struct {
 
 func (x *EnableToolsResponse) Reset() {
 	*x = EnableToolsResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[15]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1324,7 @@ func (x *EnableToolsResponse) String() string {
 func (*EnableToolsResponse) ProtoMessage() {}
 
 func (x *EnableToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[15]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1337,7 @@ func (x *EnableToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableToolsResponse.ProtoReflect.Descriptor instead.
 func (*EnableToolsResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{15}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EnableToolsResponse) GetTools() []*Tool {
@@ -1297,7 +1362,7 @@ type SetRiskRequest struct {
 
 func (x *SetRiskRequest) Reset() {
 	*x = SetRiskRequest{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[16]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1374,7 @@ func (x *SetRiskRequest) String() string {
 func (*SetRiskRequest) ProtoMessage() {}
 
 func (x *SetRiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[16]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1387,7 @@ func (x *SetRiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRiskRequest.ProtoReflect.Descriptor instead.
 func (*SetRiskRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{16}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetRiskRequest) GetName() string {
@@ -1362,7 +1427,7 @@ type SetRiskResponse struct {
 
 func (x *SetRiskResponse) Reset() {
 	*x = SetRiskResponse{}
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[17]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1439,7 @@ func (x *SetRiskResponse) String() string {
 func (*SetRiskResponse) ProtoMessage() {}
 
 func (x *SetRiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_tool_proto_msgTypes[17]
+	mi := &file_warder_admin_v1_tool_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1452,7 @@ func (x *SetRiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRiskResponse.ProtoReflect.Descriptor instead.
 func (*SetRiskResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{17}
+	return file_warder_admin_v1_tool_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetRiskResponse) GetTool() *Tool {
@@ -1401,7 +1466,7 @@ var File_warder_admin_v1_tool_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/tool.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x06\n" +
+	"\x1awarder/admin/v1/tool.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\a\n" +
 	"\x04Tool\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1426,11 +1491,16 @@ const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\rfirst_seen_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\vfirstSeenAt\x12/\n" +
 	"\x13approved_definition\x18\x11 \x01(\tR\x12approvedDefinition\x12)\n" +
 	"\x04kind\x18\x12 \x01(\x0e2\x15.warder.admin.v1.KindR\x04kind\x124\n" +
-	"\bfindings\x18\x13 \x03(\v2\x18.warder.admin.v1.FindingR\bfindings\x12!\n" +
-	"\frisk_reasons\x18\x14 \x03(\tR\vriskReasons\x12\x19\n" +
+	"\bfindings\x18\x13 \x03(\v2\x18.warder.admin.v1.FindingR\bfindings\x12>\n" +
+	"\frisk_reasons\x18\x14 \x03(\v2\x1b.warder.admin.v1.RiskReasonR\vriskReasons\x12\x19\n" +
 	"\brisk_set\x18\x15 \x01(\bR\ariskSet\x12=\n" +
 	"\vdifferences\x18\x16 \x03(\v2\x1b.warder.admin.v1.DifferenceR\vdifferences\x124\n" +
-	"\bverdicts\x18\x17 \x03(\v2\x18.warder.admin.v1.VerdictR\bverdicts\"\x8b\x01\n" +
+	"\bverdicts\x18\x17 \x03(\v2\x18.warder.admin.v1.VerdictR\bverdicts\"J\n" +
+	"\n" +
+	"RiskReason\x12\x12\n" +
+	"\x04risk\x18\x01 \x01(\tR\x04risk\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x14\n" +
+	"\x05where\x18\x03 \x01(\tR\x05where\"\x8b\x01\n" +
 	"\aFinding\x12\x14\n" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x1a\n" +
 	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x12\n" +
@@ -1532,73 +1602,75 @@ func file_warder_admin_v1_tool_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_admin_v1_tool_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_warder_admin_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_warder_admin_v1_tool_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_warder_admin_v1_tool_proto_goTypes = []any{
 	(Kind)(0),                     // 0: warder.admin.v1.Kind
 	(ToolState)(0),                // 1: warder.admin.v1.ToolState
 	(*Tool)(nil),                  // 2: warder.admin.v1.Tool
-	(*Finding)(nil),               // 3: warder.admin.v1.Finding
-	(*Difference)(nil),            // 4: warder.admin.v1.Difference
-	(*Verdict)(nil),               // 5: warder.admin.v1.Verdict
-	(*ListToolsRequest)(nil),      // 6: warder.admin.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 7: warder.admin.v1.ListToolsResponse
-	(*GetToolRequest)(nil),        // 8: warder.admin.v1.GetToolRequest
-	(*GetToolResponse)(nil),       // 9: warder.admin.v1.GetToolResponse
-	(*ApproveToolsRequest)(nil),   // 10: warder.admin.v1.ApproveToolsRequest
-	(*ApproveToolsResponse)(nil),  // 11: warder.admin.v1.ApproveToolsResponse
-	(*RejectToolsRequest)(nil),    // 12: warder.admin.v1.RejectToolsRequest
-	(*RejectToolsResponse)(nil),   // 13: warder.admin.v1.RejectToolsResponse
-	(*DisableToolsRequest)(nil),   // 14: warder.admin.v1.DisableToolsRequest
-	(*DisableToolsResponse)(nil),  // 15: warder.admin.v1.DisableToolsResponse
-	(*EnableToolsRequest)(nil),    // 16: warder.admin.v1.EnableToolsRequest
-	(*EnableToolsResponse)(nil),   // 17: warder.admin.v1.EnableToolsResponse
-	(*SetRiskRequest)(nil),        // 18: warder.admin.v1.SetRiskRequest
-	(*SetRiskResponse)(nil),       // 19: warder.admin.v1.SetRiskResponse
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*RiskReason)(nil),            // 3: warder.admin.v1.RiskReason
+	(*Finding)(nil),               // 4: warder.admin.v1.Finding
+	(*Difference)(nil),            // 5: warder.admin.v1.Difference
+	(*Verdict)(nil),               // 6: warder.admin.v1.Verdict
+	(*ListToolsRequest)(nil),      // 7: warder.admin.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 8: warder.admin.v1.ListToolsResponse
+	(*GetToolRequest)(nil),        // 9: warder.admin.v1.GetToolRequest
+	(*GetToolResponse)(nil),       // 10: warder.admin.v1.GetToolResponse
+	(*ApproveToolsRequest)(nil),   // 11: warder.admin.v1.ApproveToolsRequest
+	(*ApproveToolsResponse)(nil),  // 12: warder.admin.v1.ApproveToolsResponse
+	(*RejectToolsRequest)(nil),    // 13: warder.admin.v1.RejectToolsRequest
+	(*RejectToolsResponse)(nil),   // 14: warder.admin.v1.RejectToolsResponse
+	(*DisableToolsRequest)(nil),   // 15: warder.admin.v1.DisableToolsRequest
+	(*DisableToolsResponse)(nil),  // 16: warder.admin.v1.DisableToolsResponse
+	(*EnableToolsRequest)(nil),    // 17: warder.admin.v1.EnableToolsRequest
+	(*EnableToolsResponse)(nil),   // 18: warder.admin.v1.EnableToolsResponse
+	(*SetRiskRequest)(nil),        // 19: warder.admin.v1.SetRiskRequest
+	(*SetRiskResponse)(nil),       // 20: warder.admin.v1.SetRiskResponse
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_tool_proto_depIdxs = []int32{
 	1,  // 0: warder.admin.v1.Tool.state:type_name -> warder.admin.v1.ToolState
-	20, // 1: warder.admin.v1.Tool.decided_at:type_name -> google.protobuf.Timestamp
-	20, // 2: warder.admin.v1.Tool.first_seen_at:type_name -> google.protobuf.Timestamp
+	21, // 1: warder.admin.v1.Tool.decided_at:type_name -> google.protobuf.Timestamp
+	21, // 2: warder.admin.v1.Tool.first_seen_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: warder.admin.v1.Tool.kind:type_name -> warder.admin.v1.Kind
-	3,  // 4: warder.admin.v1.Tool.findings:type_name -> warder.admin.v1.Finding
-	4,  // 5: warder.admin.v1.Tool.differences:type_name -> warder.admin.v1.Difference
-	5,  // 6: warder.admin.v1.Tool.verdicts:type_name -> warder.admin.v1.Verdict
-	20, // 7: warder.admin.v1.Verdict.at:type_name -> google.protobuf.Timestamp
-	1,  // 8: warder.admin.v1.ListToolsRequest.state:type_name -> warder.admin.v1.ToolState
-	0,  // 9: warder.admin.v1.ListToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 10: warder.admin.v1.ListToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 11: warder.admin.v1.GetToolRequest.kind:type_name -> warder.admin.v1.Kind
-	2,  // 12: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
-	0,  // 13: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 14: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 15: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 16: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 17: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 18: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 19: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 20: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 21: warder.admin.v1.SetRiskRequest.kind:type_name -> warder.admin.v1.Kind
-	2,  // 22: warder.admin.v1.SetRiskResponse.tool:type_name -> warder.admin.v1.Tool
-	6,  // 23: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
-	8,  // 24: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
-	10, // 25: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
-	12, // 26: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
-	14, // 27: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
-	16, // 28: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
-	18, // 29: warder.admin.v1.ToolService.SetRisk:input_type -> warder.admin.v1.SetRiskRequest
-	7,  // 30: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
-	9,  // 31: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
-	11, // 32: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
-	13, // 33: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
-	15, // 34: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
-	17, // 35: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
-	19, // 36: warder.admin.v1.ToolService.SetRisk:output_type -> warder.admin.v1.SetRiskResponse
-	30, // [30:37] is the sub-list for method output_type
-	23, // [23:30] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	4,  // 4: warder.admin.v1.Tool.findings:type_name -> warder.admin.v1.Finding
+	3,  // 5: warder.admin.v1.Tool.risk_reasons:type_name -> warder.admin.v1.RiskReason
+	5,  // 6: warder.admin.v1.Tool.differences:type_name -> warder.admin.v1.Difference
+	6,  // 7: warder.admin.v1.Tool.verdicts:type_name -> warder.admin.v1.Verdict
+	21, // 8: warder.admin.v1.Verdict.at:type_name -> google.protobuf.Timestamp
+	1,  // 9: warder.admin.v1.ListToolsRequest.state:type_name -> warder.admin.v1.ToolState
+	0,  // 10: warder.admin.v1.ListToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 11: warder.admin.v1.ListToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 12: warder.admin.v1.GetToolRequest.kind:type_name -> warder.admin.v1.Kind
+	2,  // 13: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
+	0,  // 14: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 15: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 16: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 17: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 18: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 19: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 20: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 21: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 22: warder.admin.v1.SetRiskRequest.kind:type_name -> warder.admin.v1.Kind
+	2,  // 23: warder.admin.v1.SetRiskResponse.tool:type_name -> warder.admin.v1.Tool
+	7,  // 24: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
+	9,  // 25: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
+	11, // 26: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
+	13, // 27: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
+	15, // 28: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
+	17, // 29: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
+	19, // 30: warder.admin.v1.ToolService.SetRisk:input_type -> warder.admin.v1.SetRiskRequest
+	8,  // 31: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
+	10, // 32: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
+	12, // 33: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
+	14, // 34: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
+	16, // 35: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
+	18, // 36: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
+	20, // 37: warder.admin.v1.ToolService.SetRisk:output_type -> warder.admin.v1.SetRiskResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_tool_proto_init() }
@@ -1612,7 +1684,7 @@ func file_warder_admin_v1_tool_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_tool_proto_rawDesc), len(file_warder_admin_v1_tool_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/tool.proto.
  */
 export const file_warder_admin_v1_tool: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdG9vbC5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoEFCgRUb29sEg4KBnNlcnZlchgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGV4cG9zZWRfbmFtZRgDIAEoCRIpCgVzdGF0ZRgEIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSEAoIZGlzYWJsZWQYBSABKAgSDwoHbWlzc2luZxgGIAEoCBIMCgRyaXNrGAcgASgJEg0KBXRpdGxlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEhIKCmRlZmluaXRpb24YCiABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAsgASgJEhUKDWFwcHJvdmVkX2hhc2gYDCABKAkSEgoKZGVjaWRlZF9ieRgNIAEoCRIuCgpkZWNpZGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5kZWNpZGVkX3JlYXNvbhgPIAEoCRIxCg1maXJzdF9zZWVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNhcHByb3ZlZF9kZWZpbml0aW9uGBEgASgJEiMKBGtpbmQYEiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZBIqCghmaW5kaW5ncxgTIAMoCzIYLndhcmRlci5hZG1pbi52MS5GaW5kaW5nEhQKDHJpc2tfcmVhc29ucxgUIAMoCRIQCghyaXNrX3NldBgVIAEoCBIwCgtkaWZmZXJlbmNlcxgWIAMoCzIbLndhcmRlci5hZG1pbi52MS5EaWZmZXJlbmNlEioKCHZlcmRpY3RzGBcgAygLMhgud2FyZGVyLmFkbWluLnYxLlZlcmRpY3QiXgoHRmluZGluZxINCgVjaGVjaxgBIAEoCRIQCghzZXZlcml0eRgCIAEoCRIMCgRwYXRoGAMgASgJEg8KB2V4Y2VycHQYBCABKAkSEwoLZXhwbGFuYXRpb24YBSABKAkiVwoKRGlmZmVyZW5jZRIMCgRwYXRoGAEgASgJEg4KBmNoYW5nZRgCIAEoCRIOCgZiZWZvcmUYAyABKAkSDQoFYWZ0ZXIYBCABKAkSDAoEbm90ZRgFIAEoCSKlAQoHVmVyZGljdBImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAiABKAkSDwoHdmVyZGljdBgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEhAKCGZpbmRpbmdzGAYgAygJEhcKD3NjYW5uZXJfdmVyc2lvbhgHIAEoCSJzChBMaXN0VG9vbHNSZXF1ZXN0Eg4KBnNlcnZlchgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI5ChFMaXN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIkMKDkdldFRvb2xSZXF1ZXN0EgwKBG5hbWUYASABKAkSIwoEa2luZBgCIAEoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjYKD0dldFRvb2xSZXNwb25zZRIjCgR0b29sGAEgASgLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wikAEKE0FwcHJvdmVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSCwoDYWxsGAIgASgIEg4KBnNlcnZlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAUgASgJEiQKBWtpbmRzGAYgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoUQXBwcm92ZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJZChJSZWplY3RUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiOwoTUmVqZWN0VG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIloKE0Rpc2FibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSDgoGcmVhc29uGAIgASgJEiQKBWtpbmRzGAMgAygOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiPAoURGlzYWJsZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJJChJFbmFibGVUb29sc1JlcXVlc3QSDQoFbmFtZXMYASADKAkSJAoFa2luZHMYAiADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI7ChNFbmFibGVUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wiYQoOU2V0Umlza1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIjCgRraW5kGAIgASgOMhUud2FyZGVyLmFkbWluLnYxLktpbmQSDAoEcmlzaxgDIAEoCRIOCgZyZWFzb24YBCABKAkiNgoPU2V0Umlza1Jlc3BvbnNlEiMKBHRvb2wYASABKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCp5CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABINCglLSU5EX1RPT0wQARIPCgtLSU5EX1BST01QVBACEhEKDUtJTkRfUkVTT1VSQ0UQAxIRCg1LSU5EX1RFTVBMQVRFEAQSFQoRS0lORF9JTlNUUlVDVElPTlMQBSqJAQoJVG9vbFN0YXRlEhoKFlRPT0xfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUT09MX1NUQVRFX1BFTkRJTkcQARIXChNUT09MX1NUQVRFX0FQUFJPVkVEEAISFgoSVE9PTF9TVEFURV9DSEFOR0VEEAMSFwoTVE9PTF9TVEFURV9SRUpFQ1RFRBAEMvUECgtUb29sU2VydmljZRJXCglMaXN0VG9vbHMSIS53YXJkZXIuYWRtaW4udjEuTGlzdFRvb2xzUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5MaXN0VG9vbHNSZXNwb25zZSIDkAIBElEKB0dldFRvb2wSHy53YXJkZXIuYWRtaW4udjEuR2V0VG9vbFJlcXVlc3QaIC53YXJkZXIuYWRtaW4udjEuR2V0VG9vbFJlc3BvbnNlIgOQAgESWwoMQXBwcm92ZVRvb2xzEiQud2FyZGVyLmFkbWluLnYxLkFwcHJvdmVUb29sc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuQXBwcm92ZVRvb2xzUmVzcG9uc2USWAoLUmVqZWN0VG9vbHMSIy53YXJkZXIuYWRtaW4udjEuUmVqZWN0VG9vbHNSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLlJlamVjdFRvb2xzUmVzcG9uc2USWwoMRGlzYWJsZVRvb2xzEiQud2FyZGVyLmFkbWluLnYxLkRpc2FibGVUb29sc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuRGlzYWJsZVRvb2xzUmVzcG9uc2USWAoLRW5hYmxlVG9vbHMSIy53YXJkZXIuYWRtaW4udjEuRW5hYmxlVG9vbHNSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkVuYWJsZVRvb2xzUmVzcG9uc2USTAoHU2V0UmlzaxIfLndhcmRlci5hZG1pbi52MS5TZXRSaXNrUmVxdWVzdBogLndhcmRlci5hZG1pbi52MS5TZXRSaXNrUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvdG9vbC5wcm90bxIPd2FyZGVyLmFkbWluLnYxIp4FCgRUb29sEg4KBnNlcnZlchgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGV4cG9zZWRfbmFtZRgDIAEoCRIpCgVzdGF0ZRgEIAEoDjIaLndhcmRlci5hZG1pbi52MS5Ub29sU3RhdGUSEAoIZGlzYWJsZWQYBSABKAgSDwoHbWlzc2luZxgGIAEoCBIMCgRyaXNrGAcgASgJEg0KBXRpdGxlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEhIKCmRlZmluaXRpb24YCiABKAkSFwoPZGVmaW5pdGlvbl9oYXNoGAsgASgJEhUKDWFwcHJvdmVkX2hhc2gYDCABKAkSEgoKZGVjaWRlZF9ieRgNIAEoCRIuCgpkZWNpZGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5kZWNpZGVkX3JlYXNvbhgPIAEoCRIxCg1maXJzdF9zZWVuX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbChNhcHByb3ZlZF9kZWZpbml0aW9uGBEgASgJEiMKBGtpbmQYEiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZBIqCghmaW5kaW5ncxgTIAMoCzIYLndhcmRlci5hZG1pbi52MS5GaW5kaW5nEjEKDHJpc2tfcmVhc29ucxgUIAMoCzIbLndhcmRlci5hZG1pbi52MS5SaXNrUmVhc29uEhAKCHJpc2tfc2V0GBUgASgIEjAKC2RpZmZlcmVuY2VzGBYgAygLMhsud2FyZGVyLmFkbWluLnYxLkRpZmZlcmVuY2USKgoIdmVyZGljdHMYFyADKAsyGC53YXJkZXIuYWRtaW4udjEuVmVyZGljdCI3CgpSaXNrUmVhc29uEgwKBHJpc2sYASABKAkSDAoEd2hhdBgCIAEoCRINCgV3aGVyZRgDIAEoCSJeCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEhAKCHNldmVyaXR5GAIgASgJEgwKBHBhdGgYAyABKAkSDwoHZXhjZXJwdBgEIAEoCRITCgtleHBsYW5hdGlvbhgFIAEoCSJXCgpEaWZmZXJlbmNlEgwKBHBhdGgYASABKAkSDgoGY2hhbmdlGAIgASgJEg4KBmJlZm9yZRgDIAEoCRINCgVhZnRlchgEIAEoCRIMCgRub3RlGAUgASgJIqUBCgdWZXJkaWN0EiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgCIAEoCRIPCgd2ZXJkaWN0GAMgASgJEg4KBnJlYXNvbhgEIAEoCRIXCg9kZWZpbml0aW9uX2hhc2gYBSABKAkSEAoIZmluZGluZ3MYBiADKAkSFwoPc2Nhbm5lcl92ZXJzaW9uGAcgASgJInMKEExpc3RUb29sc1JlcXVlc3QSDgoGc2VydmVyGAEgASgJEikKBXN0YXRlGAIgASgOMhoud2FyZGVyLmFkbWluLnYxLlRvb2xTdGF0ZRIkCgVraW5kcxgDIAMoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjkKEUxpc3RUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wiQwoOR2V0VG9vbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIjCgRraW5kGAIgASgOMhUud2FyZGVyLmFkbWluLnYxLktpbmQiNgoPR2V0VG9vbFJlc3BvbnNlEiMKBHRvb2wYASABKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCKQAQoTQXBwcm92ZVRvb2xzUmVxdWVzdBINCgVuYW1lcxgBIAMoCRILCgNhbGwYAiABKAgSDgoGc2VydmVyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIXCg9kZWZpbml0aW9uX2hhc2gYBSABKAkSJAoFa2luZHMYBiADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI8ChRBcHByb3ZlVG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIlkKElJlamVjdFRvb2xzUmVxdWVzdBINCgVuYW1lcxgBIAMoCRIOCgZyZWFzb24YAiABKAkSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI7ChNSZWplY3RUb29sc1Jlc3BvbnNlEiQKBXRvb2xzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLlRvb2wiWgoTRGlzYWJsZVRvb2xzUmVxdWVzdBINCgVuYW1lcxgBIAMoCRIOCgZyZWFzb24YAiABKAkSJAoFa2luZHMYAyADKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZCI8ChREaXNhYmxlVG9vbHNSZXNwb25zZRIkCgV0b29scxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIkkKEkVuYWJsZVRvb2xzUmVxdWVzdBINCgVuYW1lcxgBIAMoCRIkCgVraW5kcxgCIAMoDjIVLndhcmRlci5hZG1pbi52MS5LaW5kIjsKE0VuYWJsZVRvb2xzUmVzcG9uc2USJAoFdG9vbHMYASADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCJhCg5TZXRSaXNrUmVxdWVzdBIMCgRuYW1lGAEgASgJEiMKBGtpbmQYAiABKA4yFS53YXJkZXIuYWRtaW4udjEuS2luZBIMCgRyaXNrGAMgASgJEg4KBnJlYXNvbhgEIAEoCSI2Cg9TZXRSaXNrUmVzcG9uc2USIwoEdG9vbBgBIAEoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sKnkKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEg0KCUtJTkRfVE9PTBABEg8KC0tJTkRfUFJPTVBUEAISEQoNS0lORF9SRVNPVVJDRRADEhEKDUtJTkRfVEVNUExBVEUQBBIVChFLSU5EX0lOU1RSVUNUSU9OUxAFKokBCglUb29sU3RhdGUSGgoWVE9PTF9TVEFURV9VTlNQRUNJRklFRBAAEhYKElRPT0xfU1RBVEVfUEVORElORxABEhcKE1RPT0xfU1RBVEVfQVBQUk9WRUQQAhIWChJUT09MX1NUQVRFX0NIQU5HRUQQAxIXChNUT09MX1NUQVRFX1JFSkVDVEVEEAQy9QQKC1Rvb2xTZXJ2aWNlElcKCUxpc3RUb29scxIhLndhcmRlci5hZG1pbi52MS5MaXN0VG9vbHNSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkxpc3RUb29sc1Jlc3BvbnNlIgOQAgESUQoHR2V0VG9vbBIfLndhcmRlci5hZG1pbi52MS5HZXRUb29sUmVxdWVzdBogLndhcmRlci5hZG1pbi52MS5HZXRUb29sUmVzcG9uc2UiA5ACARJbCgxBcHByb3ZlVG9vbHMSJC53YXJkZXIuYWRtaW4udjEuQXBwcm92ZVRvb2xzUmVxdWVzdBolLndhcmRlci5hZG1pbi52MS5BcHByb3ZlVG9vbHNSZXNwb25zZRJYCgtSZWplY3RUb29scxIjLndhcmRlci5hZG1pbi52MS5SZWplY3RUb29sc1JlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuUmVqZWN0VG9vbHNSZXNwb25zZRJbCgxEaXNhYmxlVG9vbHMSJC53YXJkZXIuYWRtaW4udjEuRGlzYWJsZVRvb2xzUmVxdWVzdBolLndhcmRlci5hZG1pbi52MS5EaXNhYmxlVG9vbHNSZXNwb25zZRJYCgtFbmFibGVUb29scxIjLndhcmRlci5hZG1pbi52MS5FbmFibGVUb29sc1JlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuRW5hYmxlVG9vbHNSZXNwb25zZRJMCgdTZXRSaXNrEh8ud2FyZGVyLmFkbWluLnYxLlNldFJpc2tSZXF1ZXN0GiAud2FyZGVyLmFkbWluLnYxLlNldFJpc2tSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Tool is an entry of the catalogue: a tool, or what else its kind says.
@@ -138,11 +138,11 @@ export type Tool = Message<"warder.admin.v1.Tool"> & {
   findings: Finding[];
 
   /**
-   * Why the classifier chose the category; only in GetTool.
+   * Why the classifier chooses its category; only in GetTool.
    *
-   * @generated from field: repeated string risk_reasons = 20;
+   * @generated from field: repeated warder.admin.v1.RiskReason risk_reasons = 20;
    */
-  riskReasons: string[];
+  riskReasons: RiskReason[];
 
   /**
    * The category is a person's, not the classifier's.
@@ -172,6 +172,42 @@ export type Tool = Message<"warder.admin.v1.Tool"> & {
  */
 export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_tool, 0);
+
+/**
+ * RiskReason is a piece of what Warder judges the risk of a tool by.
+ *
+ * @generated from message warder.admin.v1.RiskReason
+ */
+export type RiskReason = Message<"warder.admin.v1.RiskReason"> & {
+  /**
+   * The category that it speaks for.
+   *
+   * @generated from field: string risk = 1;
+   */
+  risk: string;
+
+  /**
+   * What was found, such as "delete".
+   *
+   * @generated from field: string what = 2;
+   */
+  what: string;
+
+  /**
+   * Where: "name", "description", "parameter url", "annotation destructiveHint";
+   * "definition" if what says it all. A parameter's name is the server's.
+   *
+   * @generated from field: string where = 3;
+   */
+  where: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RiskReason.
+ * Use `create(RiskReasonSchema)` to create a new message.
+ */
+export const RiskReasonSchema: GenMessage<RiskReason> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_tool, 1);
 
 /**
  * Finding is something suspicious in a definition.
@@ -218,7 +254,7 @@ export type Finding = Message<"warder.admin.v1.Finding"> & {
  * Use `create(FindingSchema)` to create a new message.
  */
 export const FindingSchema: GenMessage<Finding> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 1);
+  messageDesc(file_warder_admin_v1_tool, 2);
 
 /**
  * Difference is one place where two definitions differ.
@@ -265,7 +301,7 @@ export type Difference = Message<"warder.admin.v1.Difference"> & {
  * Use `create(DifferenceSchema)` to create a new message.
  */
 export const DifferenceSchema: GenMessage<Difference> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 2);
+  messageDesc(file_warder_admin_v1_tool, 3);
 
 /**
  * Verdict is one decision of a person.
@@ -320,7 +356,7 @@ export type Verdict = Message<"warder.admin.v1.Verdict"> & {
  * Use `create(VerdictSchema)` to create a new message.
  */
 export const VerdictSchema: GenMessage<Verdict> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 3);
+  messageDesc(file_warder_admin_v1_tool, 4);
 
 /**
  * @generated from message warder.admin.v1.ListToolsRequest
@@ -353,7 +389,7 @@ export type ListToolsRequest = Message<"warder.admin.v1.ListToolsRequest"> & {
  * Use `create(ListToolsRequestSchema)` to create a new message.
  */
 export const ListToolsRequestSchema: GenMessage<ListToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 4);
+  messageDesc(file_warder_admin_v1_tool, 5);
 
 /**
  * @generated from message warder.admin.v1.ListToolsResponse
@@ -370,7 +406,7 @@ export type ListToolsResponse = Message<"warder.admin.v1.ListToolsResponse"> & {
  * Use `create(ListToolsResponseSchema)` to create a new message.
  */
 export const ListToolsResponseSchema: GenMessage<ListToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 5);
+  messageDesc(file_warder_admin_v1_tool, 6);
 
 /**
  * @generated from message warder.admin.v1.GetToolRequest
@@ -396,7 +432,7 @@ export type GetToolRequest = Message<"warder.admin.v1.GetToolRequest"> & {
  * Use `create(GetToolRequestSchema)` to create a new message.
  */
 export const GetToolRequestSchema: GenMessage<GetToolRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 6);
+  messageDesc(file_warder_admin_v1_tool, 7);
 
 /**
  * @generated from message warder.admin.v1.GetToolResponse
@@ -413,7 +449,7 @@ export type GetToolResponse = Message<"warder.admin.v1.GetToolResponse"> & {
  * Use `create(GetToolResponseSchema)` to create a new message.
  */
 export const GetToolResponseSchema: GenMessage<GetToolResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 7);
+  messageDesc(file_warder_admin_v1_tool, 8);
 
 /**
  * @generated from message warder.admin.v1.ApproveToolsRequest
@@ -463,7 +499,7 @@ export type ApproveToolsRequest = Message<"warder.admin.v1.ApproveToolsRequest">
  * Use `create(ApproveToolsRequestSchema)` to create a new message.
  */
 export const ApproveToolsRequestSchema: GenMessage<ApproveToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 8);
+  messageDesc(file_warder_admin_v1_tool, 9);
 
 /**
  * @generated from message warder.admin.v1.ApproveToolsResponse
@@ -480,7 +516,7 @@ export type ApproveToolsResponse = Message<"warder.admin.v1.ApproveToolsResponse
  * Use `create(ApproveToolsResponseSchema)` to create a new message.
  */
 export const ApproveToolsResponseSchema: GenMessage<ApproveToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 9);
+  messageDesc(file_warder_admin_v1_tool, 10);
 
 /**
  * @generated from message warder.admin.v1.RejectToolsRequest
@@ -509,7 +545,7 @@ export type RejectToolsRequest = Message<"warder.admin.v1.RejectToolsRequest"> &
  * Use `create(RejectToolsRequestSchema)` to create a new message.
  */
 export const RejectToolsRequestSchema: GenMessage<RejectToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 10);
+  messageDesc(file_warder_admin_v1_tool, 11);
 
 /**
  * @generated from message warder.admin.v1.RejectToolsResponse
@@ -526,7 +562,7 @@ export type RejectToolsResponse = Message<"warder.admin.v1.RejectToolsResponse">
  * Use `create(RejectToolsResponseSchema)` to create a new message.
  */
 export const RejectToolsResponseSchema: GenMessage<RejectToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 11);
+  messageDesc(file_warder_admin_v1_tool, 12);
 
 /**
  * @generated from message warder.admin.v1.DisableToolsRequest
@@ -555,7 +591,7 @@ export type DisableToolsRequest = Message<"warder.admin.v1.DisableToolsRequest">
  * Use `create(DisableToolsRequestSchema)` to create a new message.
  */
 export const DisableToolsRequestSchema: GenMessage<DisableToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 12);
+  messageDesc(file_warder_admin_v1_tool, 13);
 
 /**
  * @generated from message warder.admin.v1.DisableToolsResponse
@@ -572,7 +608,7 @@ export type DisableToolsResponse = Message<"warder.admin.v1.DisableToolsResponse
  * Use `create(DisableToolsResponseSchema)` to create a new message.
  */
 export const DisableToolsResponseSchema: GenMessage<DisableToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 13);
+  messageDesc(file_warder_admin_v1_tool, 14);
 
 /**
  * @generated from message warder.admin.v1.EnableToolsRequest
@@ -596,7 +632,7 @@ export type EnableToolsRequest = Message<"warder.admin.v1.EnableToolsRequest"> &
  * Use `create(EnableToolsRequestSchema)` to create a new message.
  */
 export const EnableToolsRequestSchema: GenMessage<EnableToolsRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 14);
+  messageDesc(file_warder_admin_v1_tool, 15);
 
 /**
  * @generated from message warder.admin.v1.EnableToolsResponse
@@ -613,7 +649,7 @@ export type EnableToolsResponse = Message<"warder.admin.v1.EnableToolsResponse">
  * Use `create(EnableToolsResponseSchema)` to create a new message.
  */
 export const EnableToolsResponseSchema: GenMessage<EnableToolsResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 15);
+  messageDesc(file_warder_admin_v1_tool, 16);
 
 /**
  * @generated from message warder.admin.v1.SetRiskRequest
@@ -650,7 +686,7 @@ export type SetRiskRequest = Message<"warder.admin.v1.SetRiskRequest"> & {
  * Use `create(SetRiskRequestSchema)` to create a new message.
  */
 export const SetRiskRequestSchema: GenMessage<SetRiskRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 16);
+  messageDesc(file_warder_admin_v1_tool, 17);
 
 /**
  * @generated from message warder.admin.v1.SetRiskResponse
@@ -667,7 +703,7 @@ export type SetRiskResponse = Message<"warder.admin.v1.SetRiskResponse"> & {
  * Use `create(SetRiskResponseSchema)` to create a new message.
  */
 export const SetRiskResponseSchema: GenMessage<SetRiskResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_tool, 17);
+  messageDesc(file_warder_admin_v1_tool, 18);
 
 /**
  * Kind is what an entry of the catalogue is. A request that names no kind is
