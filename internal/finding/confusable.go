@@ -150,10 +150,7 @@ func looksASCII(s string) bool {
 	}
 	for _, r := range s {
 		_, twin := latinTwin[r]
-		if twin || classify(r) != seen {
-			return true
-		}
-		if r >= 0x80 && !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Latin, r) || r >= 0xFB00 {
+		if twin || classify(r) != seen || r >= 0x80 && isASCII(norm.NFKC.String(string(r))) {
 			return true
 		}
 	}

@@ -15,15 +15,21 @@ func lookContent(s *scan, t *text) {
 	if t.key {
 		return
 	}
-	lower := strings.ToLower(strings.TrimLeft(t.value, "\t\n\r \x00\u00a0"))
+	if !strings.ContainsAny(t.value, "<[:=") && t.member != "mimeType" {
+		return
+	}
+	lower := strings.TrimLeft(t.lower(), "\t\n\r \x00\u00a0")
 	scheme, _, found := strings.Cut(limit(lower, 64), ":")
 	if found {
 		s.lookScheme(t, strings.Map(dropBlanks, scheme), lower)
 	}
-	for _, needle := range activeMarkup {
-		if i := strings.Index(lower, needle); i >= 0 {
-			s.at(t, "content.script", Hard, i, i+len(needle), "It holds markup that runs a script where it is shown as a page.")
-			return
+	if strings.ContainsAny(lower, "<=[") {
+		for _, needle := range activeMarkup {
+			i := strings.Index(lower, needle)
+			if code := i + len(needle); i >= 0 && (code == len(lower) || lower[code] != '{') { // {: source code of an interface
+				s.at(t, "content.script", Hard, i, i+len(needle), "It holds markup that runs a script where it is shown as a page.")
+				return
+			}
 		}
 	}
 	if i := strings.Index(lower, "<script"); i >= 0 && strings.Contains(lower[i:], "</script") {
@@ -61,6 +67,10 @@ func (s *scan) lookScheme(t *text, scheme, lower string) {
 	case "data":
 		s.lookData(t, lower)
 	case "ui":
+		// What only refers to a page is left alone: the page is an entry of its own.
+		if t.member != "uri" && t.member != "uriTemplate" {
+			return
+		}
 		s.at(t, "content.page", Soft, 0, 40, "It names a page that a client may show and run beside the conversation.")
 	case "http", "https", "ftp", "ws", "wss", "file":
 		if loaded(t) && !acceptable(scheme, t.value) {
@@ -153,8 +163,6 @@ func lookSchema(s *scan, t *text) {
 		s.lookReference(t)
 	case t.member == "pattern" && t.property != "properties":
 		s.lookPattern(t)
-	case t.member == "$id" && t.property != "properties" && strings.Contains(t.value, "://"):
-		s.at(t, "schema.reference", Soft, 0, 80, "It gives its schema an address of its own, from which references are resolved.")
 	}
 }
 

@@ -24,6 +24,20 @@
 //   - What is shown of a definition is safe to show: invisible characters and
 //     controls are written out (Visible).
 //
+// The checks, by the names that findings carry:
+//
+//	hidden.zero_width .direction .tag .selector .private .control .filler
+//	      .noncharacter .separator .stack .mixed_script .padding
+//	terminal.escape
+//	name.confusable
+//	injection.override .conceal .secrets .exfiltration .precedence .persona
+//	         .markup .command .disguised
+//	sink.parameter
+//	shadow.name .mention .duplicate
+//	content.address .script .image .page
+//	schema.reference .pattern .size .depth
+//	scan.unreadable .too_large .degraded
+//
 // Mechanisms are those of security.md 2.2 to 2.4; the checks are named there by
 // threat, T-01, T-02, T-05 to T-07, T-09, T-12 and T-14.
 package finding

@@ -123,7 +123,8 @@ type scan struct {
 	registry *Registry
 	checks   []check
 	found    []Finding
-	kept     map[string]*kept // by check
+	kept     map[string]*kept     // by check
+	progress [][maxSteps]progress // of rules, kept from string to string
 }
 
 func scanWith(checks []check, d Definition, registry *Registry) []Finding {

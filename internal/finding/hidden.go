@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// class is a group of characters that a person does not see, or not as what they
-// are.
+// hiddenClass is a group of characters that a person does not see, or not as what
+// they are.
 type hiddenClass int
 
 const (
@@ -120,6 +120,9 @@ func judge(value string, class hiddenClass, r, previous rune, end int) (severity
 			unicode.IsDigit(previous) || unicode.Is(unicode.Han, previous))
 		return Hard, !symbol || classify(next) == selector
 	case zeroWidth:
+		if r == 0xFEFF && end == len("\ufeff") {
+			return Soft, true // A mark that editors leave at the front of files.
+		}
 		joiner := r == 0x200C || r == 0x200D
 		if joiner && (unicode.Is(unicode.So, next) || joins(previous) && joins(next)) {
 			return Soft, true

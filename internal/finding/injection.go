@@ -11,27 +11,30 @@ import (
 // lookInjection reports orders to the model (security.md 2.4): in the text as a
 // model may read it, and in what it has in it encoded, one level deep.
 func lookInjection(s *scan, t *text) {
-	s.orders(t, t.value, "")
+	s.orders(t, t.value, "", nil)
 	if !t.ascii {
 		if plain := tagged(t.value); len(plain) > 3 {
-			s.orders(t, string(plain), "written in tag characters")
+			s.orders(t, string(plain), "written in tag characters", &span{0, len(t.value)})
 		}
 		if plain := selected(t.value); len(plain) > 3 && utf8.Valid(plain) {
-			s.orders(t, string(plain), "written in variation selectors")
+			s.orders(t, string(plain), "written in variation selectors", &span{0, len(t.value)})
 		}
 	}
 	decode(t.value, func(plain, how string, at span) {
-		s.ordersAt(t, plain, how, &at)
+		s.orders(t, plain, how, &at)
 	})
 }
 
-func (s *scan) orders(t *text, plain, how string) { s.ordersAt(t, plain, how, nil) }
-
-// ordersAt reports the orders in a text; the text is part of t, encoded if how
-// says so, at a place. The best match of each check counts.
-func (s *scan) ordersAt(t *text, plain, how string, place *span) {
-	words := read(plain)
-	if len(words) < 2 {
+// orders reports the orders in a text: that of t, or one that stands in it at a
+// place, and how says in which way. The best match of each check counts. What is
+// quoted, or announced as an example, counts one degree less.
+func (s *scan) orders(t *text, plain, how string, place *span) {
+	r := reading(plain)
+	words := r.words
+	if len(r.spelled) > 0 && how == "" {
+		s.at(t, "injection.disguised", Soft, r.spelled[0].start, r.spelled[0].end, "It spells words with their letters apart, which a model reads and a filter does not.")
+	}
+	if len(words) == 0 {
 		return
 	}
 	type best struct {
@@ -40,7 +43,7 @@ func (s *scan) ordersAt(t *text, plain, how string, place *span) {
 	}
 	found := make(map[string]best)
 	var quotes []span
-	run(words, func(m match) {
+	s.run(words, func(m match) {
 		if old, some := found[m.rule.check]; some && (old.severity == Hard || m.rule.severity == Soft) {
 			return
 		}
@@ -51,7 +54,10 @@ func (s *scan) ordersAt(t *text, plain, how string, place *span) {
 		if quotes == nil {
 			quotes = quoted(plain)
 		}
-		if severity == Hard && how == "" && !m.disguised && (within(quotes, m) || exemplary(words, m)) {
+		if how == "" && !t.key && !m.disguised && (within(quotes, m) || exemplary(words, m)) {
+			if severity == Soft {
+				return
+			}
 			severity = Soft
 		}
 		if how != "" || m.disguised {
@@ -80,9 +86,6 @@ func (s *scan) tell(t *text, m match, severity Severity, plain, how string, plac
 		why += " The words are disguised: look-alike characters, digits for letters, or letters apart."
 	case how != "":
 		why += " It is " + how + ": " + excerpt(plain, m.start, m.end)
-		if place == nil {
-			place = &span{0, len(t.value)}
-		}
 		s.at(t, m.rule.check, severity, place.start, place.end, why)
 		return
 	}
@@ -93,7 +96,7 @@ func (s *scan) tell(t *text, m match, severity Severity, plain, how string, plac
 func negated(words []word, m match) bool {
 	neg := classOf["neg"]
 	for i := m.first - 1; i >= 0 && m.at-words[i].at <= 2; i-- {
-		if words[i].class&neg != 0 {
+		if words[i].class.meets(neg) {
 			return true
 		}
 	}
@@ -104,7 +107,7 @@ func negated(words []word, m match) bool {
 // looks for.
 func exemplary(words []word, m match) bool {
 	for i := m.first - 1; i >= 0 && m.at-words[i].at <= 6; i-- {
-		if words[i].class&classOf["example"] != 0 {
+		if words[i].class.meets(classOf["example"]) && !words[i].class.meets(classOf["url"]) {
 			return true
 		}
 	}
@@ -232,14 +235,14 @@ var templates = []string{
 }
 
 // solemn are tags by which known attacks set their orders apart.
-var solemn = []string{"<important>", "<important ", "<system>", "<secret>", "<hidden>", "<critical>", "<admin>", "<instructions>", "<instruction>", "[system]", "[admin]", "[system override", "[important:"}
+var solemn = []string{"<important>", "<important ", "<system>", "<secret>", "<hidden>", "<critical>", "<admin>", "[system]", "[admin]", "[system override", "[important:"}
 
 // lookMarkup reports text that pretends to come from somewhere else.
 func lookMarkup(s *scan, t *text) {
 	if !strings.ContainsAny(t.value, "<[#:") {
 		return
 	}
-	lower := strings.ToLower(t.value)
+	lower := t.lower()
 	for _, mark := range templates {
 		if i := strings.Index(lower, mark); i >= 0 {
 			severity := Hard
@@ -254,6 +257,17 @@ func lookMarkup(s *scan, t *text) {
 		if i := strings.Index("\n\n"+lower, turn); i >= 0 && t.prose() {
 			s.at(t, "injection.markup", Soft, i-2, i+len(turn), "It has a line that pretends to be somebody's turn in the conversation.")
 		}
+	}
+	for at := 0; ; {
+		i := strings.Index(t.value[at:], "SYSTEM:")
+		if i < 0 {
+			break
+		}
+		if at += i; at == 0 || t.prose() && strings.HasSuffix(strings.TrimRight(limit(t.value, at)[:at], " "), ".") {
+			s.at(t, "injection.markup", Soft, at, at+7, "It has a line that pretends to be the system's.")
+			break
+		}
+		at += len("SYSTEM:")
 	}
 	for _, mark := range solemn {
 		if i := strings.Index(lower, mark); i >= 0 {
@@ -309,9 +323,12 @@ func lookSink(s *scan, t *text) {
 	if t.key || t.member != "description" || !sinks[snake(t.property)] && !takers[snake(t.property)] {
 		return
 	}
-	wanted := classOf["transcript"] | classOf["secret"] | classOf["keyfile"] | classOf["secretfile"] | classOf["chat"]
+	wanted := classOf["chat"]
+	for _, name := range []string{"transcript", "secret", "keyfile", "secretfile"} {
+		wanted = wanted.or(classOf[name])
+	}
 	for _, w := range read(t.value) {
-		if w.class&wanted != 0 {
+		if w.class.meets(wanted) {
 			s.at(t, "sink.parameter", Soft, w.start, w.end, "A parameter that takes anything asks for the conversation, or for secrets.")
 			return
 		}

@@ -122,10 +122,7 @@ func (r *Registry) other(indices []int32, server string) *Entry {
 // lookShadow reports texts about tools of other servers, and descriptions taken
 // over from them (security.md 2.3).
 func lookShadow(s *scan, t *text) {
-	if s.registry == nil {
-		return
-	}
-	if t.key {
+	if s.registry == nil || t.key {
 		return
 	}
 	if t.prose() {
@@ -156,9 +153,9 @@ func (s *scan) mentions(t *text) {
 			if words == nil {
 				words = read(t.value)
 			}
-			severity, why := Soft, "It speaks of "+e.Server+"/"+e.Name+", a tool of another server."
+			severity, why := Soft, "It speaks of "+e.Server+"/"+Visible(e.Name)+", a tool of another server."
 			if redirects(words, start, end) {
-				severity, why = Hard, "It says when, or when not, to use "+e.Server+"/"+e.Name+", a tool of another server."
+				severity, why = Hard, "It says when, or when not, to use "+e.Server+"/"+Visible(e.Name)+", a tool of another server."
 			}
 			s.at(t, "shadow.mention", severity, start, end, why)
 		}
@@ -197,9 +194,9 @@ func (s *scan) foreign(token string) *Entry {
 
 // redirects reports whether words about a name's place say to use it differently.
 func redirects(words []word, start, end int) bool {
-	cue := classOf["instead"] | classOf["gate"] | classOf["change"] | classOf["must"]
+	cue := classOf["instead"].or(classOf["gate"]).or(classOf["change"]).or(classOf["must"])
 	for _, w := range words {
-		if w.class&cue != 0 && w.end >= start-80 && w.start <= end+60 {
+		if w.class.meets(cue) && w.end >= start-80 && w.start <= end+60 {
 			return true
 		}
 	}

@@ -9,6 +9,9 @@ import (
 // lookTerminal reports the sequences by which a terminal is told what to do: ESC
 // and what follows it, and the C1 controls that stand for both (security.md T-07).
 func lookTerminal(s *scan, t *text) {
+	if t.ascii && strings.IndexByte(t.value, 0x1b) < 0 {
+		return
+	}
 	var kinds []string
 	first, last := -1, 0
 	for i := 0; len(kinds) < maxSequences; {

@@ -28,7 +28,15 @@ type text struct {
 	schema   bool   // it is in a JSON Schema
 	ascii    bool
 	w        *walk
-	words    *[]word // read once, by prose
+	small    string // value in lower case, once it was asked for
+}
+
+// lower returns the value in lower case.
+func (t *text) lower() string {
+	if t.small == "" {
+		t.small = strings.ToLower(t.value)
+	}
+	return t.small
 }
 
 // prose reports whether a string is written for people or models, not for

@@ -25,6 +25,7 @@ type reader struct {
 	at      int
 	letters []byte // single letters one behind the other: "i g n o r e"
 	from    int    // where they begin
+	spelled []span // where letters apart made words
 }
 
 // Bounds of letters that stand apart.
@@ -35,8 +36,10 @@ const (
 
 // read returns the words of a text that are in the lexicon, in order. It takes
 // linear time.
-func read(text string) []word {
-	r := reader{text: text}
+func read(text string) []word { return reading(text).words }
+
+func reading(text string) *reader {
+	r := &reader{text: text}
 	for i := 0; i < len(text); {
 		if isBlank(text[i]) {
 			n := blanks(text[i:])
@@ -55,7 +58,7 @@ func read(text string) []word {
 		i = end
 	}
 	r.spell(len(text))
-	return r.words
+	return r
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
@@ -93,7 +96,7 @@ func (r *reader) chunk(start, end int) {
 	r.split(fold(chunk), 0, func(piece string, _, _ int) {
 		c := whole
 		if i < len(spelled) {
-			c |= lexicon[spelled[i]]
+			c = c.or(lexicon[spelled[i]])
 		}
 		i++
 		r.add(c, piece, start, end, true)
@@ -155,12 +158,12 @@ func (r *reader) add(c class, piece string, start, end int, folded bool) {
 	}
 	if len(piece) <= maxWord {
 		more, disguised := meaning(piece)
-		if folded && more&^c != 0 {
+		if folded && more.without(c) != none {
 			disguised = true
 		} else if folded {
 			disguised = false
 		}
-		r.keep(word{class: c | more, at: r.at, start: start, end: end, disguised: disguised})
+		r.keep(word{class: c.or(more), at: r.at, start: start, end: end, disguised: disguised})
 		return
 	}
 	r.keep(word{class: c, at: r.at, start: start, end: end})
@@ -169,13 +172,13 @@ func (r *reader) add(c class, piece string, start, end int, folded bool) {
 // keep appends a word that means something, with what it makes together with the
 // word before it.
 func (r *reader) keep(w word) {
-	if w.class == 0 {
+	if w.class == none {
 		return
 	}
 	if n := len(r.words); n > 0 && w.at-r.words[n-1].at <= 1 {
 		for _, p := range compounds {
-			if r.words[n-1].class&p.first != 0 && w.class&p.second != 0 {
-				w.class |= p.means
+			if r.words[n-1].class.meets(p.first) && w.class.meets(p.second) {
+				w.class = w.class.or(p.means)
 			}
 		}
 	}
@@ -189,10 +192,10 @@ func (r *reader) spell(end int) {
 	if len(letters) < minLetters {
 		return
 	}
-	at := r.at - len(letters)
+	at, found := r.at-len(letters), 0
 	for i := 0; i < len(letters); {
 		n := min(len(letters)-i, 16)
-		for n >= 3 && lexicon[string(letters[i:i+n])] == 0 {
+		for n >= 3 && lexicon[string(letters[i:i+n])] == none {
 			n--
 		}
 		if n < 3 {
@@ -202,6 +205,12 @@ func (r *reader) spell(end int) {
 		at++
 		r.keep(word{class: lexicon[string(letters[i:i+n])], at: at, start: r.from, end: end, disguised: true})
 		i += n
+		if n > 3 {
+			found++
+		}
+	}
+	if found >= 2 {
+		r.spelled = append(r.spelled, span{r.from, end})
 	}
 }
 
@@ -222,8 +231,8 @@ func meaning(piece string) (c class, disguised bool) {
 			b, signs = append(b, ch), signs+1
 		}
 	}
-	if c = lexicon[string(b)]; c != 0 || signs == 0 || letters == 0 {
-		if letters > 0 && !isASCII(piece) && c == 0 {
+	if c = lexicon[string(b)]; c != none || signs == 0 || letters == 0 {
+		if letters > 0 && !isASCII(piece) && c == none {
 			c = lexicon[strings.ToLower(strings.ReplaceAll(piece, "’", ""))]
 		}
 		return c, false
@@ -237,12 +246,12 @@ func meaning(piece string) (c class, disguised bool) {
 				buffer[i] = byte(one)
 			}
 		}
-		if c = lexicon[string(buffer[:len(b)])]; c != 0 {
+		if c = lexicon[string(buffer[:len(b)])]; c != none {
 			return c, true
 		}
 		copy(buffer[:], strings.ToLower(strings.ReplaceAll(piece, "'", "")))
 	}
-	return 0, false
+	return none, false
 }
 
 // leet are digits and signs that are written for letters.
@@ -250,27 +259,50 @@ var leet = [256]byte{'0': 'o', '1': 'i', '3': 'e', '4': 'a', '5': 's', '7': 't',
 
 // thing says what a chunk as a whole names: an address, a file with secrets.
 func thing(chunk string) (c class) {
-	if len(chunk) < 4 || len(chunk) > 1024 || !strings.ContainsAny(chunk, "./\\@~_-") {
-		if !strings.HasPrefix(chunk, "+") {
-			return 0
-		}
+	if len(chunk) < 4 || len(chunk) > 1024 || chunk[0] != '+' && !strings.ContainsAny(chunk[:len(chunk)-1], "./@_") {
+		return none
 	}
 	lower := strings.ToLower(chunk)
 	if strings.Contains(lower, "http://") || strings.Contains(lower, "https://") || strings.Contains(lower, "ftp://") {
-		c |= classOf["url"]
+		c = c.or(classOf["url"])
 	}
-	if at := strings.IndexByte(lower, '@'); at > 0 && strings.IndexByte(lower[at:], '.') > 1 && c == 0 {
-		c |= classOf["email"]
+	if at := strings.IndexByte(lower, '@'); at > 0 && strings.IndexByte(lower[at:], '.') > 1 && c == none && !documentation(lower[at+1:]) {
+		c = c.or(classOf["email"])
 	}
 	if chunk[0] == '+' && digits(chunk) >= 8 {
-		c |= classOf["phone"]
+		c = c.or(classOf["phone"])
 	}
 	for _, f := range secretFiles {
-		if strings.Contains(lower, f.needle) {
-			c |= f.class
+		if len(f.needle) <= len(lower) && standsAlone(lower, f.needle) {
+			c = c.or(f.class)
 		}
 	}
 	return c
+}
+
+// standsAlone reports whether part is in a text, and not in the middle of a word:
+// ".env" is not in "process.env", nor "id_rsa" in "invalid_rsa".
+func standsAlone(text, part string) bool {
+	i := strings.Index(text, part)
+	if i < 0 {
+		return false
+	}
+	end := i + len(part)
+	return (i == 0 || !isAlphanumeric(text[i-1])) && (end == len(text) || !isAlphanumeric(text[end]))
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// documentation reports whether a host is one that examples use.
+func documentation(host string) bool {
+	host = strings.TrimRight(host, ".,;:!?)]}>'\"`")
+	switch host {
+	case "example.com", "example.org", "example.net", "contoso.com", "company.com", "domain.com", "email.com", "yourdomain.com", "acme.com":
+		return true
+	}
+	return false
 }
 
 func digits(s string) (n int) {
@@ -282,6 +314,9 @@ func digits(s string) (n int) {
 	return n
 }
 
+// maxPhrase bounds how often one phrase is looked for in a chunk.
+const maxPhrase = 8
+
 // phrases reads languages that are written without blanks.
 func (r *reader) phrases(chunk string, start, end int) {
 	if !strings.ContainsFunc(chunk, func(c rune) bool {
@@ -291,8 +326,13 @@ func (r *reader) phrases(chunk string, start, end int) {
 	}
 	var found []word
 	for _, p := range unspaced {
-		if i := strings.Index(chunk, p.text); i >= 0 {
-			found = append(found, word{class: p.class, start: start + i, end: min(end, start+i+len(p.text))})
+		for from, n := 0, 0; n < maxPhrase; n++ {
+			i := strings.Index(chunk[from:], p.text)
+			if i < 0 {
+				break
+			}
+			found = append(found, word{class: p.class, start: start + from + i, end: start + from + i + len(p.text)})
+			from += i + len(p.text)
 		}
 	}
 	slices.SortFunc(found, func(a, b word) int { return cmp.Compare(a.start, b.start) })
