@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
+	"github.com/warder-gateway/warder/controlplane/internal/egress"
 	"github.com/warder-gateway/warder/controlplane/internal/header"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
@@ -104,7 +105,7 @@ func (s servers) editAddress(e *serverEdit, row db.GetServerRow, m *adminv1.Upda
 		e.detail["private"] = m.GetPrivate()
 	}
 	if m.CaCertificates != nil {
-		if _, err := catalog.ParseAuthorities(m.GetCaCertificates(), time.Now()); err != nil {
+		if _, err := egress.ParseAuthorities(m.GetCaCertificates(), time.Now()); err != nil {
 			return err
 		}
 		e.params.CaCertificates, e.rediscover = m.GetCaCertificates(), true

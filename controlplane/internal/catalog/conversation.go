@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/warder-gateway/warder/controlplane/internal/egress"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -47,11 +48,11 @@ type conversation struct {
 }
 
 func newConversation(target Target, agent string, limits caps) (*conversation, error) {
-	authorities, err := ParseAuthorities(target.CACertificates, time.Now())
+	authorities, err := egress.ParseAuthorities(target.CACertificates, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	client, transport := newClient(target.Private, authorities)
+	client, transport := egress.NewClient(target.Private, authorities)
 	return &conversation{target: target, caps: limits, client: client, transport: transport, agent: agent, left: limits.bytes}, nil
 }
 

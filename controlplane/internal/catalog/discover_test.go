@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/warder-gateway/warder/controlplane/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -273,9 +274,9 @@ func TestT19_PrivateAddressesNeedPrivate(t *testing.T) {
 // A name that looks public and resolves to loopback is stopped at dial.
 func TestT19_NamesAreCheckedWhenDialled(t *testing.T) {
 	server := sdkServer(t, 1, &sdk.StreamableHTTPOptions{Stateless: true})
-	_, transport := newClient(false, nil)
+	_, transport := egress.NewClient(false, nil)
 	_, dialled := transport.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-	if !prohibited(dialled) {
+	if !egress.Prohibited(dialled) {
 		t.Fatalf("dial = %v, want prohibited", dialled)
 	}
 	c, err := newConversation(Target{Name: "fixture"}, "test", defaultCaps())

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"github.com/warder-gateway/warder/controlplane/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -21,7 +22,7 @@ func (c *conversation) trouble(kind fault.Kind, cause error, format string, args
 
 // transportFault explains a request that got no answer.
 func (c *conversation) transportFault(ctx context.Context, err error) error {
-	if prohibited(err) {
+	if egress.Prohibited(err) {
 		return needsPrivate(c.target.Name, err)
 	}
 	if errors.Is(context.Cause(ctx), context.Canceled) {

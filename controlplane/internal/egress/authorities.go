@@ -1,4 +1,4 @@
-package catalog
+package egress
 
 import (
 	"crypto/x509"
@@ -9,6 +9,9 @@ import (
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
+
+// maxShown bounds how much of a certificate's subject is shown.
+const maxShown = 64
 
 // ParseAuthorities reads the authorities that may sign for a server, in PEM.
 // Empty text is nil: the authorities of the system. Anything that cannot work is
