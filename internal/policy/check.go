@@ -25,24 +25,39 @@ func (d *Document) Check(
 	lookup func(Target) (snapshotv1.Risk, bool),
 	users func(name string) (roles []string, ok bool),
 ) error {
-	set, err := Compile(0, d.Rules, roles, nil)
-	if err != nil {
+	failures, err := d.Failures(roles, lookup, users)
+	if err != nil || len(failures) == 0 {
 		return err
-	}
-	var failures []string
-	for i := range d.Tests {
-		if failure := d.Tests[i].run(set, lookup, users); failure != "" {
-			failures = append(failures, failure)
-		}
-	}
-	if len(failures) == 0 {
-		return nil
 	}
 	text := fmt.Sprintf("%d of %d tests of the document fail:", len(failures), len(d.Tests))
 	for _, failure := range failures[:min(len(failures), maxFailures)] {
-		text += "\n  " + failure
+		text += fmt.Sprintf("\n  line %d: %s", failure.Line, failure.Text)
 	}
 	return fault.New(fault.Invalid, text)
+}
+
+// CheckTest is the check of a document's own tests.
+const CheckTest = "test-fails"
+
+// Failures is Check with a remark for each test that fails. The error is that of
+// Compile.
+func (d *Document) Failures(
+	roles []*snapshotv1.Role,
+	lookup func(Target) (snapshotv1.Risk, bool),
+	users func(name string) (roles []string, ok bool),
+) ([]Remark, error) {
+	set, err := Compile(0, d.Rules, roles, nil, d.Limits...)
+	if err != nil {
+		return nil, err
+	}
+	var failures []Remark
+	for i := range d.Tests {
+		t := &d.Tests[i]
+		if failure := t.run(set, lookup, users); failure != "" {
+			failures = append(failures, Remark{t.Line, t.Column, SeverityError, CheckTest, failure})
+		}
+	}
+	return failures, nil
 }
 
 // run returns how the test fails, or "".
@@ -63,13 +78,13 @@ func (t *Test) run(set *Set, lookup func(Target) (snapshotv1.Risk, bool), users 
 		notes = append(notes, fmt.Sprintf("the %s is not in the catalogue, so unclassified", target.Kind))
 	}
 	target.Risk = category
-	got := Decide(set, &Request{Principal: &caller, Method: t.Method, Target: target})
+	got := Decide(set, &Request{Principal: &caller, Method: t.Method, Target: target, Facts: t.Facts})
 	if got.Effect == t.Expect {
 		return ""
 	}
 	notes = append([]string{fmt.Sprintf("%s: %s", got.Rule, got.Reason)}, notes...)
-	return fmt.Sprintf("line %d: %s %s %s: expected %s, got %s (%s)",
-		t.Line, cmp.Or(caller.User, caller.Application, "a caller without a name"), t.verb(), &target,
+	return fmt.Sprintf("%s %s %s: expected %s, got %s (%s)",
+		cmp.Or(caller.User, caller.Application, "a caller without a name"), t.verb(), &target,
 		effectName(t.Expect), effectName(got.Effect), strings.Join(notes, "; "))
 }
 

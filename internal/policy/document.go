@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/warder-gateway/warder/internal/principal"
 	"github.com/warder-gateway/warder/internal/risk"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
@@ -22,8 +22,8 @@ const (
 	MaxTests    = 10_000
 )
 
-// Document is a policy as people write it: YAML with the members rules and
-// tests.
+// Document is a policy as people write it: YAML with the members rules, limits
+// and tests.
 //
 //	rules:
 //	  - name: no-deletes         # required, distinct; also the rule's id
@@ -33,30 +33,26 @@ const (
 //	    users: [ana]             # and groups, roles, applications, methods
 //	    tools: ["github/delete_*"] # and prompts, resources
 //	    risk: [destructive]
+//	    when: 'arguments.repo.startsWith("prod-")' # a condition in CEL
+//	limits:
+//	  - name: per-user           # required, distinct
+//	    per: user                # required: user, application, server, tool or all
+//	    calls: 600               # required
+//	    window: 1m               # required: 1s to 24h
+//	    burst: 60                # a tenth of the calls if left out
+//	    roles: [developer]       # and users, groups, applications, tools, prompts, resources, risk
 //	tests:
 //	  - as: {user: ana, application: cursor, roles: [developer]}
 //	    call: github/delete_repo # a tool; or get: a prompt, or read: a resource
+//	    arguments: {repo: prod-site} # and client: {name, version}, at: a time
 //	    expect: deny             # required: allow or deny
 type Document struct {
-	Rules []*snapshotv1.Rule
-	Tests []Test
-}
+	Rules  []*snapshotv1.Rule
+	Limits []*snapshotv1.Limit
+	Tests  []Test
 
-// Test is what a document says of itself.
-type Test struct {
-	// As is the caller.
-	As principal.Principal
-	// RolesGiven says that As.Roles are to be used as they are; otherwise they are
-	// those that the user has.
-	RolesGiven bool
-	// Target is what is called, got or read; its category is for Check to find.
-	Target Target
-	// Method is what is decided on: the main one of the target's kind, if the test
-	// names no other.
-	Method string
-	Expect snapshotv1.Effect
-	// Line is where the test stands in the document, from 1.
-	Line int
+	// rules and limits have the places of those, in the same order.
+	rules, limits []*node
 }
 
 // ParseDocument reads a document. It refuses what it does not know, rather than
@@ -68,7 +64,7 @@ func ParseDocument(text []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	top, err := root.fields([]string{"rules", "tests"}, notYet)
+	top, err := root.fields([]string{"rules", "limits", "tests"})
 	if err != nil {
 		return nil, err
 	}
@@ -79,21 +75,18 @@ func ParseDocument(text []byte) (*Document, error) {
 	if err := document.parseRules(top["rules"]); err != nil {
 		return nil, err
 	}
+	if err := document.parseLimits(top["limits"]); err != nil {
+		return nil, err
+	}
 	if err := document.parseTests(top["tests"]); err != nil {
 		return nil, err
 	}
 	return document, nil
 }
 
-// notYet has the fields of the design that this version cannot honour. Each is
-// refused: a rule without its condition would match too much.
-var notYet = map[string]string{
-	"when": "conditions are not in this version yet; leave the rule out, or write it without one if it may match always",
-}
-
 var ruleFields = []string{
 	"name", "priority", "effect", "reason", "users", "groups", "roles", "applications",
-	"tools", "prompts", "resources", "risk", "methods",
+	"tools", "prompts", "resources", "risk", "methods", "when",
 }
 
 func (d *Document) parseRules(n *node) error {
@@ -101,7 +94,7 @@ func (d *Document) parseRules(n *node) error {
 	if err != nil {
 		return err
 	}
-	lines := map[string]int{}
+	lines, conditions := map[string]int{}, 0
 	for _, item := range items {
 		rule, err := parseRule(item)
 		if err != nil {
@@ -111,13 +104,19 @@ func (d *Document) parseRules(n *node) error {
 			return item.wrong("the rule in line %d is called %q too; give each its own name", line, rule.GetName())
 		}
 		lines[rule.GetName()] = item.line()
-		d.Rules = append(d.Rules, rule)
+		if rule.GetWhen() != "" {
+			conditions++
+		}
+		if conditions > MaxConditions {
+			return item.wrong("more than %d rules have a condition", MaxConditions)
+		}
+		d.Rules, d.rules = append(d.Rules, rule), append(d.rules, item)
 	}
 	return nil
 }
 
 func parseRule(n *node) (*snapshotv1.Rule, error) {
-	fields, err := n.fields(ruleFields, notYet)
+	fields, err := n.fields(ruleFields)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +140,7 @@ func parseRule(n *node) (*snapshotv1.Rule, error) {
 		func() (err error) { r.Resources, err = fields["resources"].globs(Resource); return },
 		func() (err error) { r.Risks, err = fields["risk"].risks(); return },
 		func() (err error) { r.Methods, err = fields["methods"].methods(); return },
+		func() (err error) { r.When, err = fields["when"].condition(); return },
 	} {
 		if err := parse(); err != nil {
 			return nil, err
@@ -168,108 +168,6 @@ func methodsFit(r *snapshotv1.Rule) bool {
 		}
 	}
 	return false
-}
-
-func (d *Document) parseTests(n *node) error {
-	if n == nil {
-		return nil
-	}
-	items, err := n.items(MaxTests)
-	if err != nil {
-		return err
-	}
-	for _, item := range items {
-		test, err := parseTest(item)
-		if err != nil {
-			return err
-		}
-		d.Tests = append(d.Tests, test)
-	}
-	return nil
-}
-
-func parseTest(n *node) (Test, error) {
-	fields, err := n.fields([]string{"as", "call", "get", "read", "method", "arguments", "expect"}, nil)
-	if err != nil {
-		return Test{}, err
-	}
-	for _, name := range []string{"as", "expect"} {
-		if fields[name] == nil {
-			return Test{}, n.wrong("the test has no %s", name)
-		}
-	}
-	test := Test{Line: n.line()}
-	if err := test.parseCaller(fields["as"]); err != nil {
-		return Test{}, err
-	}
-	if err := test.parseTarget(n, fields); err != nil {
-		return Test{}, err
-	}
-	// Arguments matter to conditions only, which are not in this version yet; that
-	// they are an object can be said already.
-	if arguments := fields["arguments"]; arguments != nil && !arguments.isMapping() {
-		return Test{}, arguments.wrong("arguments are an object; write {name: value}")
-	}
-	test.Expect, err = fields["expect"].effect()
-	return test, err
-}
-
-// aboutKinds has the field of a test that names a target of each kind.
-var aboutKinds = [kinds]string{Tool: "call", Prompt: "get", Resource: "read"}
-
-// parseTarget reads what the test is about: exactly one of call, get and read,
-// and the method if it is not the main one.
-func (t *Test) parseTarget(n *node, fields map[string]*node) error {
-	var about *node
-	for kind, name := range aboutKinds {
-		switch {
-		case fields[name] == nil:
-		case about != nil:
-			return fields[name].wrong("a test is about one thing; write another test")
-		default:
-			about, t.Target.Kind = fields[name], Kind(kind)
-		}
-	}
-	if about == nil {
-		return n.wrong("the test has no call (of a tool), get (of a prompt) or read (of a resource)")
-	}
-	text, err := about.text()
-	if err != nil {
-		return err
-	}
-	t.Target.Server, t.Target.Name, _ = strings.Cut(text, "/")
-	if t.Target.Server == "" || t.Target.Name == "" {
-		return about.wrong("%q is not \"server/%s\"", text, t.Target.Kind)
-	}
-	method, err := fields["method"].text()
-	if err != nil {
-		return err
-	}
-	t.Method = cmp.Or(method, t.Target.Kind.Method())
-	if known := methodsOf[t.Target.Kind]; !slices.Contains(known, t.Method) {
-		return fields["method"].wrong("no decision about a %s is made for method %q; there are %s%s",
-			t.Target.Kind, t.Method, few(known), suggestion(t.Method, known))
-	}
-	return nil
-}
-
-func (t *Test) parseCaller(n *node) error {
-	fields, err := n.fields([]string{"user", "application", "roles", "groups"}, nil)
-	if err != nil {
-		return err
-	}
-	t.RolesGiven = fields["roles"] != nil
-	for _, parse := range []func() error{
-		func() (err error) { t.As.User, err = fields["user"].text(); return },
-		func() (err error) { t.As.Application, err = fields["application"].text(); return },
-		func() (err error) { t.As.Roles, err = fields["roles"].list(); return },
-		func() (err error) { t.As.Groups, err = fields["groups"].list(); return },
-	} {
-		if err := parse(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ruleName reads the name of a rule.
@@ -350,6 +248,20 @@ func (n *node) methods() ([]string, error) {
 		}
 		return item.wrong("no decision is made about method %q; there are %s%s", text, few(known), suggestion(text, known))
 	})
+}
+
+// condition reads a condition in CEL and compiles it.
+func (n *node) condition() (string, error) {
+	text, err := n.text()
+	if err != nil || text == "" {
+		return "", err
+	}
+	if _, err := compileCondition(text); err != nil {
+		at := &errAt{line: 1, column: 1, text: err.Error()}
+		errors.As(err, &at)
+		return "", n.wrongAt(at.line, at.column, "%s", at.text)
+	}
+	return text, nil
 }
 
 // suggestion returns a question that offers the likeliest of the known words,

@@ -8,13 +8,14 @@ import (
 	"github.com/warder-gateway/warder/internal/risk"
 )
 
-// The stages of a decision, in order. The control plane adds "governance" for
-// tools that no snapshot holds.
+// The stages of a decision, in order. Governance says here what the key is good
+// for; the control plane also says it of tools that no snapshot holds.
 const (
-	StageOverlay = "overlay"
-	StageRule    = "rule"
-	StageRole    = "role"
-	StageDefault = "default"
+	StageOverlay    = "overlay"
+	StageGovernance = "governance"
+	StageRule       = "rule"
+	StageRole       = "role"
+	StageDefault    = "default"
 )
 
 // Step is one line of the path to a decision.
@@ -23,6 +24,9 @@ type Step struct {
 	// Name is that of the rule or the role; empty in the other stages.
 	Name    string
 	Matched bool
+	// Open says that it depends on facts that the request does not have. Whether it
+	// matched is as if they were absent.
+	Open bool
 	// Detail says, for people, why it did or did not match.
 	Detail string
 }
@@ -40,20 +44,63 @@ func Explain(set *Set, r *Request) (Decision, []Step) {
 		return set.deny(RuleDenyOverlay, reason), []Step{{Stage: StageOverlay, Matched: true, Detail: reason}}
 	}
 	steps := []Step{{Stage: StageOverlay, Detail: "nothing revokes the key, user, application or server, nor a tool by name"}}
+	if reason := outsideKey(r.Principal, &r.Target); reason != "" {
+		return set.deny(RuleKeyServers, reason), append(steps, Step{Stage: StageGovernance, Name: RuleKeyServers, Matched: true, Detail: reason})
+	}
+	open := newEvaluation(r.Principal, &r.Target, r.Method, &r.Facts)
 	for i := range set.lines {
 		l := &set.lines[i]
 		if l.stage == StageRole && !slices.Contains(r.Principal.Roles, l.roles[0]) {
 			continue // the roles of others are nobody's business
 		}
 		step := Step{Stage: l.stage, Name: strings.TrimPrefix(l.name, RuleRolePrefix), Detail: l.mismatch(r)}
-		if step.Detail == "" {
-			step.Matched, step.Detail = true, l.reason
-			return Decision{l.effect, l.name, l.reason, set.revision}, append(steps, step)
+		if step.Detail != "" {
+			steps = append(steps, step)
+			continue
 		}
-		steps = append(steps, step)
+		step.Open = l.when != nil && l.when.reads&r.missing() != 0
+		outcome, err := l.holds(open)
+		switch outcome {
+		case yes:
+			step.Matched, step.Detail = true, l.reason
+			return l.decision(set.revision), append(steps, step)
+		case no:
+			step.Detail = "its condition is not satisfied: " + l.when.text
+			steps = append(steps, step)
+		default:
+			step.Matched, step.Detail = true, fmt.Sprintf("its condition could not be evaluated: %v", err)
+			return l.failure(set.revision), append(steps, step)
+		}
 	}
 	decision := set.deny(RuleDefaultDeny, r.unmatched())
 	return decision, append(steps, Step{Stage: StageDefault, Matched: true, Detail: decision.Reason})
+}
+
+// holds evaluates the condition of a line. Those that are settled before a call do
+// not count towards what the open ones may cost.
+func (l *line) holds(open *evaluation) (outcome, error) {
+	switch {
+	case l.when == nil:
+		return yes, nil
+	case l.when.open():
+		return l.when.evaluate(open)
+	}
+	return l.when.evaluate(newEvaluation(open.principal, open.target, open.method, nil))
+}
+
+// missing returns the facts that the request could have and does not.
+func (r *Request) missing() reads {
+	var missing reads
+	if r.Facts.Arguments == nil && hasArguments(r.Method) && r.Method != MethodRead {
+		missing |= readsArguments
+	}
+	if r.Facts.Client == (Client{}) {
+		missing |= readsClient
+	}
+	if r.Facts.Now.IsZero() {
+		missing |= readsNow
+	}
+	return missing
 }
 
 // reason returns why the overlay denies a request, or "".

@@ -1,6 +1,11 @@
 package policy
 
-import "github.com/warder-gateway/warder/internal/uri"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/warder-gateway/warder/internal/uri"
+)
 
 // index files lines by what their globs name, so that a decision looks at those
 // which can match the target and not at all of them. Lines about one kind are
@@ -77,30 +82,37 @@ func put[K comparable](lists *map[K][]candidate, at K, c candidate) {
 	(*lists)[at] = append((*lists)[at], c)
 }
 
-// first returns the first line filed that matches and comes before found, or
-// found.
-func (x *index) first(lines []line, found int, t *Target, method string) int {
+// span is where to look for a line: behind after, and before found.
+type span struct{ after, found int }
+
+// first returns the first line filed in the span that matches but for its
+// condition, or the end of the span.
+func (x *index) first(lines []line, in span, t *Target, method string) int {
 	f := &x[t.Kind]
-	found = first(lines, f.names[place{t.Server, t.Name}], found, t, method)
+	in.found = first(lines, f.names[place{t.Server, t.Name}], in, t, method)
 	if t.Kind == Resource {
 		if folded := uri.Fold(t.Name); folded != t.Name {
-			found = first(lines, f.names[place{t.Server, folded}], found, t, method)
+			in.found = first(lines, f.names[place{t.Server, folded}], in, t, method)
 		}
 	}
-	found = first(lines, f.servers[t.Server], found, t, method)
-	return first(lines, f.anywhere, found, t, method)
+	in.found = first(lines, f.servers[t.Server], in, t, method)
+	return first(lines, f.anywhere, in, t, method)
 }
 
-func first(lines []line, filed []candidate, found int, t *Target, method string) int {
+func first(lines []line, filed []candidate, in span, t *Target, method string) int {
+	if in.after >= 0 { // A line was found, and its condition left it open.
+		at, _ := slices.BinarySearchFunc(filed, in.after+1, func(c candidate, line int) int { return cmp.Compare(int(c.line), line) })
+		filed = filed[at:]
+	}
 	for _, c := range filed {
-		if int(c.line) >= found {
+		if int(c.line) >= in.found {
 			break
 		}
 		if lines[c.line].answers(c.glob, t, method) {
 			return int(c.line)
 		}
 	}
-	return found
+	return in.found
 }
 
 // answers reports whether the line, by one of its globs or any, matches.

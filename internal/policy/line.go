@@ -28,6 +28,25 @@ type line struct {
 	folded  []glob
 	risks   riskSet
 	methods []string
+	// when is the condition, evaluated after all else; nil if there is none.
+	when *condition
+	// static is the place of the condition's outcome in a profile, if the caller
+	// alone settles it.
+	static int
+}
+
+// decision is what the line says once it matches.
+func (l *line) decision(revision uint64) Decision {
+	return Decision{l.effect, l.name, l.reason, revision}
+}
+
+// failure is what the line says if its condition cannot be evaluated. It does not
+// say why: that might repeat the arguments, which the audit does not hold.
+func (l *line) failure(revision uint64) Decision {
+	return Decision{
+		Effect: snapshotv1.Effect_EFFECT_DENY, Rule: l.name, Revision: revision,
+		Reason: fmt.Sprintf("the condition of rule %q could not be evaluated", l.name),
+	}
 }
 
 // riskSet has a bit for each category; none set means any.
@@ -113,20 +132,33 @@ func ruleLine(rule *snapshotv1.Rule) (line, error) {
 	if err := nameIsFree(l.name); err != nil {
 		return line{}, err
 	}
-	return l, l.conditions([kinds][]string{rule.GetTools(), rule.GetPrompts(), rule.GetResources()}, rule.GetRisks())
+	if text := rule.GetWhen(); text != "" {
+		when, err := compileCondition(text)
+		if err != nil {
+			return line{}, fmt.Errorf("condition: %w", err)
+		}
+		l.when = when
+	}
+	return l, l.selects([kinds][]string{rule.GetTools(), rule.GetPrompts(), rule.GetResources()}, rule.GetRisks())
 }
 
 // nameIsFree refuses names that would make an audit record say that something
 // else decided.
 func nameIsFree(name string) error {
-	if name == RuleDefaultDeny || name == RuleDenyOverlay || strings.HasPrefix(name, RuleRolePrefix) {
+	if name == RuleDefaultDeny || name == RuleDenyOverlay || name == RuleKeyServers ||
+		strings.HasPrefix(name, RuleRolePrefix) || strings.HasPrefix(name, RuleLimitPrefix) {
 		return fmt.Errorf("the name %q is reserved", name)
 	}
 	return nil
 }
 
-// conditions compiles globs and categories into the line and checks all lists.
-func (l *line) conditions(globs [kinds][]string, risks []snapshotv1.Risk) error {
+// risky are the categories that unclassified stands for where something is denied
+// or limited: what nobody classified may be any of them.
+const risky riskSet = 1<<snapshotv1.Risk_RISK_WRITE | 1<<snapshotv1.Risk_RISK_DESTRUCTIVE |
+	1<<snapshotv1.Risk_RISK_ADMIN | 1<<snapshotv1.Risk_RISK_EXECUTE | 1<<snapshotv1.Risk_RISK_EXTERNAL
+
+// selects compiles globs and categories into the line and checks all lists.
+func (l *line) selects(globs [kinds][]string, risks []snapshotv1.Risk) error {
 	for _, list := range [...][]string{l.users, l.groups, l.roles, l.applications, l.methods} {
 		// It would match whoever lacks the attribute.
 		if slices.Contains(list, "") {
@@ -150,6 +182,9 @@ func (l *line) conditions(globs [kinds][]string, risks []snapshotv1.Risk) error 
 			return fmt.Errorf("risk category %d is not known", r)
 		}
 		l.risks |= 1 << r
+	}
+	if l.effect == snapshotv1.Effect_EFFECT_DENY && l.risks&risky != 0 {
+		l.risks |= 1 << snapshotv1.Risk_RISK_UNCLASSIFIED
 	}
 	return nil
 }
@@ -195,7 +230,7 @@ func grantLine(role string, grant *snapshotv1.Grant) (line, error) {
 		reason: fmt.Sprintf("role %q grants it", role),
 		roles:  []string{role},
 	}
-	return l, l.conditions([kinds][]string{grant.GetTools(), grant.GetPrompts(), grant.GetResources()}, grant.GetRisks())
+	return l, l.selects([kinds][]string{grant.GetTools(), grant.GetPrompts(), grant.GetResources()}, grant.GetRisks())
 }
 
 // everything reports whether the line has no glob of any kind.

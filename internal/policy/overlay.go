@@ -16,12 +16,13 @@ type overlay struct {
 	keys, users, applications map[string]string
 	servers                   map[string]string
 	tools                     map[place]string
+	tokens                    map[place]string // by issuer and jti
 }
 
 func compileOverlay(denies []*snapshotv1.Deny) (overlay, error) {
 	o := overlay{
 		keys: map[string]string{}, users: map[string]string{}, applications: map[string]string{},
-		servers: map[string]string{}, tools: map[place]string{},
+		servers: map[string]string{}, tools: map[place]string{}, tokens: map[place]string{},
 	}
 	for _, deny := range denies {
 		if deny == nil {
@@ -60,6 +61,12 @@ func (o *overlay) add(deny *snapshotv1.Deny) error {
 			return fmt.Errorf("deny of tool %q: the name is not \"server/tool\"", name)
 		}
 		return enter(o.tools, place{server, tool}, name, because(deny, "access to tool "+name+" is revoked"))
+	case snapshotv1.DenyKind_DENY_KIND_TOKEN:
+		issuer, id, _ := strings.Cut(name, "/")
+		if issuer == "" || id == "" {
+			return fmt.Errorf("deny of token %q: the name is not \"issuer/jti\"", name)
+		}
+		return enter(o.tokens, place{issuer, id}, name, because(deny, "this token is revoked"))
 	default:
 		return fmt.Errorf("deny of %q: kind %d is not known", name, deny.GetKind())
 	}
@@ -87,6 +94,9 @@ func (o *overlay) caller(p *principal.Principal) string {
 		return o.all
 	}
 	if reason, denied := o.keys[p.KeyID]; denied {
+		return reason
+	}
+	if reason, denied := o.tokens[place{p.Issuer, p.TokenID}]; denied {
 		return reason
 	}
 	if reason, denied := o.users[p.User]; denied {

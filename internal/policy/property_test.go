@@ -20,8 +20,8 @@ var (
 	duties  = rapid.SampledFrom([]string{"viewer", "operator", "owner", "developer"})
 	clients = rapid.SampledFrom([]string{"cursor", "claude"})
 	slugs   = rapid.SampledFrom([]string{"git", "github", "mail"})
-	tools   = rapid.SampledFrom([]string{"get", "get_x", "delete_x", "a/b"})
-	globs   = rapid.SampledFrom([]string{"*", "git/*", "git*/get*", "*/delete_*", "github/get_x", "mail/a/b", "*/*", "github/*_x", "git/get"})
+	tools   = rapid.SampledFrom([]string{"get", "get_x", "delete_x", "a/b", "a%2Fb", "a/b/", "get#x", "get?"})
+	globs   = rapid.SampledFrom([]string{"*", "git/*", "git*/get*", "*/delete_*", "github/get_x", "mail/a/b", "*/*", "github/*_x", "git/get", "mail/a%2Fb", "git/a%2F*", "git/a/b"})
 	risks   = rapid.Map(rapid.Int32Range(1, 7), func(r int32) snapshotv1.Risk { return snapshotv1.Risk(r) })
 	methods = rapid.SampledFrom([]string{policy.MethodCall, policy.MethodGet, policy.MethodRead, policy.MethodSample})
 )
@@ -70,7 +70,9 @@ func drawRoles(t *rapid.T) []*snapshotv1.Role {
 }
 
 func drawDeny(t *rapid.T) *snapshotv1.Deny {
-	switch kind := snapshotv1.DenyKind(rapid.Int32Range(1, 6).Draw(t, "kind")); kind {
+	switch kind := snapshotv1.DenyKind(rapid.Int32Range(1, 7).Draw(t, "kind")); kind {
+	case snapshotv1.DenyKind_DENY_KIND_TOKEN:
+		return &snapshotv1.Deny{Kind: kind, Name: "corp/t/1"}
 	case snapshotv1.DenyKind_DENY_KIND_KEY:
 		return &snapshotv1.Deny{Kind: kind, Name: "k1"}
 	case snapshotv1.DenyKind_DENY_KIND_USER:
@@ -94,6 +96,9 @@ func drawRequest(t *rapid.T) *policy.Request {
 			Roles:       few(t, duties, "roles"),
 			Application: orNone(clients).Draw(t, "application"),
 			KeyID:       rapid.SampledFrom([]string{"", "k1", "k2"}).Draw(t, "key"),
+			Servers:     rapid.SampledFrom([][]string{nil, nil, nil, {"git"}, {"mail", "git"}, {}}).Draw(t, "servers"),
+			Issuer:      rapid.SampledFrom([]string{"", "", "corp"}).Draw(t, "issuer"),
+			TokenID:     rapid.SampledFrom([]string{"", "t/1"}).Draw(t, "token"),
 		},
 		Method: orNone(methods).Draw(t, "method"),
 		Target: policy.Target{

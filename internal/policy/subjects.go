@@ -9,7 +9,8 @@ import (
 // subjects knows the attributes of callers that lines and overlay name. What
 // they do not name cannot matter to a decision.
 type subjects struct {
-	ids map[attribute]uint32
+	ids    map[attribute]uint32
+	tokens map[place]uint32 // those that the overlay names
 	// anyone has the lines without subjects.
 	anyone index
 	// alone has, for each id, the lines with one list of subjects that has it:
@@ -34,23 +35,31 @@ const (
 	aGroup
 	aRole
 	aKey
+	aToken
 )
 
-func indexSubjects(lines []line, o *overlay) subjects {
-	s := subjects{ids: map[attribute]uint32{}}
+func indexSubjects(lines []line, o *overlay, limits []limit) subjects {
+	s := subjects{ids: map[attribute]uint32{}, tokens: map[place]uint32{}}
 	for i := range lines {
 		s.index(i, &lines[i])
+	}
+	for i := range limits {
+		s.lists(&limits[i].line)
 	}
 	for kind, entries := range map[attributeKind]map[string]string{aKey: o.keys, aUser: o.users, aApplication: o.applications} {
 		for name := range entries {
 			s.id(attribute{kind, name})
 		}
 	}
+	for token := range o.tokens {
+		s.tokens[token] = s.id(attribute{aToken, token.server + "/" + token.name})
+	}
 	return s
 }
 
-// index files a line under its subjects and gets to know them.
-func (s *subjects) index(i int, l *line) {
+// lists returns the lists of subjects of a line that are there, and gets to know
+// what they name.
+func (s *subjects) lists(l *line) [][]uint32 {
 	var lists [][]uint32
 	for _, list := range [...]struct {
 		kind  attributeKind
@@ -60,6 +69,12 @@ func (s *subjects) index(i int, l *line) {
 			lists = append(lists, s.identify(list.kind, list.names))
 		}
 	}
+	return lists
+}
+
+// index files a line under its subjects.
+func (s *subjects) index(i int, l *line) {
+	lists := s.lists(l)
 	switch len(lists) {
 	case 0:
 		s.anyone.file(i, l)
@@ -103,6 +118,9 @@ func (s *subjects) seen(out []uint32, p *principal.Principal) []uint32 {
 	out = s.see(out, aUser, p.User)
 	out = s.see(out, aApplication, p.Application)
 	out = s.see(out, aKey, p.KeyID)
+	if id, known := s.tokens[place{p.Issuer, p.TokenID}]; known {
+		out = append(out, id)
+	}
 	for _, name := range p.Groups {
 		out = s.see(out, aGroup, name)
 	}

@@ -17,8 +17,9 @@ import (
 
 // node is a value of a document and how to speak of it: "rules[3].effect".
 type node struct {
-	path  string
-	value ast.Node
+	path   string
+	value  ast.Node
+	source string // the whole document
 }
 
 // parseYAML returns the root of a single document of plain YAML: no anchors,
@@ -42,7 +43,7 @@ func parseYAML(text []byte) (*node, error) {
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		return nil, fault.New(fault.Invalid, "the file holds no document, or more than one; write one that begins with \"rules:\"")
 	}
-	return &node{value: file.Docs[0].Body}, nil
+	return &node{value: file.Docs[0].Body, source: string(text)}, nil
 }
 
 const (
@@ -94,11 +95,14 @@ func syntaxError(err error) error {
 
 // located returns an error about a place of the document.
 func located(at *token.Token, path, format string, args ...any) error {
-	place := fmt.Sprintf("line %d, column %d: ", at.Position.Line, at.Position.Column)
+	return locatedAt(at.Position.Line, at.Position.Column, path, fmt.Sprintf(format, args...))
+}
+
+func locatedAt(line, column int, path, text string) error {
 	if path != "" {
-		place += path + ": "
+		text = path + ": " + text
 	}
-	return fault.New(fault.Invalid, place+fmt.Sprintf(format, args...))
+	return fault.Wrap(fault.Invalid, fmt.Sprintf("line %d, column %d: %s", line, column, text), &misplaced{line, column, text})
 }
 
 // wrong returns an error about the node.
@@ -120,7 +124,10 @@ func beginning(value ast.Node) *token.Token {
 	return value.GetToken()
 }
 
-func (n *node) line() int { return beginning(n.value).Position.Line }
+// begins returns the place at which people see the node begin.
+func (n *node) begins() *token.Position { return beginning(n.value).Position }
+
+func (n *node) line() int { return n.begins().Line }
 
 func (n *node) isMapping() bool {
 	_, ok := n.value.(ast.MapNode)
@@ -128,8 +135,8 @@ func (n *node) isMapping() bool {
 }
 
 // fields returns the members of a mapping by name. Each is of known, and none
-// occurs twice; those of refused come with the reason why they are not known.
-func (n *node) fields(known []string, refused map[string]string) (map[string]*node, error) {
+// occurs twice.
+func (n *node) fields(known []string) (map[string]*node, error) {
 	mapping, ok := n.value.(ast.MapNode)
 	if !ok {
 		return nil, n.wrong("this should be an object with the fields %s", strings.Join(known, ", "))
@@ -140,8 +147,8 @@ func (n *node) fields(known []string, refused map[string]string) (map[string]*no
 		if !ok {
 			return nil, located(members.Key().GetToken(), n.path, "a field's name is text")
 		}
-		field := &node{path: strings.TrimPrefix(n.path+"."+key.Value, "."), value: members.Value()}
-		if err := admit(key, field.path, known, refused); err != nil {
+		field := &node{path: strings.TrimPrefix(n.path+"."+key.Value, "."), value: members.Value(), source: n.source}
+		if err := admit(key, field.path, known); err != nil {
 			return nil, err
 		}
 		if fields[key.Value] != nil {
@@ -155,14 +162,11 @@ func (n *node) fields(known []string, refused map[string]string) (map[string]*no
 	return fields, nil
 }
 
-func admit(key *ast.StringNode, path string, known []string, refused map[string]string) error {
+func admit(key *ast.StringNode, path string, known []string) error {
 	for _, name := range known {
 		if name == key.Value {
 			return nil
 		}
-	}
-	if why := refused[key.Value]; why != "" {
-		return located(key.GetToken(), path, "%s", why)
 	}
 	return located(key.GetToken(), path, "unknown field%s; the fields here are %s", suggestion(key.Value, known), strings.Join(known, ", "))
 }
@@ -178,7 +182,7 @@ func (n *node) items(most int) ([]*node, error) {
 	}
 	items := make([]*node, len(sequence.Values))
 	for i, value := range sequence.Values {
-		items[i] = &node{path: fmt.Sprintf("%s[%d]", n.path, i), value: value}
+		items[i] = &node{path: fmt.Sprintf("%s[%d]", n.path, i), value: value, source: n.source}
 	}
 	return items, nil
 }

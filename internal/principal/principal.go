@@ -22,6 +22,13 @@ type Principal struct {
 	Application string
 	// KeyID is the public part of the API key, if one was presented.
 	KeyID string
+	// Servers are the slugs of the servers that the key is good for; nil: all, and
+	// an empty list that is there: none.
+	Servers []string
+	// Issuer is the name of who signed the token, if one was presented; "" for a key.
+	Issuer string
+	// TokenID is what the issuer calls the token (its jti), if it says so.
+	TokenID string
 }
 
 // LogValue returns the attributes that name the caller; all are public.
