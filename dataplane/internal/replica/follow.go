@@ -122,10 +122,13 @@ const largeItems = 2000
 
 // isLarge reports whether the update makes a large snapshot, whether or not it brings much itself.
 func (r *Replica[I]) isLarge(update *syncv1.Update) bool {
-	if set := r.Set(); set != nil && set.Len() >= largeItems {
-		return true
-	}
-	return len(update.GetSnapshot().GetItems()) >= largeItems || len(update.GetDelta().GetUpserts()) >= largeItems
+	return r.holdsMuch() || len(update.GetSnapshot().GetItems()) >= largeItems || len(update.GetDelta().GetUpserts()) >= largeItems
+}
+
+// holdsMuch reports whether the current snapshot is large.
+func (r *Replica[I]) holdsMuch() bool {
+	set := r.Set()
+	return set != nil && set.Len() >= largeItems
 }
 
 // receive applies an update of the control plane. At the first contact the key that the update names is pinned, once it

@@ -16,7 +16,7 @@ func (r *Replica[I]) startWriter() *writer {
 		defer close(w.done)
 		for content := range w.pending {
 			var err error
-			r.compute(r.Set().Len() >= largeItems, func() { err = r.write(content) })
+			r.compute(r.holdsMuch(), func() { err = r.write(content) })
 			if err != nil {
 				r.config.Log.Error("the snapshot could not be written to disk; a restart without the control plane would serve an older one", "error", err)
 			}
