@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
@@ -211,132 +209,4 @@ func grantFlags(cmd *cobra.Command, grant *adminv1.Grant) {
 	cmd.Flags().StringArrayVar(&grant.Prompts, "prompts", nil, "a `glob` on SERVER/PROMPT; may be given again")
 	cmd.Flags().StringArrayVar(&grant.Resources, "resources", nil, "a `glob` on SERVER/URI; may be given again")
 	chooseSome(cmd, &grant.Risks, "risk", "a risk category", risk.Names()...)
-}
-
-func (c *cli) applicationCommand() *cobra.Command {
-	return group("application", "The client programs that keys belong to", &cobra.Command{
-		Use:   "list",
-		Short: "List the applications; 'warder key create' makes new ones",
-		Args:  exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			response, err := c.api().applications.ListApplications(cmd.Context(), connect.NewRequest(&adminv1.ListApplicationsRequest{}))
-			if err != nil {
-				return err
-			}
-			return c.print(response.Msg, func(w io.Writer) {
-				var rows [][]string
-				for _, a := range response.Msg.GetApplications() {
-					rows = append(rows, []string{a.GetName(), ago(a.GetCreatedAt())})
-				}
-				columns(w, []string{"NAME", "CREATED"}, rows)
-			})
-		},
-	})
-}
-
-func (c *cli) keyCommand() *cobra.Command {
-	return group("key", "API keys of MCP clients", c.keyCreate(), c.keyList(), c.keyRevoke())
-}
-
-func (c *cli) keyCreate() *cobra.Command {
-	request := &adminv1.CreateKeyRequest{}
-	var expires string
-	cmd := &cobra.Command{
-		Use:   "create --user USER --application APPLICATION",
-		Short: "Create a key; its secret is printed once",
-		Example: `  warder key create --user ana --application cursor --expires 30d
-  export WARDER_KEY=$(warder key create --user ci --application pipeline -o json | jq -r .key)`,
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if expires != "" {
-				d, err := days(expires)
-				if err != nil {
-					return usageError(fmt.Errorf("--expires: %w", err))
-				}
-				request.ExpiresIn = durationpb.New(d)
-			}
-			response, err := c.api().keys.CreateKey(cmd.Context(), connect.NewRequest(request))
-			if err != nil {
-				return err
-			}
-			return c.print(response.Msg, func(w io.Writer) {
-				d := response.Msg.GetDetails()
-				fmt.Fprintf(w, "%s\n", response.Msg.GetKey())
-				fmt.Fprintf(c.stderr, "This is the only time the key is shown. Send it as 'Authorization: Bearer …'.\nId %s, user %s, application %s, expires %s.\n",
-					d.GetId(), d.GetUser(), d.GetApplication(), orNever(clock(d.GetExpiresAt())))
-			})
-		},
-	}
-	cmd.Flags().StringVar(&request.User, "user", "", "the user whose rights the key has")
-	cmd.Flags().StringVar(&request.Application, "application", "", "the client program that uses it; created if new")
-	cmd.Flags().StringVar(&expires, "expires", "", "time until it expires, for example 30d or 12h (default never)")
-	_ = cmd.MarkFlagRequired("user")
-	_ = cmd.MarkFlagRequired("application")
-	return cmd
-}
-
-func orNever(s string) string {
-	if s == "" {
-		return "never"
-	}
-	return s
-}
-
-func (c *cli) keyList() *cobra.Command {
-	request := &adminv1.ListKeysRequest{}
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the keys, without their secrets",
-		Args:  exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			response, err := c.api().keys.ListKeys(cmd.Context(), connect.NewRequest(request))
-			if err != nil {
-				return err
-			}
-			return c.print(response.Msg, func(w io.Writer) {
-				var rows [][]string
-				for _, k := range response.Msg.GetKeys() {
-					rows = append(rows, []string{k.GetId(), k.GetUser(), k.GetApplication(), ago(k.GetCreatedAt()),
-						orNever(clock(k.GetExpiresAt())), clock(k.GetRevokedAt())})
-				}
-				columns(w, []string{"ID", "USER", "APPLICATION", "CREATED", "EXPIRES", "REVOKED"}, rows)
-			})
-		},
-	}
-	cmd.Flags().StringVar(&request.User, "user", "", "only of this user")
-	return cmd
-}
-
-func (c *cli) keyRevoke() *cobra.Command {
-	request := &adminv1.RevokeKeyRequest{}
-	cmd := &cobra.Command{
-		Use:               "revoke ID",
-		Short:             "Revoke a key, for good",
-		Args:              exactly("ID"),
-		ValidArgsFunction: c.completeWith(keyIDs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			request.Id = args[0]
-			response, err := c.api().keys.RevokeKey(cmd.Context(), connect.NewRequest(request))
-			if err != nil {
-				return err
-			}
-			return c.print(response.Msg, func(w io.Writer) { fmt.Fprintf(w, "Revoked %s.\n", response.Msg.GetKey().GetId()) })
-		},
-	}
-	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the record")
-	return cmd
-}
-
-func keyIDs(ctx context.Context, a *api) []string {
-	response, err := a.keys.ListKeys(ctx, connect.NewRequest(&adminv1.ListKeysRequest{}))
-	if err != nil {
-		return nil
-	}
-	var ids []string
-	for _, k := range response.Msg.GetKeys() {
-		if k.GetRevokedAt() == nil {
-			ids = append(ids, k.GetId())
-		}
-	}
-	return ids
 }

@@ -23,6 +23,8 @@ type api struct {
 	roles        adminv1connect.RoleServiceClient
 	applications adminv1connect.ApplicationServiceClient
 	keys         adminv1connect.KeyServiceClient
+	denials      adminv1connect.DenialServiceClient
+	secrets      adminv1connect.SecretServiceClient
 	policy       adminv1connect.PolicyServiceClient
 	audit        adminv1connect.AuditServiceClient
 	nodes        adminv1connect.NodeServiceClient
@@ -49,6 +51,8 @@ func (c *cli) api() *api {
 		roles:        adminv1connect.NewRoleServiceClient(client, localURL, explain),
 		applications: adminv1connect.NewApplicationServiceClient(client, localURL, explain),
 		keys:         adminv1connect.NewKeyServiceClient(client, localURL, explain),
+		denials:      adminv1connect.NewDenialServiceClient(client, localURL, explain),
+		secrets:      adminv1connect.NewSecretServiceClient(client, localURL, explain),
 		policy:       adminv1connect.NewPolicyServiceClient(client, localURL, explain),
 		audit:        adminv1connect.NewAuditServiceClient(client, localURL, explain),
 		nodes:        adminv1connect.NewNodeServiceClient(client, localURL, explain),

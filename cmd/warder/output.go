@@ -109,6 +109,14 @@ func clock(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format("2006-01-02 15:04:05")
 }
 
+// minute is clock for what is known to the minute only.
+func minute(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return ""
+	}
+	return t.AsTime().Local().Format("2006-01-02 15:04")
+}
+
 // enumName turns TOOL_STATE_PENDING into "pending".
 func enumName(value fmt.Stringer, prefix string) string {
 	return strings.ToLower(strings.TrimPrefix(value.String(), prefix))

@@ -57,6 +57,7 @@ var denyKinds = map[snapshotv1.DenyKind]string{
 	snapshotv1.DenyKind_DENY_KIND_APPLICATION: "application",
 	snapshotv1.DenyKind_DENY_KIND_SERVER:      "server",
 	snapshotv1.DenyKind_DENY_KIND_TOOL:        "tool",
+	snapshotv1.DenyKind_DENY_KIND_TOKEN:       "token",
 }
 
 func denyKey(deny *snapshotv1.Deny) (string, error) {

@@ -3,68 +3,178 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/fault"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
-	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
 // overlayLife is how long a revocation stays in the deny overlay. The key leaves
 // the snapshot at once; the overlay is for nodes that have not heard of that.
 const overlayLife = 30 * 24 * time.Hour
 
-type keys struct {
-	*API
-	adminv1connect.UnimplementedKeyServiceHandler // until each method is here
-}
+// defaultOverlap is how long a rotated key goes on working, unless somebody says
+// otherwise.
+const defaultOverlap = 24 * time.Hour
+
+type keys struct{ *API }
 
 // CreateKey makes a key; this answer is the only place that has its secret.
 func (k keys) CreateKey(ctx context.Context, r *connect.Request[adminv1.CreateKeyRequest]) (*connect.Response[adminv1.CreateKeyResponse], error) {
 	m := r.Msg
-	user, err := k.Store.GetUser(ctx, m.GetUser())
-	if err != nil {
-		return nil, store.Missing(err, fmt.Sprintf("user %q; create it first: warder user create NAME --role ROLE", m.GetUser()))
-	}
-	if err := mayGive(ctx, user.Roles); err != nil {
-		return nil, err
-	}
-	key, err := apikey.New()
-	if err != nil {
-		return nil, err
-	}
-	details := &adminv1.Key{Id: key.ID, User: user.Name, Application: m.GetApplication(), CreatedBy: login.From(ctx).Name}
-	var expires *time.Time
-	if m.GetExpiresIn() != nil {
-		expires = new(time.Now().Add(m.GetExpiresIn().AsDuration()))
-		details.ExpiresAt = timestamppb.New(*expires)
-	}
-	_, err = k.change(ctx, func(tx *store.Tx) error {
-		if err := ensureApplication(ctx, tx, m.GetApplication()); err != nil {
+	order := keyOrder{user: m.GetUser(), application: m.GetApplication(), servers: m.GetServers(), expiresIn: m.GetExpiresIn()}
+	var made *newKey
+	_, err := k.change(ctx, func(tx *store.Tx) (err error) {
+		if made, err = k.make(ctx, tx, order); err != nil {
 			return err
 		}
-		created, err := tx.InsertAPIKey(ctx, db.InsertAPIKeyParams{
-			ID: key.ID, Hash: apikey.Hash(k.Pepper, key.Secret), UserID: user.ID,
-			Application: m.GetApplication(), CreatedBy: details.GetCreatedBy(), ExpiresAt: expires,
-		})
-		details.CreatedAt = timestamppb.New(created)
-		tx.Record("key.create", key.ID, map[string]any{
-			"user": user.Name, "application": m.GetApplication(), "expires_in": m.GetExpiresIn().AsDuration().String(),
+		tx.Record("key.create", made.details.GetId(), order.detail())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return secretly(&adminv1.CreateKeyResponse{Key: made.text, Details: made.details}), nil
+}
+
+// RotateKey makes a successor of a key that still works, and lets the old one end.
+func (k keys) RotateKey(ctx context.Context, r *connect.Request[adminv1.RotateKeyRequest]) (*connect.Response[adminv1.RotateKeyResponse], error) {
+	m := r.Msg
+	overlap := defaultOverlap
+	if m.GetOverlap() != nil {
+		overlap = m.GetOverlap().AsDuration()
+	}
+	var made *newKey
+	var old db.GetAPIKeyRow
+	_, err := k.change(ctx, func(tx *store.Tx) (err error) {
+		if old, err = lockKey(ctx, tx, m.GetId()); err != nil {
+			return err
+		}
+		if err := rotatable(&old, time.Now()); err != nil {
+			return err
+		}
+		order := keyOrder{user: old.UserName, application: old.Application, servers: old.Servers, expiresIn: m.GetExpiresIn()}
+		if order.expiresIn == nil && old.ExpiresAt != nil {
+			order.expiresIn = durationpb.New(old.ExpiresAt.Sub(old.CreatedAt))
+		}
+		if made, err = k.make(ctx, tx, order); err != nil {
+			return err
+		}
+		old.Successor = new(made.details.GetId())
+		old.ExpiresAt, err = tx.SucceedAPIKey(ctx, db.SucceedAPIKeyParams{ID: old.ID, Successor: old.Successor, EndsAt: time.Now().Add(overlap)})
+		tx.Record("key.rotate", old.ID, map[string]any{
+			"user": old.UserName, "application": old.Application, "successor": made.details.GetId(), "overlap": overlap.String(),
 		})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	response := reply(&adminv1.CreateKeyResponse{Key: key.String(), Details: details})
+	return secretly(&adminv1.RotateKeyResponse{Key: made.text, Details: made.details, Old: keyMessage(old)}), nil
+}
+
+// rotatable refuses to rotate a key that does not work any more, or that somebody
+// rotated already: it would leave two successors, of which one is forgotten.
+func rotatable(row *db.GetAPIKeyRow, now time.Time) error {
+	switch {
+	case row.RevokedAt != nil:
+		return fault.Newf(fault.Precondition, "the key %s is revoked, which is final; make a new one with 'warder key create'", row.ID)
+	case row.Successor != nil:
+		return fault.Newf(fault.Precondition, "the key %s was rotated already; its successor is %s, rotate that one", row.ID, *row.Successor)
+	case row.ExpiresAt != nil && !now.Before(*row.ExpiresAt):
+		return fault.Newf(fault.Precondition, "the key %s has expired; make a new one with 'warder key create'", row.ID)
+	}
+	return nil
+}
+
+// lockKey reads a key, locked.
+func lockKey(ctx context.Context, tx *store.Tx, id string) (db.GetAPIKeyRow, error) {
+	row, err := tx.GetAPIKey(ctx, id)
+	return row, store.Missing(err, fmt.Sprintf("key %q; the id is the part between the first two _ of a key", id))
+}
+
+// keyOrder says what key to make.
+type keyOrder struct {
+	user, application string
+	servers           []string
+	expiresIn         *durationpb.Duration // nil: does not expire
+}
+
+// detail is what the audit of administrators has of it.
+func (o *keyOrder) detail() map[string]any {
+	return map[string]any{
+		"user": o.user, "application": o.application, "servers": o.servers, "expires_in": o.expiresIn.AsDuration().String(),
+	}
+}
+
+// newKey is a key that was made.
+type newKey struct {
+	text    string // the whole key. Secret.
+	details *adminv1.Key
+}
+
+// make makes a key, if the caller may give what its user has.
+func (k keys) make(ctx context.Context, tx *store.Tx, o keyOrder) (*newKey, error) {
+	user, err := tx.GetUser(ctx, o.user)
+	if err != nil {
+		return nil, store.Missing(err, fmt.Sprintf("user %q; create it first: warder user create NAME --role ROLE", o.user))
+	}
+	if err := mayGive(ctx, user.Roles); err != nil {
+		return nil, err
+	}
+	if err := knownServers(ctx, tx, o.servers); err != nil {
+		return nil, err
+	}
+	if err := ensureApplication(ctx, tx, o.application); err != nil {
+		return nil, err
+	}
+	key, err := apikey.New()
+	if err != nil {
+		return nil, err
+	}
+	row := db.InsertAPIKeyParams{
+		ID: key.ID, Hash: apikey.Hash(k.Pepper, key.Secret), UserID: user.ID, Application: o.application,
+		CreatedBy: tx.Actor(), Servers: slices.Sorted(slices.Values(o.servers)),
+	}
+	if o.expiresIn != nil {
+		row.ExpiresAt = new(time.Now().Add(o.expiresIn.AsDuration()))
+	}
+	created, err := tx.InsertAPIKey(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	return &newKey{text: key.String(), details: &adminv1.Key{
+		Id: key.ID, User: user.Name, Application: o.application, CreatedAt: timestamppb.New(created), CreatedBy: tx.Actor(),
+		ExpiresAt: timestamp(row.ExpiresAt), Servers: row.Servers,
+	}}, nil
+}
+
+// knownServers refuses slugs of which there is no server: a key that was meant for
+// one must not turn out to be good for nothing, or for a server that comes later.
+func knownServers(ctx context.Context, tx *store.Tx, slugs []string) error {
+	for _, slug := range slugs {
+		if _, err := tx.GetServer(ctx, slug); fault.Is(err, fault.NotFound) {
+			return fault.Newf(fault.Invalid, "there is no server named %q; 'warder server list' shows the servers", slug)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// secretly wraps an answer that holds a secret: nothing on the way keeps it.
+func secretly[T any](message *T) *connect.Response[T] {
+	response := reply(message)
 	response.Header().Set("Cache-Control", "no-store")
-	return response, nil
+	return response
 }
 
 // ensureApplication saves an application that is new.
@@ -101,8 +211,8 @@ func (k keys) RevokeKey(ctx context.Context, r *connect.Request[adminv1.RevokeKe
 	id := r.Msg.GetId()
 	var row db.GetAPIKeyRow
 	err := k.changed(ctx, func(tx *store.Tx) (err error) {
-		if row, err = tx.GetAPIKey(ctx, id); err != nil {
-			return store.Missing(err, fmt.Sprintf("key %q; the id is the part between the first two _ of a key", id))
+		if row, err = lockKey(ctx, tx, id); err != nil {
+			return err
 		}
 		if row.RevokedAt != nil {
 			return errUnchanged
@@ -126,7 +236,7 @@ func (k keys) revoke(ctx context.Context, tx *store.Tx, row *db.GetAPIKeyRow, re
 		shown = "the key was revoked"
 	}
 	err = tx.InsertDeny(ctx, db.InsertDenyParams{
-		Kind: "key", Name: row.ID, Reason: shown, CreatedBy: actor, ExpiresAt: new(time.Now().Add(overlayLife)), Cause: "revoked",
+		Kind: "key", Name: row.ID, Reason: shown, CreatedBy: actor, ExpiresAt: new(time.Now().Add(overlayLife)), Cause: causeRevoked,
 	})
 	tx.Record("key.revoke", row.ID, map[string]any{"user": row.UserName, "application": row.Application, "reason": reason})
 	return err
@@ -136,5 +246,6 @@ func keyMessage(row db.GetAPIKeyRow) *adminv1.Key {
 	return &adminv1.Key{
 		Id: row.ID, User: row.UserName, Application: row.Application, CreatedBy: row.CreatedBy,
 		CreatedAt: timestamppb.New(row.CreatedAt), ExpiresAt: timestamp(row.ExpiresAt), RevokedAt: timestamp(row.RevokedAt),
+		Servers: row.Servers, LastUsedAt: timestamp(row.LastUsedAt), Successor: optional(row.Successor),
 	}
 }

@@ -101,6 +101,7 @@ type client struct {
 	url          string
 	applications adminv1connect.ApplicationServiceClient
 	audit        adminv1connect.AuditServiceClient
+	denials      adminv1connect.DenialServiceClient
 	health       adminv1connect.HealthServiceClient
 	keys         adminv1connect.KeyServiceClient
 	login        adminv1connect.LoginServiceClient
@@ -118,6 +119,7 @@ func newClient(h *http.Client, url string) *client {
 		http: h, url: url,
 		applications: adminv1connect.NewApplicationServiceClient(h, url),
 		audit:        adminv1connect.NewAuditServiceClient(h, url),
+		denials:      adminv1connect.NewDenialServiceClient(h, url),
 		health:       adminv1connect.NewHealthServiceClient(h, url),
 		keys:         adminv1connect.NewKeyServiceClient(h, url),
 		login:        adminv1connect.NewLoginServiceClient(h, url),

@@ -155,7 +155,7 @@ func (b *builder) users(rows []db.ListUserItemsRow) {
 // keys adds the keys that are not revoked. Nodes compare the time of expiry.
 func (b *builder) keys(rows []db.ListKeyItemsRow) {
 	for _, row := range rows {
-		key := &snapshotv1.Key{Id: row.ID, Hash: row.Hash, User: row.UserName, Application: row.Application}
+		key := &snapshotv1.Key{Id: row.ID, Hash: row.Hash, User: row.UserName, Application: row.Application, Servers: row.Servers}
 		if row.ExpiresAt != nil {
 			key.ExpiresAt = timestamppb.New(*row.ExpiresAt)
 		}
@@ -171,11 +171,16 @@ var denyKinds = map[string]snapshotv1.DenyKind{
 	"server":      snapshotv1.DenyKind_DENY_KIND_SERVER,
 	"tool":        snapshotv1.DenyKind_DENY_KIND_TOOL,
 	"all":         snapshotv1.DenyKind_DENY_KIND_ALL,
+	"token":       snapshotv1.DenyKind_DENY_KIND_TOKEN,
 }
 
-// denies adds the deny overlay.
+// denies adds the deny overlay: each thing once, whatever the number of causes, in
+// the words of the first.
 func (b *builder) denies(rows []db.Deny) {
-	for _, row := range rows {
+	for i, row := range rows {
+		if i > 0 && row.Kind == rows[i-1].Kind && row.Name == rows[i-1].Name {
+			continue
+		}
 		kind, known := denyKinds[row.Kind]
 		if !known {
 			b.fail("deny of %q: kind %q is not known", row.Name, row.Kind)

@@ -106,6 +106,7 @@ func (l *Ledger) Append(ctx context.Context, node string, batch *auditv1.PushReq
 	if err != nil {
 		return 0, fmt.Errorf("append records of node %s: %w", node, err)
 	}
+	l.uses.add(done.calls)
 	l.count(&done)
 	return done.head, nil
 }
@@ -134,6 +135,8 @@ type intake struct {
 
 	fresh, duplicates, poisoned int
 	orphans                     int64
+
+	calls []db.CopyAuditCallsParams // that it entered
 
 	mayGap  bool
 	missing uint64 // records between the head and the batch
@@ -282,7 +285,7 @@ func (i *intake) enter(ctx context.Context, tx *store.Tx, records []*auditv1.Rec
 	for _, record := range records {
 		s.add(record.GetEvent())
 	}
-	i.poisoned = s.poisoned
+	i.poisoned, i.calls = s.poisoned, s.calls
 	if err := i.insert(ctx, tx, s.calls); err != nil {
 		return err
 	}

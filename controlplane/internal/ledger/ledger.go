@@ -18,6 +18,8 @@ const (
 	// grace is how long a queue that ended may still be emptied before its calls
 	// are given up.
 	grace = time.Minute
+	// lastWrite bounds the write at the end.
+	lastWrite = 2 * time.Second
 )
 
 // Config is what a Ledger is made of. Store is required.
@@ -35,6 +37,7 @@ type Ledger struct {
 	store   *store.Store
 	log     *slog.Logger
 	metrics *metrics
+	uses    uses
 
 	mu      sync.Mutex
 	stop    chan struct{} // closed by Stop
@@ -55,14 +58,21 @@ func New(c Config) *Ledger {
 	}
 }
 
-// Run gives up the calls of queues that ended, until ctx ends.
+// Run gives up the calls of queues that ended, and writes when keys were last used,
+// until ctx ends.
 func (l *Ledger) Run(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
+	ticker, write := time.NewTicker(sweepEvery), time.NewTicker(useEvery)
 	defer ticker.Stop()
+	defer write.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
+			defer cancel()
+			l.writeUses(last)
 			return
+		case <-write.C:
+			l.writeUses(ctx)
 		case <-ticker.C:
 			l.sweep(ctx, grace)
 		}

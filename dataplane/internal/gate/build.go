@@ -330,6 +330,7 @@ func newKey(item *snapshotv1.Key, user *snapshotv1.User) *credential.Key {
 		Roles:       user.GetRoles(),
 		Application: item.GetApplication(),
 		KeyID:       item.GetId(),
+		Servers:     item.GetServers(), // none is nil: all
 	}}
 }
 

@@ -11,11 +11,12 @@ import (
 )
 
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT k.id, u.name AS user_name, k.application, k.created_at, k.created_by, k.expires_at, k.revoked_at
+SELECT k.id, u.name AS user_name, k.application, k.created_at, k.created_by, k.expires_at, k.revoked_at, k.servers,
+    k.last_used_at, k.successor
 FROM api_key k
 JOIN users u ON u.id = k.user_id
 WHERE k.id = $1
-FOR UPDATE OF k
+FOR NO KEY UPDATE OF k
 `
 
 type GetAPIKeyRow struct {
@@ -26,9 +27,13 @@ type GetAPIKeyRow struct {
 	CreatedBy   string
 	ExpiresAt   *time.Time
 	RevokedAt   *time.Time
+	Servers     []string
+	LastUsedAt  *time.Time
+	Successor   *string
 }
 
-// Locked, so that a key is revoked once however many ask at the same time.
+// Locked, so that a key is revoked or rotated once however many ask at the same
+// time.
 func (q *Queries) GetAPIKey(ctx context.Context, id string) (GetAPIKeyRow, error) {
 	row := q.db.QueryRow(ctx, getAPIKey, id)
 	var i GetAPIKeyRow
@@ -40,13 +45,16 @@ func (q *Queries) GetAPIKey(ctx context.Context, id string) (GetAPIKeyRow, error
 		&i.CreatedBy,
 		&i.ExpiresAt,
 		&i.RevokedAt,
+		&i.Servers,
+		&i.LastUsedAt,
+		&i.Successor,
 	)
 	return i, err
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :one
-INSERT INTO api_key (id, hash, user_id, application, created_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO api_key (id, hash, user_id, application, created_by, expires_at, servers)
+VALUES ($1, $2, $3, $4, $5, $6, coalesce($7::text[], '{}'))
 RETURNING created_at
 `
 
@@ -57,6 +65,7 @@ type InsertAPIKeyParams struct {
 	Application string
 	CreatedBy   string
 	ExpiresAt   *time.Time
+	Servers     []string
 }
 
 // The hash is all that is kept of the secret.
@@ -68,6 +77,7 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (tim
 		arg.Application,
 		arg.CreatedBy,
 		arg.ExpiresAt,
+		arg.Servers,
 	)
 	var created_at time.Time
 	err := row.Scan(&created_at)
@@ -75,7 +85,8 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (tim
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT k.id, u.name AS user_name, k.application, k.created_at, k.created_by, k.expires_at, k.revoked_at
+SELECT k.id, u.name AS user_name, k.application, k.created_at, k.created_by, k.expires_at, k.revoked_at, k.servers,
+    k.last_used_at, k.successor
 FROM api_key k
 JOIN users u ON u.id = k.user_id
 WHERE $1::text = '' OR u.name = $1
@@ -90,6 +101,9 @@ type ListAPIKeysRow struct {
 	CreatedBy   string
 	ExpiresAt   *time.Time
 	RevokedAt   *time.Time
+	Servers     []string
+	LastUsedAt  *time.Time
+	Successor   *string
 }
 
 // Keys, newest first, without their hashes; an empty user matches all.
@@ -110,6 +124,9 @@ func (q *Queries) ListAPIKeys(ctx context.Context, userName string) ([]ListAPIKe
 			&i.CreatedBy,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.Servers,
+			&i.LastUsedAt,
+			&i.Successor,
 		); err != nil {
 			return nil, err
 		}
@@ -141,4 +158,53 @@ func (q *Queries) RevokeAPIKey(ctx context.Context, arg RevokeAPIKeyParams) (*ti
 	var revoked_at *time.Time
 	err := row.Scan(&revoked_at)
 	return revoked_at, err
+}
+
+const succeedAPIKey = `-- name: SucceedAPIKey :one
+UPDATE api_key
+SET successor = $1, expires_at = least(expires_at, $2::timestamptz)
+WHERE id = $3
+RETURNING expires_at
+`
+
+type SucceedAPIKeyParams struct {
+	Successor *string
+	EndsAt    time.Time
+	ID        string
+}
+
+// Another key took over: the old one ends after the overlap, and never later than
+// it would have.
+func (q *Queries) SucceedAPIKey(ctx context.Context, arg SucceedAPIKeyParams) (*time.Time, error) {
+	row := q.db.QueryRow(ctx, succeedAPIKey, arg.Successor, arg.EndsAt, arg.ID)
+	var expires_at *time.Time
+	err := row.Scan(&expires_at)
+	return expires_at, err
+}
+
+const touchAPIKeys = `-- name: TouchAPIKeys :exec
+WITH used AS (
+    SELECT unnest($1::text[]) AS id, unnest($2::timestamptz[]) AS at
+), locked AS (
+    SELECT k.id, used.at
+    FROM api_key k
+    JOIN used ON used.id = k.id
+    WHERE k.last_used_at IS NULL OR k.last_used_at < used.at
+    ORDER BY k.id
+    FOR NO KEY UPDATE OF k
+)
+UPDATE api_key k SET last_used_at = locked.at FROM locked WHERE k.id = locked.id
+`
+
+type TouchAPIKeysParams struct {
+	Ids []string
+	Ats []time.Time
+}
+
+// When keys were last used, many in one statement. Locked in one order, so that
+// replicas do not wait for each other in a circle. A use that is older than what
+// is known changes nothing.
+func (q *Queries) TouchAPIKeys(ctx context.Context, arg TouchAPIKeysParams) error {
+	_, err := q.db.Exec(ctx, touchAPIKeys, arg.Ids, arg.Ats)
+	return err
 }

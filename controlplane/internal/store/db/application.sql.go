@@ -10,6 +10,32 @@ import (
 	"time"
 )
 
+const disableApplication = `-- name: DisableApplication :exec
+UPDATE application SET disabled_at = now(), disabled_by = $1, disabled_reason = $2 WHERE name = $3
+`
+
+type DisableApplicationParams struct {
+	DisabledBy *string
+	Reason     string
+	Name       string
+}
+
+// The entry in the deny overlay goes with it, in the same transaction.
+func (q *Queries) DisableApplication(ctx context.Context, arg DisableApplicationParams) error {
+	_, err := q.db.Exec(ctx, disableApplication, arg.DisabledBy, arg.Reason, arg.Name)
+	return err
+}
+
+const enableApplication = `-- name: EnableApplication :exec
+UPDATE application SET disabled_at = NULL, disabled_by = NULL, disabled_reason = '' WHERE name = $1
+`
+
+// Likewise, without that entry.
+func (q *Queries) EnableApplication(ctx context.Context, name string) error {
+	_, err := q.db.Exec(ctx, enableApplication, name)
+	return err
+}
+
 const ensureApplication = `-- name: EnsureApplication :execrows
 INSERT INTO application (name) VALUES ($1) ON CONFLICT (name) DO NOTHING
 `
@@ -21,6 +47,33 @@ func (q *Queries) EnsureApplication(ctx context.Context, name string) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const getApplication = `-- name: GetApplication :one
+SELECT name, created_at, (disabled_at IS NOT NULL)::boolean AS disabled, disabled_reason
+FROM application
+WHERE name = $1
+FOR NO KEY UPDATE
+`
+
+type GetApplicationRow struct {
+	Name           string
+	CreatedAt      time.Time
+	Disabled       bool
+	DisabledReason string
+}
+
+// Locked, so that it is switched once however many ask at the same time.
+func (q *Queries) GetApplication(ctx context.Context, name string) (GetApplicationRow, error) {
+	row := q.db.QueryRow(ctx, getApplication, name)
+	var i GetApplicationRow
+	err := row.Scan(
+		&i.Name,
+		&i.CreatedAt,
+		&i.Disabled,
+		&i.DisabledReason,
+	)
+	return i, err
 }
 
 const insertApplication = `-- name: InsertApplication :one
@@ -36,12 +89,14 @@ func (q *Queries) InsertApplication(ctx context.Context, name string) (time.Time
 }
 
 const listApplications = `-- name: ListApplications :many
-SELECT name, created_at FROM application ORDER BY name
+SELECT name, created_at, (disabled_at IS NOT NULL)::boolean AS disabled, disabled_reason FROM application ORDER BY name
 `
 
 type ListApplicationsRow struct {
-	Name      string
-	CreatedAt time.Time
+	Name           string
+	CreatedAt      time.Time
+	Disabled       bool
+	DisabledReason string
 }
 
 // All of them, for people and for what a rule or a key may name.
@@ -54,7 +109,12 @@ func (q *Queries) ListApplications(ctx context.Context) ([]ListApplicationsRow, 
 	items := []ListApplicationsRow{}
 	for rows.Next() {
 		var i ListApplicationsRow
-		if err := rows.Scan(&i.Name, &i.CreatedAt); err != nil {
+		if err := rows.Scan(
+			&i.Name,
+			&i.CreatedAt,
+			&i.Disabled,
+			&i.DisabledReason,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

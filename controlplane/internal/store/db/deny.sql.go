@@ -10,6 +10,25 @@ import (
 	"time"
 )
 
+const deleteDeny = `-- name: DeleteDeny :execrows
+DELETE FROM deny WHERE kind = $1 AND name = $2 AND cause = $3
+`
+
+type DeleteDenyParams struct {
+	Kind  string
+	Name  string
+	Cause string
+}
+
+// Lifts what was denied for one cause. Another cause keeps what it denies.
+func (q *Queries) DeleteDeny(ctx context.Context, arg DeleteDenyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteDeny, arg.Kind, arg.Name, arg.Cause)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteExpiredDenies = `-- name: DeleteExpiredDenies :many
 DELETE FROM deny WHERE expires_at <= now() RETURNING kind, name
 `
@@ -19,8 +38,7 @@ type DeleteExpiredDeniesRow struct {
 	Name string
 }
 
-// What the overlay need not say any more: the row it protects against has long
-// left every snapshot.
+// What the overlay need not say any more.
 func (q *Queries) DeleteExpiredDenies(ctx context.Context) ([]DeleteExpiredDeniesRow, error) {
 	rows, err := q.db.Query(ctx, deleteExpiredDenies)
 	if err != nil {
@@ -41,11 +59,81 @@ func (q *Queries) DeleteExpiredDenies(ctx context.Context) ([]DeleteExpiredDenie
 	return items, nil
 }
 
+const getDeny = `-- name: GetDeny :one
+SELECT kind, name, reason, created_at, created_by, expires_at, cause
+FROM deny
+WHERE kind = $1 AND name = $2 AND cause = $3
+`
+
+type GetDenyParams struct {
+	Kind  string
+	Name  string
+	Cause string
+}
+
+// One entry as it is now.
+func (q *Queries) GetDeny(ctx context.Context, arg GetDenyParams) (Deny, error) {
+	row := q.db.QueryRow(ctx, getDeny, arg.Kind, arg.Name, arg.Cause)
+	var i Deny
+	err := row.Scan(
+		&i.Kind,
+		&i.Name,
+		&i.Reason,
+		&i.CreatedAt,
+		&i.CreatedBy,
+		&i.ExpiresAt,
+		&i.Cause,
+	)
+	return i, err
+}
+
+const getDenyCauses = `-- name: GetDenyCauses :many
+SELECT cause FROM deny WHERE kind = $1 AND name = $2 ORDER BY cause
+`
+
+type GetDenyCausesParams struct {
+	Kind string
+	Name string
+}
+
+// For which causes something is denied, for who wants to lift it.
+func (q *Queries) GetDenyCauses(ctx context.Context, arg GetDenyCausesParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, getDenyCauses, arg.Kind, arg.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var cause string
+		if err := rows.Scan(&cause); err != nil {
+			return nil, err
+		}
+		items = append(items, cause)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const hasExpiredDenies = `-- name: HasExpiredDenies :one
+SELECT EXISTS (SELECT 1 FROM deny WHERE expires_at <= now())
+`
+
+// Whether there is anything to sweep.
+func (q *Queries) HasExpiredDenies(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, hasExpiredDenies)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const insertDeny = `-- name: InsertDeny :exec
 INSERT INTO deny (kind, name, reason, created_by, expires_at, cause)
 VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (kind, name) DO UPDATE
-SET reason = excluded.reason, created_by = excluded.created_by, cause = excluded.cause,
+ON CONFLICT (kind, name, cause) DO UPDATE
+SET reason = excluded.reason, created_by = excluded.created_by,
     expires_at = CASE
         WHEN deny.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
         ELSE greatest(deny.expires_at, excluded.expires_at)
@@ -61,7 +149,8 @@ type InsertDenyParams struct {
 	Cause     string
 }
 
-// A revocation. Denying the same again renews it, and never shortens it.
+// A revocation. Denying the same for the same cause again renews it, and never
+// shortens it.
 func (q *Queries) InsertDeny(ctx context.Context, arg InsertDenyParams) error {
 	_, err := q.db.Exec(ctx, insertDeny,
 		arg.Kind,
@@ -75,10 +164,11 @@ func (q *Queries) InsertDeny(ctx context.Context, arg InsertDenyParams) error {
 }
 
 const listDenies = `-- name: ListDenies :many
-SELECT kind, name, reason, created_at, created_by, expires_at, cause FROM deny ORDER BY kind, name
+SELECT kind, name, reason, created_at, created_by, expires_at, cause FROM deny ORDER BY kind, name, cause
 `
 
-// The whole overlay, for a snapshot.
+// The whole overlay. What is denied for several causes comes once for each, what a
+// person denied first.
 func (q *Queries) ListDenies(ctx context.Context) ([]Deny, error) {
 	rows, err := q.db.Query(ctx, listDenies)
 	if err != nil {

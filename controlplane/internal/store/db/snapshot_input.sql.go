@@ -11,7 +11,7 @@ import (
 )
 
 const listKeyItems = `-- name: ListKeyItems :many
-SELECT k.id, k.hash, u.name AS user_name, k.application, k.expires_at
+SELECT k.id, k.hash, u.name AS user_name, k.application, k.expires_at, k.servers
 FROM api_key k
 JOIN users u ON u.id = k.user_id
 WHERE k.revoked_at IS NULL
@@ -24,6 +24,7 @@ type ListKeyItemsRow struct {
 	UserName    string
 	Application string
 	ExpiresAt   *time.Time
+	Servers     []string
 }
 
 // Keys that are not revoked. One that has expired stays: nodes look at the time,
@@ -43,6 +44,7 @@ func (q *Queries) ListKeyItems(ctx context.Context) ([]ListKeyItemsRow, error) {
 			&i.UserName,
 			&i.Application,
 			&i.ExpiresAt,
+			&i.Servers,
 		); err != nil {
 			return nil, err
 		}
@@ -59,7 +61,7 @@ const listUserItems = `-- name: ListUserItems :many
 SELECT u.name,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
 FROM users u
-WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id AND k.revoked_at IS NULL)
+WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id)
 ORDER BY u.name
 `
 
@@ -70,7 +72,8 @@ type ListUserItemsRow struct {
 
 // What a snapshot says of users and keys. Servers, tools, roles, the policy and
 // the deny overlay are read by the queries of their tables.
-// Users that hold a key which is not revoked: nobody else can call.
+// Users that hold a key, also one that is revoked: a revocation changes nothing of
+// users.
 func (q *Queries) ListUserItems(ctx context.Context) ([]ListUserItemsRow, error) {
 	rows, err := q.db.Query(ctx, listUserItems)
 	if err != nil {

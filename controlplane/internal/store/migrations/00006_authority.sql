@@ -106,8 +106,12 @@ ALTER TABLE deny
     ADD CONSTRAINT deny_kind_check CHECK (kind IN ('key', 'user', 'application', 'server', 'tool', 'all', 'token')),
     -- What it goes with: a person's denial is lifted by itself, the others only with
     -- their cause.
-    ADD COLUMN cause text NOT NULL DEFAULT 'denial' CHECK (cause IN ('denial', 'revoked', 'disabled'));
+    ADD COLUMN cause text NOT NULL DEFAULT 'denial' CHECK (cause IN ('denial', 'revoked', 'disabled')),
+    DROP CONSTRAINT deny_pkey,
+    -- Each cause by itself: who is enabled again may still be denied by a person.
+    ADD PRIMARY KEY (kind, name, cause);
 UPDATE deny SET cause = 'revoked' WHERE kind = 'key';
+CREATE INDEX deny_expires ON deny (expires_at) WHERE expires_at IS NOT NULL;
 
 ALTER TABLE policy_version
     ADD COLUMN reason      text NOT NULL DEFAULT '',
@@ -164,8 +168,15 @@ ALTER TABLE verdict
 ALTER TABLE entry DROP COLUMN risk_set, DROP COLUMN findings, DROP COLUMN scanner_version;
 ALTER TABLE policy_version DROP COLUMN reason, DROP COLUMN rollback_of;
 DELETE FROM deny WHERE kind = 'token';
+-- One entry for each thing, the one that lasts longest.
+DELETE FROM deny d WHERE EXISTS (
+    SELECT 1 FROM deny o WHERE o.kind = d.kind AND o.name = d.name AND o.cause <> d.cause
+        AND (coalesce(o.expires_at, 'infinity'), o.cause) > (coalesce(d.expires_at, 'infinity'), d.cause));
+DROP INDEX deny_expires;
 ALTER TABLE deny
+    DROP CONSTRAINT deny_pkey,
     DROP COLUMN cause,
+    ADD PRIMARY KEY (kind, name),
     DROP CONSTRAINT deny_kind_check,
     ADD CONSTRAINT deny_kind_check CHECK (kind IN ('key', 'user', 'application', 'server', 'tool', 'all'));
 DROP TABLE provider_subject, provider_group_role, provider, issuer_group_role, issuer;

@@ -2,17 +2,18 @@
 -- the deny overlay are read by the queries of their tables.
 
 -- name: ListUserItems :many
--- Users that hold a key which is not revoked: nobody else can call.
+-- Users that hold a key, also one that is revoked: a revocation changes nothing of
+-- users.
 SELECT u.name,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
 FROM users u
-WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id AND k.revoked_at IS NULL)
+WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id)
 ORDER BY u.name;
 
 -- name: ListKeyItems :many
 -- Keys that are not revoked. One that has expired stays: nodes look at the time,
 -- and what the rows say must not depend on when they are read.
-SELECT k.id, k.hash, u.name AS user_name, k.application, k.expires_at
+SELECT k.id, k.hash, u.name AS user_name, k.application, k.expires_at, k.servers
 FROM api_key k
 JOIN users u ON u.id = k.user_id
 WHERE k.revoked_at IS NULL
