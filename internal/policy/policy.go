@@ -176,6 +176,12 @@ func Decide(set *Set, r *Request) Decision {
 		return Decision{Effect: snapshotv1.Effect_EFFECT_DENY, Rule: RuleDefaultDeny, Reason: "no policy is loaded"}
 	}
 	decision := set.Profile(r.Principal).Verdict(&r.Target, r.Method).Decide(r.Principal, &r.Target, &r.Facts)
+	return r.InWords(decision)
+}
+
+// InWords returns the decision on the request that its caller's profile gave, with
+// the text of Decide.
+func (r *Request) InWords(decision Decision) Decision {
 	if decision.Rule == RuleDefaultDeny && r.Principal != nil {
 		decision.Reason = r.unmatched()
 	}

@@ -169,11 +169,11 @@ func agree(r *rapid.T, t *testing.T, index *gate.Index, key *credential.Key, set
 			for _, method := range []string{e.Kind.Method(), policy.MethodSample, policy.MethodComplete} {
 				target := policy.Target{Kind: e.Kind, Server: slug, Name: name, Risk: e.Risk}
 				want := policy.Decide(set, &policy.Request{Principal: key.Principal, Method: method, Target: target})
-				if diff := cmp.Diff(want, index.Decide(key, e, method)); diff != "" {
+				if diff := cmp.Diff(want, index.Decide(key, e, method, nil)); diff != "" {
 					r.Fatalf("%s of %s/%s for %+v: %s", method, slug, name, key.Principal, diff)
 				}
 			}
-			may := index.Decide(key, e, e.Kind.Method()).Allowed()
+			may := index.Decide(key, e, e.Kind.Method(), nil).Allowed()
 			if slices.Contains(own, name) != may || may && !profile.Sees(server) {
 				r.Fatalf("%s/%s for %+v: allowed %v, list %v", slug, name, key.Principal, may, own)
 			}
@@ -223,7 +223,7 @@ func TestAServerMayAskForWhatIsAllowedWithAnythingOfIt(t *testing.T) {
 	holder := caller(t, index, key)
 	for slug, want := range map[string]string{"git": "role:some", "mail": "r", "none": policy.RuleDefaultDeny} {
 		server, _ := index.Server(slug)
-		if got := index.DecideServer(holder, server, policy.MethodSample); got.Rule != want || got.Allowed() != (slug == "git") || got.Revision != 1 {
+		if got := index.DecideServer(holder, server, policy.MethodSample, nil); got.Rule != want || got.Allowed() != (slug == "git") || got.Revision != 1 {
 			t.Errorf("%s: %+v", slug, got)
 		}
 	}
@@ -245,7 +245,7 @@ func TestProfilesAreMadeReadyByManyAtOnce(t *testing.T) {
 			if page, ok := list.Page(nil); !ok || (i%4 == 0) != strings.Contains(string(page.Items), "put") {
 				t.Errorf("list %d: %v, %s", i%4, ok, page.Items)
 			}
-			if got := index.Decide(holder, e, policy.MethodSample); got.Rule != "r" {
+			if got := index.Decide(holder, e, policy.MethodSample, nil); got.Rule != "r" {
 				t.Errorf("%+v", got)
 			}
 			if one, other := profile.View(server), profile.View(server); one != other || len(profile.Servers(nil)) != 1 {
@@ -275,7 +275,7 @@ func TestKindsAreNotSmuggled(t *testing.T) {
 			t.Errorf("a %s is found as a %s", e.Kind, kind)
 		}
 		for _, method := range policy.Methods() {
-			if got := index.Decide(holder, e, method).Allowed(); got != (kind == policy.Tool) {
+			if got := index.Decide(holder, e, method, nil).Allowed(); got != (kind == policy.Tool) {
 				t.Errorf("%s of a %s: allowed %v by a grant of tools", method, kind, got)
 			}
 		}

@@ -6,20 +6,31 @@ import (
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
+// maxWeighed bounds how many things DecideServer evaluates conditions for.
+const maxWeighed = 64
+
 // DecideServer returns what the policy says to a key's caller of a method that is
 // about a server as a whole, such as what a server asks of the client outside of
-// any call. It is allowed if it is allowed with anything of the server that the
-// caller may use; else the answer is that about the first such thing. It looks at
-// all that the server lists, if it has to.
-func (x *Index) DecideServer(key *credential.Key, server *Server, method string) policy.Decision {
+// any call. It is allowed if it is allowed with anything of the server that is in
+// the caller's lists; else the answer is that about the first such thing. It looks
+// at all that the server lists, if it has to; but where conditions wait for the
+// facts, only at the first maxWeighed things.
+func (x *Index) DecideServer(key *credential.Key, server *Server, method string, call Call) policy.Decision {
 	profile := x.Profile(key)
 	var first *Entry
+	weighed := 0
 	for list := range lists {
 		for e := range profile.visible(list, server) {
 			if first == nil {
 				first = e
 			}
-			if decision := profile.decide(e, method); decision.Allowed() {
+			verdict := profile.verdict(e, method)
+			decision, final := verdict.Final()
+			if !final && weighed < maxWeighed {
+				weighed, final = weighed+1, true
+				decision = profile.weigh(verdict, key.Principal, e, method, call)
+			}
+			if final && decision.Allowed() {
 				return decision
 			}
 		}
@@ -30,7 +41,7 @@ func (x *Index) DecideServer(key *credential.Key, server *Server, method string)
 			Reason: "the caller may use nothing of this server",
 		}
 	}
-	return x.Decide(key, first, method)
+	return x.Decide(key, first, method, call)
 }
 
 // URIPrefix returns what stands before the server's URIs on the aggregate.

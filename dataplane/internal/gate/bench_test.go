@@ -24,7 +24,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 		for _, method := range []string{kind.Method(), policy.MethodSample} {
 			allocs := testing.AllocsPerRun(100, func() {
 				e, _, _ := index.Resolve(kind, nil, name)
-				if !index.Decide(holder, e, method).Allowed() {
+				if !index.Decide(holder, e, method, nil).Allowed() {
 					t.Fatal("denied")
 				}
 			})
@@ -45,14 +45,14 @@ func BenchmarkDecide(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						e, _, _ := index.Resolve(kind, nil, name)
-						index.Decide(holder, e, kind.Method())
+						index.Decide(holder, e, kind.Method(), nil)
 					}
 				})
 				b.Run(kind.String()+"/sampling", func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						e, _, _ := index.Resolve(kind, nil, name)
-						index.Decide(holder, e, policy.MethodSample)
+						index.Decide(holder, e, policy.MethodSample, nil)
 					}
 				})
 			}

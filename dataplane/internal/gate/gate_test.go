@@ -173,13 +173,13 @@ func TestDecideRefusesToMixRevisions(t *testing.T) {
 	w, key := world(t)
 	old, fresh := w.Index(1), w.Index(2)
 	e := find(t, fresh, policy.Tool, nil, "git__get")
-	if decision := old.Decide(caller(t, old, key), e, policy.MethodCall); decision.Allowed() {
+	if decision := old.Decide(caller(t, old, key), e, policy.MethodCall, nil); decision.Allowed() {
 		t.Errorf("tool of another index: %+v", decision)
 	}
-	if decision := fresh.Decide(caller(t, old, key), e, policy.MethodCall); decision.Allowed() {
+	if decision := fresh.Decide(caller(t, old, key), e, policy.MethodCall, nil); decision.Allowed() {
 		t.Errorf("key of another index: %+v", decision)
 	}
-	if decision := fresh.Decide(caller(t, fresh, key), nil, policy.MethodCall); decision.Allowed() {
+	if decision := fresh.Decide(caller(t, fresh, key), nil, policy.MethodCall, nil); decision.Allowed() {
 		t.Errorf("no tool: %+v", decision)
 	}
 	stranger := fresh.Profile(caller(t, old, key))

@@ -31,6 +31,7 @@ type Index struct {
 	// plain has, for each kind, a bit for each method that no rule tells from the
 	// kind's main one.
 	plain    [policy.Resource + 1]uint8
+	verdicts verdicts
 	lists    prepared
 	digests  sync.Pool // of *digest, all under the digest key
 	sealer   *handle.Sealer

@@ -2,11 +2,12 @@ package gate
 
 import (
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -16,7 +17,7 @@ type Profile struct {
 	index  *Index
 	policy *policy.Profile
 
-	main  table            // on the main method of each entry
+	main  memo             // on the main method of each entry
 	other [numMethods]memo // on a method, where rules tell it from the main ones
 
 	once    sync.Once
@@ -43,20 +44,40 @@ type listKey struct {
 // nobody is the profile of a key that is not of the index at hand.
 var nobody = &Profile{index: &Index{}}
 
+// Call tells the facts of what is decided on. It is asked only where a condition
+// waits for them.
+type Call interface{ Facts() *policy.Facts }
+
 // Decide returns what the policy says to a key's caller of doing something with
-// an entry, by a method of policy.Methods. It is a look-up, except that for what
-// is not listed it is worked out, and that a denial for want of a rule is put into
-// words that name caller and entry. A key or an entry of another index is denied.
-func (x *Index) Decide(key *credential.Key, e *Entry, method string) policy.Decision {
+// an entry, by a method of policy.Methods. It is a look-up, except that conditions
+// that wait for the facts of the call are evaluated, that for what is not listed it
+// is worked out, and that a denial for want of a rule is put into words that name
+// caller and entry. A key or an entry of another index is denied. Without a call it
+// allows only what is allowed whatever the facts.
+func (x *Index) Decide(key *credential.Key, e *Entry, method string, call Call) policy.Decision {
 	profile := x.Profile(key)
 	if profile == nobody || e == nil || e.index != x {
 		return mixed
 	}
-	decision := profile.decide(e, method)
+	verdict := profile.verdict(e, method)
+	decision, final := verdict.Final()
+	if !final {
+		decision = profile.weigh(verdict, key.Principal, e, method, call)
+	}
 	if decision.Rule != policy.RuleDefaultDeny {
 		return decision
 	}
-	return policy.Decide(x.policy, &policy.Request{Principal: key.Principal, Method: method, Target: e.target()})
+	request := policy.Request{Principal: key.Principal, Method: method, Target: e.target()}
+	return request.InWords(decision)
+}
+
+// weigh decides where conditions wait for the facts of the call.
+func (p *Profile) weigh(v *policy.Verdict, caller *principal.Principal, e *Entry, method string, call Call) policy.Decision {
+	target := e.target()
+	if call == nil {
+		return p.policy.Decide(&target, method)
+	}
+	return v.Decide(caller, &target, call.Facts())
 }
 
 // mixed is the answer where key, entry and index do not belong together.
@@ -71,96 +92,31 @@ func (e *Entry) target() policy.Target {
 	return policy.Target{Kind: e.Kind, Server: e.Server.Name(), Name: e.Name, Risk: e.Risk}
 }
 
-func (p *Profile) decide(e *Entry, method string) policy.Decision {
+// verdict returns what is said of an entry before there is a call.
+func (p *Profile) verdict(e *Entry, method string) *policy.Verdict {
 	if e.number >= 0 {
 		if method == e.Kind.Method() {
-			return *p.verdict(e.number)
+			return p.main.on(p, e, method)
 		}
 		if number, known := methodNumbers[method]; known {
 			if p.index.plain[e.Kind]&(1<<number) != 0 {
-				return *p.verdict(e.number)
+				return p.main.on(p, e, e.Kind.Method())
 			}
 			return p.other[number].on(p, e, method)
 		}
 	}
+	return p.work(e, method)
+}
+
+// work works a verdict out.
+func (p *Profile) work(e *Entry, method string) *policy.Verdict {
 	target := e.target()
-	return p.policy.Decide(&target, method)
+	return p.policy.Verdict(&target, method)
 }
 
-// verdict returns what is said of the main method of an entry.
-func (p *Profile) verdict(number int) *policy.Decision {
-	p.main.once.Do(func() { p.main.decideAll(p) })
-	return &p.main.decisions[p.main.verdicts[number]]
-}
-
-// table is what the policy says of the main method of each entry, worked out at
-// once.
-type table struct {
-	once      sync.Once
-	verdicts  []uint32          // by Entry.number, into decisions
-	decisions []policy.Decision // each one once
-}
-
-func (t *table) decideAll(p *Profile) {
-	numbers := make(map[policy.Decision]uint32)
-	verdicts := make([]uint32, len(p.index.entries))
-	for i, e := range p.index.entries {
-		target := e.target()
-		decision := p.policy.Decide(&target, e.Kind.Method())
-		number, ok := numbers[decision]
-		if !ok {
-			number = uint32(len(t.decisions))
-			numbers[decision] = number
-			t.decisions = append(t.decisions, decision)
-		}
-		verdicts[i] = number
-	}
-	t.verdicts = verdicts
-}
-
-// memo is what the policy said of one method, entry by entry as they were asked
-// about.
-type memo struct {
-	once  sync.Once
-	slots []atomic.Uint32 // by Entry.number: 1 + the place in decisions, or 0
-
-	decisions atomic.Pointer[[]policy.Decision] // each one once; only ever grows
-
-	mu      sync.Mutex // of those who add to it
-	numbers map[policy.Decision]uint32
-}
-
-// on returns the decision about an entry.
-func (m *memo) on(p *Profile, e *Entry, method string) policy.Decision {
-	m.once.Do(func() { m.slots = make([]atomic.Uint32, len(p.index.entries)) })
-	if place := m.slots[e.number].Load(); place != 0 {
-		return (*m.decisions.Load())[place-1]
-	}
-	target := e.target()
-	decision := p.policy.Decide(&target, method)
-	m.keep(e.number, decision)
-	return decision
-}
-
-// keep makes the decision seen before the slot that points to it.
-func (m *memo) keep(number int, decision policy.Decision) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	place, known := m.numbers[decision]
-	if !known {
-		var all []policy.Decision
-		if m.numbers == nil {
-			m.numbers = make(map[policy.Decision]uint32)
-		} else {
-			all = *m.decisions.Load()
-		}
-		all = append(all, decision)
-		m.decisions.Store(&all)
-		place = uint32(len(all))
-		m.numbers[decision] = place
-	}
-	m.slots[number].Store(place)
-}
+// listed reports whether an entry is in the profile's lists: there may be a call
+// of it that is allowed.
+func (p *Profile) listed(e *Entry) bool { return p.main.on(p, e, e.Kind.Method()).Listed() }
 
 // numMethods is the number of methods that decisions are made about, and the
 // number of bits of Index.plain.
@@ -200,7 +156,7 @@ func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry)
 	return func(yield func(*Entry) bool) {
 		for i := in.from; i < in.to; i++ {
 			e := p.index.entries[i]
-			if server == nil && e.hidden || !p.verdict(i).Allowed() {
+			if server == nil && e.hidden || !p.listed(e) {
 				continue
 			}
 			if !yield(e) {
@@ -214,8 +170,8 @@ func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry)
 // they are revoked, not merely without a grant.
 func (p *Profile) Refused() bool { return p.policy == nil || p.policy.Refused() }
 
-// Sees reports whether the profile's callers may use anything that the server
-// lists.
+// Sees reports whether the profile's callers may, in some call, use anything that
+// the server lists.
 func (p *Profile) Sees(server *Server) bool {
 	p.resolve()
 	return p.seen[server] != 0
@@ -235,12 +191,13 @@ func (p *Profile) Servers(server *Server) []*Server {
 }
 
 // resolve works out what is seen of each server, once. Lists and use ask one
-// question: may this be called, got, or read?
+// question: may this be called, got, or read? Where conditions wait for the call,
+// the list has what some call may use.
 func (p *Profile) resolve() {
 	p.once.Do(func() {
 		p.seen = make(map[*Server]kindSet)
-		for i, e := range p.index.entries {
-			if p.verdict(i).Allowed() {
+		for _, e := range p.index.entries {
+			if p.listed(e) {
 				p.seen[e.Server] |= 1 << e.what
 			}
 		}
@@ -252,20 +209,19 @@ func (p *Profile) resolve() {
 	})
 }
 
-// eagerDecisions bounds how many verdicts are worked out before the index is
-// put in force, about a second's worth; the profiles beyond work theirs out at
-// their first call.
-const eagerDecisions = 2_000_000
+// eagerTime bounds for how long verdicts are worked out before the index is put in
+// force; the profiles beyond work theirs out as they are asked for.
+const eagerTime = time.Second
 
 // prepare works out verdicts ahead of the calls that need them.
 func (x *Index) prepare() {
-	budget := eagerDecisions
+	start := time.Now()
 	done := make(map[*Profile]bool)
 	for _, profile := range x.profiles {
 		if done[profile] {
 			continue
 		}
-		if budget -= len(x.entries); budget < 0 {
+		if time.Since(start) > eagerTime {
 			return
 		}
 		profile.resolve()

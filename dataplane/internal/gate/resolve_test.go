@@ -106,7 +106,7 @@ func TestResourcesAreWhatIsListedTemplatedOrUnlisted(t *testing.T) {
 			if listed := e.Hash != nil; listed != (test.risk != unclassified) {
 				t.Errorf("hash %x", e.Hash)
 			}
-			if !index.Decide(key, e, policy.MethodRead).Allowed() {
+			if !index.Decide(key, e, policy.MethodRead, nil).Allowed() {
 				t.Error("the owner may not read it")
 			}
 		})
@@ -128,10 +128,10 @@ func TestResourcesThatAreNotListedAreDecidedOnByTheirURI(t *testing.T) {
 		"git+repo://acme/x": true, "git+repo://acme/secret": false, "git+repo://else/x": false, "git+other://x": true, "git+third://x": false,
 	} {
 		e := find(t, index, policy.Resource, nil, uri)
-		if got := index.Decide(holder, e, policy.MethodRead); got.Allowed() != want {
+		if got := index.Decide(holder, e, policy.MethodRead, nil); got.Allowed() != want {
 			t.Errorf("%s: %+v", uri, got)
 		}
-		if got := index.Decide(holder, e, policy.MethodSubscribe); got.Allowed() {
+		if got := index.Decide(holder, e, policy.MethodSubscribe, nil); got.Allowed() {
 			t.Errorf("subscription to %s: %+v", uri, got)
 		}
 	}
@@ -145,7 +145,7 @@ func TestTemplatesAreFoundByTheirText(t *testing.T) {
 	git, _ := index.Server("git")
 	for name, scope := range map[string]*gate.Server{"repo://{owner}/{name}": git, "git+repo://{owner}/{name}": nil, "https://git.example/{name}": nil} {
 		e, own, ok := index.ResolveTemplate(scope, name)
-		if !ok || !e.Template || own != strings.TrimPrefix(name, "git+") || !index.Decide(key, e, policy.MethodComplete).Allowed() {
+		if !ok || !e.Template || own != strings.TrimPrefix(name, "git+") || !index.Decide(key, e, policy.MethodComplete, nil).Allowed() {
 			t.Errorf("%s: %v, %s, %+v", name, ok, own, e)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/policy"
 )
 
 // Upstream hears servers, as upstream.Pool does.
@@ -77,6 +78,8 @@ type Subscription struct {
 
 	// Session is the legacy client's.
 	Session *handle.Session
+	// Client is what the client says of itself, for conditions of the policy.
+	Client policy.Client
 
 	// Permit decides and audits what a server asks of the client outside of a call; nil refuses everything.
 	Permit func(server *gate.Server, method string, params []byte) *mcp.Error

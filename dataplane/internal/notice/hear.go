@@ -133,7 +133,7 @@ func (s *stream) uris(index *gate.Index) map[string][]string {
 	}
 	uris := make(map[string][]string)
 	for _, r := range resources {
-		if s.sub.Session == nil || mayHear(index, s.key, r.server, r.uri) {
+		if s.sub.Session == nil || s.mayHear(index, s.key, r.server, r.uri) {
 			uris[r.server] = append(uris[r.server], r.uri)
 		}
 	}
@@ -159,7 +159,7 @@ func (s *stream) honour(index *gate.Index) {
 		if s.hasResource(uri) || len(uri) > maxResourceBytes {
 			continue
 		}
-		if entry, own, ok := index.Resolve(policy.Resource, scope, uri); ok && permits(index, s.key, entry) {
+		if entry, own, ok := index.Resolve(policy.Resource, scope, uri); ok && s.permits(index, s.key, entry) {
 			s.resources = append(s.resources, resource{server: entry.Server.Name(), uri: own, client: uri})
 		}
 	}
@@ -178,24 +178,29 @@ func (s *stream) hasResource(uri string) bool {
 	return slices.ContainsFunc(s.resources, func(r resource) bool { return r.client == uri })
 }
 
-// permits reports whether the caller may be told of changes of a resource, and its server tells of them.
-func permits(index *gate.Index, key *credential.Key, entry *gate.Entry) bool {
-	return entry.Server.Capabilities.Subscribe && index.Decide(key, entry, mcp.MethodResourcesSubscribe).Allowed()
+// permits reports whether the caller may be told of changes of a resource now, and its server tells of them.
+func (s *stream) permits(index *gate.Index, key *credential.Key, entry *gate.Entry) bool {
+	return entry.Server.Capabilities.Subscribe && index.Decide(key, entry, mcp.MethodResourcesSubscribe, s).Allowed()
+}
+
+// Facts implements gate.Call.
+func (s *stream) Facts() *policy.Facts {
+	return &policy.Facts{Client: s.sub.Client, Now: s.board.now()}
 }
 
 // dropUnreadable forgets the resources of a modern client that it may no longer be told of.
 func (s *stream) dropUnreadable(index *gate.Index) {
-	s.resources = slices.DeleteFunc(s.resources, func(r resource) bool { return !mayHear(index, s.key, r.server, r.uri) })
+	s.resources = slices.DeleteFunc(s.resources, func(r resource) bool { return !s.mayHear(index, s.key, r.server, r.uri) })
 }
 
 // mayHear reports whether the caller, whose key at the index this is, may be told of a server's resource.
-func mayHear(index *gate.Index, key *credential.Key, slug, uri string) bool {
+func (s *stream) mayHear(index *gate.Index, key *credential.Key, slug, uri string) bool {
 	server, ok := index.Server(slug)
 	if !ok {
 		return false
 	}
 	entry, _, ok := index.Resolve(policy.Resource, server, uri)
-	return ok && permits(index, key, entry)
+	return ok && s.permits(index, key, entry)
 }
 
 // start hears a server, in place of what was heard of it until now. Where nothing but resources was added, the old hearing

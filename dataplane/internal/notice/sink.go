@@ -49,7 +49,7 @@ func (h *hearing) updated(message []byte, scan *mcp.Response) {
 		s.close(why)
 		return
 	}
-	if mayHear(index, key, slug, scan.URI) {
+	if s.mayHear(index, key, slug, scan.URI) {
 		s.put(s.pass(message, scan, slug), slug+" "+scan.URI)
 	}
 }

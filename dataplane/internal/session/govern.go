@@ -18,7 +18,7 @@ func (x *exchange) govern(ctx context.Context) Answer {
 	if !x.resolve() {
 		return x.unknown()
 	}
-	decision := x.in.Index.Decide(x.in.Key, x.entry, x.question())
+	decision := x.in.Index.Decide(x.in.Key, x.entry, x.question(), x)
 	if decision.Allowed() {
 		if refusal := x.checkParams(); refusal != nil {
 			return x.refuse(kindMessage, refusal)
@@ -166,7 +166,7 @@ func (x *exchange) countDecision(effect, reason, server string) {
 // for labels: there may be many.
 func sortOf(decision policy.Decision) string {
 	switch {
-	case decision.Rule == policy.RuleDefaultDeny || decision.Rule == policy.RuleDenyOverlay:
+	case decision.Rule == policy.RuleDefaultDeny || decision.Rule == policy.RuleDenyOverlay || decision.Rule == policy.RuleKeyServers:
 		return decision.Rule
 	case strings.HasPrefix(decision.Rule, policy.RuleRolePrefix):
 		return "role"

@@ -34,11 +34,11 @@ func (x *exchange) mayAsk(method string) policy.Decision {
 		}
 		if known == "" {
 			x.permits.methods[i] = method
-			x.permits.decisions[i] = x.in.Index.Decide(x.in.Key, x.entry, method)
+			x.permits.decisions[i] = x.in.Index.Decide(x.in.Key, x.entry, method, x)
 			return x.permits.decisions[i]
 		}
 	}
-	return x.in.Index.Decide(x.in.Key, x.entry, method)
+	return x.in.Index.Decide(x.in.Key, x.entry, method, x)
 }
 
 // recordAsk records a decision about a server's request to a client: as an intent
@@ -92,9 +92,13 @@ func (s *Session) recordTooOften(event *auditv1.Event) *mcp.Error {
 // client, for as long as that stream lives.
 type asker struct {
 	*Session
-	about *auditv1.Event // who
-	keyID string
+	about  *auditv1.Event // who
+	keyID  string
+	client policy.Client
 }
+
+// Facts implements gate.Call.
+func (a *asker) Facts() *policy.Facts { return &policy.Facts{Client: a.client, Now: a.now()} }
 
 // permit decides by what the node knows by now. There is nothing that is being
 // called; what is asked is about the server as a whole.
@@ -107,7 +111,7 @@ func (a *asker) permit(server *gate.Server, method string, _ []byte) *mcp.Error 
 	}
 	decision := policy.Decision{Rule: policy.RuleDefaultDeny, Reason: "the key is no longer valid"}
 	if key := index.Credentials().Key(a.keyID); key != nil {
-		decision = index.DecideServer(key, server, method)
+		decision = index.DecideServer(key, server, method, a)
 	}
 	return a.recordAsk(about, method, decision)
 }

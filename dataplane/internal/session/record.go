@@ -167,14 +167,11 @@ func (x *exchange) recordRefusal(kind string, event *auditv1.Event) {
 	x.refusals.record(kind, event)
 }
 
-// clientName returns what the client says of itself: its clientInfo, now or when
-// it opened its session, or else the first product of its User-Agent.
+// clientName returns what the client says of itself, or else the first product of
+// its User-Agent.
 func (x *exchange) clientName() (name, version string) {
-	switch {
-	case !x.req.ClientInfo.Empty():
-		return clientInfo(x.req.ClientInfo.Of(x.in.Body))
-	case x.attached && x.legacy.ClientName != "":
-		return x.legacy.ClientName, x.legacy.ClientVersion
+	if client := x.claims(); client != (policy.Client{}) {
+		return client.Name, client.Version
 	}
 	return product(x.in.Header)
 }

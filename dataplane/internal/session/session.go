@@ -20,6 +20,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/policy"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -334,6 +335,7 @@ type exchange struct {
 	tooLate    bool // one that a batch has no room for any more
 
 	entry *gate.Entry   // what the message is about, once resolved
+	facts policy.Facts  // what conditions read of the message, once one asked
 	own   string        // its name or URI as the server knows it
 	sub   *subscription // a notification stream that the message asks for
 
