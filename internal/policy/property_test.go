@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -160,6 +161,12 @@ func TestDecisionAllocatesNothing(t *testing.T) {
 			t.Errorf("%v allocations for a %s", n, kind)
 		}
 	}
+	// Also where conditions are settled before the call.
+	settled := compile(t, append(book(1000), conditional("static", deny, `principal.user == "bo"`)))
+	profile := settled.Profile(caller)
+	if n := testing.AllocsPerRun(1000, func() { profile.Verdict(&target, policy.MethodCall).Decide(caller, &target, nil) }); n != 0 {
+		t.Errorf("%v allocations by verdict", n)
+	}
 	allowed := call(caller, "server-3/tool_x", read)
 	if n := testing.AllocsPerRun(1000, func() { policy.Decide(set, allowed) }); n != 0 {
 		t.Errorf("%v allocations by name", n)
@@ -186,6 +193,79 @@ func BenchmarkDecide(b *testing.B) {
 				set.Profile(caller).Decide(&target, policy.MethodCall)
 			}
 		})
+	}
+}
+
+// BenchmarkDecisionIsFlat prints how many times as long a decision about a call
+// takes where there is more of something: rules, and tools that are called in turn.
+// The promise is at most 1.3. Verdicts are prepared, as a node prepares them when a
+// snapshot comes; BenchmarkDecide has what that takes for each. Small and large take
+// turns, so that both have the same machine.
+func BenchmarkDecisionIsFlat(b *testing.B) {
+	few, many := compile(b, book(10)), compile(b, book(10_000))
+	for _, c := range []struct {
+		what         string
+		small, large func()
+	}{
+		{"rules=10000/10", decideAll(few, 10), decideAll(many, 10)},
+		{"tools=50000/10", decideAll(many, 10), decideAll(many, 50_000)},
+	} {
+		b.Run(c.what, func(b *testing.B) {
+			var small, large time.Duration
+			for b.Loop() {
+				start := time.Now()
+				c.small()
+				middle := time.Now()
+				c.large()
+				small, large = small+middle.Sub(start), large+time.Since(middle)
+			}
+			b.ReportMetric(float64(large)/float64(small), "ratio")
+			b.ReportMetric(float64(large.Nanoseconds())/float64(b.N)/batch, "ns/decision")
+		})
+	}
+}
+
+// batch is how many decisions are timed at a time.
+const batch = 50_000
+
+// decideAll returns a function that decides on calls of so many tools in turn.
+func decideAll(set *policy.Set, tools int) func() {
+	caller, targets := ana(), toolsOf(tools)
+	verdicts := make([]*policy.Verdict, tools)
+	for i := range targets {
+		verdicts[i] = set.Profile(caller).Verdict(&targets[i], policy.MethodCall)
+	}
+	var facts policy.Facts
+	next, allowed := 0, 0
+	return func() {
+		for range batch {
+			if verdicts[next].Decide(caller, &targets[next], &facts).Allowed() {
+				allowed++
+			}
+			if next++; next == tools {
+				next = 0
+			}
+		}
+	}
+}
+
+func toolsOf(n int) []policy.Target {
+	targets := make([]policy.Target, n)
+	for i := range targets {
+		targets[i] = policy.Target{Server: fmt.Sprintf("server-%d", i%100), Name: fmt.Sprintf("tool_%d", 2000+i), Risk: read}
+	}
+	return targets
+}
+
+func BenchmarkCondition(b *testing.B) {
+	set := compile(b, []*snapshotv1.Rule{conditional("r", allow, `arguments.repo.startsWith("prod-")`)})
+	r := with(`{"repo": "prod-site", "count": 3, "deep": {"list": ["a", "b"]}}`)
+	verdict := set.Profile(r.Principal).Verdict(&r.Target, r.Method)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !verdict.Decide(r.Principal, &r.Target, &r.Facts).Allowed() {
+			b.Fatal("denied")
+		}
 	}
 }
 
