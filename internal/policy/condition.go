@@ -26,9 +26,11 @@ const (
 	// or it fails. The open conditions of one decision may cost about as much
 	// together: one that comes when so much is spent fails.
 	maxCost = 200_000
-	// presumedSize is how long a list, a map or a text of the request is taken to be
-	// in estimates. A loop over one passes, a loop in a loop does not.
-	presumedSize = 1024
+	// presumedSize is how long a list, a map or a text of the arguments is taken to be
+	// in estimates: a loop over one passes, a loop in a loop does not. presumedNames is
+	// the same for what the policy knows of caller, target and client.
+	presumedSize  = 1024
+	presumedNames = 64
 )
 
 // condition is a compiled "when": one boolean expression. It is immutable and safe
@@ -192,6 +194,9 @@ type sizes struct{}
 func (sizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 	if len(node.Path()) == 0 {
 		return nil
+	}
+	if node.Path()[0] != "arguments" {
+		return &checker.SizeEstimate{Min: 0, Max: presumedNames}
 	}
 	return &checker.SizeEstimate{Min: 0, Max: presumedSize}
 }

@@ -256,17 +256,19 @@ func TestDocumentInTheDocumentationHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(string(page), "```yaml\n")
-	text, _, found := strings.Cut(after, "```")
-	if !found {
-		t.Fatal("the page shows no document")
+	examples := strings.Split(string(page), "```yaml\n")[1:]
+	if len(examples) < 2 {
+		t.Fatalf("the page shows %d documents", len(examples))
 	}
-	document, err := policy.ParseDocument([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	risks := func(policy.Target) (snapshotv1.Risk, bool) { return read, true }
-	if err := document.Check(policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
-		t.Errorf("%d tests: %v", len(document.Tests), err)
+	for _, after := range examples {
+		text, _, _ := strings.Cut(after, "```")
+		document := parse(t, text)
+		risks := func(policy.Target) (snapshotv1.Risk, bool) { return read, true }
+		if err := document.Check(policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
+			t.Errorf("%d tests: %v", len(document.Tests), err)
+		}
+		if remarks := document.Lint(policy.Known{}); len(remarks) > 0 {
+			t.Errorf("%v", remarks)
+		}
 	}
 }

@@ -52,7 +52,7 @@ func TestSchemaAcceptsWhatIsADocument(t *testing.T) {
 		text, _, _ := strings.Cut(part, "```")
 		examples = append(examples, text)
 	}
-	if len(examples) < 4 {
+	if len(examples) < 5 {
 		t.Fatalf("only %d examples", len(examples))
 	}
 	for _, text := range examples {
