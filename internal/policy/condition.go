@@ -9,8 +9,8 @@ import (
 	_ "time/tzdata" // A condition may name a time zone, and a node may run where no files have them.
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -26,9 +26,11 @@ const (
 	// or it fails. The open conditions of one decision may cost about as much
 	// together: one that comes when so much is spent fails.
 	maxCost = 200_000
-	// presumedSize is how long a list, a map or a text of the request is taken to be
-	// in estimates. A loop over one passes, a loop in a loop does not.
-	presumedSize = 1024
+	// presumedSize is how long a list, a map or a text of the arguments is taken to be
+	// in estimates: a loop over one passes, a loop in a loop does not. presumedNames is
+	// the same for what the policy knows of caller, target and client.
+	presumedSize  = 1024
+	presumedNames = 64
 )
 
 // condition is a compiled "when": one boolean expression. It is immutable and safe
@@ -189,15 +191,18 @@ func affordable(env *cel.Env, tree *cel.Ast) error {
 type sizes struct{}
 
 // EstimateSize implements the estimator of CEL.
-func (sizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
+func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	if len(node.Path()) == 0 {
 		return nil
 	}
-	return &checker.SizeEstimate{Min: 0, Max: presumedSize}
+	if node.Path()[0] != "arguments" {
+		return &cost.SizeEstimate{Min: 0, Max: presumedNames}
+	}
+	return &cost.SizeEstimate{Min: 0, Max: presumedSize}
 }
 
 // EstimateCallCost implements the estimator of CEL.
-func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
@@ -249,8 +254,8 @@ func (c *condition) evaluate(e *evaluation) (outcome, error) {
 		return failed, errors.New("the conditions before it cost too much")
 	}
 	out, details, err := c.program.Eval(e)
-	if cost := details.ActualCost(); cost != nil && c.open() {
-		e.spent += *cost
+	if spent := details.ActualCost(); spent != nil && c.open() {
+		e.spent += *spent
 	}
 	switch {
 	case err != nil && absent(err):

@@ -277,6 +277,36 @@ func TestStaticConditionLeavesNothingOpen(t *testing.T) {
 	}
 }
 
+// Wherever in an expression a fact is read, the condition waits for it.
+func TestConditionThatReadsAFactIsOpen(t *testing.T) {
+	for condition, want := range map[string]bool{
+		`has(arguments.x)`:                                    true,
+		`.arguments.x == 1`:                                   true,
+		`[1].exists(x, arguments.y == x)`:                     true,
+		`principal.groups.all(g, g in arguments.groups)`:      true,
+		`[client.name, "a"].exists(x, x == "a")`:              true,
+		`{"a": now}["a"] == now`:                              true,
+		`(tool.name == "t" ? client.version : "") == "1"`:     true,
+		`dyn(client) == dyn(1)`:                               true,
+		`size("a" + (has(client.name) ? "b" : "c")) == 1`:     true,
+		`tool.name == "t" && "web" in principal.groups`:       false,
+		`[1, 2].exists(x, x == 1)`:                            false,
+		`["arguments"].exists(x, x == "now" || tool.name==x)`: false,
+	} {
+		set := compile(t, []*snapshotv1.Rule{conditional("r", deny, condition)})
+		if _, final := set.Profile(ana()).Verdict(&target, policy.MethodCall).Final(); final == want {
+			t.Errorf("%s: settled %v", condition, final)
+		}
+	}
+	// What a static condition reads of the caller tells profiles apart, however it is read.
+	for _, condition := range []string{`[principal.user].exists(x, x == tool.name)`, `dyn(principal) != dyn(1) || principal.user == tool.name`, `.principal.user == tool.name`} {
+		set := compile(t, []*snapshotv1.Rule{conditional("r", deny, condition)})
+		if set.Profile(&principal.Principal{User: "a"}) == set.Profile(&principal.Principal{User: "b"}) {
+			t.Errorf("%s: one profile", condition)
+		}
+	}
+}
+
 // A condition on callers makes as many profiles as it has outcomes, not as there
 // are callers.
 func TestProfilesThatNoConditionTellsApartAreOne(t *testing.T) {

@@ -6,24 +6,62 @@
 // no network, no state that shows) and total: there is an answer to every
 // request, and the answer to whatever is not understood is deny.
 //
-//	rules, roles, denies ──Compile──▶ *Set                  refuses what it does not know
-//	                                   │ Profile(principal)   one per distinct caller, as far as rules can see
-//	                                   ▼
-//	                                *Profile ──Decide(target, method)──▶ Decision
+//	rules, roles, denies, limits ──Compile──▶ *Set           refuses what it does not know
+//	                                           │ Profile(principal)   one per distinct caller, as far as rules can see
+//	                                           ▼
+//	                                        *Profile ──Limits(target)──▶ what bounds the calls
+//	                                           │ Verdict(target, method)   once, ahead of the calls
+//	                                           ▼
+//	                                        *Verdict ──Decide(principal, target, facts)──▶ Decision
 //
 // The order, first match wins:
 //
-//  1. the deny overlay: all, key, user, application, server, tool
-//  2. rules by priority, lower first; at the same priority deny before allow,
+//  1. the deny overlay: all, key, token, user, application, server, tool
+//  2. servers that the caller's key is not good for: deny
+//  3. rules by priority, lower first; at the same priority deny before allow,
 //     then by id
-//  3. grants of the caller's roles, by the role's name
-//  4. deny
+//  4. grants of the caller's roles, by the role's name
+//  5. deny
 //
 // A rule matches if each of its lists does, an empty list matches anything, and
 // a list matches if one of its entries does. An attribute that is absent never
 // satisfies a list that is there: a rule for applications does not match a
-// caller without one. A target whose category is not known counts as
-// unclassified; a list of categories names that one like any other.
+// caller without one.
+//
+// A target whose category is not known counts as unclassified, which is treated as
+// the riskiest: a denial (and a limit) whose list of categories names any of write,
+// destructive, admin, execute and external is about unclassified too, and one that
+// allows is about what it names.
+//
+// # Conditions
+//
+// A rule may have a condition, which comes after all its lists: one expression in
+// CEL that is true or false, with the standard functions and macros, over
+//
+//	principal  user, groups, roles, application, key, issuer
+//	tool       server, name, kind (tool, prompt or resource), risk; of prompts and
+//	           resources too, whose name is the URI
+//	arguments  what the client sent with tools/call or prompts/get; of
+//	           resources/read {uri}; absent otherwise
+//	client     name, version: claims, which nobody verified
+//	now        the time of the call
+//
+// What is absent (a variable, a field, a name in arguments) satisfies no condition:
+// one whose value depends on it does not match, of allow and deny alike. has() asks
+// whether something is there; CEL's own rule that false && x is false and true || x
+// is true holds also where x is absent, and of two operands without a value the
+// first counts. A condition that cannot be evaluated for another reason (a type that
+// does not fit, an index out of its list, an overflow, the cost) denies, in the name
+// of its rule, once all else of the rule matches. Misspelt variables and fields do
+// not compile; those of arguments nobody can know.
+//
+// Conditions on principal and tool alone are settled ahead of the calls. Those on
+// arguments, client or now are open until there is a call: a Verdict is the open
+// conditions that come first, and the decision behind them. What may be allowed for
+// some facts is listed, so that what is not listed may never be used.
+//
+// Numbers in arguments are not rounded: a whole one is an int or a uint, and one
+// that has more than 64 bits fails whoever uses it.
 //
 // # Kinds
 //

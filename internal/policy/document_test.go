@@ -194,6 +194,23 @@ func TestDocumentHoldsAsManyRulesAsItMay(t *testing.T) {
 	}
 }
 
+func TestConditionsAreBounded(t *testing.T) {
+	conditional := func(n int) string {
+		return strings.ReplaceAll(manyRules(n), "effect: deny", "effect: deny, when: 'arguments.x == 1'")
+	}
+	document := parse(t, conditional(policy.MaxConditions))
+	if _, err := policy.Compile(1, document.Rules, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy.ParseDocument([]byte(conditional(policy.MaxConditions + 1))); err == nil || !strings.Contains(fault.Text(err), "line 1002, column 5: rules[1000]: more than 1000 rules have a condition") {
+		t.Errorf("one more: %v", err)
+	}
+	more := append(document.Rules, &snapshotv1.Rule{Id: "more", Effect: deny, When: "arguments.x == 2"})
+	if _, err := policy.Compile(1, more, nil, nil); err == nil || !strings.Contains(fault.Text(err), "more than 1000 rules have a condition") {
+		t.Errorf("one more compiled: %v", err)
+	}
+}
+
 func TestCheckRunsTheDocumentsTests(t *testing.T) {
 	lookup := func(t policy.Target) (snapshotv1.Risk, bool) {
 		return map[string]snapshotv1.Risk{"delete_repo": destructive, "get_repo": read, "push": snapshotv1.Risk_RISK_WRITE, "file:///delete_repo": destructive}[t.Name], t.Name != "unheard_of"
@@ -256,17 +273,19 @@ func TestDocumentInTheDocumentationHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(string(page), "```yaml\n")
-	text, _, found := strings.Cut(after, "```")
-	if !found {
-		t.Fatal("the page shows no document")
+	examples := strings.Split(string(page), "```yaml\n")[1:]
+	if len(examples) < 2 {
+		t.Fatalf("the page shows %d documents", len(examples))
 	}
-	document, err := policy.ParseDocument([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	risks := func(policy.Target) (snapshotv1.Risk, bool) { return read, true }
-	if err := document.Check(policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
-		t.Errorf("%d tests: %v", len(document.Tests), err)
+	for _, after := range examples {
+		text, _, _ := strings.Cut(after, "```")
+		document := parse(t, text)
+		risks := func(policy.Target) (snapshotv1.Risk, bool) { return read, true }
+		if err := document.Check(policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
+			t.Errorf("%d tests: %v", len(document.Tests), err)
+		}
+		if remarks := document.Lint(policy.Known{}); len(remarks) > 0 {
+			t.Errorf("%v", remarks)
+		}
 	}
 }

@@ -175,7 +175,7 @@ func TestFormattedDocumentReadsTheSame(t *testing.T) {
 		w := drawWorld(t)
 		w.fits()
 		for _, rule := range w.rules {
-			rule.Reason = rapid.StringOfN(rapid.RuneFrom([]rune("aZ0 '\"\\#:-{}[]\n\tü‮|>&*!%@`,?")), 0, 12, -1).Draw(t, "reason")
+			rule.Reason = rapid.StringOfN(rapid.RuneFrom([]rune("aZ0 '\"\\#:-{}[]\n\tü\u202e|>&*!%@`,?")), 0, 12, -1).Draw(t, "reason")
 		}
 		text := w.write()
 		document, err := policy.ParseDocument([]byte(text))

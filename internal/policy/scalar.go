@@ -32,6 +32,7 @@ type scalar struct {
 
 // findScalar returns the scalar that begins at a place of the source.
 func findScalar(source string, line, column int) (*scalar, bool) {
+	source = strings.ReplaceAll(source, "\r\n", "\n") // As the parser reads it.
 	s := &scalar{source: source}
 	for ; line > 1; line-- {
 		if !s.nextLine() {
@@ -54,26 +55,21 @@ func findScalar(source string, line, column int) (*scalar, bool) {
 		if !s.nextLine() {
 			return nil, false
 		}
-		for s.peek() == '\n' || s.peek() == '\r' {
-			s.at++
-		}
-		s.indent = len(s.source[s.at:]) - len(strings.TrimLeft(s.source[s.at:], " "))
-		s.at += s.indent
+		s.indent = leadingSpaces(strings.TrimLeft(source[s.at:], "\n"))
+		s.unindent()
 	}
 	return s, true
 }
+
+// unindent moves behind the indentation of a line.
+func (s *scalar) unindent() { s.at += min(s.indent, leadingSpaces(s.source[s.at:])) }
+
+func leadingSpaces(text string) int { return len(text) - len(strings.TrimLeft(text, " ")) }
 
 func (s *scalar) nextLine() bool {
 	i := strings.IndexByte(s.source[s.at:], '\n')
 	s.at += i + 1
 	return i >= 0 && s.at < len(s.source)
-}
-
-func (s *scalar) peek() byte {
-	if s.at < len(s.source) {
-		return s.source[s.at]
-	}
-	return 0
 }
 
 // follow moves to a place in the text; false if source and text part before it.
@@ -105,7 +101,7 @@ func (s *scalar) pass(r rune) bool {
 		return s.at <= len(s.source) && rune(s.source[s.at-1]) == r
 	case s.style == '|' && next == '\n' && r == '\n':
 		s.at++
-		s.at += min(s.indent, len(s.source[s.at:])-len(strings.TrimLeft(s.source[s.at:], " ")))
+		s.unindent()
 		return true
 	case next == '\n' && (r == ' ' || r == '\n'):
 		// Lines are folded: the break and all white space around it is one character.
