@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warder-gateway/warder/controlplane/internal/admin"
@@ -40,6 +41,11 @@ type Plane struct {
 	refresher *catalog.Refresher
 	setup     *login.SetupToken // nil once an administrator exists
 	admin     *admin.API
+
+	// publishing is held by whoever puts a set in force: what was read last must be
+	// what is published last.
+	publishing sync.Mutex
+	compiled   atomic.Int64 // when, in nanoseconds since 1970
 
 	lost      chan history  // what the database may have lost; see watchHistory
 	draining  chan struct{} // closed by Drain

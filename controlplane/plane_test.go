@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
 	"github.com/warder-gateway/warder/internal/audit"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -363,6 +364,13 @@ func TestARevocationReachesNodesAlthoughTheConfigurationDoesNotCompile(t *testin
 	good := f.held.Revision()
 
 	if _, err := r.store.Pool().Exec(t.Context(), `INSERT INTO policy_version (version, document, created_by) VALUES (1, 'rules: [{effect: maybe}]', 'test')`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.store.Change(t.Context(), "test", func(tx *store.Tx) error {
+		tx.Record("policy.apply", "1", nil)
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keys.RevokeKey(t.Context(), connect.NewRequest(&adminv1.RevokeKeyRequest{Id: id})); err != nil {

@@ -106,6 +106,7 @@ func (p *Plane) openReplica() error {
 		Dir:     p.config.DataDir,
 		Seal:    keyring,
 		Build:   p.build,
+		Amend:   amend,
 		Aside:   p.spare.run,
 		Applied: p.applied,
 		Version: p.config.Version,
@@ -155,6 +156,15 @@ func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
 	}
 	p.log.Info("snapshot is ready", "revision", index.Revision(), "servers", len(index.Servers()), "tools", index.Tools(),
 		"keys", index.Credentials().Len(), "took", time.Since(start))
+	return index, nil
+}
+
+// amend makes the index of a snapshot in which only denials are new, and keys gone.
+func amend(former *gate.Index, set *snapshot.Set, delta *syncv1.Delta) (*gate.Index, error) {
+	index, ok, err := former.Amend(set, delta.GetUpserts(), delta.GetRemovals())
+	if err != nil || !ok {
+		return nil, err
+	}
 	return index, nil
 }
 

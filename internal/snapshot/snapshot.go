@@ -26,10 +26,12 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
 // Set is a set of items at a revision of a history. It is immutable and safe
@@ -145,4 +147,32 @@ func (s *Set) All() iter.Seq2[string, *snapshotv1.Item] {
 			}
 		}
 	}
+}
+
+// Under returns the items whose key begins with a prefix, in key order. They must
+// not be edited. What it costs does not grow with the other items.
+func (s *Set) Under(prefix string) iter.Seq[*snapshotv1.Item] {
+	first, _ := s.find(prefix)
+	return func(yield func(*snapshotv1.Item) bool) {
+		for i := first; i < len(s.entries) && strings.HasPrefix(s.entries[i].key, prefix); i++ {
+			if !yield(s.entries[i].item) {
+				return
+			}
+		}
+	}
+}
+
+// With returns the set at a revision of the same epoch, with items put in or
+// replaced and others taken out. Keys of which there is no item are passed over. What
+// stays is shared. It fails as New does.
+func (s *Set) With(revision uint64, upserts []*snapshotv1.Item, removals []string) (*Set, error) {
+	there := slices.DeleteFunc(slices.Clone(removals), func(key string) bool {
+		_, found := s.find(key)
+		return !found
+	})
+	entries, err := merge(s.entries, &syncv1.Delta{Upserts: upserts, Removals: there})
+	if err != nil {
+		return nil, fmt.Errorf("make snapshot at revision %d: %w", revision, err)
+	}
+	return assemble(s.epoch, revision, entries)
 }

@@ -51,7 +51,9 @@ func (k *Key) Leave() { k.places.taken.Add(-1) }
 // concurrent use.
 type Table struct {
 	keys map[string]*Key
-	macs sync.Pool // of *mac, all under the pepper
+	// revoked are keys that are as good as not there.
+	revoked map[string]struct{}
+	macs    *sync.Pool // of *mac, all under the pepper
 }
 
 // mac is a keyed hash with its scratch space: checking a key allocates nothing.
@@ -64,8 +66,9 @@ type mac struct {
 // NewTable returns a table of the keys, each under its Principal.KeyID. It
 // takes ownership of both arguments.
 func NewTable(pepper []byte, keys []*Key) *Table {
-	t := &Table{keys: make(map[string]*Key, len(keys))}
-	t.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, pepper)} }
+	t := &Table{keys: make(map[string]*Key, len(keys)), macs: &sync.Pool{
+		New: func() any { return &mac{hash: hmac.New(sha256.New, pepper)} },
+	}}
 	for _, key := range keys {
 		key.places = new(places)
 		t.keys[key.Principal.KeyID] = key
@@ -84,11 +87,23 @@ func (t *Table) Follow(former *Table) {
 	}
 }
 
-// Len returns the number of keys.
+// Without returns a table of the same keys, places included, but for those that are
+// revoked: all of them, whatever t was without. It takes ownership of revoked, and
+// costs the same however many keys there are.
+func (t *Table) Without(revoked map[string]struct{}) *Table {
+	return &Table{keys: t.keys, revoked: revoked, macs: t.macs}
+}
+
+// Len returns the number of keys, those included that Without left out.
 func (t *Table) Len() int { return len(t.keys) }
 
 // Key returns the key with this id, expired or not; nil if there is none.
-func (t *Table) Key(id string) *Key { return t.keys[id] }
+func (t *Table) Key(id string) *Key {
+	if _, revoked := t.revoked[id]; revoked {
+		return nil
+	}
+	return t.keys[id]
+}
 
 // nobody stands in for a key that is not there: its hash is compared like any
 // other and equals none, because no secret is known that hashes to zeros.
@@ -100,7 +115,8 @@ func (t *Table) check(text string, now time.Time) (*Key, *Refusal) {
 	if err != nil {
 		return nil, &malformed
 	}
-	key, known := t.keys[parsed.ID]
+	key := t.Key(parsed.ID)
+	known := key != nil
 	if !known {
 		key = nobody
 	}

@@ -31,6 +31,7 @@ func (x *Index) DecideServer(key *credential.Key, server *Server, method string,
 				decision = profile.weigh(verdict, key.Principal, e, method, call)
 			}
 			if final && decision.Allowed() {
+				decision.Revision = x.revision
 				return decision
 			}
 		}

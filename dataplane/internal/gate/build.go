@@ -28,7 +28,7 @@ func Build(set *snapshot.Set) (*Index, error) {
 			return nil, fmt.Errorf("read item %s: %w", key, err)
 		}
 	}
-	compiled, err := policy.Compile(set.Revision(), b.rules, b.roles, b.denies)
+	compiled, err := policy.Compile(set.Revision(), b.rules, b.roles, nil)
 	if err != nil {
 		return nil, fmt.Errorf("compile policy: %w", err)
 	}
@@ -39,14 +39,18 @@ func Build(set *snapshot.Set) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	b.index = &Index{revision: set.Revision(), policy: compiled, sealer: sealer, sealKeys: b.settings.GetSealKeys()}
+	b.index = &core{policy: compiled, sealer: sealer, sealKeys: b.settings.GetSealKeys()}
 	b.index.setDigestKey(b.settings.GetDigestKey())
 	b.addServers()
 	b.addEntries()
 	b.addKeys()
 	b.index.sortMethods()
 	b.index.prepare()
-	return b.index, nil
+	index, err := b.index.withOverlay(set.Revision(), b.denies, nil)
+	if err != nil {
+		return nil, fmt.Errorf("compile denials: %w", err)
+	}
+	return index, nil
 }
 
 // builder sorts the items of a set by kind and makes an index of them.
@@ -59,7 +63,7 @@ type builder struct {
 	keys     []*snapshotv1.Key
 	denies   []*snapshotv1.Deny
 	settings *snapshotv1.Settings
-	index    *Index
+	index    *core
 }
 
 func (b *builder) sort(item *snapshotv1.Item) error {
@@ -272,7 +276,7 @@ func (s *span) add(i int) {
 }
 
 // open gives the server, once its entries are filed, what they have not.
-func (s *Server) open(x *Index) {
+func (s *Server) open(x *core) {
 	if slices.ContainsFunc(s.templates, func(e *Entry) bool { return e.Exposed == e.Name }) {
 		x.web = append(x.web, s)
 	}
@@ -285,12 +289,6 @@ func (s *Server) open(x *Index) {
 
 func (b *builder) addKeys() {
 	users := b.usableUsers()
-	revoked := make(map[string]bool)
-	for _, deny := range b.denies {
-		if deny.GetKind() == snapshotv1.DenyKind_DENY_KIND_KEY {
-			revoked[deny.GetName()] = true
-		}
-	}
 	keys := make([]*credential.Key, 0, len(b.keys))
 	profiles := make(map[*policy.Profile]*Profile)
 	b.index.profiles = make(map[*credential.Key]*Profile, len(b.keys))
@@ -301,8 +299,6 @@ func (b *builder) addKeys() {
 			why = "its user is missing or set aside"
 		case len(item.GetHash()) != sha256.Size:
 			why = "its hash has the wrong length"
-		case revoked[item.GetId()]:
-			why = "it is revoked"
 		}
 		if why != "" {
 			b.setAside("key", item.GetId(), why)
@@ -312,11 +308,11 @@ func (b *builder) addKeys() {
 		keys = append(keys, key)
 		seen := b.index.policy.Profile(key.Principal)
 		if profiles[seen] == nil {
-			profiles[seen] = &Profile{index: b.index, policy: seen}
+			profiles[seen] = &Profile{index: b.index, policy: seen, memos: new(memos)}
 		}
 		b.index.profiles[key] = profiles[seen]
 	}
-	b.index.credentials = credential.NewTable(b.settings.GetKeyPepper(), keys)
+	b.index.keys = credential.NewTable(b.settings.GetKeyPepper(), keys)
 }
 
 func newKey(item *snapshotv1.Key, user *snapshotv1.User) *credential.Key {

@@ -13,6 +13,15 @@
 // users. Lists are made from the same verdicts: what is listed may be used, and
 // nothing else is listed (P-06).
 //
+// # The deny overlay
+//
+//	Index ─ overlay   who and what is denied, and which keys are gone
+//	      └ core      all the rest, shared by indexes that differ in the overlay alone
+//
+// A revocation must not wait for the work that a new index costs: Amend makes one
+// of the same core with another overlay. The overlay is asked first, as in
+// policy.Decide, so that the two decide what a snapshot compiled whole would.
+//
 // # Resources
 //
 // A server may have resources that it does not list. There, a snapshot says what
@@ -42,8 +51,8 @@
 // revocations that come with it. Then the entry is set aside, as if it did not
 // exist, and Unusable says why:
 //
-//   - a key whose user is missing, whose hash has the wrong length, or which a
-//     denial revokes; a user who holds a role that does not exist
+//   - a key whose user is missing or whose hash has the wrong length; a user who
+//     holds a role that does not exist
 //   - a server whose name or URL is not valid
 //   - a tool, prompt, resource or template whose server is missing or set aside,
 //     whose risk is not known, or whose definition is no JSON object that names it;

@@ -77,7 +77,7 @@ type Entry struct {
 	// Params are the arguments of a tool that modern clients repeat in headers.
 	Params []mcp.Param
 
-	index    *Index
+	index    *core
 	number   int // in Index.entries; -1 for what Resolve made up
 	what     ListKind
 	position uint32

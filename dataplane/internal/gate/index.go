@@ -16,13 +16,22 @@ import (
 // Index is one snapshot, made ready. It is immutable as seen from outside, and
 // safe for concurrent use; it lives as long as a call holds it.
 type Index struct {
+	// core is what does not change with the deny overlay: indexes that differ in
+	// nothing else share it.
+	*core
 	revision    uint64
-	policy      *policy.Set
 	credentials *credential.Table
-	profiles    map[*credential.Key]*Profile
-	servers     map[string]*Server
-	order       []*Server // by name
-	web         []*Server // those with templates of web addresses, by name
+	overlay     *overlay
+}
+
+// core is all of a snapshot but its deny overlay.
+type core struct {
+	policy   *policy.Set       // without denials
+	keys     *credential.Table // revoked ones included
+	profiles map[*credential.Key]*Profile
+	servers  map[string]*Server
+	order    []*Server // by name
+	web      []*Server // those with templates of web addresses, by name
 	// entries are in the order of lists: by list, then by server, then as the
 	// server lists them.
 	entries []*Entry
@@ -87,20 +96,20 @@ func (x *Index) Credentials() *credential.Table { return x.credentials }
 // that is denied everything.
 func (x *Index) Profile(key *credential.Key) *Profile {
 	if profile, ok := x.profiles[key]; ok {
-		return profile
+		return x.overlay.over(profile, key.Principal)
 	}
 	return nobody
 }
 
 // Server returns the server with this slug.
-func (x *Index) Server(slug string) (*Server, bool) {
+func (x *core) Server(slug string) (*Server, bool) {
 	server, ok := x.servers[slug]
 	return server, ok
 }
 
 // Servers returns the items of all servers, in no particular order. They must
 // not be changed.
-func (x *Index) Servers() []*snapshotv1.Server {
+func (x *core) Servers() []*snapshotv1.Server {
 	items := make([]*snapshotv1.Server, 0, len(x.servers))
 	for _, server := range x.servers {
 		items = append(items, server.Item)
@@ -109,17 +118,17 @@ func (x *Index) Servers() []*snapshotv1.Server {
 }
 
 // Tools returns the number of tools that can be called.
-func (x *Index) Tools() int { return x.spans[Tools].to - x.spans[Tools].from }
+func (x *core) Tools() int { return x.spans[Tools].to - x.spans[Tools].from }
 
 // Sealer seals and opens what clients carry.
-func (x *Index) Sealer() *handle.Sealer { return x.sealer }
+func (x *core) Sealer() *handle.Sealer { return x.sealer }
 
 // SealKeys returns the keys of the sealer. They must not be changed.
-func (x *Index) SealKeys() []*snapshotv1.SealKey { return x.sealKeys }
+func (x *core) SealKeys() []*snapshotv1.SealKey { return x.sealKeys }
 
 // Unusable returns what was set aside, in no particular order. The caller must
 // not change it.
-func (x *Index) Unusable() []Unusable { return x.unusable }
+func (x *core) Unusable() []Unusable { return x.unusable }
 
 // digest is a keyed hash with room for its sum.
 type digest struct {
@@ -129,7 +138,7 @@ type digest struct {
 
 // Digest appends to dst the keyed digest (HMAC-SHA-256) of a payload, as audit
 // events carry it: equal payloads can be found, and none can be guessed.
-func (x *Index) Digest(dst, payload []byte) []byte {
+func (x *core) Digest(dst, payload []byte) []byte {
 	d := x.digests.Get().(*digest)
 	defer x.digests.Put(d)
 	d.hash.Reset()
@@ -137,6 +146,6 @@ func (x *Index) Digest(dst, payload []byte) []byte {
 	return append(dst, d.hash.Sum(d.sum[:0])...)
 }
 
-func (x *Index) setDigestKey(key []byte) {
+func (x *core) setDigestKey(key []byte) {
 	x.digests.New = func() any { return &digest{hash: hmac.New(sha256.New, key)} }
 }

@@ -14,11 +14,13 @@ import (
 // Profile is a set of callers whom the policy cannot tell apart, and what it
 // says to them of each entry. It is safe for concurrent use.
 type Profile struct {
-	index  *Index
+	index  *core
 	policy *policy.Profile
-
-	main  memo             // on the main method of each entry
-	other [numMethods]memo // on a method, where rules tell it from the main ones
+	// refusal is the answer to everything, if not nil.
+	refusal *policy.Verdict
+	// overlay is asked about targets before the memos; nil: none is denied.
+	overlay *overlay
+	*memos
 
 	once    sync.Once
 	seen    map[*Server]kindSet
@@ -27,6 +29,13 @@ type Profile struct {
 	mu    sync.Mutex
 	views map[*Server]*view // by scope; nil is the aggregate
 	lists map[listKey]*List
+}
+
+// memos are what the policy said without the overlay: profiles that differ in that
+// alone share them.
+type memos struct {
+	main  memo             // on the main method of each entry
+	other [numMethods]memo // on a method, where rules tell it from the main ones
 }
 
 // kindSet has a bit for each list.
@@ -42,7 +51,7 @@ type listKey struct {
 }
 
 // nobody is the profile of a key that is not of the index at hand.
-var nobody = &Profile{index: &Index{}}
+var nobody = &Profile{index: &core{}, memos: new(memos)}
 
 // Call tells the facts of what is decided on. It is asked only where a condition
 // waits for them.
@@ -56,7 +65,7 @@ type Call interface{ Facts() *policy.Facts }
 // allows only what is allowed whatever the facts.
 func (x *Index) Decide(key *credential.Key, e *Entry, method string, call Call) policy.Decision {
 	profile := x.Profile(key)
-	if profile == nobody || e == nil || e.index != x {
+	if profile == nobody || e == nil || e.index != x.core {
 		return mixed
 	}
 	verdict := profile.verdict(e, method)
@@ -64,6 +73,7 @@ func (x *Index) Decide(key *credential.Key, e *Entry, method string, call Call) 
 	if !final {
 		decision = profile.weigh(verdict, key.Principal, e, method, call)
 	}
+	decision.Revision = x.revision // That of the core may be an earlier one.
 	if decision.Rule != policy.RuleDefaultDeny {
 		return decision
 	}
@@ -94,6 +104,9 @@ func (e *Entry) target() policy.Target {
 
 // verdict returns what is said of an entry before there is a call.
 func (p *Profile) verdict(e *Entry, method string) *policy.Verdict {
+	if barred := p.bars(e); barred != nil {
+		return barred
+	}
 	if e.number >= 0 {
 		if method == e.Kind.Method() {
 			return p.main.on(p, e, method)
@@ -116,7 +129,12 @@ func (p *Profile) work(e *Entry, method string) *policy.Verdict {
 
 // listed reports whether an entry is in the profile's lists: there may be a call
 // of it that is allowed.
-func (p *Profile) listed(e *Entry) bool { return p.main.on(p, e, e.Kind.Method()).Listed() }
+func (p *Profile) listed(e *Entry) bool {
+	if barred := p.bars(e); barred != nil {
+		return false
+	}
+	return p.main.on(p, e, e.Kind.Method()).Listed()
+}
 
 // numMethods is the number of methods that decisions are made about, and the
 // number of bits of Index.plain.
@@ -132,7 +150,7 @@ var methodNumbers = func() map[string]int {
 }()
 
 // sortMethods finds out which methods no rule tells from the main one of a kind.
-func (x *Index) sortMethods() {
+func (x *core) sortMethods() {
 	for _, kind := range policy.Kinds() {
 		for method, number := range methodNumbers {
 			if x.policy.Alike(method, kind.Method()) {
@@ -168,7 +186,7 @@ func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry)
 
 // Refused reports whether the profile's callers are denied everything by name:
 // they are revoked, not merely without a grant.
-func (p *Profile) Refused() bool { return p.policy == nil || p.policy.Refused() }
+func (p *Profile) Refused() bool { return p.refusal != nil || p.policy == nil || p.policy.Refused() }
 
 // Sees reports whether the profile's callers may, in some call, use anything that
 // the server lists.
@@ -214,7 +232,7 @@ func (p *Profile) resolve() {
 const eagerTime = time.Second
 
 // prepare works out verdicts ahead of the calls that need them.
-func (x *Index) prepare() {
+func (x *core) prepare() {
 	start := time.Now()
 	done := make(map[*Profile]bool)
 	for _, profile := range x.profiles {

@@ -28,7 +28,7 @@ import (
 // of the first.
 //
 // What is not listed is made up for the caller, and not kept.
-func (x *Index) Resolve(kind policy.Kind, server *Server, name string) (e *Entry, own string, ok bool) {
+func (x *core) Resolve(kind policy.Kind, server *Server, name string) (e *Entry, own string, ok bool) {
 	switch {
 	case kind == policy.Resource:
 		e = x.resource(server, name)
@@ -46,7 +46,7 @@ func (x *Index) Resolve(kind policy.Kind, server *Server, name string) (e *Entry
 
 // ResolveTemplate returns the template with this text on the endpoint of one
 // server, or on the aggregate if server is nil, and its text for the server.
-func (x *Index) ResolveTemplate(server *Server, text string) (e *Entry, own string, ok bool) {
+func (x *core) ResolveTemplate(server *Server, text string) (e *Entry, own string, ok bool) {
 	if server != nil {
 		e = server.listed[Templates][text]
 	} else {
@@ -66,7 +66,7 @@ func listOf(kind policy.Kind) ListKind {
 	return Tools
 }
 
-func (x *Index) resource(server *Server, name string) *Entry {
+func (x *core) resource(server *Server, name string) *Entry {
 	if server != nil {
 		return server.resource(name)
 	}
@@ -83,7 +83,7 @@ func (x *Index) resource(server *Server, name string) *Entry {
 // has no prefix on the aggregate. If templates of two servers do, nobody can say
 // whose it is, and it is nobody's: a server must not take over what another one's
 // clients read.
-func (x *Index) webAddress(name string) (found *Entry) {
+func (x *core) webAddress(name string) (found *Entry) {
 	for _, s := range x.web {
 		e := s.templated(name)
 		switch {

@@ -24,6 +24,9 @@ type Config[I any] struct {
 	// Build makes of a set what calls are served from. An error refuses the set. It must not keep the set from being
 	// shared: sets are immutable.
 	Build func(*snapshot.Set) (*I, error)
+	// Amend, if not nil, makes of an index that of the set which a delta leads to, where that takes much less than Build; nil
+	// where it does not, and Build is called. An error refuses the set.
+	Amend func(former *I, set *snapshot.Set, delta *syncv1.Delta) (*I, error)
 	// Aside, if not nil, runs work that computes for long without a pause: decoding, applying or writing a large snapshot. It
 	// returns when the work has; a node gives calls a processor meanwhile. Called from several goroutines.
 	Aside func(work func())
@@ -103,7 +106,7 @@ func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state
 	if err != nil {
 		return nil, err
 	}
-	index, err := r.build(set)
+	index, err := r.index(set, update.GetDelta())
 	if err != nil {
 		return nil, fmt.Errorf("build revision %d: %w", set.Revision(), err)
 	}
@@ -115,15 +118,20 @@ func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state
 	return next, nil
 }
 
-// build calls Build. A panic refuses the set, because otherwise one snapshot could end every node at once, and again
-// whenever it starts.
-func (r *Replica[I]) build(set *snapshot.Set) (index *I, err error) {
+// index makes the index of a set: of the current one, if a small delta leads there, or anew. A panic refuses the set,
+// because otherwise one snapshot could end every node at once, and again whenever it starts.
+func (r *Replica[I]) index(set *snapshot.Set, delta *syncv1.Delta) (index *I, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			r.config.Log.Error("building a snapshot panicked; it is refused", "revision", set.Revision(), "panic", cause, "stack", string(debug.Stack()))
 			index, err = nil, fmt.Errorf("panic: %v", cause)
 		}
 	}()
+	if former := r.Current(); delta != nil && former != nil && r.config.Amend != nil {
+		if index, err = r.config.Amend(former, set, delta); index != nil || err != nil {
+			return index, err
+		}
+	}
 	index, err = r.config.Build(set)
 	if err == nil && index == nil {
 		return nil, errors.New("nothing was built")

@@ -1,0 +1,161 @@
+package gate
+
+import (
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+)
+
+// overlay is the deny overlay of an index. It is asked before the core, for each
+// caller and each target; a nil one denies nothing.
+type overlay struct {
+	revision uint64
+	denials  *policy.Denials
+	// gone are keys that the core has and the snapshot has not any more.
+	gone map[string]struct{}
+	// masked has, for each profile of the core, the one that sees no denied target,
+	// as they were asked for.
+	masked sync.Map
+}
+
+// denyItems are the keys of the overlay's items, and keyItems those of API keys; see
+// snapshot.Key.
+const (
+	denyItems = "deny/"
+	keyItems  = "key/"
+)
+
+// withOverlay returns an index with this core, of a snapshot that differs from the
+// core's in its denials and in keys that are gone.
+func (x *core) withOverlay(revision uint64, denies []*snapshotv1.Deny, gone map[string]struct{}) (*Index, error) {
+	denials, err := policy.CompileDenials(denies)
+	if err != nil {
+		return nil, err
+	}
+	revoked := maps.Clone(gone)
+	for _, deny := range denies {
+		if deny.GetKind() != snapshotv1.DenyKind_DENY_KIND_KEY {
+			continue
+		}
+		if revoked == nil {
+			revoked = make(map[string]struct{})
+		}
+		revoked[deny.GetName()] = struct{}{}
+	}
+	index := &Index{core: x, revision: revision, credentials: x.keys}
+	if len(revoked) > 0 {
+		index.credentials = x.keys.Without(revoked)
+	}
+	if len(denies) > 0 || len(gone) > 0 {
+		index.overlay = &overlay{revision: revision, denials: denials, gone: gone}
+	}
+	return index, nil
+}
+
+// Amend returns the index of a snapshot that differs from x's by a change, without
+// building anything that stays as it was: it costs as much as there are denials. It
+// is not ok where the change is of more than denials and of keys that are gone: then
+// Build has to make the index. Both decide alike.
+func (x *Index) Amend(set *snapshot.Set, upserts []*snapshotv1.Item, removals []string) (index *Index, ok bool, err error) {
+	for _, item := range upserts {
+		if item.GetDeny() == nil {
+			return nil, false, nil
+		}
+	}
+	var gone map[string]struct{}
+	if x.overlay != nil {
+		gone = x.overlay.gone
+	}
+	copied := false
+	for _, key := range removals {
+		id, isKey := strings.CutPrefix(key, keyItems)
+		switch {
+		case strings.HasPrefix(key, denyItems):
+			continue
+		case !isKey:
+			return nil, false, nil
+		case !copied:
+			gone, copied = maps.Clone(gone), true
+		}
+		if gone == nil {
+			gone = make(map[string]struct{})
+		}
+		gone[id] = struct{}{}
+	}
+	index, err = x.withOverlay(set.Revision(), deniesOf(set), gone)
+	return index, err == nil, err
+}
+
+// Deny returns an index with further denials, which came ahead of the snapshot that
+// has them. What is denied already stays so.
+func (x *Index) Deny(denies []*snapshotv1.Deny, set *snapshot.Set) (*Index, error) {
+	all := deniesOf(set)
+	for _, deny := range denies {
+		if key, err := snapshot.Key(&snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: deny}}); err != nil {
+			return nil, err
+		} else if _, there := set.Get(key); !there {
+			all = append(all, deny)
+		}
+	}
+	var gone map[string]struct{}
+	if x.overlay != nil {
+		gone = x.overlay.gone
+	}
+	return x.withOverlay(x.revision, all, gone)
+}
+
+// deniesOf returns the overlay of a snapshot.
+func deniesOf(set *snapshot.Set) (denies []*snapshotv1.Deny) {
+	for item := range set.Under(denyItems) {
+		denies = append(denies, item.GetDeny())
+	}
+	return denies
+}
+
+// over returns a caller's profile with the overlay ahead of it.
+func (o *overlay) over(profile *Profile, p *principal.Principal) *Profile {
+	if o == nil {
+		return profile
+	}
+	if reason := o.denials.Caller(p); reason != "" {
+		return o.refuse(profile, reason)
+	}
+	if _, gone := o.gone[p.KeyID]; gone && p.KeyID != "" {
+		return o.refuse(profile, "this key is revoked")
+	}
+	if !o.denials.OfTargets() {
+		return profile
+	}
+	if masked, ok := o.masked.Load(profile); ok {
+		return masked.(*Profile)
+	}
+	masked, _ := o.masked.LoadOrStore(profile, &Profile{
+		index: profile.index, policy: profile.policy, memos: profile.memos, overlay: o,
+	})
+	return masked.(*Profile)
+}
+
+// refuse returns a profile that is denied everything.
+func (o *overlay) refuse(profile *Profile, reason string) *Profile {
+	return &Profile{
+		index: profile.index, policy: profile.policy, memos: profile.memos, refusal: o.denials.Verdict(reason, o.revision),
+	}
+}
+
+// bars returns the verdict about a target that is denied to all, or where the
+// profile's callers are denied everything; nil where neither is so.
+func (p *Profile) bars(e *Entry) *policy.Verdict {
+	if p.refusal != nil || p.overlay == nil {
+		return p.refusal
+	}
+	target := e.target()
+	if reason := p.overlay.denials.Target(&target); reason != "" {
+		return p.overlay.denials.Verdict(reason, p.overlay.revision)
+	}
+	return nil
+}
