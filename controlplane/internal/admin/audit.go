@@ -71,6 +71,7 @@ func callMessage(row db.TailAuditCallsRow) *adminv1.Call {
 		Node: row.Node, DefinitionHash: hex.EncodeToString(row.DefinitionHash),
 		ArgumentsDigest: hex.EncodeToString(row.ArgumentsDigest), TraceId: row.TraceID, Suppressed: row.Suppressed,
 		Latency: microseconds(row.LatencyUs), ServerLatency: microseconds(row.ServerLatencyUs),
+		Roles: row.Roles, Groups: row.Groups, Issuer: row.Issuer, TokenId: row.TokenID,
 	}
 	if row.Outcome != nil {
 		m.Outcome = *row.Outcome

@@ -30,6 +30,7 @@ func (r *rig) insertCall(t *testing.T, n int, change func(*db.InsertAuditCallPar
 		ProtocolVersion: "2026-07-28", Method: "tools/call", Server: "s", Tool: "a", Risk: "read",
 		DefinitionHash: bytes.Repeat([]byte{1}, 32), Decision: "allow", Rule: "role:viewer", Reason: "x", Revision: 3,
 		Outcome: new("ok"), LatencyUs: new(int64(1500)), ServerLatencyUs: new(int64(1000)), CompletedAt: new(noon),
+		Roles: []string{}, Groups: []string{},
 	}
 	if change != nil {
 		change(&call)
@@ -85,6 +86,18 @@ func TestListCallsPagesNewestFirst(t *testing.T) {
 		refused(t, connect.CodeInvalidArgument, "page_size:")
 	must(r.local.audit.ListCalls(t.Context(), connect.NewRequest(&adminv1.ListCallsRequest{Filter: &adminv1.CallFilter{Decision: "maybe"}}))).
 		refused(t, connect.CodeInvalidArgument, "filter.decision:")
+}
+
+func TestListCallsTellsWhatTheCallerHad(t *testing.T) {
+	r := newRig(t)
+	r.insertCall(t, 0, func(c *db.InsertAuditCallParams) {
+		c.Roles, c.Groups, c.Issuer, c.TokenID = []string{"viewer"}, []string{"eng", "ops"}, "corp", "jti-1"
+	})
+	got := must(r.local.audit.ListCalls(t.Context(), connect.NewRequest(&adminv1.ListCallsRequest{}))).or(t).GetCalls()[0]
+	if diff := cmp.Diff([]string{"viewer", "eng", "ops", "corp", "jti-1"},
+		slices.Concat(got.GetRoles(), got.GetGroups(), []string{got.GetIssuer(), got.GetTokenId()})); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestListCallsFilters(t *testing.T) {

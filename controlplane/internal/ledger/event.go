@@ -110,6 +110,8 @@ func (s *sorter) call(event *auditv1.Event, outcome *string) error {
 		Revision: signed(event.GetRevision()), ArgumentsDigest: event.GetArgumentsDigest(),
 		RequestBytes: signed(event.GetRequestBytes()), TraceID: clean(event.GetTraceId(), maxName),
 		Suppressed: signed(event.GetSuppressed()), Error: clean(event.GetError(), maxText),
+		Roles: cleanAll(event.GetRoles()), Groups: cleanAll(event.GetGroups()),
+		Issuer: clean(event.GetIssuer(), maxName), TokenID: clean(event.GetTokenId(), maxName),
 	}
 	if outcome != nil {
 		s.settle(&row, *outcome, event)
@@ -172,6 +174,15 @@ func micros(d *durationpb.Duration) int64 {
 
 // signed returns n, cut to what a column holds.
 func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+
+// cleanAll cleans names. None are an empty list, not NULL.
+func cleanAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = clean(name, maxName)
+	}
+	return out
+}
 
 // clean makes text fit for a column: about limit bytes at most, escapes among
 // them, since an index that refuses a long entry would stop the queue; and without

@@ -135,6 +135,37 @@ func TestIntentMakesTheRowAndResultCompletesIt(t *testing.T) {
 	}
 }
 
+// Whoever reads the ledger later must not have to guess what the caller had at the time: roles and groups change.
+func TestTheRowHasWhatTheCallerHad(t *testing.T) {
+	l := New(Config{Store: storetest.New(t)})
+	with := func(id byte) *auditv1.Event {
+		e := intent(callID(id))
+		e.Roles, e.Groups, e.Issuer, e.TokenId = []string{"viewer", "dev"}, []string{"eng\x00", strings.Repeat("g", 600)}, "corp", "jti-1"
+		return e
+	}
+	q := newQueue(t, 1)
+	push(t, l, "n1", q.batch(encode(t, with('a')), encode(t, intent(callID('b')))))
+	push(t, l, "n2", newQueue(t, 2).batch(encode(t, with('a')), encode(t, with('c')))) // one by one, for the id that is there
+	got := calls(t, l, db.ListAuditCallsParams{})
+	if len(got) != 3 {
+		t.Fatalf("%d rows", len(got))
+	}
+	for _, c := range got {
+		if c.ID[0] == 'b' {
+			if len(c.Roles)+len(c.Groups) > 0 || c.Issuer+c.TokenID != "" {
+				t.Errorf("of one who has nothing: %+v", c)
+			}
+			continue
+		}
+		if diff := cmp.Diff([]string{"viewer", "dev"}, c.Roles); diff != "" || c.Issuer != "corp" || c.TokenID != "jti-1" {
+			t.Errorf("issuer %q, token %q: %s", c.Issuer, c.TokenID, diff)
+		}
+		if len(c.Groups) != 2 || c.Groups[0] != `eng\u0000` || len(c.Groups[1]) > maxName+len("…") {
+			t.Errorf("groups %q", c.Groups)
+		}
+	}
+}
+
 func TestRefusalIsACallWithItsOutcome(t *testing.T) {
 	l := New(Config{Store: storetest.New(t)})
 	push(t, l, "n1", newQueue(t, 1).batch(encode(t, refused(callID('a')))))

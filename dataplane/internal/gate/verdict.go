@@ -84,4 +84,3 @@ func (s *verdicts) add(key policy.VerdictKey, v *policy.Verdict) (number uint32,
 	s.numbers[key] = number
 	return number, true
 }
-

@@ -121,6 +121,10 @@ type CopyAuditCallsParams struct {
 	ResponseBytes   int64
 	CompletedAt     *time.Time
 	Settled         *int64
+	Roles           []string
+	Groups          []string
+	Issuer          string
+	TokenID         string
 }
 
 const currentTransaction = `-- name: CurrentTransaction :one
@@ -144,11 +148,11 @@ const insertAuditCall = `-- name: InsertAuditCall :execrows
 INSERT INTO audit_call (id, at, node, epoch, user_name, application, key_id, client_name, client_version, remote_address,
     protocol_version, method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest,
     request_bytes, trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, completed_at,
-    settled)
+    settled, roles, groups, issuer, token_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
     $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28,
-    $29, $30, $31)
+    $29, $30, $31, $32, $33, $34, $35)
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -184,6 +188,10 @@ type InsertAuditCallParams struct {
 	ResponseBytes   int64
 	CompletedAt     *time.Time
 	Settled         *int64
+	Roles           []string
+	Groups          []string
+	Issuer          string
+	TokenID         string
 }
 
 // The same for one call, where the COPY met an id that exists: a node that uses
@@ -221,6 +229,10 @@ func (q *Queries) InsertAuditCall(ctx context.Context, arg InsertAuditCallParams
 		arg.ResponseBytes,
 		arg.CompletedAt,
 		arg.Settled,
+		arg.Roles,
+		arg.Groups,
+		arg.Issuer,
+		arg.TokenID,
 	)
 	if err != nil {
 		return 0, err
@@ -231,7 +243,8 @@ func (q *Queries) InsertAuditCall(ctx context.Context, arg InsertAuditCallParams
 const listAuditCalls = `-- name: ListAuditCalls :many
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
 FROM audit_call
 WHERE ($1::text = '' OR user_name = $1)
     AND ($2::text = '' OR application = $2)
@@ -291,6 +304,10 @@ type ListAuditCallsRow struct {
 	ServerLatencyUs *int64
 	ResponseBytes   int64
 	Settled         *int64
+	Roles           []string
+	Groups          []string
+	Issuer          string
+	TokenID         string
 }
 
 // One page of calls, newest first. An empty or null argument matches all;
@@ -346,6 +363,10 @@ func (q *Queries) ListAuditCalls(ctx context.Context, arg ListAuditCallsParams) 
 			&i.ServerLatencyUs,
 			&i.ResponseBytes,
 			&i.Settled,
+			&i.Roles,
+			&i.Groups,
+			&i.Issuer,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -360,7 +381,8 @@ func (q *Queries) ListAuditCalls(ctx context.Context, arg ListAuditCallsParams) 
 const recentAuditCalls = `-- name: RecentAuditCalls :many
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
 FROM audit_call
 WHERE settled IS NOT NULL
     AND settled < $1::bigint
@@ -415,6 +437,10 @@ type RecentAuditCallsRow struct {
 	ServerLatencyUs *int64
 	ResponseBytes   int64
 	Settled         *int64
+	Roles           []string
+	Groups          []string
+	Issuer          string
+	TokenID         string
 }
 
 // What a tail shows first: the last calls that have an outcome and lie before
@@ -467,6 +493,10 @@ func (q *Queries) RecentAuditCalls(ctx context.Context, arg RecentAuditCallsPara
 			&i.ServerLatencyUs,
 			&i.ResponseBytes,
 			&i.Settled,
+			&i.Roles,
+			&i.Groups,
+			&i.Issuer,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}
@@ -481,7 +511,8 @@ func (q *Queries) RecentAuditCalls(ctx context.Context, arg RecentAuditCallsPara
 const tailAuditCalls = `-- name: TailAuditCalls :many
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
 FROM audit_call
 WHERE settled IS NOT NULL
     AND (settled, id) > ($1::bigint, $2::bytea)
@@ -539,6 +570,10 @@ type TailAuditCallsRow struct {
 	ServerLatencyUs *int64
 	ResponseBytes   int64
 	Settled         *int64
+	Roles           []string
+	Groups          []string
+	Issuer          string
+	TokenID         string
 }
 
 // Calls that got their outcome after a position and before the horizon, in the
@@ -593,6 +628,10 @@ func (q *Queries) TailAuditCalls(ctx context.Context, arg TailAuditCallsParams) 
 			&i.ServerLatencyUs,
 			&i.ResponseBytes,
 			&i.Settled,
+			&i.Roles,
+			&i.Groups,
+			&i.Issuer,
+			&i.TokenID,
 		); err != nil {
 			return nil, err
 		}

@@ -60,6 +60,10 @@ func (r iteratorForCopyAuditCalls) Values() ([]interface{}, error) {
 		r.rows[0].ResponseBytes,
 		r.rows[0].CompletedAt,
 		r.rows[0].Settled,
+		r.rows[0].Roles,
+		r.rows[0].Groups,
+		r.rows[0].Issuer,
+		r.rows[0].TokenID,
 	}, nil
 }
 
@@ -70,7 +74,7 @@ func (r iteratorForCopyAuditCalls) Err() error {
 // The calls of one batch: intents, refusals, and calls whose result came in the
 // same batch.
 func (q *Queries) CopyAuditCalls(ctx context.Context, arg []CopyAuditCallsParams) (int64, error) {
-	return q.db.CopyFrom(ctx, []string{"audit_call"}, []string{"id", "at", "node", "epoch", "user_name", "application", "key_id", "client_name", "client_version", "remote_address", "protocol_version", "method", "server", "tool", "risk", "definition_hash", "decision", "rule", "reason", "revision", "arguments_digest", "request_bytes", "trace_id", "suppressed", "outcome", "error", "latency_us", "server_latency_us", "response_bytes", "completed_at", "settled"}, &iteratorForCopyAuditCalls{rows: arg})
+	return q.db.CopyFrom(ctx, []string{"audit_call"}, []string{"id", "at", "node", "epoch", "user_name", "application", "key_id", "client_name", "client_version", "remote_address", "protocol_version", "method", "server", "tool", "risk", "definition_hash", "decision", "rule", "reason", "revision", "arguments_digest", "request_bytes", "trace_id", "suppressed", "outcome", "error", "latency_us", "server_latency_us", "response_bytes", "completed_at", "settled", "roles", "groups", "issuer", "token_id"}, &iteratorForCopyAuditCalls{rows: arg})
 }
 
 // iteratorForCopyAuditRecords implements pgx.CopyFromSource.

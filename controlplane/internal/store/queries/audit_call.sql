@@ -4,11 +4,11 @@
 INSERT INTO audit_call (id, at, node, epoch, user_name, application, key_id, client_name, client_version, remote_address,
     protocol_version, method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest,
     request_bytes, trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, completed_at,
-    settled)
+    settled, roles, groups, issuer, token_id)
 VALUES (@id, @at, @node, @epoch, @user_name, @application, @key_id, @client_name, @client_version, @remote_address,
     @protocol_version, @method, @server, @tool, @risk, @definition_hash, @decision, @rule, @reason, @revision,
     @arguments_digest, @request_bytes, @trace_id, @suppressed, @outcome, @error, @latency_us, @server_latency_us,
-    @response_bytes, @completed_at, @settled);
+    @response_bytes, @completed_at, @settled, @roles, @groups, @issuer, @token_id);
 
 -- name: InsertAuditCall :execrows
 -- The same for one call, where the COPY met an id that exists: a node that uses
@@ -16,11 +16,11 @@ VALUES (@id, @at, @node, @epoch, @user_name, @application, @key_id, @client_name
 INSERT INTO audit_call (id, at, node, epoch, user_name, application, key_id, client_name, client_version, remote_address,
     protocol_version, method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest,
     request_bytes, trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, completed_at,
-    settled)
+    settled, roles, groups, issuer, token_id)
 VALUES (@id, @at, @node, @epoch, @user_name, @application, @key_id, @client_name, @client_version, @remote_address,
     @protocol_version, @method, @server, @tool, @risk, @definition_hash, @decision, @rule, @reason, @revision,
     @arguments_digest, @request_bytes, @trace_id, @suppressed, @outcome, @error, @latency_us, @server_latency_us,
-    @response_bytes, @completed_at, @settled)
+    @response_bytes, @completed_at, @settled, @roles, @groups, @issuer, @token_id)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: CompleteAuditCalls :execrows
@@ -56,7 +56,8 @@ SELECT pg_current_xact_id()::text::bigint AS id, now()::timestamptz AS at;
 -- before_at and before_id are those of the last row of the page above.
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
 FROM audit_call
 WHERE (@user_name::text = '' OR user_name = @user_name)
     AND (@application::text = '' OR application = @application)
@@ -81,7 +82,8 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
 -- order of their positions (settled, id).
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
 FROM audit_call
 WHERE settled IS NOT NULL
     AND (settled, id) > (@after_settled::bigint, @after_id::bytea)
@@ -100,7 +102,8 @@ LIMIT @row_limit;
 -- the horizon, newest first, by position.
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
-    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
 FROM audit_call
 WHERE settled IS NOT NULL
     AND settled < @horizon::bigint
