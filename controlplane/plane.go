@@ -2,6 +2,8 @@ package controlplane
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -120,7 +122,7 @@ func (p *Plane) openKeys(ctx context.Context) (*seal.Keyring, error) {
 func (p *Plane) openAdmin(keys *seal.Keyring, pepper []byte) (err error) {
 	p.admin, err = admin.New(admin.Config{
 		Store:      p.store,
-		Desk:       login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, Log: p.log}),
+		Desk:       login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, DeviceKey: deviceKey(pepper), Log: p.log}),
 		Guard:      login.Guard{Hosts: p.config.hosts(), Secure: p.config.BehindProxy},
 		Refresher:  p.refresher,
 		Keys:       keys,
@@ -136,6 +138,14 @@ func (p *Plane) openAdmin(keys *seal.Keyring, pepper []byte) (err error) {
 		return fmt.Errorf("open the admin API: %w", err)
 	}
 	return nil
+}
+
+// deviceKey derives the key of devices' cookies, so that every replica knows those
+// of the others.
+func deviceKey(pepper []byte) []byte {
+	mac := hmac.New(sha256.New, pepper)
+	mac.Write([]byte("warder/device-key/v1"))
+	return mac.Sum(nil)
 }
 
 // replicaName names this process among replicas.

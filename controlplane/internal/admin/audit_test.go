@@ -255,7 +255,7 @@ func TestListChangesPagesAndNamesActors(t *testing.T) {
 	must(ana.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: "dev"}))).or(t)
 	page := must(ana.audit.ListChanges(t.Context(), connect.NewRequest(&adminv1.ListChangesRequest{PageSize: 2}))).or(t)
 	first := page.GetChanges()[0]
-	if first.GetAction() != "role.create" || first.GetActor() != "ana" || first.GetRevision() != 1 || first.GetDetail() != `{"grants": []}` {
+	if first.GetAction() != "role.create" || first.GetActor() != "ana" || first.GetRevision() != 2 || first.GetDetail() != `{"grants": [], "permissions": []}` {
 		t.Errorf("change %v", first)
 	}
 	rest := must(ana.audit.ListChanges(t.Context(), connect.NewRequest(&adminv1.ListChangesRequest{PageToken: page.GetNextPageToken()}))).or(t)

@@ -127,8 +127,11 @@ func (k keys) make(ctx context.Context, tx *store.Tx, o keyOrder) (*newKey, erro
 	if err != nil {
 		return nil, store.Missing(err, fmt.Sprintf("user %q; create it first: warder user create NAME --role ROLE", o.user))
 	}
-	if err := mayGive(ctx, user.Roles); err != nil {
+	if err := mayActFor(ctx, tx.Queries, user); err != nil {
 		return nil, err
+	}
+	if user.DisabledAt != nil {
+		return nil, fault.Newf(fault.Precondition, "the user %s is disabled; a key of his would be refused", user.Name)
 	}
 	if err := knownServers(ctx, tx, o.servers); err != nil {
 		return nil, err

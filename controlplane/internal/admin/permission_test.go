@@ -1,77 +1,137 @@
 package admin
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-// least is which role a procedure needs, by what its name says: a second opinion
-// beside the map of package login.
-func least(procedure string) string {
+// least is what a procedure needs, by what its name says: a second opinion beside
+// the map of package login. It knows every service, and fails for a new one.
+func least(t *testing.T, procedure string) login.Permission {
+	t.Helper()
 	service, method, _ := strings.Cut(strings.TrimPrefix(procedure, "/warder.admin.v1."), "/")
 	switch {
-	case service == "HealthService", method == "SignIn", method == "SetUp":
+	case service == "HealthService", method == "SignIn", method == "SetUp", method == "ListSignOns":
 		return "anyone"
-	case service == "LoginService":
-		return "nobody in particular"
-	case strings.HasPrefix(method, "List"), strings.HasPrefix(method, "Get"), method == "TailCalls", method == "ExplainDecision":
-		return "viewer"
-	case service == "UserService", service == "RoleService", service == "NodeService", service == "SealKeyService":
-		return "owner"
+	case service == "LoginService", method == "SetPassword":
+		return "signed-in"
 	}
-	return "operator"
-}
-
-// rank orders callers; each may do what those below may.
-var rank = []string{"anyone", "nobody in particular", "viewer", "operator", "owner"}
-
-func atLeast(role, need string) bool {
-	for _, r := range rank {
-		if r == need {
-			return true
-		}
-		if r == role {
-			return false
+	for _, verb := range []string{"List", "Get", "Tail", "Explain", "Check", "Simulate"} {
+		if strings.HasPrefix(method, verb) {
+			return "read"
 		}
 	}
-	return false
+	writes, known := map[string]login.Permission{
+		"AlertService": "alerts:write", "ApplicationService": "applications:write", "DenialService": "denials:write",
+		"IssuerService": "issuers:write", "KeyService": "keys:write", "NodeService": "nodes:issue", "PolicyService": "policy:write",
+		"ProviderService": "providers:write", "RoleService": "roles:write", "SealKeyService": "seal-keys:rotate",
+		"SecretService": "secrets:rewrap", "ServerService": "servers:write", "ToolService": "tools:approve", "UserService": "users:write",
+	}[service]
+	if !known {
+		t.Errorf("%s: this test has no idea what it should need", procedure)
+	}
+	return writes
 }
 
-func TestPermissionMatrix(t *testing.T) {
+// carried is what the built-in roles carry, said once more.
+var carried = map[string][]login.Permission{
+	"":       {},
+	"viewer": {"read"},
+	"operator": {
+		"read", "servers:write", "tools:approve", "keys:write", "applications:write", "denials:write", "alerts:write",
+	},
+	"owner": {
+		"read", "servers:write", "tools:approve", "keys:write", "applications:write", "denials:write", "alerts:write", "policy:write",
+		"users:write", "roles:write", "issuers:write", "providers:write", "nodes:issue", "seal-keys:rotate", "secrets:rewrap",
+	},
+}
+
+// procedures returns every method of the API, from the descriptors.
+func procedures(t *testing.T) (names []string) {
+	t.Helper()
+	protoregistry.GlobalFiles.RangeFilesByPackage("warder.admin.v1", func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			methods := f.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				names = append(names, "/"+string(f.Services().Get(i).FullName())+"/"+string(methods.Get(j).Name()))
+			}
+		}
+		return true
+	})
+	if len(names) < 70 {
+		t.Fatalf("only %d methods", len(names))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// T-25, P-16: every method × every role: the built-in ones, none, and for each
+// permission a role that carries it alone.
+func TestP16_EveryMethodByEveryRole(t *testing.T) {
 	r := newRig(t)
-	callers := map[string]*client{
-		"anyone":               r.stranger(t),
-		"nobody in particular": r.person(t, "nora"),
-		"viewer":               r.person(t, "vic", "viewer"),
-		"operator":             r.person(t, "olga", "operator"),
-		"owner":                r.person(t, "otto", "owner"),
+	allowed := maps.Clone(carried)
+	for _, p := range carried["owner"] {
+		name := "only-" + strings.ReplaceAll(string(p), ":", "-")
+		must(r.local.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: name, Permissions: []string{string(p)}}))).or(t)
+		allowed[name] = []login.Permission{p}
 	}
-	names := map[string]string{"nobody in particular": "nora", "viewer": "vic", "operator": "olga", "owner": "otto"}
-	for _, procedure := range login.Procedures() {
-		for role, c := range callers {
-			if strings.HasSuffix(procedure, "/SignOut") && role != "anyone" {
-				c = r.signIn(t, names[role]) // a session to lose
+	all := procedures(t)
+	var group sync.WaitGroup
+	for role, permissions := range allowed {
+		var roles []string
+		if role != "" {
+			roles = []string{role}
+		}
+		c := r.person(t, "u"+role, roles...)
+		again := r.signIn(t, "u"+role) // has a session to lose
+		group.Go(func() {
+			for _, procedure := range all {
+				c := c
+				if strings.HasSuffix(procedure, "/SignOut") {
+					c = again
+				}
+				need := least(t, procedure)
+				want := need == "anyone" || need == "signed-in" || slices.Contains(permissions, need)
+				code := call(t, c, procedure)
+				if got := code != connect.CodePermissionDenied && code != connect.CodeUnauthenticated; got != want {
+					t.Errorf("%q at %s: %v; allowed should be %t", role, procedure, code, want)
+				}
 			}
-			allowed := atLeast(role, least(procedure))
-			code := call(t, c, procedure)
-			denied := code == connect.CodePermissionDenied || code == connect.CodeUnauthenticated
-			// SignIn and SetUp are open to all, and refuse who has no credential.
-			if least(procedure) == "anyone" {
-				denied = code == connect.CodePermissionDenied
-			}
-			if allowed == denied {
-				t.Errorf("%s at %s: %v; allowed should be %t", role, procedure, code, allowed)
-			}
-			if !allowed && (role == "anyone") != (code == connect.CodeUnauthenticated) {
-				t.Errorf("%s at %s: %v", role, procedure, code)
-			}
+		})
+	}
+	group.Wait()
+}
+
+// The one declaration and the second opinion agree, and have the same methods.
+func TestP16_DeclaredPermissionsAreWhatNamesSay(t *testing.T) {
+	all := procedures(t)
+	if diff := cmp.Diff(all, login.Procedures()); diff != "" {
+		t.Errorf("methods (-) and permissions (+) differ:\n%s", diff)
+	}
+	for _, procedure := range all {
+		if need, _ := login.Needed(procedure); need != least(t, procedure) {
+			t.Errorf("%s needs %s; its name says %s", procedure, need, least(t, procedure))
+		}
+	}
+	for role, want := range carried {
+		got, _ := login.BuiltIn(role)
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Sorted(slices.Values(want)), got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", role, diff)
 		}
 	}
 }
@@ -113,13 +173,15 @@ func TestP16_NobodyGivesWhatHeDoesNotHold(t *testing.T) {
 	r.person(t, "vic", "viewer")
 	olga := r.person(t, "olga", "operator")
 	must(r.local.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: "deployer"}))).or(t)
-	r.person(t, "dora", "deployer")
-	for user, allowed := range map[string]bool{"vic": true, "olga": true, "otto": false, "dora": false} {
+	r.person(t, "dora", "deployer") // who holds nothing
+	must(r.local.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: "destroyer", Grants: []*adminv1.Grant{{Risks: []string{"destructive"}}}}))).or(t)
+	r.person(t, "tess", "destroyer")
+	for user, allowed := range map[string]bool{"vic": true, "olga": true, "dora": true, "otto": false, "tess": false} {
 		made := must(olga.keys.CreateKey(t.Context(), connect.NewRequest(&adminv1.CreateKeyRequest{User: user, Application: "a"})))
 		if allowed {
 			made.or(t)
 		} else {
-			made.refused(t, connect.CodePermissionDenied, "you do not hold the role")
+			made.refused(t, connect.CodePermissionDenied, "you do not hold")
 		}
 	}
 	must(olga.users.CreateUser(t.Context(), connect.NewRequest(&adminv1.CreateUserRequest{Name: "eve", Roles: []string{"owner"}}))).

@@ -24,7 +24,7 @@ func (b *book) Account(ctx context.Context, name string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	account := Account{Name: row.Name, Roles: row.Roles}
+	account := Account{Name: row.Name, Roles: row.Roles, Disabled: row.DisabledAt != nil}
 	if row.PasswordHash != nil {
 		account.PasswordHash = *row.PasswordHash
 	}
@@ -50,7 +50,7 @@ func (b *book) HasAdministrator(ctx context.Context) (bool, error) {
 }
 
 func (b *book) FirstOwner(ctx context.Context, name, passwordHash string) error {
-	return b.store.Act(ctx, name, func(tx *store.Tx) error {
+	_, err := b.store.Change(ctx, name, func(tx *store.Tx) error {
 		if err := tx.LockUsers(ctx); err != nil {
 			return err
 		}
@@ -69,30 +69,62 @@ func (b *book) FirstOwner(ctx context.Context, name, passwordHash string) error 
 		if err != nil {
 			return err
 		}
-		tx.Note("user.set_up", name, map[string]any{"roles": []string{RoleOwner}})
+		tx.Record("user.set_up", name, map[string]any{"roles": []string{RoleOwner}})
 		return nil
 	})
+	return err
 }
+
+// sessionsKept is how many sessions one user has at most; the oldest go first.
+const sessionsKept = 50
 
 func (b *book) AddSession(ctx context.Context, s Session, replaces *Session) error {
 	return b.store.Act(ctx, s.User, func(tx *store.Tx) error {
-		row, err := tx.GetUser(ctx, s.User)
+		row, err := tx.NoteSignIn(ctx, s.User)
+		if fault.Is(err, fault.NotFound) {
+			return errNotAdmitted(err)
+		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.DeleteExpiredLoginSessions(ctx); err != nil {
+		if s.Method == MethodPassword && (row.PasswordHash == nil || *row.PasswordHash != s.proof) {
+			return errNotAdmitted(nil)
+		}
+		if err := clear(ctx, tx, row.ID, replaces); err != nil {
 			return err
 		}
-		if replaces != nil {
-			if _, err := tx.DeleteLoginSession(ctx, replaces.Hash[:]); err != nil {
-				return err
-			}
-		}
-		tx.Note("login.sign_in", s.User, nil)
+		tx.Note("login.sign_in", s.User, map[string]any{"method": s.Method, "address": s.Address})
 		return tx.InsertLoginSession(ctx, db.InsertLoginSessionParams{
-			Hash: s.Hash[:], UserID: row.ID, ExpiresAt: s.Expires,
+			Hash: s.Hash[:], UserID: row.ID, ExpiresAt: s.Expires, Address: s.Address, UserAgent: s.Agent, Method: s.Method,
 		})
 	})
+}
+
+// errNotAdmitted is for whom was disabled, or lost his password, while he signed in.
+func errNotAdmitted(cause error) error {
+	return fault.Wrap(fault.Unauthenticated, "name or password is wrong", cause)
+}
+
+// clear makes room for a session of the user.
+func clear(ctx context.Context, tx *store.Tx, user int64, replaces *Session) error {
+	if replaces != nil {
+		if _, err := tx.DeleteLoginSession(ctx, replaces.Hash[:]); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.DeleteExpiredLoginSessions(ctx); err != nil {
+		return err
+	}
+	_, err := tx.DeleteOldestLoginSessions(ctx, db.DeleteOldestLoginSessionsParams{UserID: user, Keep: sessionsKept - 1})
+	return err
+}
+
+func (b *book) RotateSession(ctx context.Context, s *Session, hash [sha256.Size]byte) error {
+	n, err := b.store.RotateLoginSession(ctx, db.RotateLoginSessionParams{Hash: s.Hash[:], NewHash: hash[:]})
+	if err == nil && n == 0 {
+		return fault.New(fault.Unauthenticated, "the session has ended; sign in again")
+	}
+	return err
 }
 
 func (b *book) Session(ctx context.Context, hash [sha256.Size]byte) (*Session, error) {
@@ -100,7 +132,11 @@ func (b *book) Session(ctx context.Context, hash [sha256.Size]byte) (*Session, e
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Hash: hash, User: row.Name, Roles: slices.Clone(row.Roles), SeenAt: row.SeenAt, Expires: row.ExpiresAt}, nil
+	s := &Session{Hash: hash, ID: row.ID, User: row.Name, Roles: slices.Clone(row.Roles), SeenAt: row.SeenAt, Expires: row.ExpiresAt}
+	for _, p := range row.Permissions {
+		s.Given = append(s.Given, Permission(p))
+	}
+	return s, nil
 }
 
 func (b *book) TouchSession(ctx context.Context, hash [sha256.Size]byte, _ time.Time) error {

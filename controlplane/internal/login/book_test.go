@@ -67,7 +67,11 @@ func (b *memoryBook) AddSession(_ context.Context, s Session, replaces *Session)
 	if replaces != nil {
 		delete(b.sessions, replaces.Hash)
 	}
-	s.Roles = b.accounts[s.User].Roles
+	account := b.accounts[s.User]
+	if account.Disabled || s.Method == MethodPassword && account.PasswordHash != s.proof {
+		return errNotAdmitted(nil)
+	}
+	s.Roles = account.Roles
 	b.sessions[s.Hash] = &s
 	return b.fail
 }
@@ -83,6 +87,19 @@ func (b *memoryBook) Session(_ context.Context, hash [sha256.Size]byte) (*Sessio
 		return nil, fault.New(fault.NotFound, "no such session")
 	}
 	return new(*s), nil
+}
+
+func (b *memoryBook) RotateSession(_ context.Context, s *Session, hash [sha256.Size]byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept, found := b.sessions[s.Hash]
+	if !found {
+		return fault.New(fault.Unauthenticated, "no such session")
+	}
+	delete(b.sessions, s.Hash)
+	kept.Hash = hash
+	b.sessions[hash] = kept
+	return b.fail
 }
 
 func (b *memoryBook) TouchSession(_ context.Context, hash [sha256.Size]byte, at time.Time) error {

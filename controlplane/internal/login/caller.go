@@ -16,6 +16,9 @@ type Caller struct {
 	Name string
 	// Roles by name.
 	Roles []string
+	// Given are the permissions that those of his roles carry which are not built
+	// in; of the others this package knows them.
+	Given []Permission
 	// Local says that the request came over the Unix socket.
 	Local bool
 	// session is the session that the cookie named.
@@ -31,26 +34,33 @@ func LocalOwner() Caller {
 // Anonymous reports whether nobody is signed in.
 func (c Caller) Anonymous() bool { return c.Name == "" }
 
-// Holds reports whether one of the caller's roles holds the permission.
+// Holds reports whether one of the caller's roles carries the permission.
 func (c Caller) Holds(p Permission) bool {
 	for _, role := range c.Roles {
 		if slices.Contains(held[role], p) {
 			return true
 		}
 	}
-	return false
+	return slices.Contains(c.Given, p)
 }
 
-// Covers reports whether the caller may hand the role to somebody: an owner may
-// hand out all, others only what they hold themselves (security.md P-16).
-func (c Caller) Covers(role string) bool {
-	for _, own := range c.Roles {
-		if own == RoleOwner || own == role || slices.Contains(covered[own], role) {
-			return true
+// Owner reports whether the caller holds everything there is.
+func (c Caller) Owner() bool { return slices.Contains(c.Roles, RoleOwner) }
+
+// Permissions returns the permissions that the caller holds, in the order of
+// Permissions.
+func (c Caller) Permissions() (permissions []Permission) {
+	for _, d := range described {
+		if c.Holds(d.Permission) {
+			permissions = append(permissions, d.Permission)
 		}
 	}
-	return false
+	return permissions
 }
+
+// Session returns the session that the cookie named; nil over the Unix socket. It
+// is not to be changed.
+func (c Caller) Session() *Session { return c.session }
 
 type callerKey struct{}
 

@@ -14,8 +14,9 @@ import (
 // Account is a user as the desk needs him.
 type Account struct {
 	Name         string
-	PasswordHash string // empty: cannot sign in
+	PasswordHash string // empty: cannot sign in with a password
 	Roles        []string
+	Disabled     bool
 }
 
 // Book is where accounts and sessions are kept. Its methods are safe for
@@ -30,8 +31,11 @@ type Book interface {
 	// fault.Precondition. Of two at once one succeeds.
 	FirstOwner(ctx context.Context, name, passwordHash string) error
 	// AddSession keeps a session and forgets the one it replaces, if any, and
-	// those that have expired.
+	// those that have expired. It is fault.Unauthenticated if the user was disabled
+	// or, for one that began with a password, if that is not his any more.
 	AddSession(ctx context.Context, s Session, replaces *Session) error
+	// RotateSession keeps a session under another hash from now on.
+	RotateSession(ctx context.Context, s *Session, hash [sha256.Size]byte) error
 	Session(ctx context.Context, hash [sha256.Size]byte) (*Session, error)
 	TouchSession(ctx context.Context, hash [sha256.Size]byte, at time.Time) error
 	DropSession(ctx context.Context, s *Session) error
@@ -42,6 +46,7 @@ type Desk struct {
 	book     Book
 	hasher   *Hasher
 	setup    *SetupToken
+	devices  devices
 	attempts *attempts
 	log      *slog.Logger
 	now      func() time.Time
@@ -53,13 +58,18 @@ type Config struct {
 	Book   Book
 	Hasher *Hasher // nil: a new one
 	Setup  *SetupToken
-	Log    *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	// DeviceKey makes the cookies of known devices. Secret, the same in all
+	// replicas; empty: a random one, so that devices are known until a restart.
+	DeviceKey []byte
+	Log       *slog.Logger
+	Now       func() time.Time // nil: time.Now
 }
 
 // NewDesk returns a Desk.
 func NewDesk(c Config) *Desk {
-	d := &Desk{book: c.Book, hasher: c.Hasher, setup: c.Setup, attempts: newAttempts(), log: c.Log, now: c.Now}
+	d := &Desk{
+		book: c.Book, hasher: c.Hasher, setup: c.Setup, devices: newDevices(c.DeviceKey), attempts: newAttempts(), log: c.Log, now: c.Now,
+	}
 	if d.hasher == nil {
 		d.hasher = NewHasher()
 	}
@@ -82,19 +92,20 @@ func (d *Desk) SetupNeeded(ctx context.Context) (bool, error) {
 // setupAccount is the account under which attempts at the setup token count.
 const setupAccount = "\x00setup"
 
-// SetUp creates the first owner and signs him in: it returns the cookie.
-func (d *Desk) SetUp(ctx context.Context, token, name, password string) (*http.Cookie, error) {
+// SetUp creates the first owner and signs him in: it returns the cookies.
+func (d *Desk) SetUp(ctx context.Context, token, name, password string) ([]*http.Cookie, error) {
 	from := originOf(ctx)
 	if _, err := from.cookieName(); err != nil {
 		return nil, err
 	}
-	if err := d.reserve(from, setupAccount); err != nil {
+	side := side{address: from.address, account: setupAccount}
+	if err := d.reserve(side); err != nil {
 		return nil, err
 	}
 	if !d.setup.matches(token, d.now()) {
 		return nil, d.refuseSetUp(ctx)
 	}
-	d.attempts.give(from.address, setupAccount, d.now())
+	d.attempts.give(side, d.now())
 	hash, err := d.hasher.Hash(ctx, password)
 	if err != nil {
 		return nil, err
@@ -104,7 +115,7 @@ func (d *Desk) SetUp(ctx context.Context, token, name, password string) (*http.C
 	}
 	d.setup.spend()
 	d.log.InfoContext(ctx, "first owner created", "user", name)
-	return d.open(ctx, name)
+	return d.open(ctx, Session{User: name, Method: MethodPassword, proof: hash})
 }
 
 // refuseSetUp says why a token is refused. It is not fault.Unauthenticated: by
@@ -126,32 +137,59 @@ func errSetUpDone() error {
 	return fault.New(fault.Precondition, "an administrator exists already; sign in, or ask an owner for an account")
 }
 
-// SignIn checks the password and returns the cookie of a new session. The
+// SignIn checks the password and returns the cookies of a new session. The
 // caller's old session, if he had one, ends. Whatever is wrong with name or
 // password, the answer and its time are the same.
-func (d *Desk) SignIn(ctx context.Context, name, password string) (*http.Cookie, Account, error) {
-	from := originOf(ctx)
-	if _, err := from.cookieName(); err != nil {
+func (d *Desk) SignIn(ctx context.Context, name, password string) ([]*http.Cookie, Account, error) {
+	if _, err := originOf(ctx).cookieName(); err != nil {
 		return nil, Account{}, err
 	}
-	if err := d.reserve(from, name); err != nil {
-		return nil, Account{}, err
-	}
-	account, err := d.check(ctx, name, password)
+	account, err := d.prove(ctx, name, password)
 	if err != nil {
 		return nil, Account{}, err
 	}
-	d.attempts.give(from.address, name, d.now())
-	cookie, err := d.open(ctx, account.Name)
+	cookies, err := d.open(ctx, Session{User: account.Name, Method: MethodPassword, proof: account.PasswordHash})
 	if err != nil {
 		return nil, Account{}, err
 	}
-	return cookie, account, nil
+	return cookies, account, nil
+}
+
+// Admit opens a session for a user who proved himself by other means than a
+// password, and returns its cookies. The method says by what: a provider's name.
+func (d *Desk) Admit(ctx context.Context, user, method string) ([]*http.Cookie, error) {
+	return d.open(ctx, Session{User: user, Method: method})
+}
+
+// Confirm checks the password of the caller, who is signed in, before he changes
+// it: guesses count as at sign-in. A wrong one is fault.Denied, since by
+// fault.Unauthenticated a browser would take the session to have ended.
+func (d *Desk) Confirm(ctx context.Context, password string) error {
+	_, err := d.prove(ctx, From(ctx).Name, password)
+	if fault.Is(err, fault.Unauthenticated) {
+		return fault.Wrap(fault.Denied, "the old password is wrong", err)
+	}
+	return err
+}
+
+// prove finds the account that name and password are of. An attempt counts until
+// it succeeded.
+func (d *Desk) prove(ctx context.Context, name, password string) (Account, error) {
+	side := side{address: originOf(ctx).address, account: name, device: d.devices.known(deviceOf(ctx), name, d.now())}
+	if err := d.reserve(side); err != nil {
+		return Account{}, err
+	}
+	account, err := d.check(ctx, name, password, side.device != "")
+	if err != nil {
+		return Account{}, err
+	}
+	d.attempts.give(side, d.now())
+	return account, nil
 }
 
 // reserve takes one attempt, or says how long to wait.
-func (d *Desk) reserve(from origin, account string) error {
-	wait, ok := d.attempts.take(from.address, account, d.now())
+func (d *Desk) reserve(from side) error {
+	wait, ok := d.attempts.take(from, d.now())
 	if ok {
 		return nil
 	}
@@ -159,40 +197,44 @@ func (d *Desk) reserve(from origin, account string) error {
 	return fault.Newf(fault.Exhausted, "too many failed attempts; try again in %d s", seconds)
 }
 
-func (d *Desk) check(ctx context.Context, name, password string) (Account, error) {
+// check does one hashing, whoever is named: somebody, nobody, one who has no
+// password, or one who is disabled.
+func (d *Desk) check(ctx context.Context, name, password string, knownDevice bool) (Account, error) {
 	account, err := d.book.Account(ctx, name)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return Account{}, fmt.Errorf("find account: %w", err)
 	}
-	ok, stale, err := d.hasher.Verify(ctx, account.PasswordHash, password)
+	ok, stale, err := d.hasher.Verify(ctx, account.PasswordHash, password, knownDevice)
 	if err != nil {
 		return Account{}, fmt.Errorf("verify password: %w", err)
 	}
-	if !ok {
+	if !ok || account.Disabled {
 		// At the rate that the throttle lets through, and whoever it was meant for.
 		d.log.WarnContext(ctx, "sign-in refused: name or password is wrong", "user", name, "address", originOf(ctx).address)
 		return Account{}, fault.New(fault.Unauthenticated, "name or password is wrong")
 	}
 	if stale {
-		d.rehash(ctx, account, password)
+		account.PasswordHash = d.rehash(ctx, account, password)
 	}
 	return account, nil
 }
 
-// rehash brings a stored hash to today's costs. It is not worth failing a
-// sign-in for: the next one tries again.
-func (d *Desk) rehash(ctx context.Context, account Account, password string) {
-	hash, err := d.hasher.Hash(ctx, password)
+// rehash brings a stored hash to today's costs, and returns what is stored then.
+// It is not worth failing a sign-in for: the next one tries again.
+func (d *Desk) rehash(ctx context.Context, account Account, password string) string {
+	hash, err := d.hasher.renew(ctx, password)
 	if err == nil {
 		err = d.book.Rehash(ctx, account.Name, account.PasswordHash, hash)
 	}
 	if err != nil {
 		d.log.WarnContext(ctx, "password hash not renewed", "user", account.Name, "error", err)
+		return account.PasswordHash
 	}
+	return hash
 }
 
-// open makes a session and its cookie.
-func (d *Desk) open(ctx context.Context, user string) (*http.Cookie, error) {
+// open makes a session, and the cookies of it and of the device.
+func (d *Desk) open(ctx context.Context, s Session) ([]*http.Cookie, error) {
 	from := originOf(ctx)
 	name, err := from.cookieName()
 	if err != nil {
@@ -200,11 +242,34 @@ func (d *Desk) open(ctx context.Context, user string) (*http.Cookie, error) {
 	}
 	value, hash := newToken()
 	now := d.now()
-	s := Session{Hash: hash, User: user, SeenAt: now, Expires: now.Add(SessionAbsolute)}
+	s.Hash, s.SeenAt, s.Expires, s.Address, s.Agent = hash, now, now.Add(SessionAbsolute), from.address, from.agent
 	if err := d.book.AddSession(ctx, s, From(ctx).session); err != nil {
 		return nil, fmt.Errorf("keep session: %w", err)
 	}
-	return from.cookie(name, value), nil
+	return []*http.Cookie{
+		from.cookie(name, value, SessionAbsolute),
+		from.cookie(name+deviceSuffix, d.devices.issue(s.User, now), deviceLife),
+	}, nil
+}
+
+// Rotate gives the caller's session another cookie, which it returns: what was
+// known of the old one is worth nothing (security.md T-38). It returns nil over
+// the Unix socket.
+func (d *Desk) Rotate(ctx context.Context) (*http.Cookie, error) {
+	s := From(ctx).session
+	if s == nil {
+		return nil, nil
+	}
+	from := originOf(ctx)
+	name, err := from.cookieName()
+	if err != nil {
+		return nil, err
+	}
+	value, hash := newToken()
+	if err := d.book.RotateSession(ctx, s, hash); err != nil {
+		return nil, fmt.Errorf("rotate session: %w", err)
+	}
+	return from.cookie(name, value, s.Expires.Sub(d.now())), nil
 }
 
 // SignOut ends the caller's session and returns the cookie that removes it from
@@ -222,5 +287,5 @@ func (d *Desk) SignOut(ctx context.Context) (*http.Cookie, error) {
 	if err != nil {
 		return nil, err
 	}
-	return from.cookie(name, ""), nil
+	return from.cookie(name, "", 0), nil
 }

@@ -50,6 +50,15 @@ func https(t *testing.T) context.Context {
 	return withOrigin(t.Context(), origin{address: "192.0.2.1", secure: true})
 }
 
+// signIn signs in and returns the cookie of the session.
+func (b *bench) signIn(ctx context.Context, name, password string) (*http.Cookie, Account, error) {
+	cookies, account, err := b.SignIn(ctx, name, password)
+	if err != nil {
+		return nil, account, err
+	}
+	return cookies[0], account, nil
+}
+
 // visit sends the cookie through the desk's handler and returns who arrived.
 func (b *bench) visit(ctx context.Context, cookie *http.Cookie) (caller Caller, trouble error) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -65,7 +74,7 @@ func (b *bench) visit(ctx context.Context, cookie *http.Cookie) (caller Caller, 
 func TestT38_SessionCookieIsBoundToTheHostAndHiddenFromScripts(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
-	cookie, account, err := b.SignIn(https(t), "ana", password)
+	cookie, account, err := b.signIn(https(t), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +102,7 @@ func TestPlainHTTPSignsInOnLoopbackOnly(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
 	loopback := withOrigin(t.Context(), origin{address: "127.0.0.1", loopback: true})
-	cookie, _, err := b.SignIn(loopback, "ana", password)
+	cookie, _, err := b.signIn(loopback, "ana", password)
 	if err != nil || cookie.Name != "warder" || cookie.Secure {
 		t.Fatalf("SignIn on loopback = %v, %v", cookie, err)
 	}
@@ -160,12 +169,12 @@ func TestSignInRenewsAnOldHash(t *testing.T) {
 func TestT38_SessionRotatesAtSignInAndDiesAtSignOut(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
-	first, _, err := b.SignIn(https(t), "ana", password)
+	first, _, err := b.signIn(https(t), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	caller, _ := b.visit(https(t), first)
-	second, _, err := b.SignIn(WithCaller(https(t), caller), "ana", password)
+	second, _, err := b.signIn(WithCaller(https(t), caller), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +194,7 @@ func TestT38_SessionRotatesAtSignInAndDiesAtSignOut(t *testing.T) {
 func TestSessionEndsWhenIdleAndWhenOld(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
-	cookie, _, err := b.SignIn(https(t), "ana", password)
+	cookie, _, err := b.signIn(https(t), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +207,7 @@ func TestSessionEndsWhenIdleAndWhenOld(t *testing.T) {
 	if c, _ := b.visit(https(t), cookie); !c.Anonymous() {
 		t.Fatal("a session outlives its absolute limit")
 	}
-	cookie, _, err = b.SignIn(https(t), "ana", password)
+	cookie, _, err = b.signIn(https(t), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +220,7 @@ func TestSessionEndsWhenIdleAndWhenOld(t *testing.T) {
 func TestStrangeCookiesAreStrangers(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
-	good, _, err := b.SignIn(https(t), "ana", password)
+	good, _, err := b.signIn(https(t), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +237,7 @@ func TestStrangeCookiesAreStrangers(t *testing.T) {
 func TestT29_FailingBookIsAStrangerAndSaysSo(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
-	cookie, _, err := b.SignIn(https(t), "ana", password)
+	cookie, _, err := b.signIn(https(t), "ana", password)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,10 @@ func (g Guard) Handler(next http.Handler) http.Handler {
 			http.Error(w, "more than one Origin header", http.StatusForbidden)
 			return
 		}
-		from := origin{address: remote(g.peer(r)), secure: r.TLS != nil || g.Secure, loopback: isLoopback(host)}
+		from := origin{
+			address: remote(g.peer(r)), agent: agent(r.UserAgent()),
+			secure: r.TLS != nil || g.Secure, loopback: isLoopback(host),
+		}
 		checked.ServeHTTP(w, r.WithContext(withOrigin(r.Context(), from)))
 	})
 }
@@ -127,8 +130,17 @@ func remote(hostport string) string {
 // origin is what the guard learnt of where a request comes from.
 type origin struct {
 	address  string
+	agent    string
 	secure   bool // the browser speaks HTTPS
 	loopback bool // the browser asked for a loopback name
+}
+
+// maxAgent bounds what is kept of a browser's name, in bytes.
+const maxAgent = 256
+
+// agent returns what a browser calls itself, fit to be kept and shown.
+func agent(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxAgent)], "\x00", ""), "")
 }
 
 type originKey struct{}

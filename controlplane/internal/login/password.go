@@ -6,8 +6,10 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/argon2"
@@ -48,31 +50,43 @@ const (
 
 // Hasher hashes and checks passwords. Few hashings run at once, because each
 // takes memory and a core; who waits longer than a few seconds for a turn gets
-// fault.Exhausted. It is safe for concurrent use.
+// fault.Exhausted. One turn more is kept for known devices, so that strangers who
+// guess do not keep out those who work here. It is safe for concurrent use.
 type Hasher struct {
 	params params
 	slots  chan struct{}
+	kept   chan struct{}
 	wait   time.Duration
 	decoy  string
+	// done counts hashings: what a sign-in costs, and so what its time tells.
+	done atomic.Int64
 }
 
 // NewHasher returns a Hasher with the current costs.
 func NewHasher() *Hasher { return newHasher(current) }
 
 func newHasher(p params) *Hasher {
-	h := &Hasher{params: p, slots: make(chan struct{}, hashSlots), wait: hashWait}
+	h := &Hasher{params: p, slots: make(chan struct{}, hashSlots), kept: make(chan struct{}, 1), wait: hashWait}
 	h.decoy = encode(p, random(saltSize), random(sumSize))
 	return h
 }
 
 // Hash returns the password's hash as a PHC string. A password that is too short
-// or too long is fault.Invalid.
+// or too long, or that everybody guesses first, is fault.Invalid.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if len(password) < MinPassword || len(password) > MaxPassword {
 		return "", fault.Newf(fault.Invalid, "a password has %d to %d bytes; this one has %d", MinPassword, MaxPassword, len(password))
 	}
+	if guessable(password) {
+		return "", fault.New(fault.Invalid, "this password is among the first that are guessed; take another, for example a few words that nobody puts together")
+	}
+	return h.renew(ctx, password)
+}
+
+// renew is Hash for a password that is in use already.
+func (h *Hasher) renew(ctx context.Context, password string) (string, error) {
 	salt := random(saltSize)
-	sum, err := h.derive(ctx, password, salt, h.params)
+	sum, err := h.derive(ctx, password, salt, h.params, false)
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +97,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // should be made anew because its costs are not today's. An empty hash matches
 // nothing and takes as long as a real one; so does a damaged one, which is an
 // error besides.
-func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, stale bool, err error) {
+func (h *Hasher) Verify(ctx context.Context, hash, password string, knownDevice bool) (ok, stale bool, err error) {
 	known := hash != ""
 	if !known {
 		hash = h.decoy
@@ -92,7 +106,7 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, stale b
 	if parseErr != nil {
 		p, salt, want, _ = decode(h.decoy)
 	}
-	got, err := h.derive(ctx, password, salt, p)
+	got, err := h.derive(ctx, password, salt, p, knownDevice)
 	if err != nil {
 		return false, false, err
 	}
@@ -103,18 +117,52 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, stale b
 	return same && known, p != h.params, nil
 }
 
-func (h *Hasher) derive(ctx context.Context, password string, salt []byte, p params) ([]byte, error) {
+func (h *Hasher) derive(ctx context.Context, password string, salt []byte, p params, knownDevice bool) ([]byte, error) {
 	timer := time.NewTimer(h.wait)
 	defer timer.Stop()
+	var kept chan struct{} // Nobody's turn comes on a nil channel.
+	if knownDevice {
+		kept = h.kept
+	}
+	turn := h.slots
 	select {
 	case h.slots <- struct{}{}:
+	case kept <- struct{}{}:
+		turn = kept
 	case <-timer.C:
 		return nil, fault.New(fault.Exhausted, "too many people are signing in at this moment; try again in a few seconds")
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a turn to hash: %w", ctx.Err())
 	}
-	defer func() { <-h.slots }()
+	defer func() { <-turn }()
+	h.done.Add(1)
 	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, sumSize), nil
+}
+
+// minDistinct is how many different bytes a password has at least.
+const minDistinct = 5
+
+// guessed is what lists of leaked passwords begin with, of those that can be long
+// enough: in lower case, with letters for what stands for them, and without the
+// digits at the end, so that nothing is left of a row of digits.
+var guessed = []string{
+	"", "administrator", "changemechangeme", "iloveyouiloveyou", "letmeinletmein", "passwordpassword", "qwertyqwerty", "qwertyuiop",
+	"qwertyuiopasdfghjkl", "asdfghjkl", "zxcvbnm", "welcomewelcome", "trustno1trustno", "adminadminadmin", "password", "warderwarder",
+	"warder", "correcthorsebatterystaple", "abcdefghijkl", "abcdefghijklmnop", "qazwsxedcrfv", "qwerasdfzxcv",
+}
+
+// guessable reports whether the password is one of the first that are tried.
+func guessable(password string) bool {
+	distinct := make(map[byte]bool)
+	for i := range len(password) {
+		distinct[password[i]] = true
+	}
+	if len(distinct) < minDistinct {
+		return true
+	}
+	word := strings.TrimRight(strings.ToLower(password), "0123456789!?.*#")
+	word = strings.NewReplacer("0", "o", "3", "e", "4", "a", "@", "a", "$", "s", " ", "", "-", "", "_", "").Replace(word)
+	return slices.Contains(guessed, word)
 }
 
 // encode writes the PHC string.

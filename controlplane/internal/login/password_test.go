@@ -42,7 +42,7 @@ func TestVerifyTellsRightFromWrong(t *testing.T) {
 		{"right, with old costs", dearer, hash, "correct horse battery", true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ok, stale, err := c.hasher.Verify(t.Context(), c.hash, c.password)
+			ok, stale, err := c.hasher.Verify(t.Context(), c.hash, c.password, false)
 			if err != nil || ok != c.ok || stale != c.stale {
 				t.Fatalf("Verify = %t, %t, %v; want %t, %t", ok, stale, err, c.ok, c.stale)
 			}
@@ -75,7 +75,7 @@ func TestDamagedHashMatchesNothing(t *testing.T) {
 		strings.Replace(good, ",p=1", "", 1),
 		good[:len(good)-2], good + "$x", good + "=",
 	} {
-		ok, _, err := h.Verify(t.Context(), hash, "correct horse battery")
+		ok, _, err := h.Verify(t.Context(), hash, "correct horse battery", false)
 		if ok || err == nil {
 			t.Errorf("Verify against %q = %t, %v; want an error", hash, ok, err)
 		}

@@ -8,7 +8,8 @@ import (
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-// Permission is something that a caller may do.
+// Permission is something that a caller may do in the administration. Roles carry
+// permissions: built-in ones those of this file, others those of their row.
 type Permission string
 
 // The permissions. Anyone and SignedIn are held without a role.
@@ -39,26 +40,59 @@ const (
 	RoleOwner    = "owner"
 )
 
-// held is what each built-in role may do in the administration. Other roles
-// grant tools only.
-var held = map[string][]Permission{
-	RoleViewer: {Read},
-	RoleOperator: {
-		Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WritePolicy, WriteDenials, WriteAlerts,
-	},
-	RoleOwner: {
-		Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WritePolicy,
-		WriteDenials, WriteAlerts, WriteUsers, WriteRoles, IssueNodes, RotateSealKeys, WriteIssuers, WriteProviders, RewrapSecrets,
-	},
+// Permissions returns all that a role can carry, with what each allows, in the
+// order in which people read them.
+func Permissions() []Described { return slices.Clone(described) }
+
+// Described is a permission with what it allows, for people.
+type Described struct {
+	Permission Permission
+	Allows     string
 }
 
-// covered is which built-in roles the holder of a built-in role may hand out:
-// those whose permissions and tool grants are no wider than his own. An owner
-// covers every role, so it is not listed.
-var covered = map[string][]string{
-	RoleViewer:   {RoleViewer},
-	RoleOperator: {RoleOperator, RoleViewer},
+var described = []Described{
+	{Read, "See everything in the administration; secrets are never shown"},
+	{WriteServers, "Add, change and remove servers"},
+	{ApproveTools, "Approve, reject, switch off and classify what servers offer"},
+	{WriteKeys, "Make, rotate and revoke keys, for users who hold no more than oneself"},
+	{WriteApplications, "Make applications and switch them off"},
+	{WriteDenials, "Deny at once what policy would allow, and lift it"},
+	{WriteAlerts, "Close alerts"},
+	{WritePolicy, "Change policy: whoever holds it decides who may use what, also for himself"},
+	{WriteUsers, "Make, change, disable and remove users who hold no more than oneself; end their sessions"},
+	{WriteRoles, "Make, change and remove roles that hold no more than oneself"},
+	{WriteIssuers, "Say whose tokens are trusted, and so who their users are"},
+	{WriteProviders, "Say by which providers people sign in"},
+	{IssueNodes, "Make certificates with which nodes connect and get the configuration"},
+	{RotateSealKeys, "Rotate and forget the keys that seal sessions of clients"},
+	{RewrapSecrets, "Seal stored secrets anew under the current key-encryption key"},
 }
+
+// held is what each built-in role carries. What widens access for oneself
+// (policy, users, roles, issuers, providers, nodes) is for owners, and for roles
+// that owners make.
+var held = map[string][]Permission{
+	RoleViewer:   {Read},
+	RoleOperator: {Read, WriteServers, ApproveTools, WriteKeys, WriteApplications, WriteDenials, WriteAlerts},
+	RoleOwner:    all(),
+}
+
+// all returns every permission that a role can carry.
+func all() (permissions []Permission) {
+	for _, d := range described {
+		permissions = append(permissions, d.Permission)
+	}
+	return permissions
+}
+
+// BuiltIn returns what a built-in role carries, and false for any other role.
+func BuiltIn(role string) ([]Permission, bool) {
+	permissions, found := held[role]
+	return slices.Clone(permissions), found
+}
+
+// Known reports whether a role can carry the permission.
+func (p Permission) Known() bool { return slices.Contains(held[RoleOwner], p) }
 
 // needed is what each procedure needs. It is exact: what is not here is denied.
 var needed = map[string]Permission{

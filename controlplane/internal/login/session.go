@@ -29,11 +29,31 @@ const tokenSize = 32
 
 // Session is what is kept of one: never the cookie's value.
 type Session struct {
-	Hash    [sha256.Size]byte
+	Hash [sha256.Size]byte
+	// ID names the session for people; the book gives it.
+	ID      string
 	User    string
-	Roles   []string
 	SeenAt  time.Time
 	Expires time.Time
+
+	// As they are when the session is read: its user's roles, and the permissions
+	// of those that are not built in.
+	Roles []string
+	Given []Permission
+
+	// Of its beginning: where it came from, with what program, and how the user
+	// proved himself: MethodPassword or the name of a provider.
+	Address, Agent, Method string
+	// proof is the hash of the password that was given, if one was.
+	proof string
+}
+
+// MethodPassword says that a session began with a password.
+const MethodPassword = "password"
+
+// caller returns whom the session stands for.
+func (s *Session) caller() Caller {
+	return Caller{Name: s.User, Roles: s.Roles, Given: s.Given, session: s}
 }
 
 // live reports whether the session is neither idle for too long nor too old.
@@ -70,11 +90,11 @@ func (o origin) cookieName() (string, error) {
 }
 
 // cookie returns the cookie that carries the value; an empty value removes it.
-func (o origin) cookie(name, value string) *http.Cookie {
+func (o origin) cookie(name, value string, life time.Duration) *http.Cookie {
 	c := &http.Cookie{
 		Name: name, Value: value, Path: "/", HttpOnly: true,
-		Secure: name == secureCookie, SameSite: http.SameSiteLaxMode,
-		MaxAge: int(SessionAbsolute / time.Second),
+		Secure: o.secure, SameSite: http.SameSiteLaxMode,
+		MaxAge: int(life / time.Second),
 	}
 	if value == "" {
 		c.MaxAge = -1
@@ -88,7 +108,13 @@ func (o origin) cookie(name, value string) *http.Cookie {
 func (d *Desk) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
-		caller, err := d.resume(ctx, cookieValue(r, originOf(ctx)))
+		name, err := originOf(ctx).cookieName()
+		if err != nil { // Where no session may travel, nobody has one.
+			next.ServeHTTP(w, r.WithContext(WithCaller(ctx, Caller{})))
+			return
+		}
+		ctx = withDevice(ctx, cookieValue(r, name+deviceSuffix))
+		caller, err := d.resume(ctx, cookieValue(r, name))
 		if err != nil {
 			d.log.WarnContext(ctx, "session not checked", "error", err)
 			ctx = context.WithValue(ctx, troubleKey{}, err)
@@ -105,13 +131,9 @@ func Trouble(ctx context.Context) error {
 	return err
 }
 
-// cookieValue returns the session cookie of the request; empty if there is none
-// or if the browser sent several.
-func cookieValue(r *http.Request, o origin) string {
-	name, err := o.cookieName()
-	if err != nil {
-		return ""
-	}
+// cookieValue returns a cookie of the request; empty if there is none or if the
+// browser sent several.
+func cookieValue(r *http.Request, name string) string {
 	cookies := r.CookiesNamed(name)
 	if len(cookies) != 1 {
 		return ""
@@ -131,7 +153,7 @@ func (d *Desk) Still(ctx context.Context, procedure string) error {
 		if err != nil || !s.live(d.now()) {
 			return fault.New(fault.Unauthenticated, "the session has ended; sign in again")
 		}
-		c.Roles = s.Roles
+		c = s.caller()
 	}
 	return Require(c, procedure)
 }
@@ -158,5 +180,5 @@ func (d *Desk) resume(ctx context.Context, value string) (Caller, error) {
 			return Caller{}, err
 		}
 	}
-	return Caller{Name: s.User, Roles: s.Roles, session: s}, nil
+	return s.caller(), nil
 }

@@ -73,12 +73,22 @@ func (t *throttle) touch(key string, now time.Time) *bucket {
 	return b
 }
 
-// attempts counts failed attempts from three sides: one address against one
-// account, one address against all accounts, and all addresses against one
-// account. The last is wide, so that a stranger cannot lock somebody out by
-// failing in his name from a few addresses.
+// side is whom an attempt counts for.
+type side struct {
+	address, account string
+	// device is known to be one from which this account signed in before; empty:
+	// none is.
+	device string
+}
+
+// attempts counts failed attempts from four sides: one address against one
+// account, one address against all accounts, all addresses against one account,
+// and all against all, which leaves the process time for other work. An attempt
+// from a known device counts for that device alone: strangers who fail in
+// somebody's name, from however many addresses, do not lock him out where he is
+// known (security.md T-42).
 type attempts struct {
-	pair, address, account *throttle
+	pair, address, account, all, device *throttle
 }
 
 const bucketsKept = 10_000
@@ -88,30 +98,41 @@ func newAttempts() *attempts {
 		pair:    newThrottle(6, 10*time.Second, bucketsKept),
 		address: newThrottle(30, 2*time.Second, bucketsKept),
 		account: newThrottle(60, time.Second, bucketsKept),
+		all:     newThrottle(300, 50*time.Millisecond, 1),
+		device:  newThrottle(6, 10*time.Second, bucketsKept),
 	}
+}
+
+// claim is one bucket that an attempt counts in.
+type claim struct {
+	throttle *throttle
+	key      string
+}
+
+func (a *attempts) claims(s side) []claim {
+	if s.device != "" {
+		return []claim{{a.device, s.device}}
+	}
+	return []claim{{a.pair, s.address + "\x00" + s.account}, {a.address, s.address}, {a.account, s.account}, {a.all, ""}}
 }
 
 // take reserves one attempt before it is made, so that many at once are counted
 // too. A success gives it back.
-func (a *attempts) take(address, account string, now time.Time) (wait time.Duration, ok bool) {
-	pair := address + "\x00" + account
-	if wait, ok = a.pair.take(pair, now); !ok {
-		return wait, false
-	}
-	if wait, ok = a.address.take(address, now); !ok {
-		a.pair.give(pair, now)
-		return wait, false
-	}
-	if wait, ok = a.account.take(account, now); !ok {
-		a.pair.give(pair, now)
-		a.address.give(address, now)
-		return wait, false
+func (a *attempts) take(s side, now time.Time) (wait time.Duration, ok bool) {
+	claims := a.claims(s)
+	for i, c := range claims {
+		if wait, ok = c.throttle.take(c.key, now); !ok {
+			for _, taken := range claims[:i] {
+				taken.throttle.give(taken.key, now)
+			}
+			return wait, false
+		}
 	}
 	return 0, true
 }
 
-func (a *attempts) give(address, account string, now time.Time) {
-	a.pair.give(address+"\x00"+account, now)
-	a.address.give(address, now)
-	a.account.give(account, now)
+func (a *attempts) give(s side, now time.Time) {
+	for _, c := range a.claims(s) {
+		c.throttle.give(c.key, now)
+	}
 }

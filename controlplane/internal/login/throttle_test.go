@@ -54,7 +54,7 @@ func TestT42_AttemptsAreBoundedPerAccount(t *testing.T) {
 	a := newAttempts()
 	accepted := 0
 	for i := range 10_000 {
-		if _, ok := a.take(fmt.Sprintf("10.0.0.%d", i%200), "ana", start); ok {
+		if _, ok := a.take(side{address: fmt.Sprintf("10.0.0.%d", i%200), account: "ana"}, start); ok {
 			accepted++
 		}
 	}
@@ -63,9 +63,9 @@ func TestT42_AttemptsAreBoundedPerAccount(t *testing.T) {
 	}
 	b := newAttempts()
 	for range 1000 {
-		b.take("10.0.0.1", "ana", start)
+		b.take(side{address: "10.0.0.1", account: "ana"}, start)
 	}
-	if _, ok := b.take("10.0.0.2", "ana", start); !ok {
+	if _, ok := b.take(side{address: "10.0.0.2", account: "ana"}, start); !ok {
 		t.Fatal("one stranger's failures lock ana out elsewhere")
 	}
 }

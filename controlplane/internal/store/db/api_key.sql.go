@@ -138,6 +138,31 @@ func (q *Queries) ListAPIKeys(ctx context.Context, userName string) ([]ListAPIKe
 	return items, nil
 }
 
+const listUnrevokedKeyIDs = `-- name: ListUnrevokedKeyIDs :many
+SELECT id FROM api_key WHERE user_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE
+`
+
+// Of a user who is being removed. Locked, as in GetAPIKey.
+func (q *Queries) ListUnrevokedKeyIDs(ctx context.Context, userID int64) ([]string, error) {
+	rows, err := q.db.Query(ctx, listUnrevokedKeyIDs, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const revokeAPIKey = `-- name: RevokeAPIKey :one
 UPDATE api_key
 SET revoked_at = now(), revoked_by = $1, revoked_reason = $2::text

@@ -36,53 +36,224 @@ func (q *Queries) DeleteLoginSession(ctx context.Context, hash []byte) (int64, e
 	return result.RowsAffected(), nil
 }
 
+const deleteLoginSessionsOf = `-- name: DeleteLoginSessionsOf :execrows
+DELETE FROM login_session WHERE user_id = $1 AND hash IS DISTINCT FROM $2::bytea
+`
+
+type DeleteLoginSessionsOfParams struct {
+	UserID int64
+	But    []byte
+}
+
+// All of a user, but for the one of this hash, if any.
+func (q *Queries) DeleteLoginSessionsOf(ctx context.Context, arg DeleteLoginSessionsOfParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteLoginSessionsOf, arg.UserID, arg.But)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteOldestLoginSessions = `-- name: DeleteOldestLoginSessions :execrows
+DELETE FROM login_session
+WHERE hash IN (
+    SELECT s.hash FROM login_session s WHERE s.user_id = $1 ORDER BY s.created_at DESC, s.id OFFSET $2
+)
+`
+
+type DeleteOldestLoginSessionsParams struct {
+	UserID int64
+	Keep   int32
+}
+
+// Bounds how many sessions one user has: whoever signs in again and again keeps
+// the newest.
+func (q *Queries) DeleteOldestLoginSessions(ctx context.Context, arg DeleteOldestLoginSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteOldestLoginSessions, arg.UserID, arg.Keep)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getLoginSession = `-- name: GetLoginSession :one
-SELECT s.user_id, u.name, s.created_at, s.seen_at, s.expires_at,
-    ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
+SELECT s.id, s.user_id, u.name, s.created_at, s.seen_at, s.expires_at,
+    ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles,
+    ARRAY(
+        SELECT DISTINCT unnest(o.permissions) FROM user_role r JOIN role o ON o.name = r.role
+        WHERE r.user_id = u.id AND NOT o.built_in
+    )::text[] AS permissions
 FROM login_session s
 JOIN users u ON u.id = s.user_id
-WHERE s.hash = $1 AND s.expires_at > now()
+WHERE s.hash = $1 AND s.expires_at > now() AND u.disabled_at IS NULL
 `
 
 type GetLoginSessionRow struct {
-	UserID    int64
-	Name      string
-	CreatedAt time.Time
-	SeenAt    time.Time
-	ExpiresAt time.Time
-	Roles     []string
+	ID          string
+	UserID      int64
+	Name        string
+	CreatedAt   time.Time
+	SeenAt      time.Time
+	ExpiresAt   time.Time
+	Roles       []string
+	Permissions []string
 }
 
-// Who a cookie belongs to, with roles as they are now: taking a role away works
-// at the next request. A session that expired gives no row.
+// Who a cookie belongs to, with roles and permissions as they are now: taking one
+// away works at the next request. A session that expired, or of a user who is
+// disabled, gives no row. Of built-in roles the program knows the permissions.
 func (q *Queries) GetLoginSession(ctx context.Context, hash []byte) (GetLoginSessionRow, error) {
 	row := q.db.QueryRow(ctx, getLoginSession, hash)
 	var i GetLoginSessionRow
 	err := row.Scan(
+		&i.ID,
 		&i.UserID,
 		&i.Name,
 		&i.CreatedAt,
 		&i.SeenAt,
 		&i.ExpiresAt,
 		&i.Roles,
+		&i.Permissions,
 	)
 	return i, err
 }
 
+const getLoginSessionByID = `-- name: GetLoginSessionByID :one
+SELECT s.hash, u.name FROM login_session s JOIN users u ON u.id = s.user_id WHERE s.id = $1
+`
+
+type GetLoginSessionByIDRow struct {
+	Hash []byte
+	Name string
+}
+
+// Whose it is, before it is ended.
+func (q *Queries) GetLoginSessionByID(ctx context.Context, id string) (GetLoginSessionByIDRow, error) {
+	row := q.db.QueryRow(ctx, getLoginSessionByID, id)
+	var i GetLoginSessionByIDRow
+	err := row.Scan(&i.Hash, &i.Name)
+	return i, err
+}
+
 const insertLoginSession = `-- name: InsertLoginSession :exec
-INSERT INTO login_session (hash, user_id, expires_at) VALUES ($1, $2, $3)
+INSERT INTO login_session (hash, user_id, expires_at, address, user_agent, method)
+VALUES ($1, $2, $3, $4, $5, $6)
 `
 
 type InsertLoginSessionParams struct {
 	Hash      []byte
 	UserID    int64
 	ExpiresAt time.Time
+	Address   string
+	UserAgent string
+	Method    string
 }
 
 // Somebody signed in. The hash is of the cookie, which is kept nowhere.
 func (q *Queries) InsertLoginSession(ctx context.Context, arg InsertLoginSessionParams) error {
-	_, err := q.db.Exec(ctx, insertLoginSession, arg.Hash, arg.UserID, arg.ExpiresAt)
+	_, err := q.db.Exec(ctx, insertLoginSession,
+		arg.Hash,
+		arg.UserID,
+		arg.ExpiresAt,
+		arg.Address,
+		arg.UserAgent,
+		arg.Method,
+	)
 	return err
+}
+
+const listLoginSessions = `-- name: ListLoginSessions :many
+SELECT s.id, u.name, s.created_at, s.seen_at, s.expires_at, s.address, s.user_agent, s.method
+FROM login_session s
+JOIN users u ON u.id = s.user_id
+WHERE s.expires_at > now() AND ($1::text = '' OR u.name = $1)
+ORDER BY s.seen_at DESC, s.id
+LIMIT $2
+`
+
+type ListLoginSessionsParams struct {
+	UserName string
+	RowLimit int32
+}
+
+type ListLoginSessionsRow struct {
+	ID        string
+	Name      string
+	CreatedAt time.Time
+	SeenAt    time.Time
+	ExpiresAt time.Time
+	Address   string
+	UserAgent string
+	Method    string
+}
+
+// For people; an empty user matches all. What a cookie could be found by stays
+// out of it.
+func (q *Queries) ListLoginSessions(ctx context.Context, arg ListLoginSessionsParams) ([]ListLoginSessionsRow, error) {
+	rows, err := q.db.Query(ctx, listLoginSessions, arg.UserName, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListLoginSessionsRow{}
+	for rows.Next() {
+		var i ListLoginSessionsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.SeenAt,
+			&i.ExpiresAt,
+			&i.Address,
+			&i.UserAgent,
+			&i.Method,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const noteSignIn = `-- name: NoteSignIn :one
+UPDATE users SET signed_in_at = now() WHERE name = $1 AND disabled_at IS NULL RETURNING id, password_hash
+`
+
+type NoteSignInRow struct {
+	ID           int64
+	PasswordHash *string
+}
+
+// When the user signed in last, for people. It holds his row until the session is
+// there: whoever changes the password or disables him comes before, which shows
+// here, or after, and finds the session to end it.
+func (q *Queries) NoteSignIn(ctx context.Context, name string) (NoteSignInRow, error) {
+	row := q.db.QueryRow(ctx, noteSignIn, name)
+	var i NoteSignInRow
+	err := row.Scan(&i.ID, &i.PasswordHash)
+	return i, err
+}
+
+const rotateLoginSession = `-- name: RotateLoginSession :execrows
+UPDATE login_session SET hash = $1 WHERE hash = $2
+`
+
+type RotateLoginSessionParams struct {
+	NewHash []byte
+	Hash    []byte
+}
+
+// The same session under another cookie: what was known of the old one is worth
+// nothing.
+func (q *Queries) RotateLoginSession(ctx context.Context, arg RotateLoginSessionParams) (int64, error) {
+	result, err := q.db.Exec(ctx, rotateLoginSession, arg.NewHash, arg.Hash)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const touchLoginSession = `-- name: TouchLoginSession :exec

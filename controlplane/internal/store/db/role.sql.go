@@ -9,6 +9,16 @@ import (
 	"context"
 )
 
+const deleteRole = `-- name: DeleteRole :exec
+DELETE FROM role WHERE name = $1 AND NOT built_in
+`
+
+// Its grants go with it. One that somebody holds fails the statement.
+func (q *Queries) DeleteRole(ctx context.Context, name string) error {
+	_, err := q.db.Exec(ctx, deleteRole, name)
+	return err
+}
+
 const getRole = `-- name: GetRole :one
 SELECT name, built_in, description, permissions FROM role WHERE name = $1 FOR UPDATE
 `
@@ -42,6 +52,43 @@ func (q *Queries) InsertRole(ctx context.Context, arg InsertRoleParams) error {
 	return err
 }
 
+const listRoleHolders = `-- name: ListRoleHolders :many
+SELECT 'user'::text AS kind, u.name AS holder FROM user_role r JOIN users u ON u.id = r.user_id WHERE r.role = $1
+UNION ALL
+SELECT 'issuer'::text, i.issuer || ', group ' || i.group_name FROM issuer_group_role i WHERE i.role = $1
+UNION ALL
+SELECT 'provider'::text, p.provider || ', group ' || p.group_name FROM provider_group_role p WHERE p.role = $1
+ORDER BY 1, 2
+LIMIT 5
+`
+
+type ListRoleHoldersRow struct {
+	Kind   string
+	Holder string
+}
+
+// Who has the role: users, and the groups of issuers and of sign-on providers; a
+// few, to name them to who would remove it.
+func (q *Queries) ListRoleHolders(ctx context.Context, role string) ([]ListRoleHoldersRow, error) {
+	rows, err := q.db.Query(ctx, listRoleHolders, role)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRoleHoldersRow{}
+	for rows.Next() {
+		var i ListRoleHoldersRow
+		if err := rows.Scan(&i.Kind, &i.Holder); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listRoles = `-- name: ListRoles :many
 SELECT name, built_in, description, permissions FROM role ORDER BY built_in DESC, name
 `
@@ -70,4 +117,20 @@ func (q *Queries) ListRoles(ctx context.Context) ([]Role, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const updateRole = `-- name: UpdateRole :exec
+UPDATE role SET description = $1, permissions = coalesce($2::text[], '{}') WHERE name = $3 AND NOT built_in
+`
+
+type UpdateRoleParams struct {
+	Description string
+	Permissions []string
+	Name        string
+}
+
+// Of a role that is not built in.
+func (q *Queries) UpdateRole(ctx context.Context, arg UpdateRoleParams) error {
+	_, err := q.db.Exec(ctx, updateRole, arg.Description, arg.Permissions, arg.Name)
+	return err
 }

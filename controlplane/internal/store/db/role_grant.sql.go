@@ -9,6 +9,16 @@ import (
 	"context"
 )
 
+const deleteRoleGrants = `-- name: DeleteRoleGrants :exec
+DELETE FROM role_grant WHERE role = $1
+`
+
+// Before the grants that the role shall have are inserted.
+func (q *Queries) DeleteRoleGrants(ctx context.Context, role string) error {
+	_, err := q.db.Exec(ctx, deleteRoleGrants, role)
+	return err
+}
+
 const insertRoleGrant = `-- name: InsertRoleGrant :exec
 INSERT INTO role_grant (role, tools, risks, prompts, resources)
 VALUES ($1, coalesce($2::text[], '{}'), coalesce($3::text[], '{}'), coalesce($4::text[], '{}'),

@@ -9,6 +9,16 @@ import (
 	"context"
 )
 
+const deleteUserRoles = `-- name: DeleteUserRoles :exec
+DELETE FROM user_role WHERE user_id = $1
+`
+
+// Before the roles that he shall have are given, or for good.
+func (q *Queries) DeleteUserRoles(ctx context.Context, userID int64) error {
+	_, err := q.db.Exec(ctx, deleteUserRoles, userID)
+	return err
+}
+
 const insertUserRoles = `-- name: InsertUserRoles :exec
 INSERT INTO user_role (user_id, role)
 SELECT $1::bigint, unnest($2::text[])

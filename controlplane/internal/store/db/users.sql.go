@@ -15,11 +15,13 @@ SELECT EXISTS (
     SELECT 1
     FROM users u
     JOIN user_role r ON r.user_id = u.id
-    WHERE r.role = 'owner' AND u.password_hash IS NOT NULL
+    WHERE r.role = 'owner' AND u.disabled_at IS NULL
+        AND (u.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM provider_subject s WHERE s.user_id = u.id))
 )
 `
 
-// Whether anybody can sign in as an owner: until then, the setup token is valid.
+// Whether anybody can sign in as an owner: until then, the setup token is valid,
+// and afterwards there must always be one.
 func (q *Queries) AdministratorExists(ctx context.Context) (bool, error) {
 	row := q.db.QueryRow(ctx, administratorExists)
 	var exists bool
@@ -27,19 +29,57 @@ func (q *Queries) AdministratorExists(ctx context.Context) (bool, error) {
 	return exists, err
 }
 
+const disableUser = `-- name: DisableUser :exec
+UPDATE users SET disabled_at = now(), disabled_by = $1::text, disabled_reason = $2
+WHERE id = $3 AND disabled_at IS NULL
+`
+
+type DisableUserParams struct {
+	Actor  string
+	Reason string
+	ID     int64
+}
+
+// Who is disabled already stays so, as he was disabled first.
+func (q *Queries) DisableUser(ctx context.Context, arg DisableUserParams) error {
+	_, err := q.db.Exec(ctx, disableUser, arg.Actor, arg.Reason, arg.ID)
+	return err
+}
+
+const enableUser = `-- name: EnableUser :execrows
+UPDATE users SET disabled_at = NULL, disabled_by = NULL, disabled_reason = ''
+WHERE id = $1 AND removed_at IS NULL
+`
+
+// Whoever was removed stays removed.
+func (q *Queries) EnableUser(ctx context.Context, id int64) (int64, error) {
+	result, err := q.db.Exec(ctx, enableUser, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getUser = `-- name: GetUser :one
-SELECT u.id, u.name, u.password_hash, u.created_at,
+SELECT u.id, u.name, u.password_hash, u.created_at, u.groups, u.disabled_at, u.disabled_reason, u.removed_at, u.signed_in_at,
+    u.provider,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
 FROM users u
 WHERE u.name = $1
 `
 
 type GetUserRow struct {
-	ID           int64
-	Name         string
-	PasswordHash *string
-	CreatedAt    time.Time
-	Roles        []string
+	ID             int64
+	Name           string
+	PasswordHash   *string
+	CreatedAt      time.Time
+	Groups         []string
+	DisabledAt     *time.Time
+	DisabledReason string
+	RemovedAt      *time.Time
+	SignedInAt     *time.Time
+	Provider       string
+	Roles          []string
 }
 
 // One user with roles. The hash of the password comes along for signing in; it
@@ -52,20 +92,28 @@ func (q *Queries) GetUser(ctx context.Context, name string) (GetUserRow, error) 
 		&i.Name,
 		&i.PasswordHash,
 		&i.CreatedAt,
+		&i.Groups,
+		&i.DisabledAt,
+		&i.DisabledReason,
+		&i.RemovedAt,
+		&i.SignedInAt,
+		&i.Provider,
 		&i.Roles,
 	)
 	return i, err
 }
 
 const insertUser = `-- name: InsertUser :one
-INSERT INTO users (name, password_hash)
-VALUES ($1, $2)
+INSERT INTO users (name, password_hash, groups, provider)
+VALUES ($1, $2, coalesce($3::text[], '{}'), $4)
 RETURNING id, created_at
 `
 
 type InsertUserParams struct {
 	Name         string
 	PasswordHash *string
+	Groups       []string
+	Provider     string
 }
 
 type InsertUserRow struct {
@@ -75,25 +123,37 @@ type InsertUserRow struct {
 
 // A new user; without a password, one that holds keys and does not sign in.
 func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) (InsertUserRow, error) {
-	row := q.db.QueryRow(ctx, insertUser, arg.Name, arg.PasswordHash)
+	row := q.db.QueryRow(ctx, insertUser,
+		arg.Name,
+		arg.PasswordHash,
+		arg.Groups,
+		arg.Provider,
+	)
 	var i InsertUserRow
 	err := row.Scan(&i.ID, &i.CreatedAt)
 	return i, err
 }
 
 const listUsers = `-- name: ListUsers :many
-SELECT u.id, u.name, (u.password_hash IS NOT NULL)::boolean AS has_password, u.created_at,
+SELECT u.id, u.name, (u.password_hash IS NOT NULL)::boolean AS has_password, u.created_at, u.groups, u.disabled_at,
+    u.disabled_reason, u.removed_at, u.signed_in_at, u.provider,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
 FROM users u
 ORDER BY u.name
 `
 
 type ListUsersRow struct {
-	ID          int64
-	Name        string
-	HasPassword bool
-	CreatedAt   time.Time
-	Roles       []string
+	ID             int64
+	Name           string
+	HasPassword    bool
+	CreatedAt      time.Time
+	Groups         []string
+	DisabledAt     *time.Time
+	DisabledReason string
+	RemovedAt      *time.Time
+	SignedInAt     *time.Time
+	Provider       string
+	Roles          []string
 }
 
 // Every user with roles, and whether rather than how they sign in.
@@ -111,6 +171,12 @@ func (q *Queries) ListUsers(ctx context.Context) ([]ListUsersRow, error) {
 			&i.Name,
 			&i.HasPassword,
 			&i.CreatedAt,
+			&i.Groups,
+			&i.DisabledAt,
+			&i.DisabledReason,
+			&i.RemovedAt,
+			&i.SignedInAt,
+			&i.Provider,
 			&i.Roles,
 		); err != nil {
 			return nil, err
@@ -128,9 +194,21 @@ LOCK TABLE users, user_role IN SHARE ROW EXCLUSIVE MODE
 `
 
 // Holds off every other writer of users and their roles until commit, so that
-// "there is no administrator yet" is still true when the first one is made.
+// what was found of them ("there is no administrator yet", "there is another
+// owner") is still true when it is acted on.
 func (q *Queries) LockUsers(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, lockUsers)
+	return err
+}
+
+const removeUser = `-- name: RemoveUser :exec
+UPDATE users SET removed_at = now(), password_hash = NULL, groups = '{}' WHERE id = $1 AND removed_at IS NULL
+`
+
+// After DisableUser. What he could sign in with goes; the name and the subject at
+// a provider stay, so that nobody comes back by them.
+func (q *Queries) RemoveUser(ctx context.Context, id int64) error {
+	_, err := q.db.Exec(ctx, removeUser, id)
 	return err
 }
 
@@ -150,4 +228,19 @@ func (q *Queries) SetPassword(ctx context.Context, arg SetPasswordParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setUserGroups = `-- name: SetUserGroups :exec
+UPDATE users SET groups = coalesce($1::text[], '{}') WHERE id = $2
+`
+
+type SetUserGroupsParams struct {
+	Groups []string
+	ID     int64
+}
+
+// The groups of a user, all of them.
+func (q *Queries) SetUserGroups(ctx context.Context, arg SetUserGroupsParams) error {
+	_, err := q.db.Exec(ctx, setUserGroups, arg.Groups, arg.ID)
+	return err
 }

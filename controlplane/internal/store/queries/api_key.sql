@@ -54,3 +54,7 @@ WITH used AS (
     FOR NO KEY UPDATE OF k
 )
 UPDATE api_key k SET last_used_at = locked.at FROM locked WHERE k.id = locked.id;
+
+-- name: ListUnrevokedKeyIDs :many
+-- Of a user who is being removed. Locked, as in GetAPIKey.
+SELECT id FROM api_key WHERE user_id = @user_id AND revoked_at IS NULL ORDER BY id FOR UPDATE;
