@@ -115,20 +115,101 @@ func TestPlainHTTPSignsInOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestSignInSaysTheSameForUnknownUserAndWrongPassword(t *testing.T) {
+// T-42, P-15: whatever is wrong, the answer is the same and so is the work: one
+// hashing of today's costs, which is what takes the time.
+func TestT42_SignInCostsAndSaysTheSameWhateverIsWrong(t *testing.T) {
 	b := newBench(t)
 	b.addAna(t)
+	good := b.book.accounts["ana"].PasswordHash
 	b.book.accounts["ben"] = Account{Name: "ben"}
-	_, _, wrong := b.SignIn(https(t), "ana", "wrong horse battery")
-	_, _, unknown := b.SignIn(https(t), "bob", password)
-	_, _, without := b.SignIn(https(t), "ben", password)
-	for _, err := range []error{wrong, unknown, without} {
-		if !fault.Is(err, fault.Unauthenticated) || fault.Text(err) != fault.Text(wrong) {
-			t.Errorf("error %v", err)
+	b.book.accounts["dan"] = Account{Name: "dan", PasswordHash: good, Disabled: true}
+	var said string
+	for _, c := range []struct{ name, user, password string }{
+		{"wrong password", "ana", "wrong horse battery"},
+		{"unknown user", "bob", password},
+		{"no password", "ben", password},
+		{"disabled, right password", "dan", password},
+		{"disabled, wrong password", "dan", "wrong horse battery"},
+		{"empty name", "", password},
+	} {
+		before := b.Hasher().done.Load()
+		_, _, err := b.signIn(https(t), c.user, c.password)
+		if !fault.Is(err, fault.Unauthenticated) || said != "" && fault.Text(err) != said {
+			t.Errorf("%s: %v", c.name, err)
 		}
+		said = fault.Text(err)
+		if n := b.Hasher().done.Load() - before; n != 1 {
+			t.Errorf("%s: %d hashings", c.name, n)
+		}
+	}
+	if p, _, _, err := decode(b.Hasher().decoy); err != nil || p != b.Hasher().params {
+		t.Errorf("the decoy costs %+v, %v", p, err)
 	}
 	if len(b.book.sessions) != 0 {
 		t.Error("a session was made")
+	}
+}
+
+// A session is for who has the password still when it begins.
+func TestT29_APasswordThatChangesDuringSignInOpensNothing(t *testing.T) {
+	b := newBench(t)
+	b.addAna(t)
+	account, err := b.prove(https(t), "ana", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Account){
+		"another password": func(a *Account) { a.PasswordHash += "x" },
+		"disabled":         func(a *Account) { a.Disabled = true },
+	} {
+		now := account
+		change(&now)
+		b.book.accounts["ana"] = now
+		if _, err := b.open(https(t), Session{User: "ana", Method: MethodPassword, proof: account.PasswordHash}); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestT38_RotationMakesTheOldCookieWorthless(t *testing.T) {
+	b := newBench(t)
+	b.addAna(t)
+	first, _, err := b.signIn(https(t), "ana", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, _ := b.visit(https(t), first)
+	second, err := b.Rotate(WithCaller(https(t), caller))
+	if err != nil || second.Value == first.Value || second.Name != "__Host-warder" || !second.Secure || !second.HttpOnly {
+		t.Fatalf("Rotate = %v, %v", second, err)
+	}
+	if old, _ := b.visit(https(t), first); !old.Anonymous() {
+		t.Error("the old cookie works still")
+	}
+	if now, _ := b.visit(https(t), second); now.Name != "ana" {
+		t.Error("the new one does not")
+	}
+	if cookie, err := b.Rotate(WithCaller(https(t), LocalOwner())); cookie != nil || err != nil {
+		t.Errorf("over the socket: %v, %v", cookie, err)
+	}
+}
+
+// The cookie of a device opens nothing.
+func TestT38_TheCookieOfADeviceIsNoSession(t *testing.T) {
+	b := newBench(t)
+	b.addAna(t)
+	cookies, _, err := b.SignIn(https(t), "ana", password)
+	if err != nil || len(cookies) != 2 {
+		t.Fatal(cookies, err)
+	}
+	device := cookies[1]
+	if device.Name != "__Host-warder-device" || !device.Secure || !device.HttpOnly || device.Path != "/" || device.Domain != "" || device.SameSite != http.SameSiteLaxMode {
+		t.Errorf("cookie %v", device)
+	}
+	for _, name := range []string{cookies[0].Name, device.Name} {
+		if c, _ := b.visit(https(t), &http.Cookie{Name: name, Value: device.Value}); !c.Anonymous() {
+			t.Errorf("as %s it is somebody", name)
+		}
 	}
 }
 

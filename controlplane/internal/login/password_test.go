@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -57,6 +58,39 @@ func TestHashRefusesLengths(t *testing.T) {
 			t.Errorf("Hash of %d bytes = %v, want invalid", len(password), err)
 		}
 	}
+}
+
+func TestP15_WhatEverybodyGuessesFirstIsRefused(t *testing.T) {
+	h := newHasher(cheap)
+	for _, guess := range []string{
+		"password1234", "P@ssw0rd2026!!", "123456789012", "aaaaaaaaaaaa", "abababababab", "qwertyuiop12", "Administrator1", "changeme-changeme",
+	} {
+		if _, err := h.Hash(t.Context(), guess); !fault.Is(err, fault.Invalid) || strings.Contains(fault.Text(err), guess) {
+			t.Errorf("Hash(%q) = %v, want invalid", guess, err)
+		}
+	}
+	for _, good := range []string{"correct horse battery", "a password nobody has", "Tr0ub4dor&3xyz"} {
+		if _, err := h.Hash(t.Context(), good); err != nil {
+			t.Errorf("Hash(%q) = %v", good, err)
+		}
+	}
+}
+
+// T-42: guessers who hold every turn do not keep out who is known.
+func TestT42_ATurnIsKeptForKnownDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHasher(cheap)
+		for range hashSlots {
+			h.slots <- struct{}{}
+		}
+		begun := time.Now()
+		if _, _, err := h.Verify(t.Context(), "", password, true); err != nil || time.Since(begun) > 0 {
+			t.Fatalf("known device: %v after %v", err, time.Since(begun))
+		}
+		if _, _, err := h.Verify(t.Context(), "", password, false); !fault.Is(err, fault.Exhausted) {
+			t.Fatalf("unknown device = %v, want exhausted", err)
+		}
+	})
 }
 
 func TestDamagedHashMatchesNothing(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/warder-gateway/warder/internal/fault"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -67,5 +69,81 @@ func TestT42_AttemptsAreBoundedPerAccount(t *testing.T) {
 	}
 	if _, ok := b.take(side{address: "10.0.0.2", account: "ana"}, start); !ok {
 		t.Fatal("one stranger's failures lock ana out elsewhere")
+	}
+}
+
+// T-42: while two hundred addresses guess, whoever signed in from his browser
+// before gets in there, and costs no more than one hashing.
+func TestT42_AKnownDeviceIsNotLockedOutByStrangers(t *testing.T) {
+	b := newBench(t)
+	b.addAna(t)
+	cookies, _, err := b.SignIn(https(t), "ana", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := b.Hasher().done.Load()
+	for i := range 10_000 {
+		from := withOrigin(t.Context(), origin{address: fmt.Sprintf("198.51.100.%d", i%200), secure: true})
+		if _, _, err := b.SignIn(from, "ana", "wrong horse battery"); err == nil {
+			t.Fatal("a wrong password signs in")
+		}
+	}
+	if n := b.Hasher().done.Load() - before; n != int64(b.attempts.account.burst) {
+		t.Errorf("%d of 10000 guesses were hashed, want %v", n, b.attempts.account.burst)
+	}
+	known := withDevice(https(t), cookies[1].Value)
+	if _, _, err := b.SignIn(https(t), "ana", password); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("without the device's cookie: %v; the test proves nothing", err)
+	}
+	if _, _, err := b.SignIn(known, "ana", password); err != nil {
+		t.Errorf("from the known device: %v", err)
+	}
+	// A device that was stolen guesses no faster than one address.
+	before = b.Hasher().done.Load()
+	for range 100 {
+		_, _, _ = b.SignIn(known, "ana", "wrong horse battery")
+	}
+	if n := b.Hasher().done.Load() - before; n != int64(b.attempts.device.burst) {
+		t.Errorf("%d guesses of a device were hashed", n)
+	}
+}
+
+func TestT42_ADeviceIsKnownForItsAccountAndForATime(t *testing.T) {
+	d := newDevices(nil)
+	value := d.issue("ana", start)
+	id := d.known(value, "ana", start)
+	if id == "" || d.known(value, "ana", start.Add(deviceLife-time.Second)) != id {
+		t.Fatal("the device is not known")
+	}
+	other := "A" + value[1:]
+	if value[0] == 'A' {
+		other = "B" + value[1:]
+	}
+	for name, known := range map[string]string{
+		"another account": d.known(value, "ben", start), "too old": d.known(value, "ana", start.Add(deviceLife)),
+		"from the future": d.known(value, "ana", start.Add(-time.Hour)), "changed": d.known(other, "ana", start),
+		"cut": d.known(value[:len(value)-1], "ana", start), "empty": d.known("", "ana", start),
+		"another key": newDevices(nil).known(value, "ana", start),
+	} {
+		if known != "" {
+			t.Errorf("%s: known", name)
+		}
+	}
+	if newDevices([]byte("k")).known(newDevices([]byte("k")).issue("ana", start), "ana", start) == "" {
+		t.Error("another replica does not know it")
+	}
+}
+
+// Guessers cannot take all the time of the process, whatever names they use.
+func TestT42_AttemptsAreBoundedTogether(t *testing.T) {
+	a := newAttempts()
+	accepted := 0
+	for i := range 10_000 {
+		if _, ok := a.take(side{address: fmt.Sprint("a", i), account: fmt.Sprint("u", i)}, start); ok {
+			accepted++
+		}
+	}
+	if accepted != int(a.all.burst) {
+		t.Fatalf("%d attempts accepted, want %v", accepted, a.all.burst)
 	}
 }
