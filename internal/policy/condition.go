@@ -38,6 +38,9 @@ const (
 type condition struct {
 	text    string
 	program cel.Program
+	// partial is the program where arguments are not known; it is made once somebody
+	// asks, which nodes never do.
+	partial func() (cel.Program, error)
 	reads   reads
 }
 
@@ -126,7 +129,10 @@ func newCondition(text string) (*condition, error) {
 	if err != nil {
 		return nil, &errAt{1, 1, err.Error()}
 	}
-	return &condition{text: text, program: program, reads: readsOf(tree.NativeRep())}, nil
+	partial := sync.OnceValues(func() (cel.Program, error) {
+		return env.Program(tree, cel.EvalOptions(cel.OptOptimize, cel.OptTrackCost, cel.OptPartialEval), cel.CostLimit(maxCost))
+	})
+	return &condition{text: text, program: program, partial: partial, reads: readsOf(tree.NativeRep())}, nil
 }
 
 // language returns the environment of conditions: the standard functions and macros

@@ -57,8 +57,8 @@ type Document struct {
 
 // ParseDocument reads a document. It refuses what it does not know, rather than
 // guess: a field, an effect, a category, a method. The error is fault.Invalid
-// and names line and column, the field, and what to do. Whether the tests hold
-// is for Check to say.
+// and names, of each rule, limit and test that is wrong, line and column, the field,
+// and what to do; RemarksOf parts it. Whether the tests hold is for Check to say.
 func ParseDocument(text []byte) (*Document, error) {
 	root, err := parseYAML(text)
 	if err != nil {
@@ -71,14 +71,11 @@ func ParseDocument(text []byte) (*Document, error) {
 	if top["rules"] == nil {
 		return nil, root.wrong("the document has no rules; write \"rules: []\" for none")
 	}
-	document := &Document{}
-	if err := document.parseRules(top["rules"]); err != nil {
-		return nil, err
-	}
-	if err := document.parseLimits(top["limits"]); err != nil {
-		return nil, err
-	}
-	if err := document.parseTests(top["tests"]); err != nil {
+	document, wrong := &Document{}, &flaws{}
+	wrong.add(document.parseRules(top["rules"]))
+	wrong.add(document.parseLimits(top["limits"]))
+	wrong.add(document.parseTests(top["tests"]))
+	if err := wrong.asError(); err != nil {
 		return nil, err
 	}
 	return document, nil
@@ -94,25 +91,28 @@ func (d *Document) parseRules(n *node) error {
 	if err != nil {
 		return err
 	}
-	lines, conditions := map[string]int{}, 0
+	lines, conditions, wrong := map[string]int{}, 0, &flaws{}
 	for _, item := range items {
 		rule, err := parseRule(item)
 		if err != nil {
-			return err
+			wrong.add(err)
+			continue
 		}
 		if line, twice := lines[rule.GetName()]; twice {
-			return item.wrong("the rule in line %d is called %q too; give each its own name", line, rule.GetName())
+			wrong.add(item.wrong("the rule in line %d is called %q too; give each its own name", line, rule.GetName()))
+			continue
 		}
 		lines[rule.GetName()] = item.line()
 		if rule.GetWhen() != "" {
 			conditions++
 		}
 		if conditions > MaxConditions {
-			return item.wrong("more than %d rules have a condition", MaxConditions)
+			wrong.add(item.wrong("more than %d rules have a condition", MaxConditions))
+			break
 		}
 		d.Rules, d.rules = append(d.Rules, rule), append(d.rules, item)
 	}
-	return nil
+	return wrong.asError()
 }
 
 func parseRule(n *node) (*snapshotv1.Rule, error) {
@@ -125,7 +125,7 @@ func parseRule(n *node) (*snapshotv1.Rule, error) {
 			return nil, n.wrong("the rule has no %s", name)
 		}
 	}
-	r := &snapshotv1.Rule{}
+	r, wrong := &snapshotv1.Rule{}, &flaws{}
 	for _, parse := range []func() error{
 		func() (err error) { r.Name, err = fields["name"].ruleName(); return },
 		func() (err error) { r.Priority, err = fields["priority"].priority(); return },
@@ -142,9 +142,10 @@ func parseRule(n *node) (*snapshotv1.Rule, error) {
 		func() (err error) { r.Methods, err = fields["methods"].methods(); return },
 		func() (err error) { r.When, err = fields["when"].condition(); return },
 	} {
-		if err := parse(); err != nil {
-			return nil, err
-		}
+		wrong.add(parse())
+	}
+	if err := wrong.asError(); err != nil {
+		return nil, err
 	}
 	r.Id = r.GetName()
 	if !methodsFit(r) {

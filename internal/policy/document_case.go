@@ -37,14 +37,16 @@ func (d *Document) parseTests(n *node) error {
 	if err != nil {
 		return err
 	}
+	wrong := &flaws{}
 	for _, item := range items {
 		test, err := parseTest(item)
 		if err != nil {
-			return err
+			wrong.add(err)
+			continue
 		}
 		d.Tests = append(d.Tests, test)
 	}
-	return nil
+	return wrong.asError()
 }
 
 func parseTest(n *node) (Test, error) {

@@ -22,19 +22,21 @@ func (d *Document) parseLimits(n *node) error {
 	if err != nil {
 		return err
 	}
-	lines := map[string]int{}
+	lines, wrong := map[string]int{}, &flaws{}
 	for _, item := range items {
 		limit, err := parseLimit(item)
 		if err != nil {
-			return err
+			wrong.add(err)
+			continue
 		}
 		if line, twice := lines[limit.GetName()]; twice {
-			return item.wrong("the limit in line %d is called %q too; give each its own name", line, limit.GetName())
+			wrong.add(item.wrong("the limit in line %d is called %q too; give each its own name", line, limit.GetName()))
+			continue
 		}
 		lines[limit.GetName()] = item.line()
 		d.Limits, d.limits = append(d.Limits, limit), append(d.limits, item)
 	}
-	return nil
+	return wrong.asError()
 }
 
 func parseLimit(n *node) (*snapshotv1.Limit, error) {
@@ -47,7 +49,7 @@ func parseLimit(n *node) (*snapshotv1.Limit, error) {
 			return nil, n.wrong("the limit has no %s", name)
 		}
 	}
-	l := &snapshotv1.Limit{}
+	l, wrong := &snapshotv1.Limit{}, &flaws{}
 	for _, parse := range []func() error{
 		func() (err error) { l.Name, err = fields["name"].ruleName(); return },
 		func() (err error) { l.Per, err = fields["per"].per(); return },
@@ -63,9 +65,10 @@ func parseLimit(n *node) (*snapshotv1.Limit, error) {
 		func() (err error) { l.Resources, err = fields["resources"].globs(Resource); return },
 		func() (err error) { l.Risks, err = fields["risk"].risks(); return },
 	} {
-		if err := parse(); err != nil {
-			return nil, err
-		}
+		wrong.add(parse())
+	}
+	if err := wrong.asError(); err != nil {
+		return nil, err
 	}
 	if fields["burst"] == nil {
 		l.Burst = max(l.GetCalls()/10, 1)
