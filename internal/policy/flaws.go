@@ -51,11 +51,14 @@ func (f *flaws) asError() error {
 		one, other := RemarkOf(a), RemarkOf(b)
 		return cmp.Or(cmp.Compare(one.Line, other.Line), cmp.Compare(one.Column, other.Column))
 	})
-	return fault.Wrap(fault.Invalid, f.Error(), f)
+	return fault.Wrap(fault.Invalid, f.text(), f)
 }
 
-// Error lists the errors, one a line.
-func (f *flaws) Error() string {
+// Error counts them; the text of the fault around it lists them.
+func (f *flaws) Error() string { return fmt.Sprintf("%d errors", len(f.errs)+f.more) }
+
+// text lists the errors, one a line.
+func (f *flaws) text() string {
 	lines := make([]string, 0, len(f.errs)+1)
 	for _, err := range f.errs {
 		lines = append(lines, fault.Text(err))
