@@ -127,10 +127,14 @@ func (p *Plane) current() *gate.Index { return p.replica.Current() }
 // sessionEnded lets go of a session that its client ended at another node.
 func (p *Plane) sessionEnded(id [16]byte, expires time.Time) { p.session.Ended(id, expires) }
 
-// applied lets go of servers that are gone, and tells clients what they see now.
+// applied ends what is denied now, lets go of servers that are gone, and tells
+// clients what they see now.
 func (p *Plane) applied(index *gate.Index) {
-	p.pool.Retain(index.Servers())
+	if p.session != nil { // It is made after the snapshot on disk was read.
+		p.session.Revoke(index)
+	}
 	p.board.Changed()
+	p.pool.Retain(index.Servers())
 }
 
 // serverChanged passes on that a server has new lists, so that the catalogue asks

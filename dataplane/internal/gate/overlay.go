@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/principal"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -115,6 +116,19 @@ func deniesOf(set *snapshot.Set) (denies []*snapshotv1.Deny) {
 		denies = append(denies, item.GetDeny())
 	}
 	return denies
+}
+
+// Denied returns why the overlay denies a key's caller an entry, which may be one of
+// an earlier index, or "".
+func (x *Index) Denied(key *credential.Key, e *Entry) string {
+	if x.overlay == nil {
+		return ""
+	}
+	if reason := x.overlay.denials.Caller(key.Principal); reason != "" {
+		return reason
+	}
+	target := e.target()
+	return x.overlay.denials.Target(&target)
 }
 
 // over returns a caller's profile with the overlay ahead of it.

@@ -2,9 +2,11 @@ package session
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 	"sync"
 
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -15,18 +17,21 @@ var errCancelled = fault.New(fault.Unavailable, "the client cancelled the reques
 // errGoingDown is why a call ended that outlasted its node.
 var errGoingDown = fault.New(fault.Unavailable, "the node is going down")
 
-// flight is a call of a legacy client that runs on this node. It lives in its
-// exchange.
+// flight is a call that runs on this node. It lives in its exchange.
 type flight struct {
-	session [16]byte
-	id      []byte // raw
+	session [16]byte // of a legacy client
+	id      []byte   // raw; nil: nobody can cancel it
 	hash    uint64
 	life    *lifetime.Lifetime
 	next    *flight // with the same hash
+
+	// of is the exchange. The calls of a shard are in a list.
+	of              *exchange
+	before, further *flight
 }
 
-// flights are the calls that can be cancelled, by session and raw id. Two calls
-// share a lock only if their hashes share a shard. The requests that the listener
+// flights are the calls that run, and that can be cancelled by session and raw id
+// if they are those of legacy clients. Two calls share a lock only if their hashes share a shard. The requests that the listener
 // lets in are bounded, and so are these.
 type flights struct {
 	seed   maphash.Seed
@@ -37,6 +42,7 @@ const flightShards = 64
 
 type flightShard struct {
 	mu    sync.Mutex
+	first *flight
 	calls map[uint64]*flight
 	over  bool // a call that enters is cancelled at once
 }
@@ -49,12 +55,24 @@ func (f *flights) hash(session [16]byte, id []byte) uint64 {
 	return h.Sum64()
 }
 
-// enter makes a call known. The id must not change until it leaves.
-func (f *flights) enter(call *flight, session [16]byte, id []byte, life *lifetime.Lifetime) {
-	call.session, call.id, call.life, call.hash = session, id, life, f.hash(session, id)
+// enter makes a call known. A legacy client may cancel it by its id, which must not
+// change until it leaves.
+func (f *flights) enter(x *exchange, life *lifetime.Lifetime) {
+	call := &x.flight
+	call.of, call.life = x, life
+	if x.attached {
+		call.session, call.id = x.legacy.ID, x.id()
+		call.hash = f.hash(call.session, call.id)
+	} else {
+		call.hash = binary.BigEndian.Uint64(x.record.callID[:])
+	}
 	shard := &f.shards[call.hash%flightShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
+	shard.link(call)
+	if call.id == nil {
+		return // It ends with its connection.
+	}
 	if shard.calls == nil {
 		shard.calls = make(map[uint64]*flight)
 	}
@@ -62,6 +80,50 @@ func (f *flights) enter(call *flight, session [16]byte, id []byte, life *lifetim
 	shard.calls[call.hash] = call
 	if shard.over {
 		life.End(errGoingDown)
+	}
+}
+
+// link puts a call into the list.
+func (s *flightShard) link(call *flight) {
+	call.further = s.first
+	if s.first != nil {
+		s.first.before = call
+	}
+	s.first = call
+}
+
+// unlink takes it out.
+func (s *flightShard) unlink(call *flight) {
+	if call.further != nil {
+		call.further.before = call.before
+	}
+	if call.before != nil {
+		call.before.further = call.further
+	} else {
+		s.first = call.further
+	}
+	call.before, call.further = nil, nil
+}
+
+// review ends the calls that an index denies. It holds up those that enter and leave
+// for as long as one look at each takes.
+func (f *flights) review(index *gate.Index) {
+	for i := range f.shards {
+		f.shards[i].review(index)
+	}
+}
+
+func (s *flightShard) review(index *gate.Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for call := s.first; call != nil; call = call.further {
+		call.review(index)
+	}
+}
+
+func (call *flight) review(index *gate.Index) {
+	if why := revoked(index, call.of); why != nil {
+		call.life.End(why)
 	}
 }
 
@@ -87,6 +149,10 @@ func (f *flights) leave(call *flight) {
 	shard := &f.shards[call.hash%flightShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
+	shard.unlink(call)
+	if call.id == nil {
+		return
+	}
 	first := shard.calls[call.hash]
 	if first == call && call.next == nil {
 		delete(shard.calls, call.hash)

@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -38,19 +39,16 @@ func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
 // does, at less cost than to watch ctx. That of a legacy client goes on for a while when the client
 // is gone (mcp.md 2.6), and can be cancelled.
 func (x *exchange) do(ctx context.Context) *upstream.Answer {
-	if x.attached {
-		life := x.client.Outlive()
-		defer life.End(nil)
-		ctx = life
-		x.flights.enter(&x.flight, x.legacy.ID, x.id(), life)
-		defer x.flights.leave(&x.flight)
-		if ctx.Err() != nil {
-			return x.cancelled(ctx, ctx.Err())
-		}
-	} else {
-		attending := x.client.Attend()
-		defer attending.End(nil)
-		ctx = attending
+	life := x.lifetime()
+	defer life.End(nil)
+	ctx = life
+	x.flights.enter(x, life)
+	defer x.flights.leave(&x.flight)
+	if index := x.config.Current(); index != nil && index != x.in.Index {
+		x.flight.review(index) // What came since it was decided on was not told to it.
+	}
+	if ctx.Err() != nil {
+		return x.cancelled(ctx, ctx.Err())
 	}
 	got, err := x.upstream.Do(ctx, &x.call, &x.sink)
 	for err == nil && got != nil && got.Detached && x.sink.given == 0 {
@@ -66,16 +64,26 @@ func (x *exchange) do(ctx context.Context) *upstream.Answer {
 	return answer
 }
 
+// lifetime returns how long the call may go on.
+func (x *exchange) lifetime() *lifetime.Lifetime {
+	if x.attached {
+		return x.client.Outlive()
+	}
+	return x.client.Attend()
+}
+
 // cancelled is the answer to a call whose client went away or cancelled it, or
 // whose node is going to: most of the time nobody is there to read it.
 func (x *exchange) cancelled(ctx context.Context, err error) *upstream.Answer {
-	text := "the client went away before the answer came"
-	if cause := context.Cause(ctx); cause != nil && fault.KindOf(cause) != fault.Internal {
+	code, text := mcp.CodeUnavailable, "the client went away before the answer came"
+	if revoked, ok := errors.AsType[*revocation](context.Cause(ctx)); ok {
+		code, text = revoked.code, revoked.text
+	} else if cause := context.Cause(ctx); cause != nil && fault.KindOf(cause) != fault.Internal {
 		text = fault.Text(cause)
 	}
 	x.log.DebugContext(ctx, "call ended early", "server", x.call.Server.GetName(), "error", err)
 	return &upstream.Answer{
-		Body:    mcp.WriteError(nil, x.id(), mcp.CodeUnavailable, text, nil),
+		Body:    mcp.WriteError(nil, x.id(), code, text, nil),
 		Outcome: auditv1.Outcome_OUTCOME_CANCELLED,
 		Error:   text,
 	}

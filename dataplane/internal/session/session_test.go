@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
@@ -111,6 +112,7 @@ func newSession(audit session.Recorder, registry *prometheus.Registry) *session.
 		Upstream:   up,
 		Board:      notice.New(notice.Config{Upstream: up, Registerer: registry}),
 		Audit:      audit,
+		Current:    func() *gate.Index { return nil },
 		Version:    "test",
 		Log:        slog.New(slog.DiscardHandler),
 		Registerer: registry,
@@ -265,6 +267,7 @@ func TestARequestIsFreeOnlyIfNobodyKeepsIt(t *testing.T) {
 	for _, asks := range []bool{false, true} {
 		up := &stub{answer: upstream.Answer{Body: []byte(`{}`), Outcome: auditv1.Outcome_OUTCOME_OK}, asks: asks}
 		s := session.New(session.Config{
+			Current:  func() *gate.Index { return nil },
 			Upstream: up, Board: notice.New(notice.Config{Upstream: up}), Audit: &nowhere{}, Log: slog.New(slog.DiscardHandler),
 			Registerer: prometheus.NewRegistry(),
 		})
