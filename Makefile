@@ -140,6 +140,10 @@ collisions: dashboard postgres fixtures ## Make 200 clients whose ids collide ca
 	WARDER_COLLIDING_CALLS=1000 WARDER_SMUGGLED_CALLS=40000 \
 	    $(GO) test -count=1 -timeout 60m -v -run '^(TestIDsThatCollideNeverMixUpAnswers|TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised)$$' ./deploy/e2e
 
+.PHONY: revocations
+revocations: dashboard postgres ## Revoke 200 keys at three busy nodes with 20,000 tools and keys, and print how long each took.
+	WARDER_REVOCATIONS=200 $(GO) test -count=1 -timeout 30m -v -run '^TestRevocationsReachThreeNodesWhileTheyAreBusy$$' ./deploy/e2e
+
 .PHONY: bench
 bench: ## Compare calls through Warder with direct ones and with a plain proxy; prints ratios.
 	$(GO) run ./deploy/bench $(BENCH)

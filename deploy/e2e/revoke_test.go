@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -46,7 +47,7 @@ func startFleet(t *testing.T) *fleet {
 	f.raw = startRaw(t, true, func(w http.ResponseWriter, m *message) {
 		if strings.Contains(string(m.Params), `"wipe"`) {
 			w.Header().Set("Content-Type", "text/event-stream")
-			fmt.Fprint(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"error\",\"data\":\"begun\"}}\n\n")
+			fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%s,\"progress\":1}}\n\n", tokenOf(m))
 			w.(http.Flusher).Flush()
 			<-f.hold
 			return
@@ -57,6 +58,17 @@ func startFleet(t *testing.T) *fleet {
 	t.Cleanup(func() { close(f.hold) })
 	serverAdd(t, f.gateway, "raw", f.raw.url)
 	return f
+}
+
+// tokenOf returns the raw progress token of a request.
+func tokenOf(m *message) []byte {
+	var params struct {
+		Meta struct {
+			ProgressToken json.RawMessage `json:"progressToken"`
+		} `json:"_meta"`
+	}
+	_ = json.Unmarshal(m.Params, &params) // Then there is none, and the test fails.
+	return params.Meta.ProgressToken
 }
 
 // another starts a further node and returns its base URL.
@@ -203,7 +215,8 @@ func (f *fleet) listen(t *testing.T, key string) (listening, running []*stream) 
 			`{"jsonrpc":"2.0","id":"l","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},`+modernMeta+`}}`,
 			modernHeader("subscriptions/listen", "")...))
 		running = append(running, openStream(t, http.MethodPost, node, key, "",
-			`{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{"name":"raw__wipe","arguments":{},`+modernMeta+`}}`,
+			`{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{"name":"raw__wipe","arguments":{},`+
+				strings.Replace(modernMeta, `"_meta":{`, `"_meta":{"progressToken":"p",`, 1)+`}}`,
 			modernHeader("tools/call", "raw__wipe")...))
 	}
 	for _, s := range slices.Concat(listening, running) {
