@@ -25,6 +25,7 @@ type api struct {
 	keys         adminv1connect.KeyServiceClient
 	denials      adminv1connect.DenialServiceClient
 	secrets      adminv1connect.SecretServiceClient
+	alerts       adminv1connect.AlertServiceClient
 	policy       adminv1connect.PolicyServiceClient
 	audit        adminv1connect.AuditServiceClient
 	nodes        adminv1connect.NodeServiceClient
@@ -53,6 +54,7 @@ func (c *cli) api() *api {
 		keys:         adminv1connect.NewKeyServiceClient(client, localURL, explain),
 		denials:      adminv1connect.NewDenialServiceClient(client, localURL, explain),
 		secrets:      adminv1connect.NewSecretServiceClient(client, localURL, explain),
+		alerts:       adminv1connect.NewAlertServiceClient(client, localURL, explain),
 		policy:       adminv1connect.NewPolicyServiceClient(client, localURL, explain),
 		audit:        adminv1connect.NewAuditServiceClient(client, localURL, explain),
 		nodes:        adminv1connect.NewNodeServiceClient(client, localURL, explain),

@@ -67,7 +67,7 @@ data directory and need no login on the same machine.`,
 		c.entryCommand(resourceFamily))
 	addTo(root, "access", c.userCommand(), c.roleCommand(), c.keyCommand(), c.applicationCommand(), c.denyCommand(), c.policyCommand(),
 		c.sealKeysCommand())
-	addTo(root, "observe", c.auditCommand(), c.nodeCommand(), c.healthCommand())
+	addTo(root, "observe", c.auditCommand(), c.alertCommand(), c.nodeCommand(), c.healthCommand())
 	return root
 }
 

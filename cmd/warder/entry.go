@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -54,7 +52,8 @@ var allKinds = []adminv1.Kind{
 
 func (c *cli) entryCommand(f *family) *cobra.Command {
 	return group(f.name, f.about,
-		c.entryList(f), c.entryShow(f), c.entryApprove(f), c.entryReject(f), c.entryDisable(f), c.entryEnable(f))
+		c.entryList(f), c.entryShow(f), c.entryApprove(f), c.entryReject(f), c.entryDisable(f), c.entryEnable(f),
+		c.entryRisk(f))
 }
 
 func (c *cli) entryList(f *family) *cobra.Command {
@@ -85,9 +84,9 @@ func (c *cli) entryList(f *family) *cobra.Command {
 func printEntries(w io.Writer, heading string, entries []*adminv1.Tool) {
 	var rows [][]string
 	for _, e := range entries {
-		rows = append(rows, []string{fullName(e), stateName(e), e.GetRisk(), short(e.GetDescription(), 60)})
+		rows = append(rows, []string{fullName(e), stateName(e), e.GetRisk(), findingCount(e), short(e.GetDescription(), 60)})
 	}
-	columns(w, []string{strings.ToUpper(heading), "STATE", "RISK", "DESCRIPTION"}, rows)
+	columns(w, []string{strings.ToUpper(heading), "STATE", "RISK", "FINDINGS", "DESCRIPTION"}, rows)
 }
 
 func fullName(e *adminv1.Tool) string { return e.GetServer() + "/" + e.GetName() }
@@ -118,7 +117,7 @@ func (c *cli) entryShow(f *family) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(response, func(w io.Writer) { printEntry(w, response.GetTool()) })
+			return c.print(response, func(w io.Writer) { printEntry(w, c.palette(), response.GetTool()) })
 		},
 	}
 }
@@ -142,50 +141,19 @@ func (c *cli) findEntry(ctx context.Context, f *family, name string) (*adminv1.G
 	return nil, first
 }
 
-func printEntry(w io.Writer, e *adminv1.Tool) {
-	kind := kindName(e)
-	facts(w, strings.ToUpper(kind[:1])+kind[1:], fullName(e), "Exposed as", e.GetExposedName(), "State", stateName(e),
-		"Risk", e.GetRisk(), "First seen", ago(e.GetFirstSeenAt()), "Decided by", e.GetDecidedBy(), "Decided", ago(e.GetDecidedAt()),
-		"Reason", e.GetDecidedReason(), "Hash", e.GetDefinitionHash(), "Approved hash", e.GetApprovedHash())
-	printRiskReasons(w, e)
-	fmt.Fprintf(w, "\nDefinition:\n%s\n", visible(indented(e.GetDefinition())))
-	if e.GetApprovedDefinition() != "" {
-		fmt.Fprintf(w, "\nApproved definition:\n%s\n", visible(indented(e.GetApprovedDefinition())))
-	}
-}
-
-// printRiskReasons says what speaks for which risk category.
-func printRiskReasons(w io.Writer, e *adminv1.Tool) {
-	if len(e.GetRiskReasons()) == 0 {
-		return
-	}
-	fmt.Fprint(w, "\nWhat speaks of risk:\n")
-	for _, reason := range e.GetRiskReasons() {
-		what := reason.GetWhat()
-		if reason.GetWhere() != "definition" {
-			what = fmt.Sprintf("%q in the %s", what, reason.GetWhere())
-		}
-		fmt.Fprintf(w, "  %-12s  %s\n", reason.GetRisk(), visible(what))
-	}
-}
-
-// indented lays JSON out for reading; what is no JSON comes as it is.
-func indented(s string) string {
-	var b bytes.Buffer
-	if json.Indent(&b, []byte(s), "", "  ") != nil {
-		return s
-	}
-	return b.String()
-}
-
 func (c *cli) entryApprove(f *family) *cobra.Command {
 	request := &adminv1.ApproveToolsRequest{Kinds: f.kinds}
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "approve " + f.argument + "… | --all",
 		Short: "Approve " + f.name + "s as they stand now",
 		Long: "Approve " + f.name + `s as they stand now. Their definitions are pinned: one that changes
 afterwards is blocked until it is approved again. Names may be globs. All that a
-server offers, of every kind, is approved by 'warder server approve'.`,
+server offers, of every kind, is approved by 'warder server approve'.
+
+On a terminal it first shows what the scanner found in each and how it differs
+from what was approved before, and asks. What has hard findings is approved only
+with --accept-findings; --all and globs skip it without.`,
 		Example: fmt.Sprintf("  warder %[1]s approve %[2]s %[3]s\n  warder %[1]s approve '%[4]s/*' --reason 'reviewed in SEC-12'\n  warder %[1]s approve --all",
 			f.name, f.example, f.other, strings.SplitN(f.example, "/", 2)[0]),
 		ValidArgsFunction: c.completeWith(f.names),
@@ -197,16 +165,21 @@ server offers, of every kind, is approved by 'warder server approve'.`,
 				return usageError(fmt.Errorf("name the %ss to approve or say --all, not both", f.name))
 			}
 			request.Names = args
+			if c.asks() && !yes {
+				if agreed, err := c.review(cmd.Context(), f, request); err != nil || !agreed {
+					return err
+				}
+			}
 			response, err := c.api().tools.ApproveTools(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
 				return err
 			}
-			return c.printDecided(response.Msg, "Approved", response.Msg.GetTools())
+			return c.printApproved(response.Msg, response.Msg.GetTools())
 		},
 	}
+	approvalFlags(cmd, request, &yes)
 	cmd.Flags().BoolVar(&request.All, "all", false, "approve all that wait (pending or changed)")
 	cmd.Flags().StringVar(&request.Server, "server", "", "with --all: only those of this server")
-	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the record")
 	cmd.Flags().StringVar(&request.DefinitionHash, "definition-hash", "", "approve only if the definition still has this hash")
 	return cmd
 }
@@ -214,12 +187,14 @@ server offers, of every kind, is approved by 'warder server approve'.`,
 // serverApprove approves all that a server offers.
 func (c *cli) serverApprove() *cobra.Command {
 	request := &adminv1.ApproveToolsRequest{All: true, Kinds: allKinds}
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "approve NAME",
 		Short: "Approve all that a server offers as it stands now, of every kind",
 		Long: `Approve all that waits of a server as it stands now: tools, prompts, resources,
 resource templates and the instructions. What was rejected stays so; it has to be
-named. Look first: 'warder server show NAME' lists what is approved here.`,
+named. On a terminal it first shows all of it and what the scanner found, and
+asks. What has hard findings is skipped without --accept-findings.`,
 		Example:           "  warder server approve github --reason 'reviewed in SEC-12'",
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completeWith(serverNames),
@@ -231,14 +206,17 @@ named. Look first: 'warder server show NAME' lists what is approved here.`,
 			if err != nil {
 				return err
 			}
+			if c.asks() && !yes && !c.confirm(waiting(before.Msg.GetTools())) {
+				return nil
+			}
 			response, err := api.tools.ApproveTools(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
 				return err
 			}
-			return c.printDecided(response.Msg, "Approved", newlyApproved(before.Msg.GetTools(), response.Msg.GetTools()))
+			return c.printApproved(response.Msg, newlyApproved(before.Msg.GetTools(), response.Msg.GetTools()))
 		},
 	}
-	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the record")
+	approvalFlags(cmd, request, &yes)
 	return cmd
 }
 

@@ -61,7 +61,7 @@ the gateway into its own network by mistake.`,
 	flags.StringVar(&request.Url, "url", "", "endpoint of streamable HTTP")
 	flags.StringArrayVar(&headers, "header", nil, "`'K: V'` sent with each request to the server; kept sealed, never shown")
 	flags.BoolVar(&request.Private, "private", false, "allow a loopback or private address")
-	flags.BoolVar(&request.Approve, "approve", false, "approve all that is found now, of every kind, unseen")
+	flags.BoolVar(&request.Approve, "approve", false, "approve all that is found now, of every kind, unseen, but for what has hard findings")
 	transport.register(flags)
 	_ = cmd.MarkFlagRequired("url")
 	return cmd
@@ -214,7 +214,7 @@ func (c *cli) serverShow() *cobra.Command {
 				s := response.Msg.GetServer()
 				facts(w, "Name", s.GetName(), "URL", s.GetUrl(), "Private", strconv.FormatBool(s.GetPrivate()),
 					"Headers", strings.Join(s.GetHeaderNames(), ", "), "State", enumName(s.GetState(), "SERVER_STATE_"),
-					"MCP", s.GetProtocolVersion(), "Capabilities", s.GetCapabilities(), "Authorities", authorities(s),
+					"Calls itself", s.GetClaimedName(), "MCP", s.GetProtocolVersion(), "Capabilities", s.GetCapabilities(), "Authorities", authorities(s),
 					"Call timeout", timeout(s), "Calls at a time", atATime(s),
 					"Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError(), "Failing since", failing(s))
 				fmt.Fprintln(w)

@@ -96,7 +96,7 @@ const reasonsAtMost = 32
 // found adds a reason. It says nothing of what else the tool may do.
 func (e *evidence) found(r snapshotv1.Risk, what, where string) {
 	reason := Reason{Category: r, What: what, Where: where}
-	full := len(e.reasons) >= reasonsAtMost && !riskier(r, e.worst())
+	full := len(e.reasons) >= reasonsAtMost && !Riskier(r, e.worst())
 	if r != nothing && !full && !slices.Contains(e.reasons, reason) {
 		e.reasons = append(e.reasons, reason)
 	}
@@ -111,7 +111,7 @@ func (e *evidence) says(r snapshotv1.Risk, what, where string) {
 // worst returns the riskiest category found so far.
 func (e *evidence) worst() (r snapshotv1.Risk) {
 	for _, reason := range e.reasons {
-		if riskier(reason.Category, r) {
+		if Riskier(reason.Category, r) {
 			r = reason.Category
 		}
 	}

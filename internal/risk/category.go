@@ -57,7 +57,7 @@ func Known(r snapshotv1.Risk) snapshotv1.Risk {
 	return r
 }
 
-// riskier reports whether a is riskier than b.
-func riskier(a, b snapshotv1.Risk) bool {
+// Riskier reports whether a is riskier than b.
+func Riskier(a, b snapshotv1.Risk) bool {
 	return slices.Index(severity[:], a) > slices.Index(severity[:], b)
 }

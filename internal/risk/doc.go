@@ -33,3 +33,7 @@
 // administrator outlives it. testdata holds real definitions, labelled by hand,
 // to which the tests hold it.
 package risk
+
+// Version names the words and rules of this build. It changes whenever the same
+// definition may get another category.
+const Version = "1"

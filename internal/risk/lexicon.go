@@ -221,7 +221,7 @@ func table(lists map[snapshotv1.Risk]string) map[string]snapshotv1.Risk {
 	out := map[string]snapshotv1.Risk{}
 	for r, list := range lists {
 		for _, word := range strings.Fields(list) {
-			if riskier(r, out[word]) {
+			if Riskier(r, out[word]) {
 				out[word] = r
 			}
 		}

@@ -19,7 +19,7 @@ func (e *evidence) readName() {
 	e.deed, e.sure = lexicon[e.head], at == 0 || !ambiguous[e.head]
 	deed := e.head
 	for _, word := range e.name {
-		if r := lexicon[word]; !ambiguous[word] && riskier(r, e.deed) {
+		if r := lexicon[word]; !ambiguous[word] && Riskier(r, e.deed) {
 			e.deed, e.sure, deed = r, true, word
 		}
 	}
@@ -48,7 +48,7 @@ func headOf(name []string) int {
 	if certain >= 0 && (first > 0 || certain == last) {
 		return certain
 	}
-	if r := lexicon[name[last]]; certain < 0 && riskier(r, external) && riskier(r, lexicon[name[first]]) {
+	if r := lexicon[name[last]]; certain < 0 && Riskier(r, external) && Riskier(r, lexicon[name[first]]) {
 		return last // "monitor_run": either may be the verb
 	}
 	return first

@@ -36,7 +36,7 @@ func (e *evidence) readChoices(p parameter, where string) {
 		verb := chosen(choice)
 		r := lexicon[verb]
 		e.found(r, verb, where)
-		e.spoken = e.spoken || (known || many) && riskier(r, read)
+		e.spoken = e.spoken || (known || many) && Riskier(r, read)
 		if thing := slices.IndexFunc(e.name, isIn(authority)); thing >= 0 && changes(r) {
 			e.found(admin, verb+" "+e.name[thing], where)
 		}

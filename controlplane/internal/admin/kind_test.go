@@ -101,7 +101,11 @@ func TestEveryKindIsGovernedAlike(t *testing.T) {
 		Names: []string{"s/x:a"}, Kinds: []adminv1.Kind{kindPrompt},
 	}))).or(t)
 	// All at once, but for what a person refused.
-	approved := r.approve(t, &adminv1.ApproveToolsRequest{All: true, Server: "s", Kinds: everyKind}).or(t)
+	skipped := r.approve(t, &adminv1.ApproveToolsRequest{All: true, Server: "s", Kinds: everyKind}).or(t).GetSkipped()
+	if diff := cmp.Diff([]string{"instructions s/instructions"}, names(skipped)); diff != "" { // Hidden text.
+		t.Error(diff)
+	}
+	approved := r.approve(t, &adminv1.ApproveToolsRequest{All: true, Server: "s", Kinds: everyKind, AcceptFindings: true}).or(t)
 	if len(approved.GetTools()) != 7 {
 		t.Errorf("selected %v", names(approved.GetTools()))
 	}
@@ -126,6 +130,7 @@ func TestInstructionsThatChangeAreSilent(t *testing.T) {
 	r := newRig(t)
 	u := fullUpstream(t)
 	r.add(t, "s", u, true)
+	r.approve(t, &adminv1.ApproveToolsRequest{All: true, Server: "s", Kinds: everyKind, AcceptFindings: true}).or(t)
 	if item, _ := r.CurrentSet().Get("server/s"); item.GetServer().GetInstructions() == "" {
 		t.Fatal("approved instructions are not served")
 	}

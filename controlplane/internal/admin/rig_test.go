@@ -99,6 +99,7 @@ func serve(t *testing.T, h http.Handler) string {
 type client struct {
 	http         *http.Client
 	url          string
+	alerts       adminv1connect.AlertServiceClient
 	applications adminv1connect.ApplicationServiceClient
 	audit        adminv1connect.AuditServiceClient
 	denials      adminv1connect.DenialServiceClient
@@ -117,6 +118,7 @@ type client struct {
 func newClient(h *http.Client, url string) *client {
 	return &client{
 		http: h, url: url,
+		alerts:       adminv1connect.NewAlertServiceClient(h, url),
 		applications: adminv1connect.NewApplicationServiceClient(h, url),
 		audit:        adminv1connect.NewAuditServiceClient(h, url),
 		denials:      adminv1connect.NewDenialServiceClient(h, url),
@@ -197,6 +199,7 @@ type upstream struct {
 	tools   []string          // definitions
 	results map[string]string // of other methods
 	text    string            // instructions
+	name    string            // of itself
 	headers http.Header
 	down    bool
 }
@@ -236,6 +239,13 @@ func (u *upstream) greet(text string) {
 	u.text = text
 }
 
+// claim sets what the upstream calls itself.
+func (u *upstream) claim(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.name = name
+}
+
 // hello is what the upstream says of itself.
 func (u *upstream) hello() string {
 	capabilities := `"tools":{}`
@@ -243,7 +253,8 @@ func (u *upstream) hello() string {
 		capabilities += `,"prompts":{},"resources":{}`
 	}
 	return `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{` + capabilities + `},"instructions":` +
-		string(mcp.AppendString(nil, u.text)) + `,"ttlMs":0,"cacheScope":"private"}`
+		string(mcp.AppendString(nil, u.text)) + `,"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":` +
+		string(mcp.AppendString(nil, u.name)) + `,"version":"1"}}}`
 }
 
 func (u *upstream) stop(down bool) {

@@ -111,7 +111,7 @@ func (s servers) ListServers(ctx context.Context, _ *connect.Request[adminv1.Lis
 			ID: row.ID, Name: row.Name, URL: row.URL, Private: row.Private, HeaderNames: row.HeaderNames,
 			ProtocolVersion: row.ProtocolVersion, LastError: row.LastError, Partial: row.Partial, CreatedAt: row.CreatedAt,
 			DiscoveredAt: row.DiscoveredAt, CheckedAt: row.CheckedAt, FailingSince: row.FailingSince, Capabilities: row.Capabilities, CaCertificates: row.CaCertificates,
-			CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight, Tools: row.Tools,
+			CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight, ClaimedName: row.ClaimedName, Tools: row.Tools,
 			ToolsPending: row.ToolsPending, ToolsChanged: row.ToolsChanged, Prompts: row.Prompts,
 			Resources: row.Resources, Templates: row.Templates, Waiting: row.Waiting,
 		}))
@@ -235,7 +235,7 @@ func serverMessage(row db.GetServerRow) *adminv1.Server {
 		Tools: int32(row.Tools), ToolsPending: int32(row.ToolsPending), ToolsChanged: int32(row.ToolsChanged),
 		Prompts: int32(row.Prompts), Resources: int32(row.Resources), Templates: int32(row.Templates),
 		Waiting: int32(row.Waiting), Capabilities: string(row.Capabilities), CaCertificates: row.CaCertificates,
-		MaxInFlight: row.MaxInFlight,
+		MaxInFlight: row.MaxInFlight, ClaimedName: row.ClaimedName,
 	}
 	if row.CallTimeoutMs > 0 {
 		m.CallTimeout = durationpb.New(time.Duration(row.CallTimeoutMs) * time.Millisecond)

@@ -162,6 +162,12 @@ func (s servers) saveEdit(ctx context.Context, before db.GetServerRow, e serverE
 		if err := tx.UpdateServer(ctx, e.params); err != nil {
 			return err
 		}
+		if e.params.URL != before.URL {
+			text := "Its URL was changed from " + withoutQuery(before.URL) + " to " + withoutQuery(e.params.URL) + " by " + tx.Actor() + "."
+			if err := catalog.Raise(ctx, tx, catalog.AlertAddress, now.Name, text); err != nil {
+				return err
+			}
+		}
 		tx.Record("server.update", now.Name, e.detail)
 		switch {
 		case !e.rediscover:

@@ -11,15 +11,10 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
-	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
-	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-type tools struct {
-	*API
-	adminv1connect.UnimplementedToolServiceHandler // until each method is here
-}
+type tools struct{ *API }
 
 // toolStates are the states by their names in the database.
 var toolStates = map[string]adminv1.ToolState{
@@ -64,8 +59,9 @@ func (t tools) ListTools(ctx context.Context, r *connect.Request[adminv1.ListToo
 	return reply(&adminv1.ListToolsResponse{Tools: toolMessages(rows)}), nil
 }
 
-// GetTool returns an entry with the definitions that it offers and that was
-// approved.
+// GetTool returns an entry with all that a person should see who decides about it:
+// the definition, how it differs from the approved one, what the scanner finds in
+// it beside what all servers offer now, and what was decided before.
 func (t tools) GetTool(ctx context.Context, r *connect.Request[adminv1.GetToolRequest]) (*connect.Response[adminv1.GetToolResponse], error) {
 	kind := kindOf(r.Msg.GetKind())
 	server, name, err := splitName(kind, r.Msg.GetName())
@@ -79,23 +75,11 @@ func (t tools) GetTool(ctx context.Context, r *connect.Request[adminv1.GetToolRe
 	if err != nil {
 		return nil, err
 	}
-	m := toolMessage(listRow(row))
-	m.Definition = string(row.Definition)
-	if m.GetApprovedHash() != m.GetDefinitionHash() {
-		m.ApprovedDefinition = string(row.ApprovedDefinition)
-	}
-	if kind == catalog.Tool {
-		m.RiskReasons = riskReasons(row.Definition)
+	m, err := t.dossier(ctx, row)
+	if err != nil {
+		return nil, err
 	}
 	return reply(&adminv1.GetToolResponse{Tool: m}), nil
-}
-
-// riskReasons says what the definition of a tool makes it.
-func riskReasons(definition []byte) (out []*adminv1.RiskReason) {
-	for _, reason := range risk.Assess(definition).Reasons {
-		out = append(out, &adminv1.RiskReason{Risk: risk.Name(reason.Category), What: reason.What, Where: reason.Where})
-	}
-	return out
 }
 
 func toolMessages(rows []db.ListEntriesRow) []*adminv1.Tool {
@@ -112,7 +96,7 @@ func listRow(r db.GetEntryRow) db.ListEntriesRow {
 		ID: r.ID, Server: r.Server, Kind: r.Kind, Name: r.Name, ExposedName: r.ExposedName, State: r.State,
 		Disabled: r.Disabled, Missing: r.Missing, Risk: r.Risk, OfferedHash: r.OfferedHash, ApprovedHash: r.ApprovedHash,
 		FirstSeenAt: r.FirstSeenAt, Definition: r.Definition, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt,
-		DecidedReason: r.DecidedReason,
+		DecidedReason: r.DecidedReason, RiskSet: r.RiskSet, Findings: r.Findings,
 	}
 }
 
@@ -124,7 +108,8 @@ func toolMessage(row db.ListEntriesRow) *adminv1.Tool {
 		Title: title, Description: description,
 		DefinitionHash: hex.EncodeToString(row.OfferedHash), ApprovedHash: hex.EncodeToString(row.ApprovedHash),
 		DecidedBy: optional(row.DecidedBy), DecidedAt: timestamp(row.DecidedAt), DecidedReason: optional(row.DecidedReason),
-		FirstSeenAt: timestamppb.New(row.FirstSeenAt),
+		FirstSeenAt: timestamppb.New(row.FirstSeenAt), RiskSet: row.RiskSet,
+		Findings: findingMessages(catalog.DecodeFindings(row.Findings)),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/finding"
 	"github.com/warder-gateway/warder/internal/policy"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
@@ -26,16 +28,22 @@ type verdict interface {
 	because() string
 	// applies says whether the verdict changes the entry; an error is for the
 	// person. Named says that the entry was named, rather than matched by a glob.
+	// What is left as it is although it was meant, is errSkipped.
 	applies(row db.ListEntriesForUpdateRow, named bool) (bool, error)
 	// apply carries it out.
 	apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error
 }
 
+// errSkipped says that a verdict passes an entry over.
+var errSkipped = errors.New("skipped")
+
 // approval approves the definition that the server offers now. What was rejected
-// has to be named: a glob takes only what waits.
+// has to be named: a glob takes only what waits. What has hard findings needs the
+// person's word that he has seen them (security.md T-01).
 type approval struct {
-	reason string
-	hash   []byte // only if the definition still has this hash; nil: do not check
+	reason         string
+	hash           []byte // only if the definition still has this hash; nil: do not check
+	acceptFindings bool
 }
 
 func (approval) name() string      { return "approved" }
@@ -51,10 +59,38 @@ func (a approval) applies(row db.ListEntriesForUpdateRow, named bool) (bool, err
 		return false, fault.Newf(fault.Precondition, "the server does not offer %s any more; refresh the server when it does", full)
 	case row.Missing:
 		return false, nil
-	case row.State == "rejected":
-		return named, nil
+	case row.State == "approved", row.State == "rejected" && !named:
+		return false, nil
+	case a.acceptFindings:
+		return true, nil
 	}
-	return row.State != "approved", nil
+	return suspect(row, named)
+}
+
+// suspect holds an approval up where the scanner says that there is no innocent
+// explanation, or has not looked.
+func suspect(row db.ListEntriesForUpdateRow, named bool) (approve bool, err error) {
+	findings := catalog.DecodeFindings(row.Findings)
+	unseen := row.ScannerVersion == ""
+	if finding.Worst(findings) != finding.Hard && !unseen {
+		return true, nil
+	}
+	kind := catalog.Kind(row.Kind)
+	full := row.Server + "/" + row.Name
+	switch {
+	case !named:
+		return false, errSkipped
+	case unseen:
+		return false, fault.Newf(fault.Unavailable, "the scanner has not looked at %s yet, which it does a moment after the start; try again then", full)
+	}
+	var checks []string
+	for _, f := range findings {
+		if !slices.Contains(checks, f.Check) {
+			checks = append(checks, f.Check)
+		}
+	}
+	return false, fault.Newf(fault.Precondition, "%s looks dangerous (%s); look at it: %s; if you want it all the same: %s --accept-findings",
+		full, strings.Join(checks, ", "), showCommand(kind, row.Server, row.Name), approveCommand(kind, row.Server, row.Name))
 }
 
 func (a approval) apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error {
@@ -195,59 +231,99 @@ func once(picks []pick) []pick {
 	return slices.CompactFunc(picks, func(a, b pick) bool { return a.row.ID == b.row.ID })
 }
 
-// decide carries a verdict out on the selected entries, in the transaction, and
-// returns how many it changed. If it changes none, it records nothing.
-func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (touched int, err error) {
+// decided is what came of a verdict.
+type decided struct {
+	touched int     // how many entries it changed
+	skipped []int64 // which it passed over, by id
+}
+
+// decide carries a verdict out on the selected entries, in the transaction. If it
+// changes none, it records nothing.
+func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (done decided, err error) {
 	rows, err := tx.ListEntriesForUpdate(ctx, db.ListEntriesForUpdateParams{Kinds: kindNames(s.kinds), Server: s.server})
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	picks, err := s.of(rows)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
+	servers := make(map[string]bool)
 	for _, p := range picks {
 		changes, err := v.applies(p.row, p.named)
-		if err != nil {
-			return 0, err
-		}
-		if !changes {
+		switch {
+		case errors.Is(err, errSkipped):
+			done.skipped = append(done.skipped, p.row.ID)
+			continue
+		case err != nil:
+			return done, err
+		case !changes:
 			continue
 		}
-		if err := v.apply(ctx, tx, p.row); err != nil {
-			return 0, err
+		if err := carryOut(ctx, tx, v, p.row); err != nil {
+			return done, err
 		}
-		err = tx.InsertVerdict(ctx, db.InsertVerdictParams{
-			EntryID: p.row.ID, Actor: tx.Actor(), Verdict: v.name(), Hash: p.row.OfferedHash, Reason: v.because(),
-		})
-		if err != nil {
-			return 0, err
-		}
-		tx.Record(p.row.Kind+"."+v.name(), p.row.Server+"/"+p.row.Name, map[string]any{
-			"definition_hash": hex.EncodeToString(p.row.OfferedHash), "was": p.row.State, "reason": v.because(),
-		})
-		touched++
+		done.touched++
+		servers[p.row.Server] = true
 	}
-	return touched, nil
+	for server := range servers {
+		if err := tx.CloseDecidedAlerts(ctx, db.CloseDecidedAlertsParams{ClosedBy: tx.Actor(), Target: server}); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
 }
 
-// judge decides, and returns the selected entries as they are then.
-func (t tools) judge(ctx context.Context, v verdict, s selection) ([]*adminv1.Tool, error) {
-	err := t.changed(ctx, func(tx *store.Tx) error {
-		touched, err := decide(ctx, tx, v, s)
-		if err == nil && touched == 0 {
+// carryOut applies a verdict to one entry and writes both down. What the scanner
+// had found stands beside it.
+func carryOut(ctx context.Context, tx *store.Tx, v verdict, row db.ListEntriesForUpdateRow) error {
+	if err := v.apply(ctx, tx, row); err != nil {
+		return err
+	}
+	err := tx.InsertVerdict(ctx, db.InsertVerdictParams{
+		EntryID: row.ID, Actor: tx.Actor(), Verdict: v.name(), Hash: row.OfferedHash, Reason: v.because(),
+	})
+	if err != nil {
+		return err
+	}
+	detail := map[string]any{"definition_hash": hex.EncodeToString(row.OfferedHash), "was": row.State, "reason": v.because()}
+	if n := len(catalog.DecodeFindings(row.Findings)); n > 0 {
+		detail["findings"] = n
+	}
+	tx.Record(row.Kind+"."+v.name(), row.Server+"/"+row.Name, detail)
+	return nil
+}
+
+// judge decides, and returns the selected entries as they are then, and which of
+// them were skipped.
+func (t tools) judge(ctx context.Context, v verdict, s selection) (out, skipped []*adminv1.Tool, err error) {
+	var skip []int64
+	var all []db.ListEntriesRow
+	err = t.changed(ctx, func(tx *store.Tx) error {
+		done, err := decide(ctx, tx, v, s)
+		skip = done.skipped
+		if err == nil && done.touched == 0 {
 			return errUnchanged
 		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return t.selected(ctx, s)
+	if all, err = t.selected(ctx, s); err != nil {
+		return nil, nil, err
+	}
+	for _, row := range all {
+		out = append(out, toolMessage(row))
+		if slices.Contains(skip, row.ID) {
+			skipped = append(skipped, toolMessage(row))
+		}
+	}
+	return out, skipped, nil
 }
 
 // selected reads the entries of a selection.
-func (t tools) selected(ctx context.Context, s selection) ([]*adminv1.Tool, error) {
+func (t tools) selected(ctx context.Context, s selection) ([]db.ListEntriesRow, error) {
 	rows, err := t.Store.ListEntries(ctx, db.ListEntriesParams{Kinds: kindNames(s.kinds), Server: s.server})
 	if err != nil {
 		return nil, err
@@ -264,13 +340,7 @@ func (t tools) selected(ctx context.Context, s selection) ([]*adminv1.Tool, erro
 	for _, p := range picks {
 		chosen[p.row.ID] = true
 	}
-	var out []*adminv1.Tool
-	for _, row := range rows {
-		if chosen[row.ID] {
-			out = append(out, toolMessage(row))
-		}
-	}
-	return out, nil
+	return slices.DeleteFunc(rows, func(row db.ListEntriesRow) bool { return !chosen[row.ID] }), nil
 }
 
 // ApproveTools approves definitions as they stand.
@@ -286,15 +356,15 @@ func (t tools) ApproveTools(ctx context.Context, r *connect.Request[adminv1.Appr
 			return nil, err
 		}
 	}
-	out, err := t.judge(ctx, v, s)
+	out, skipped, err := t.judge(ctx, v, s)
 	if err != nil {
 		return nil, err
 	}
-	return reply(&adminv1.ApproveToolsResponse{Tools: out}), nil
+	return reply(&adminv1.ApproveToolsResponse{Tools: out, Skipped: skipped}), nil
 }
 
 func readApproval(m *adminv1.ApproveToolsRequest) (selection, approval, error) {
-	v := approval{reason: m.GetReason()}
+	v := approval{reason: m.GetReason(), acceptFindings: m.GetAcceptFindings()}
 	s, err := newSelection(m.GetKinds(), m.GetNames())
 	if err != nil {
 		return s, v, err
@@ -328,7 +398,7 @@ func (t tools) RejectTools(ctx context.Context, r *connect.Request[adminv1.Rejec
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.judge(ctx, rejection{r.Msg.GetReason()}, s)
+	out, _, err := t.judge(ctx, rejection{r.Msg.GetReason()}, s)
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +411,7 @@ func (t tools) DisableTools(ctx context.Context, r *connect.Request[adminv1.Disa
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.judge(ctx, turn{off: true, reason: r.Msg.GetReason()}, s)
+	out, _, err := t.judge(ctx, turn{off: true, reason: r.Msg.GetReason()}, s)
 	if err != nil {
 		return nil, err
 	}
@@ -355,7 +425,7 @@ func (t tools) EnableTools(ctx context.Context, r *connect.Request[adminv1.Enabl
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.judge(ctx, turn{}, s)
+	out, _, err := t.judge(ctx, turn{}, s)
 	if err != nil {
 		return nil, err
 	}

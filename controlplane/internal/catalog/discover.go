@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/warder-gateway/warder/internal/finding"
 	"github.com/warder-gateway/warder/internal/mcp"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
@@ -32,6 +33,8 @@ type Discovery struct {
 	ProtocolVersion string
 	// Capabilities as the server declared them: one JSON object, or nil.
 	Capabilities []byte
+	// ServerInfo is who the server says it is: one JSON object, or nil. A claim.
+	ServerInfo []byte
 	// Entries of every kind, each kind in the server's own order.
 	Entries []Entry
 	// Refused are the definitions that are not fit to be offered.
@@ -54,6 +57,8 @@ type Entry struct {
 	// Hash of the canonical definition.
 	Hash [sha256.Size]byte
 	Risk snapshotv1.Risk
+	// Findings of the scanner; only in a Plan, and only of a definition that is new.
+	Findings []finding.Finding
 	// Position in the server's list, refused definitions counted too.
 	Position int
 }

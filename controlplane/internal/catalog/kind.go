@@ -59,14 +59,15 @@ var listings = []listing{
 	{Template, mcp.MethodResourceTemplates, "resourceTemplates", "resources", "resource templates", "uriTemplate"},
 }
 
-// maxCapabilities bounds what is kept of a server's capabilities, in bytes.
-const maxCapabilities = 64 << 10
+// maxObject bounds what is kept of the objects in which a server says what it can
+// and who it is, in bytes.
+const maxObject = 64 << 10
 
-// capabilities returns the object that a server declared; nil if it declared
-// none that can be read.
-func capabilities(token []byte) []byte {
+// object returns a copy of an object that a server sent; nil if it is none that
+// can be read.
+func object(token []byte) []byte {
 	ignore := func(string, mcp.Span) error { return nil }
-	if len(token) > maxCapabilities || mcp.Members(token, ignore) != nil {
+	if len(token) > maxObject || mcp.Members(token, ignore) != nil {
 		return nil
 	}
 	return append([]byte(nil), token...)

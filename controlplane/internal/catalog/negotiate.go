@@ -44,16 +44,20 @@ func (c *conversation) open(ctx context.Context, found *Discovery) (string, erro
 	if err != nil {
 		return "", err
 	}
-	found.Capabilities = said.capabilities
+	found.Capabilities, found.ServerInfo = said.capabilities, said.info
 	return said.instructions, nil
 }
 
-// hello is what a server says of itself. Its name and version are claims that
-// nothing may rely on, so they are not read at all.
+// metaServerInfo is where a modern server says who it is.
+const metaServerInfo = "io.modelcontextprotocol/serverInfo"
+
+// hello is what a server says of itself. Who it says it is, is a claim that
+// nothing may rely on: it is kept to be scanned, and to tell when it changes.
 type hello struct {
 	versions     []string
 	capabilities []byte
 	instructions string
+	info         []byte // one JSON object, or nil
 }
 
 // read takes one member of the result of server/discover or initialize.
@@ -70,11 +74,29 @@ func (h *hello) read(name string, raw []byte) error {
 		h.versions = []string{version}
 		return err
 	case "capabilities":
-		h.capabilities = capabilities(raw)
+		h.capabilities = object(raw)
 	case "instructions":
 		h.instructions = instructions(raw)
+	case "serverInfo":
+		h.info = object(raw)
+	case "_meta":
+		return h.readMeta(raw)
 	}
 	return nil
+}
+
+// readMeta takes what a modern server says beside its result. A _meta that is no
+// object says nothing.
+func (h *hello) readMeta(raw []byte) error {
+	if len(raw) == 0 || raw[0] != '{' {
+		return nil
+	}
+	return mcp.Members(raw, func(name string, value mcp.Span) error {
+		if name == metaServerInfo {
+			h.info = object(value.Of(raw))
+		}
+		return nil
+	})
 }
 
 // probe asks server/discover.

@@ -30,6 +30,8 @@ type Known struct {
 	Missing  bool
 	Offered  [sha256.Size]byte
 	Risk     string
+	// RiskSet says that the category is a person's.
+	RiskSet  bool
 	Position int
 }
 
@@ -52,8 +54,8 @@ type Update struct {
 	Entry Entry
 	// State it gets.
 	State State
-	// Risk it gets: another definition is classified anew; the same one keeps what
-	// it had, so that a newer classifier cannot loosen what a person approved.
+	// Risk it gets: another definition is classified anew, unless a person chose the
+	// category; the same one keeps what it had.
 	Risk string
 	// Redefined says that its definition is another than at the last discovery.
 	Redefined bool
@@ -108,7 +110,7 @@ func (p *Plan) offer(k Known, entry Entry) {
 		return
 	}
 	u := Update{Known: k, Entry: entry, State: next(k.State, redefined), Risk: k.Risk, Redefined: redefined}
-	if redefined {
+	if redefined && !k.RiskSet {
 		u.Risk = risk.Name(entry.Risk)
 	}
 	p.Update = append(p.Update, u)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/finding"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/risk"
 )
@@ -35,15 +36,18 @@ func recordNews(ctx context.Context, tx *store.Tx, server string, found *Discove
 	if err != nil {
 		return Report{}, false, err
 	}
-	offered, refused, err := withoutAlike(ctx, tx, row.ID, found)
+	offered, alike, err := withoutAlike(ctx, tx, row.ID, found)
 	if err != nil {
 		return Report{}, false, err
 	}
 	plan := Reconcile(known, offered)
+	if err := plan.scan(ctx, tx, server, offered); err != nil {
+		return Report{}, false, err
+	}
 	if err := write(ctx, tx, row.ID, &plan); err != nil {
 		return Report{}, false, fmt.Errorf("record entries of %s: %w", server, err)
 	}
-	report = plan.report(server, refused, found.Failed)
+	report = plan.report(server, slices.Concat(found.Refused, alike), found.Failed)
 	capabilities := found.Capabilities
 	if sameObject(row.Capabilities, capabilities) {
 		capabilities = row.Capabilities // Other bytes of the same object are no change.
@@ -51,10 +55,14 @@ func recordNews(ctx context.Context, tx *store.Tx, server string, found *Discove
 	trouble := strings.Join(report.Failed, "; ")
 	err = tx.SetServerDiscovered(ctx, db.SetServerDiscoveredParams{
 		ID: row.ID, ProtocolVersion: found.ProtocolVersion, Capabilities: capabilities,
-		LastError: trouble, Partial: trouble != "",
+		LastError: trouble, Partial: trouble != "", ClaimedName: found.claimedName(),
 	})
 	if err != nil {
 		return Report{}, false, fmt.Errorf("record discovery of %s: %w", server, err)
+	}
+	alarmed, err := alarm{tx, server}.discovered(ctx, row, found, &plan, alike)
+	if err != nil {
+		return Report{}, false, err
 	}
 	spokenTo := row.ProtocolVersion != found.ProtocolVersion || !bytes.Equal(row.Capabilities, capabilities)
 	say := tx.Note
@@ -62,7 +70,8 @@ func recordNews(ctx context.Context, tx *store.Tx, server string, found *Discove
 		say = tx.Record
 	}
 	say("server.discover", server, report.detail(found.ProtocolVersion))
-	return report, spokenTo || !plan.Empty() || row.LastError != trouble || row.Partial != (trouble != ""), nil
+	renamed := row.ClaimedName != found.claimedName()
+	return report, spokenTo || renamed || alarmed || !plan.Empty() || row.LastError != trouble || row.Partial != (trouble != ""), nil
 }
 
 // detail is what the audit says of a discovery.
@@ -89,8 +98,12 @@ func fail(ctx context.Context, tx *store.Tx, server, reason string) (news bool, 
 	if err := tx.SetServerFailed(ctx, db.SetServerFailedParams{ID: row.ID, LastError: reason}); err != nil {
 		return false, fmt.Errorf("record failed discovery of %s: %w", server, err)
 	}
+	alarmed, err := alarm{tx, server}.failed(ctx, row, reason)
+	if err != nil {
+		return false, err
+	}
 	tx.Note("server.discover", server, map[string]any{"error": reason})
-	return row.LastError != reason || row.Partial, nil
+	return row.LastError != reason || row.Partial || alarmed, nil
 }
 
 // readKnown returns what is known of a server, but for the kinds that a discovery
@@ -107,14 +120,15 @@ func readKnown(ctx context.Context, tx *store.Tx, serverID int64, found *Discove
 		}
 		known = append(known, Known{
 			ID: r.ID, Kind: Kind(r.Kind), Name: r.Name, State: State(r.State), Disabled: r.Disabled, Missing: r.Missing,
-			Offered: [sha256.Size]byte(r.OfferedHash), Risk: r.Risk, Position: int(r.Position),
+			Offered: [sha256.Size]byte(r.OfferedHash), Risk: r.Risk, RiskSet: r.RiskSet, Position: int(r.Position),
 		})
 	}
 	return known, nil
 }
 
-// withoutAlike refuses tools and prompts whose exposed name looks like that of
-// another server's: the first one keeps it (security.md T-05).
+// withoutAlike returns what was found but for tools and prompts whose exposed name
+// looks like that of another server's, which are refused: the first one keeps it
+// (security.md T-05).
 func withoutAlike(ctx context.Context, tx *store.Tx, serverID int64, found *Discovery) ([]Entry, []Refusal, error) {
 	taken := make(map[Kind]map[string]bool)
 	for _, kind := range Kinds() {
@@ -136,7 +150,7 @@ func withoutAlike(ctx context.Context, tx *store.Tx, serverID int64, found *Disc
 			taken[kind][fold(name)] = true
 		}
 	}
-	refused := slices.Clone(found.Refused)
+	var refused []Refusal
 	entries := make([]Entry, 0, len(found.Entries))
 	for _, entry := range found.Entries {
 		if taken[entry.Kind][fold(entry.ExposedName)] {
@@ -157,7 +171,8 @@ func write(ctx context.Context, tx *store.Tx, serverID int64, plan *Plan) error 
 		}
 		_, err := tx.InsertEntry(ctx, db.InsertEntryParams{
 			ServerID: serverID, Kind: string(entry.Kind), Name: entry.Name, ExposedName: entry.ExposedName,
-			Risk: risk.Name(entry.Risk), OfferedHash: entry.Hash[:], Position: int32(entry.Position),
+			Risk: risk.Name(entry.Risk), RiskVersion: risk.Version, OfferedHash: entry.Hash[:], Position: int32(entry.Position),
+			Findings: encodeFindings(entry.Findings), ScannerVersion: finding.Version,
 		})
 		if err != nil {
 			return fmt.Errorf("add %s %s: %w", entry.Kind, entry.Name, err)
@@ -167,11 +182,15 @@ func write(ctx context.Context, tx *store.Tx, serverID int64, plan *Plan) error 
 		if err := put(ctx, tx, u.Entry); err != nil {
 			return err
 		}
-		err := tx.UpdateOffer(ctx, db.UpdateOfferParams{
+		offer := db.UpdateOfferParams{
 			ID: u.Known.ID, OfferedHash: u.Entry.Hash[:], Risk: u.Risk,
 			Position: int32(u.Entry.Position), State: string(u.State),
-		})
-		if err != nil {
+		}
+		if u.Redefined {
+			offer.Findings = encodeFindings(u.Entry.Findings)
+			offer.ScannerVersion, offer.RiskVersion = new(finding.Version), new(risk.Version)
+		}
+		if err := tx.UpdateOffer(ctx, offer); err != nil {
 			return fmt.Errorf("update %s %s: %w", u.Known.Kind, u.Known.Name, err)
 		}
 	}

@@ -144,6 +144,7 @@ func (r *Refresher) signal() {
 func (r *Refresher) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	running.Go(func() { r.keepAssessed(ctx) })
 	look := time.NewTicker(r.Look)
 	defer look.Stop()
 	due := time.NewTimer(r.Look)

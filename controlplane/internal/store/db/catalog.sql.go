@@ -46,26 +46,36 @@ func (q *Queries) ListAlikeNames(ctx context.Context, arg ListAlikeNamesParams) 
 
 const updateOffer = `-- name: UpdateOffer :exec
 UPDATE entry
-SET offered_hash = $1, risk = $2, position = $3, missing = false, state = $4
-WHERE id = $5
+SET offered_hash = $1, risk = $2, position = $3, missing = false, state = $4,
+    risk_version = coalesce($5::text, risk_version),
+    findings = coalesce($6::jsonb, findings),
+    scanner_version = coalesce($7::text, scanner_version)
+WHERE id = $8
 `
 
 type UpdateOfferParams struct {
-	OfferedHash []byte
-	Risk        string
-	Position    int32
-	State       string
-	ID          int64
+	OfferedHash    []byte
+	Risk           string
+	Position       int32
+	State          string
+	RiskVersion    *string
+	Findings       []byte
+	ScannerVersion *string
+	ID             int64
 }
 
 // What the server's last list says of an entry that is known. The state comes
-// from catalog.Reconcile; what was approved, and the switch, are not touched.
+// from catalog.Reconcile; what was approved, and the switch, are not touched. What
+// was found, and by which versions, comes with another definition only.
 func (q *Queries) UpdateOffer(ctx context.Context, arg UpdateOfferParams) error {
 	_, err := q.db.Exec(ctx, updateOffer,
 		arg.OfferedHash,
 		arg.Risk,
 		arg.Position,
 		arg.State,
+		arg.RiskVersion,
+		arg.Findings,
+		arg.ScannerVersion,
 		arg.ID,
 	)
 	return err

@@ -32,12 +32,12 @@ func (q *Queries) ApproveEntry(ctx context.Context, arg ApproveEntryParams) (int
 const getEntry = `-- name: GetEntry :one
 SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.offered_hash,
     e.approved_hash, e.first_seen_at, d.content AS definition, v.actor AS decided_by, v.at AS decided_at,
-    v.reason AS decided_reason, a.content AS approved_definition
+    v.reason AS decided_reason, e.risk_set, e.findings, a.content AS approved_definition
 FROM entry e
 JOIN server s ON s.id = e.server_id
 JOIN definition d ON d.hash = e.offered_hash
 LEFT JOIN definition a ON a.hash = e.approved_hash
-LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id)
+LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id AND l.verdict <> 'risk')
 WHERE s.name = $1 AND e.kind = $2 AND e.name = $3
 `
 
@@ -64,6 +64,8 @@ type GetEntryRow struct {
 	DecidedBy          *string
 	DecidedAt          *time.Time
 	DecidedReason      *string
+	RiskSet            bool
+	Findings           []byte
 	ApprovedDefinition []byte
 }
 
@@ -88,25 +90,31 @@ func (q *Queries) GetEntry(ctx context.Context, arg GetEntryParams) (GetEntryRow
 		&i.DecidedBy,
 		&i.DecidedAt,
 		&i.DecidedReason,
+		&i.RiskSet,
+		&i.Findings,
 		&i.ApprovedDefinition,
 	)
 	return i, err
 }
 
 const insertEntry = `-- name: InsertEntry :one
-INSERT INTO entry (server_id, kind, name, exposed_name, risk, offered_hash, position)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO entry (server_id, kind, name, exposed_name, risk, risk_version, offered_hash, position, findings, scanner_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
+    coalesce($9::jsonb, '[]'), $10)
 RETURNING id
 `
 
 type InsertEntryParams struct {
-	ServerID    int64
-	Kind        string
-	Name        string
-	ExposedName string
-	Risk        string
-	OfferedHash []byte
-	Position    int32
+	ServerID       int64
+	Kind           string
+	Name           string
+	ExposedName    string
+	Risk           string
+	RiskVersion    string
+	OfferedHash    []byte
+	Position       int32
+	Findings       []byte
+	ScannerVersion string
 }
 
 // What is new is pending: nobody has looked at it.
@@ -117,8 +125,11 @@ func (q *Queries) InsertEntry(ctx context.Context, arg InsertEntryParams) (int64
 		arg.Name,
 		arg.ExposedName,
 		arg.Risk,
+		arg.RiskVersion,
 		arg.OfferedHash,
 		arg.Position,
+		arg.Findings,
+		arg.ScannerVersion,
 	)
 	var id int64
 	err := row.Scan(&id)
@@ -128,11 +139,11 @@ func (q *Queries) InsertEntry(ctx context.Context, arg InsertEntryParams) (int64
 const listEntries = `-- name: ListEntries :many
 SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.offered_hash,
     e.approved_hash, e.first_seen_at, d.content AS definition, v.actor AS decided_by, v.at AS decided_at,
-    v.reason AS decided_reason
+    v.reason AS decided_reason, e.risk_set, e.findings
 FROM entry e
 JOIN server s ON s.id = e.server_id
 JOIN definition d ON d.hash = e.offered_hash
-LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id)
+LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id AND l.verdict <> 'risk')
 WHERE e.kind = ANY ($1::text[]) AND ($2::text = '' OR s.name = $2) AND ($3::text = '' OR e.state = $3)
 ORDER BY s.name, array_position('{tool,prompt,resource,template,instructions}', e.kind), e.position, e.id
 `
@@ -160,6 +171,8 @@ type ListEntriesRow struct {
 	DecidedBy     *string
 	DecidedAt     *time.Time
 	DecidedReason *string
+	RiskSet       bool
+	Findings      []byte
 }
 
 // Entries of these kinds with the definition they offer and the last verdict on
@@ -190,6 +203,8 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Lis
 			&i.DecidedBy,
 			&i.DecidedAt,
 			&i.DecidedReason,
+			&i.RiskSet,
+			&i.Findings,
 		); err != nil {
 			return nil, err
 		}
@@ -202,7 +217,8 @@ func (q *Queries) ListEntries(ctx context.Context, arg ListEntriesParams) ([]Lis
 }
 
 const listEntriesForUpdate = `-- name: ListEntriesForUpdate :many
-SELECT e.id, s.name AS server, e.kind, e.name, e.state, e.disabled, e.missing, e.offered_hash, e.approved_hash
+SELECT e.id, s.name AS server, e.kind, e.name, e.state, e.disabled, e.missing, e.offered_hash, e.approved_hash, e.findings,
+    e.scanner_version
 FROM entry e
 JOIN server s ON s.id = e.server_id
 WHERE e.kind = ANY ($1::text[]) AND ($2::text = '' OR s.name = $2)
@@ -216,15 +232,17 @@ type ListEntriesForUpdateParams struct {
 }
 
 type ListEntriesForUpdateRow struct {
-	ID           int64
-	Server       string
-	Kind         string
-	Name         string
-	State        string
-	Disabled     bool
-	Missing      bool
-	OfferedHash  []byte
-	ApprovedHash []byte
+	ID             int64
+	Server         string
+	Kind           string
+	Name           string
+	State          string
+	Disabled       bool
+	Missing        bool
+	OfferedHash    []byte
+	ApprovedHash   []byte
+	Findings       []byte
+	ScannerVersion string
 }
 
 // What a verdict starts from, locked until it is given.
@@ -247,6 +265,8 @@ func (q *Queries) ListEntriesForUpdate(ctx context.Context, arg ListEntriesForUp
 			&i.Missing,
 			&i.OfferedHash,
 			&i.ApprovedHash,
+			&i.Findings,
+			&i.ScannerVersion,
 		); err != nil {
 			return nil, err
 		}
@@ -259,7 +279,7 @@ func (q *Queries) ListEntriesForUpdate(ctx context.Context, arg ListEntriesForUp
 }
 
 const listEntriesOfServer = `-- name: ListEntriesOfServer :many
-SELECT id, kind, name, state, disabled, missing, risk, offered_hash, approved_hash, position
+SELECT id, kind, name, state, disabled, missing, risk, risk_set, offered_hash, approved_hash, position
 FROM entry
 WHERE server_id = $1
 ORDER BY kind, position, id
@@ -273,6 +293,7 @@ type ListEntriesOfServerRow struct {
 	Disabled     bool
 	Missing      bool
 	Risk         string
+	RiskSet      bool
 	OfferedHash  []byte
 	ApprovedHash []byte
 	Position     int32
@@ -296,6 +317,7 @@ func (q *Queries) ListEntriesOfServer(ctx context.Context, serverID int64) ([]Li
 			&i.Disabled,
 			&i.Missing,
 			&i.Risk,
+			&i.RiskSet,
 			&i.OfferedHash,
 			&i.ApprovedHash,
 			&i.Position,
@@ -361,6 +383,59 @@ func (q *Queries) ListEntryItems(ctx context.Context) ([]ListEntryItemsRow, erro
 	return items, nil
 }
 
+const listRegistryEntries = `-- name: ListRegistryEntries :many
+SELECT s.name AS server, e.kind, e.name, e.exposed_name,
+    coalesce(CASE WHEN translate(lower(e.name), '_-. ', '') = ANY ($1::text[]) THEN d.content END, '')::bytea AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE e.kind IN ('tool', 'prompt') AND NOT e.missing AND e.state <> 'rejected' AND s.name <> $2
+ORDER BY e.id
+`
+
+type ListRegistryEntriesParams struct {
+	Tails   []string
+	Without string
+}
+
+type ListRegistryEntriesRow struct {
+	Server      string
+	Kind        string
+	Name        string
+	ExposedName string
+	Definition  []byte
+}
+
+// What the scanner compares a definition with: the tools and prompts of all
+// servers but one (empty: none left out) that somebody may be offered. The
+// definition comes only with those whose name, but for case and separators, is
+// one of those given: nothing else of a definition is compared.
+func (q *Queries) ListRegistryEntries(ctx context.Context, arg ListRegistryEntriesParams) ([]ListRegistryEntriesRow, error) {
+	rows, err := q.db.Query(ctx, listRegistryEntries, arg.Tails, arg.Without)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRegistryEntriesRow{}
+	for rows.Next() {
+		var i ListRegistryEntriesRow
+		if err := rows.Scan(
+			&i.Server,
+			&i.Kind,
+			&i.Name,
+			&i.ExposedName,
+			&i.Definition,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWithheldItems = `-- name: ListWithheldItems :many
 SELECT s.name AS server, e.kind, e.name, e.position
 FROM entry e
@@ -405,6 +480,114 @@ func (q *Queries) ListWithheldItems(ctx context.Context) ([]ListWithheldItemsRow
 	return items, nil
 }
 
+const lockEntry = `-- name: LockEntry :one
+SELECT e.id, e.kind, e.state, e.risk, e.risk_set, e.offered_hash, d.content AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE s.name = $1 AND e.kind = $2 AND e.name = $3
+FOR UPDATE OF e
+`
+
+type LockEntryParams struct {
+	Server string
+	Kind   string
+	Name   string
+}
+
+type LockEntryRow struct {
+	ID          int64
+	Kind        string
+	State       string
+	Risk        string
+	RiskSet     bool
+	OfferedHash []byte
+	Definition  []byte
+}
+
+// What a change of one entry starts from, locked until it is made.
+func (q *Queries) LockEntry(ctx context.Context, arg LockEntryParams) (LockEntryRow, error) {
+	row := q.db.QueryRow(ctx, lockEntry, arg.Server, arg.Kind, arg.Name)
+	var i LockEntryRow
+	err := row.Scan(
+		&i.ID,
+		&i.Kind,
+		&i.State,
+		&i.Risk,
+		&i.RiskSet,
+		&i.OfferedHash,
+		&i.Definition,
+	)
+	return i, err
+}
+
+const lockStaleEntries = `-- name: LockStaleEntries :many
+SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.risk_set,
+    d.content AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE e.scanner_version <> $1 OR e.risk_version <> $2
+ORDER BY e.id
+LIMIT $3
+FOR UPDATE OF e SKIP LOCKED
+`
+
+type LockStaleEntriesParams struct {
+	ScannerVersion string
+	RiskVersion    string
+	AtMost         int32
+}
+
+type LockStaleEntriesRow struct {
+	ID          int64
+	Server      string
+	Kind        string
+	Name        string
+	ExposedName string
+	State       string
+	Disabled    bool
+	Missing     bool
+	Risk        string
+	RiskSet     bool
+	Definition  []byte
+}
+
+// Entries that another version of the scanner or of the classifier looked at, or
+// none, at most as many as asked for. Replicas that ask at the same time skip
+// each other's.
+func (q *Queries) LockStaleEntries(ctx context.Context, arg LockStaleEntriesParams) ([]LockStaleEntriesRow, error) {
+	rows, err := q.db.Query(ctx, lockStaleEntries, arg.ScannerVersion, arg.RiskVersion, arg.AtMost)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []LockStaleEntriesRow{}
+	for rows.Next() {
+		var i LockStaleEntriesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Server,
+			&i.Kind,
+			&i.Name,
+			&i.ExposedName,
+			&i.State,
+			&i.Disabled,
+			&i.Missing,
+			&i.Risk,
+			&i.RiskSet,
+			&i.Definition,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const markEntriesMissing = `-- name: MarkEntriesMissing :exec
 UPDATE entry SET missing = true WHERE id = ANY ($1::bigint[])
 `
@@ -428,6 +611,32 @@ func (q *Queries) RejectEntry(ctx context.Context, id int64) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const setEntryAssessment = `-- name: SetEntryAssessment :exec
+UPDATE entry
+SET risk = $1, risk_version = $2, findings = $3, scanner_version = $4
+WHERE id = $5
+`
+
+type SetEntryAssessmentParams struct {
+	Risk           string
+	RiskVersion    string
+	Findings       []byte
+	ScannerVersion string
+	ID             int64
+}
+
+// What this version of the scanner and of the classifier makes of what is offered.
+func (q *Queries) SetEntryAssessment(ctx context.Context, arg SetEntryAssessmentParams) error {
+	_, err := q.db.Exec(ctx, setEntryAssessment,
+		arg.Risk,
+		arg.RiskVersion,
+		arg.Findings,
+		arg.ScannerVersion,
+		arg.ID,
+	)
+	return err
+}
+
 const setEntryDisabled = `-- name: SetEntryDisabled :execrows
 UPDATE entry SET disabled = $1 WHERE id = $2
 `
@@ -444,4 +653,26 @@ func (q *Queries) SetEntryDisabled(ctx context.Context, arg SetEntryDisabledPara
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setEntryRisk = `-- name: SetEntryRisk :exec
+UPDATE entry SET risk = $1, risk_set = $2, risk_version = $3 WHERE id = $4
+`
+
+type SetEntryRiskParams struct {
+	Risk        string
+	RiskSet     bool
+	RiskVersion string
+	ID          int64
+}
+
+// The category, and whether a person set it.
+func (q *Queries) SetEntryRisk(ctx context.Context, arg SetEntryRiskParams) error {
+	_, err := q.db.Exec(ctx, setEntryRisk,
+		arg.Risk,
+		arg.RiskSet,
+		arg.RiskVersion,
+		arg.ID,
+	)
+	return err
 }

@@ -18,6 +18,18 @@ type AdminAudit struct {
 	Detail   []byte
 }
 
+type Alert struct {
+	ID       int64
+	Kind     string
+	Target   string
+	Text     string
+	FirstAt  time.Time
+	LastAt   time.Time
+	Count    int64
+	ClosedAt *time.Time
+	ClosedBy *string
+}
+
 type ConfigChange struct {
 	Revision int64
 	Position int32

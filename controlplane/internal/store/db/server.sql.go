@@ -72,7 +72,7 @@ func (q *Queries) DeleteServer(ctx context.Context, name string) (int64, error) 
 const getServer = `-- name: GetServer :one
 SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
     s.created_at, s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms,
-    s.max_in_flight,
+    s.max_in_flight, s.claimed_name,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -104,6 +104,7 @@ type GetServerRow struct {
 	CaCertificates  string
 	CallTimeoutMs   int64
 	MaxInFlight     int32
+	ClaimedName     string
 	Tools           int64
 	ToolsPending    int64
 	ToolsChanged    int64
@@ -136,6 +137,7 @@ func (q *Queries) GetServer(ctx context.Context, name string) (GetServerRow, err
 		&i.CaCertificates,
 		&i.CallTimeoutMs,
 		&i.MaxInFlight,
+		&i.ClaimedName,
 		&i.Tools,
 		&i.ToolsPending,
 		&i.ToolsChanged,
@@ -238,7 +240,7 @@ func (q *Queries) ListServerItems(ctx context.Context) ([]ListServerItemsRow, er
 
 const listServers = `-- name: ListServers :many
 SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
-    s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight, s.claimed_name,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -269,6 +271,7 @@ type ListServersRow struct {
 	CaCertificates  string
 	CallTimeoutMs   int64
 	MaxInFlight     int32
+	ClaimedName     string
 	Tools           int64
 	ToolsPending    int64
 	ToolsChanged    int64
@@ -305,6 +308,7 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 			&i.CaCertificates,
 			&i.CallTimeoutMs,
 			&i.MaxInFlight,
+			&i.ClaimedName,
 			&i.Tools,
 			&i.ToolsPending,
 			&i.ToolsChanged,
@@ -324,7 +328,8 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 }
 
 const lockServer = `-- name: LockServer :one
-SELECT id, protocol_version, capabilities, last_error, partial FROM server WHERE name = $1 FOR UPDATE
+SELECT id, protocol_version, capabilities, last_error, partial, failing_since, claimed_name
+FROM server WHERE name = $1 FOR UPDATE
 `
 
 type LockServerRow struct {
@@ -333,6 +338,8 @@ type LockServerRow struct {
 	Capabilities    []byte
 	LastError       string
 	Partial         bool
+	FailingSince    *time.Time
+	ClaimedName     string
 }
 
 // Serialises what writes the entries of one server: two discoveries at a time, or
@@ -346,6 +353,8 @@ func (q *Queries) LockServer(ctx context.Context, name string) (LockServerRow, e
 		&i.Capabilities,
 		&i.LastError,
 		&i.Partial,
+		&i.FailingSince,
+		&i.ClaimedName,
 	)
 	return i, err
 }
@@ -353,9 +362,10 @@ func (q *Queries) LockServer(ctx context.Context, name string) (LockServerRow, e
 const setServerDiscovered = `-- name: SetServerDiscovered :exec
 UPDATE server
 SET protocol_version = $1, capabilities = $2, last_error = $3, partial = $4,
+    claimed_name = $5,
     failing_since = CASE WHEN $3 = '' THEN NULL ELSE coalesce(failing_since, now()) END,
     discovered_at = now(), checked_at = now()
-WHERE id = $5
+WHERE id = $6
 `
 
 type SetServerDiscoveredParams struct {
@@ -363,6 +373,7 @@ type SetServerDiscoveredParams struct {
 	Capabilities    []byte
 	LastError       string
 	Partial         bool
+	ClaimedName     string
 	ID              int64
 }
 
@@ -373,6 +384,7 @@ func (q *Queries) SetServerDiscovered(ctx context.Context, arg SetServerDiscover
 		arg.Capabilities,
 		arg.LastError,
 		arg.Partial,
+		arg.ClaimedName,
 		arg.ID,
 	)
 	return err

@@ -7,29 +7,85 @@ package db
 
 import (
 	"context"
+	"time"
 )
 
 const insertVerdict = `-- name: InsertVerdict :exec
-INSERT INTO verdict (entry_id, actor, verdict, hash, reason)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO verdict (entry_id, actor, verdict, hash, reason, findings, scanner_version)
+SELECT e.id, $1, $2, $3, $4, e.findings, e.scanner_version
+FROM entry e
+WHERE e.id = $5
 `
 
 type InsertVerdictParams struct {
-	EntryID int64
 	Actor   string
 	Verdict string
 	Hash    []byte
 	Reason  string
+	EntryID int64
 }
 
-// Who decided what, and on which definition. Rows are never changed.
+// Who decided what, on which definition, and what the scanner had found in it by
+// then. Rows are never changed.
 func (q *Queries) InsertVerdict(ctx context.Context, arg InsertVerdictParams) error {
 	_, err := q.db.Exec(ctx, insertVerdict,
-		arg.EntryID,
 		arg.Actor,
 		arg.Verdict,
 		arg.Hash,
 		arg.Reason,
+		arg.EntryID,
 	)
 	return err
+}
+
+const listVerdicts = `-- name: ListVerdicts :many
+SELECT at, actor, verdict, hash, reason, findings, scanner_version
+FROM verdict
+WHERE entry_id = $1
+ORDER BY id DESC
+LIMIT $2
+`
+
+type ListVerdictsParams struct {
+	EntryID  int64
+	RowLimit int32
+}
+
+type ListVerdictsRow struct {
+	At             time.Time
+	Actor          string
+	Verdict        string
+	Hash           []byte
+	Reason         string
+	Findings       []byte
+	ScannerVersion string
+}
+
+// The history of an entry, newest first.
+func (q *Queries) ListVerdicts(ctx context.Context, arg ListVerdictsParams) ([]ListVerdictsRow, error) {
+	rows, err := q.db.Query(ctx, listVerdicts, arg.EntryID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListVerdictsRow{}
+	for rows.Next() {
+		var i ListVerdictsRow
+		if err := rows.Scan(
+			&i.At,
+			&i.Actor,
+			&i.Verdict,
+			&i.Hash,
+			&i.Reason,
+			&i.Findings,
+			&i.ScannerVersion,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

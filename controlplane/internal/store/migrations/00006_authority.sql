@@ -121,10 +121,16 @@ ALTER TABLE policy_version
 ALTER TABLE entry
     -- The category is a person's, which discovery never touches.
     ADD COLUMN risk_set        boolean NOT NULL DEFAULT false,
+    -- The version of the classifier that gave the category; empty: not known.
+    ADD COLUMN risk_version    text    NOT NULL DEFAULT '',
     -- What the scanner found in what is offered now: an array of objects.
     ADD COLUMN findings        jsonb   NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
     -- The version of the scanner that looked; empty: none did yet.
     ADD COLUMN scanner_version text    NOT NULL DEFAULT '';
+CREATE INDEX entry_assessed ON entry (scanner_version, risk_version);
+
+-- What the server calls itself: a claim, whose change is an alert.
+ALTER TABLE server ADD COLUMN claimed_name text NOT NULL DEFAULT '';
 
 ALTER TABLE verdict
     DROP CONSTRAINT tool_verdict_verdict_check,
@@ -165,7 +171,8 @@ ALTER TABLE verdict
     DROP COLUMN findings, DROP COLUMN scanner_version,
     DROP CONSTRAINT verdict_verdict_check,
     ADD CONSTRAINT tool_verdict_verdict_check CHECK (verdict IN ('approved', 'rejected', 'disabled', 'enabled'));
-ALTER TABLE entry DROP COLUMN risk_set, DROP COLUMN findings, DROP COLUMN scanner_version;
+ALTER TABLE server DROP COLUMN claimed_name;
+ALTER TABLE entry DROP COLUMN risk_set, DROP COLUMN risk_version, DROP COLUMN findings, DROP COLUMN scanner_version;
 ALTER TABLE policy_version DROP COLUMN reason, DROP COLUMN rollback_of;
 DELETE FROM deny WHERE kind = 'token';
 -- One entry for each thing, the one that lasts longest.

@@ -1,12 +1,13 @@
 -- name: InsertEntry :one
 -- What is new is pending: nobody has looked at it.
-INSERT INTO entry (server_id, kind, name, exposed_name, risk, offered_hash, position)
-VALUES (@server_id, @kind, @name, @exposed_name, @risk, @offered_hash, @position)
+INSERT INTO entry (server_id, kind, name, exposed_name, risk, risk_version, offered_hash, position, findings, scanner_version)
+VALUES (@server_id, @kind, @name, @exposed_name, @risk, @risk_version, @offered_hash, @position,
+    coalesce(sqlc.narg(findings)::jsonb, '[]'), @scanner_version)
 RETURNING id;
 
 -- name: ListEntriesOfServer :many
 -- What discovery compares with the server's lists; call LockServer first.
-SELECT id, kind, name, state, disabled, missing, risk, offered_hash, approved_hash, position
+SELECT id, kind, name, state, disabled, missing, risk, risk_set, offered_hash, approved_hash, position
 FROM entry
 WHERE server_id = @server_id
 ORDER BY kind, position, id;
@@ -33,11 +34,11 @@ UPDATE entry SET disabled = @disabled WHERE id = @id;
 -- them; an empty server or state matches all.
 SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.offered_hash,
     e.approved_hash, e.first_seen_at, d.content AS definition, v.actor AS decided_by, v.at AS decided_at,
-    v.reason AS decided_reason
+    v.reason AS decided_reason, e.risk_set, e.findings
 FROM entry e
 JOIN server s ON s.id = e.server_id
 JOIN definition d ON d.hash = e.offered_hash
-LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id)
+LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id AND l.verdict <> 'risk')
 WHERE e.kind = ANY (@kinds::text[]) AND (@server::text = '' OR s.name = @server) AND (@state::text = '' OR e.state = @state)
 ORDER BY s.name, array_position('{tool,prompt,resource,template,instructions}', e.kind), e.position, e.id;
 
@@ -45,17 +46,18 @@ ORDER BY s.name, array_position('{tool,prompt,resource,template,instructions}', 
 -- One entry as ListEntries has it, with what was approved beside what is offered.
 SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.offered_hash,
     e.approved_hash, e.first_seen_at, d.content AS definition, v.actor AS decided_by, v.at AS decided_at,
-    v.reason AS decided_reason, a.content AS approved_definition
+    v.reason AS decided_reason, e.risk_set, e.findings, a.content AS approved_definition
 FROM entry e
 JOIN server s ON s.id = e.server_id
 JOIN definition d ON d.hash = e.offered_hash
 LEFT JOIN definition a ON a.hash = e.approved_hash
-LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id)
+LEFT JOIN verdict v ON v.id = (SELECT max(l.id) FROM verdict l WHERE l.entry_id = e.id AND l.verdict <> 'risk')
 WHERE s.name = @server AND e.kind = @kind AND e.name = @name;
 
 -- name: ListEntriesForUpdate :many
 -- What a verdict starts from, locked until it is given.
-SELECT e.id, s.name AS server, e.kind, e.name, e.state, e.disabled, e.missing, e.offered_hash, e.approved_hash
+SELECT e.id, s.name AS server, e.kind, e.name, e.state, e.disabled, e.missing, e.offered_hash, e.approved_hash, e.findings,
+    e.scanner_version
 FROM entry e
 JOIN server s ON s.id = e.server_id
 WHERE e.kind = ANY (@kinds::text[]) AND (@server::text = '' OR s.name = @server)
@@ -82,3 +84,49 @@ JOIN server s ON s.id = e.server_id
 WHERE e.kind IN ('resource', 'template')
     AND (e.state = 'rejected' OR e.disabled OR (e.state <> 'approved' AND NOT e.missing))
 ORDER BY e.kind, s.name, e.name;
+
+-- name: LockEntry :one
+-- What a change of one entry starts from, locked until it is made.
+SELECT e.id, e.kind, e.state, e.risk, e.risk_set, e.offered_hash, d.content AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE s.name = @server AND e.kind = @kind AND e.name = @name
+FOR UPDATE OF e;
+
+-- name: SetEntryRisk :exec
+-- The category, and whether a person set it.
+UPDATE entry SET risk = @risk, risk_set = @risk_set, risk_version = @risk_version WHERE id = @id;
+
+-- name: ListRegistryEntries :many
+-- What the scanner compares a definition with: the tools and prompts of all
+-- servers but one (empty: none left out) that somebody may be offered. The
+-- definition comes only with those whose name, but for case and separators, is
+-- one of those given: nothing else of a definition is compared.
+SELECT s.name AS server, e.kind, e.name, e.exposed_name,
+    coalesce(CASE WHEN translate(lower(e.name), '_-. ', '') = ANY (@tails::text[]) THEN d.content END, '')::bytea AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE e.kind IN ('tool', 'prompt') AND NOT e.missing AND e.state <> 'rejected' AND s.name <> @without
+ORDER BY e.id;
+
+-- name: LockStaleEntries :many
+-- Entries that another version of the scanner or of the classifier looked at, or
+-- none, at most as many as asked for. Replicas that ask at the same time skip
+-- each other's.
+SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, e.state, e.disabled, e.missing, e.risk, e.risk_set,
+    d.content AS definition
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE e.scanner_version <> @scanner_version OR e.risk_version <> @risk_version
+ORDER BY e.id
+LIMIT @at_most
+FOR UPDATE OF e SKIP LOCKED;
+
+-- name: SetEntryAssessment :exec
+-- What this version of the scanner and of the classifier makes of what is offered.
+UPDATE entry
+SET risk = @risk, risk_version = @risk_version, findings = @findings, scanner_version = @scanner_version
+WHERE id = @id;

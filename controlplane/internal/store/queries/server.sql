@@ -21,7 +21,7 @@ WHERE id = @id;
 -- for discovery; the API shows their names only.
 SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
     s.created_at, s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms,
-    s.max_in_flight,
+    s.max_in_flight, s.claimed_name,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -37,7 +37,7 @@ GROUP BY s.id;
 -- name: ListServers :many
 -- Every server with the counts of what it offers.
 SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
-    s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight,
+    s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight, s.claimed_name,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -53,12 +53,14 @@ ORDER BY s.name;
 -- name: LockServer :one
 -- Serialises what writes the entries of one server: two discoveries at a time, or
 -- one and a removal, would each decide on rows that the other changes.
-SELECT id, protocol_version, capabilities, last_error, partial FROM server WHERE name = @name FOR UPDATE;
+SELECT id, protocol_version, capabilities, last_error, partial, failing_since, claimed_name
+FROM server WHERE name = @name FOR UPDATE;
 
 -- name: SetServerDiscovered :exec
 -- After a discovery that succeeded, at least in part.
 UPDATE server
 SET protocol_version = @protocol_version, capabilities = @capabilities, last_error = @last_error, partial = @partial,
+    claimed_name = @claimed_name,
     failing_since = CASE WHEN @last_error = '' THEN NULL ELSE coalesce(failing_since, now()) END,
     discovered_at = now(), checked_at = now()
 WHERE id = @id;

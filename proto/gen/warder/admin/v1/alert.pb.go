@@ -28,10 +28,12 @@ const (
 type Alert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// For example "definition-changed", "server-flapping", "look-alike".
+	// definition-changed, server-flapping, hard-finding, look-alike,
+	// identity-changed, address-changed or server-failing.
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	// What it is about: "server", or "server/name".
-	Target  string                 `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// The server that it is about; the text names the entries.
+	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// With what is invisible made visible.
 	Text    string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	FirstAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
 	LastAt  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`

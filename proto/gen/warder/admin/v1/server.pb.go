@@ -121,7 +121,10 @@ type Server struct {
 	// Since when discovery fails, in whole or in part. Absent: it does not.
 	FailingSince *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
 	// When a discovery was last begun, whatever came of it.
-	CheckedAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	// What it calls itself at the last discovery: a claim that nothing relies on, but
+	// whose change is an alert. Empty: nothing.
+	ClaimedName   string `protobuf:"bytes,23,opt,name=claimed_name,json=claimedName,proto3" json:"claimed_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -310,6 +313,13 @@ func (x *Server) GetCheckedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Server) GetClaimedName() string {
+	if x != nil {
+		return x.ClaimedName
+	}
+	return ""
+}
+
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -458,8 +468,8 @@ type AddServerRequest struct {
 	Url     string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	Headers []*Header              `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	Private bool                   `protobuf:"varint,4,opt,name=private,proto3" json:"private,omitempty"`
-	// Approve all that is found now, of every kind. Findings are not looked at: for
-	// servers that the administrator wrote or already reviewed.
+	// Approve all that is found now, of every kind, but for what has hard findings:
+	// for servers that the administrator wrote or already reviewed.
 	Approve bool `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
 	// PEM; see Server.
 	CaCertificates string               `protobuf:"bytes,6,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
@@ -1152,7 +1162,7 @@ var File_warder_admin_v1_server_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xe0\x06\n" +
+	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\x83\a\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1179,7 +1189,8 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\rmax_in_flight\x18\x14 \x01(\x05R\vmaxInFlight\x12?\n" +
 	"\rfailing_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x129\n" +
 	"\n" +
-	"checked_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\"\x88\x01\n" +
+	"checked_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12!\n" +
+	"\fclaimed_name\x18\x17 \x01(\tR\vclaimedName\"\x88\x01\n" +
 	"\x06Header\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18\x80\x012\x1d^[!#$%&'*+.^_`|~0-9A-Za-z-]+$R\x04name\x12?\n" +
 	"\x05value\x18\x02 \x01(\tB)\xbaH&r$\x18\x80@2\x1f^[\\t\\x20-\\x7e\\x80-\\x{10ffff}]*$R\x05value\"\xab\x01\n" +

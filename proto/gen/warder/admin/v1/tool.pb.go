@@ -448,7 +448,7 @@ func (x *RiskReason) GetWhere() string {
 // Finding is something suspicious in a definition.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// For example "hidden-text".
+	// For example "hidden.zero_width"; docs/detection.md has all.
 	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
 	// hard or soft.
 	Severity string `protobuf:"bytes,2,opt,name=severity,proto3" json:"severity,omitempty"`
@@ -614,7 +614,8 @@ type Verdict struct {
 	Actor string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
 	// approved, rejected, disabled, enabled or risk.
 	Verdict string `protobuf:"bytes,3,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	Reason  string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of risk it begins with what became of the category: "read, was destructive".
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Hex.
 	DefinitionHash string `protobuf:"bytes,5,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
 	// What the scanner had found then, by check.
@@ -919,9 +920,13 @@ type ApproveToolsRequest struct {
 	// Approve only if the definition still has this hash (hex); for one name.
 	DefinitionHash string `protobuf:"bytes,5,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
 	// What the names are names of; none: tools.
-	Kinds         []Kind `protobuf:"varint,6,rep,packed,name=kinds,proto3,enum=warder.admin.v1.Kind" json:"kinds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Kinds []Kind `protobuf:"varint,6,rep,packed,name=kinds,proto3,enum=warder.admin.v1.Kind" json:"kinds,omitempty"`
+	// Approve what the scanner finds hard findings in as well. Without it, an entry
+	// that is named and has some is an error, and one that a glob or all selects is
+	// skipped.
+	AcceptFindings bool `protobuf:"varint,7,opt,name=accept_findings,json=acceptFindings,proto3" json:"accept_findings,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApproveToolsRequest) Reset() {
@@ -996,9 +1001,19 @@ func (x *ApproveToolsRequest) GetKinds() []Kind {
 	return nil
 }
 
+func (x *ApproveToolsRequest) GetAcceptFindings() bool {
+	if x != nil {
+		return x.AcceptFindings
+	}
+	return false
+}
+
 type ApproveToolsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tools         []*Tool                `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All that was selected, as it is now.
+	Tools []*Tool `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
+	// What waits on, because of its hard findings.
+	Skipped       []*Tool `protobuf:"bytes,2,rep,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1036,6 +1051,13 @@ func (*ApproveToolsResponse) Descriptor() ([]byte, []int) {
 func (x *ApproveToolsResponse) GetTools() []*Tool {
 	if x != nil {
 		return x.Tools
+	}
+	return nil
+}
+
+func (x *ApproveToolsResponse) GetSkipped() []*Tool {
+	if x != nil {
+		return x.Skipped
 	}
 	return nil
 }
@@ -1532,16 +1554,18 @@ const file_warder_admin_v1_tool_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x03R\x04name\x123\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.warder.admin.v1.KindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\"<\n" +
 	"\x0fGetToolResponse\x12)\n" +
-	"\x04tool\x18\x01 \x01(\v2\x15.warder.admin.v1.ToolR\x04tool\"\xeb\x01\n" +
+	"\x04tool\x18\x01 \x01(\v2\x15.warder.admin.v1.ToolR\x04tool\"\x94\x02\n" +
 	"\x13ApproveToolsRequest\x12\x1f\n" +
 	"\x05names\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x05names\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +
 	"\x06server\x18\x03 \x01(\tR\x06server\x12 \n" +
 	"\x06reason\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12'\n" +
 	"\x0fdefinition_hash\x18\x05 \x01(\tR\x0edefinitionHash\x12>\n" +
-	"\x05kinds\x18\x06 \x03(\x0e2\x15.warder.admin.v1.KindB\x11\xbaH\x0e\x92\x01\v\x10\x05\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\"C\n" +
+	"\x05kinds\x18\x06 \x03(\x0e2\x15.warder.admin.v1.KindB\x11\xbaH\x0e\x92\x01\v\x10\x05\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\x12'\n" +
+	"\x0faccept_findings\x18\a \x01(\bR\x0eacceptFindings\"t\n" +
 	"\x14ApproveToolsResponse\x12+\n" +
-	"\x05tools\x18\x01 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\"\x99\x01\n" +
+	"\x05tools\x18\x01 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\x12/\n" +
+	"\askipped\x18\x02 \x03(\v2\x15.warder.admin.v1.ToolR\askipped\"\x99\x01\n" +
 	"\x12RejectToolsRequest\x12!\n" +
 	"\x05names\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x05names\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12>\n" +
@@ -1644,33 +1668,34 @@ var file_warder_admin_v1_tool_proto_depIdxs = []int32{
 	2,  // 13: warder.admin.v1.GetToolResponse.tool:type_name -> warder.admin.v1.Tool
 	0,  // 14: warder.admin.v1.ApproveToolsRequest.kinds:type_name -> warder.admin.v1.Kind
 	2,  // 15: warder.admin.v1.ApproveToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 16: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 17: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 18: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 19: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 20: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
-	2,  // 21: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
-	0,  // 22: warder.admin.v1.SetRiskRequest.kind:type_name -> warder.admin.v1.Kind
-	2,  // 23: warder.admin.v1.SetRiskResponse.tool:type_name -> warder.admin.v1.Tool
-	7,  // 24: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
-	9,  // 25: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
-	11, // 26: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
-	13, // 27: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
-	15, // 28: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
-	17, // 29: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
-	19, // 30: warder.admin.v1.ToolService.SetRisk:input_type -> warder.admin.v1.SetRiskRequest
-	8,  // 31: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
-	10, // 32: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
-	12, // 33: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
-	14, // 34: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
-	16, // 35: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
-	18, // 36: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
-	20, // 37: warder.admin.v1.ToolService.SetRisk:output_type -> warder.admin.v1.SetRiskResponse
-	31, // [31:38] is the sub-list for method output_type
-	24, // [24:31] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	2,  // 16: warder.admin.v1.ApproveToolsResponse.skipped:type_name -> warder.admin.v1.Tool
+	0,  // 17: warder.admin.v1.RejectToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 18: warder.admin.v1.RejectToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 19: warder.admin.v1.DisableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 20: warder.admin.v1.DisableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 21: warder.admin.v1.EnableToolsRequest.kinds:type_name -> warder.admin.v1.Kind
+	2,  // 22: warder.admin.v1.EnableToolsResponse.tools:type_name -> warder.admin.v1.Tool
+	0,  // 23: warder.admin.v1.SetRiskRequest.kind:type_name -> warder.admin.v1.Kind
+	2,  // 24: warder.admin.v1.SetRiskResponse.tool:type_name -> warder.admin.v1.Tool
+	7,  // 25: warder.admin.v1.ToolService.ListTools:input_type -> warder.admin.v1.ListToolsRequest
+	9,  // 26: warder.admin.v1.ToolService.GetTool:input_type -> warder.admin.v1.GetToolRequest
+	11, // 27: warder.admin.v1.ToolService.ApproveTools:input_type -> warder.admin.v1.ApproveToolsRequest
+	13, // 28: warder.admin.v1.ToolService.RejectTools:input_type -> warder.admin.v1.RejectToolsRequest
+	15, // 29: warder.admin.v1.ToolService.DisableTools:input_type -> warder.admin.v1.DisableToolsRequest
+	17, // 30: warder.admin.v1.ToolService.EnableTools:input_type -> warder.admin.v1.EnableToolsRequest
+	19, // 31: warder.admin.v1.ToolService.SetRisk:input_type -> warder.admin.v1.SetRiskRequest
+	8,  // 32: warder.admin.v1.ToolService.ListTools:output_type -> warder.admin.v1.ListToolsResponse
+	10, // 33: warder.admin.v1.ToolService.GetTool:output_type -> warder.admin.v1.GetToolResponse
+	12, // 34: warder.admin.v1.ToolService.ApproveTools:output_type -> warder.admin.v1.ApproveToolsResponse
+	14, // 35: warder.admin.v1.ToolService.RejectTools:output_type -> warder.admin.v1.RejectToolsResponse
+	16, // 36: warder.admin.v1.ToolService.DisableTools:output_type -> warder.admin.v1.DisableToolsResponse
+	18, // 37: warder.admin.v1.ToolService.EnableTools:output_type -> warder.admin.v1.EnableToolsResponse
+	20, // 38: warder.admin.v1.ToolService.SetRisk:output_type -> warder.admin.v1.SetRiskResponse
+	32, // [32:39] is the sub-list for method output_type
+	25, // [25:32] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_tool_proto_init() }

@@ -26,20 +26,23 @@ export type Alert = Message<"warder.admin.v1.Alert"> & {
   id: bigint;
 
   /**
-   * For example "definition-changed", "server-flapping", "look-alike".
+   * definition-changed, server-flapping, hard-finding, look-alike,
+   * identity-changed, address-changed or server-failing.
    *
    * @generated from field: string kind = 2;
    */
   kind: string;
 
   /**
-   * What it is about: "server", or "server/name".
+   * The server that it is about; the text names the entries.
    *
    * @generated from field: string target = 3;
    */
   target: string;
 
   /**
+   * With what is invisible made visible.
+   *
    * @generated from field: string text = 4;
    */
   text: string;
