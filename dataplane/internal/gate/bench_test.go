@@ -60,6 +60,111 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// TestArgumentsAreDecodedOnlyWhereAConditionReadsThem gives a gate what nobody could decode: who reads it fails, and who
+// does not never notices.
+func TestArgumentsAreDecodedOnlyWhereAConditionReadsThem(t *testing.T) {
+	w := gatetest.New(t)
+	w.Server("git", "claims", "first", "late", "reads", "plain")
+	for i, rule := range []struct{ tool, when string }{
+		{"claims", `client.name == "c" && principal.user == "ana"`}, {"first", `client.name == "c"`}, {"first", `arguments.n == 1`},
+		{"late", `client.name == "other"`}, {"late", `arguments.n == 1`}, {"reads", `arguments.n == 1`}, {"plain", ""},
+	} {
+		w.Rule(&snapshotv1.Rule{Id: fmt.Sprint(i), Name: fmt.Sprint("r", i), Effect: allow, Tools: []string{"git/" + rule.tool}, When: rule.when, Priority: int32(i)})
+	}
+	w.User("ana")
+	key := w.Key("ana", "ide", time.Time{})
+	index := w.Index(1)
+	holder := caller(t, index, key)
+	call := &told{facts: policy.Facts{Arguments: []byte(`{"n":`), Client: policy.Client{Name: "c"}}}
+	for tool, want := range map[string]string{"claims": "r0", "first": "r1", "plain": "r6", "late": "", "reads": ""} {
+		got := index.Decide(holder, find(t, index, policy.Tool, nil, "git__"+tool), policy.MethodCall, call)
+		if got.Allowed() != (want != "") || want != "" && got.Rule != want {
+			t.Errorf("%s: %+v", tool, got)
+		}
+	}
+	plain := find(t, index, policy.Tool, nil, "git__plain")
+	if allocs := testing.AllocsPerRun(100, func() { index.Decide(holder, plain, policy.MethodCall, call) }); allocs > 0 {
+		t.Errorf("a call that waits for no condition allocates %v times beside others that do", allocs)
+	}
+}
+
+// BenchmarkGrowth measures one decision among few rules or tools and among many, by turns, and prints how many times as
+// long the latter takes: performance.md allows 1.3.
+func BenchmarkGrowth(b *testing.B) {
+	for _, test := range []struct {
+		name                                     string
+		fewRules, manyRules, fewTools, manyTools int
+	}{{"rules=10→10000", 10, 10_000, 100, 100}, {"tools=10→50000", 100, 100, 10, 50_000}} {
+		b.Run(test.name, func(b *testing.B) {
+			few, many := decision(b, test.fewRules, test.fewTools), decision(b, test.manyRules, test.manyTools)
+			b.ReportAllocs()
+			b.ResetTimer()
+			var spent [2]time.Duration
+			for b.Loop() {
+				for i, decide := range [...]func(){few, many} {
+					start := time.Now()
+					for range 1000 {
+						decide()
+					}
+					spent[i] += time.Since(start)
+				}
+			}
+			b.ReportMetric(float64(spent[1])/float64(spent[0]), "ratio")
+			b.ReportMetric(float64(spent[1].Nanoseconds())/float64(b.N)/1000, "ns/decision")
+		})
+	}
+}
+
+// decision returns what resolves one of some tools and decides on it by some rules, every hundredth of which has a condition.
+func decision(b *testing.B, rules, tools int) func() {
+	w := bigWorld(b, tools, 1)
+	for i := range rules {
+		rule := &snapshotv1.Rule{Id: fmt.Sprint(i), Name: fmt.Sprint("r", i), Effect: deny, Tools: []string{fmt.Sprintf("*/none_%d", i)}}
+		if i%100 == 0 {
+			rule.When = "arguments.n > 2"
+		}
+		w.Rule(rule)
+	}
+	w.Rule(&snapshotv1.Rule{Id: "it", Name: "it", Effect: allow, Tools: []string{"big/*"}})
+	key := w.Key("user_0", "ide", time.Time{})
+	index := w.Index(1)
+	holder := caller(b, index, key)
+	return func() {
+		e, _, _ := index.Resolve(policy.Tool, nil, "big__tool_7")
+		if !index.Decide(holder, e, policy.MethodCall, nil).Allowed() {
+			b.Fatal("denied")
+		}
+	}
+}
+
+// BenchmarkCondition is a decision that waits for one condition, by what that reads.
+func BenchmarkCondition(b *testing.B) {
+	for name, when := range map[string]string{
+		"none": "", "client": `client.name == "claude"`, "now": `now.getHours() < 25`,
+		"arguments": `arguments.path.startsWith("/tmp/")`, "nested": `arguments.options.tags.exists(tag, tag == "b")`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			w := gatetest.New(b)
+			w.Server("git", "get")
+			w.Rule(&snapshotv1.Rule{Id: "1", Name: "r", Effect: allow, When: when})
+			w.User("ana")
+			key := w.Key("ana", "ide", time.Time{})
+			index := w.Index(1)
+			holder, e := caller(b, index, key), find(b, index, policy.Tool, nil, "git__get")
+			call := &told{facts: policy.Facts{
+				Arguments: []byte(`{"path":"/tmp/file.txt","limit":100,"options":{"deep":true,"tags":["a","b","c"]}}`),
+				Client:    policy.Client{Name: "claude", Version: "1"}, Now: midday,
+			}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if decision := index.Decide(holder, e, policy.MethodCall, call); !decision.Allowed() {
+					b.Fatalf("%+v", decision)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkBuild has 20,000 tools and 20,000 keys: performance.md gives it one
 // second.
 func BenchmarkBuild(b *testing.B) {
