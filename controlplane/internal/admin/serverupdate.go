@@ -9,10 +9,10 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
-	"github.com/warder-gateway/warder/controlplane/internal/egress"
 	"github.com/warder-gateway/warder/controlplane/internal/header"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"

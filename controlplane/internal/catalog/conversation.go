@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/warder-gateway/warder/controlplane/internal/egress"
+	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/warder-gateway/warder/controlplane/internal/egress"
+	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 

@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/warder-gateway/warder/controlplane/internal/egress"
+	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 

@@ -3,7 +3,7 @@ package catalog
 import (
 	"net/url"
 
-	"github.com/warder-gateway/warder/controlplane/internal/egress"
+	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 

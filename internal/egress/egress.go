@@ -1,5 +1,6 @@
-// Package egress is how the control plane speaks HTTP to addresses that
-// administrators name: MCP servers, and providers of identity.
+// Package egress is how the planes speak HTTP to addresses that administrators
+// name, or that the metadata of these names: MCP servers seen by the catalogue,
+// providers of identity, and the keys of issuers.
 //
 //	name ─▶ resolve ─▶ guard (special-purpose addresses are refused) ─▶ dial ─▶ TLS ─▶ HTTP, no redirects
 //
