@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,11 @@ type Config struct {
 	// AllowedOrigins are web origins (scheme://host[:port]) that may call,
 	// besides the node's own.
 	AllowedOrigins []string
+
+	// PublicURLs are scheme://host[:port] of the node as its clients know it; their
+	// hosts are names that clients may use. Tokens of issuers are for endpoints below
+	// them. Empty: on loopback, whatever the client calls it by.
+	PublicURLs []string
 
 	// TLSCert and TLSKey are files in PEM; both or neither.
 	TLSCert, TLSKey string
@@ -92,6 +98,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.IdentityDir, "identity-dir", c.IdentityDir, "directory with cert.pem, key.pem and ca.pem (default: <data-dir>/identity)")
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name that clients may use (repeatable)")
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origin", c.AllowedOrigins, "web origin that may call, for example https://tools.example.com (repeatable)")
+	fs.StringSliceVar(&c.PublicURLs, "public-url", c.PublicURLs, "URL of this node as clients know it, for example https://mcp.example.com (repeatable); OAuth clients need it")
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for clients, in PEM")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
 	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to clients")
@@ -138,6 +145,11 @@ func (c *Config) Validate() error {
 	if err := c.validatePprof(); err != nil {
 		return err
 	}
+	for _, given := range c.PublicURLs {
+		if _, err := address.ParseBase(given); err != nil {
+			return fault.Wrap(fault.Invalid, "--public-url "+given+": "+fault.Text(err), err)
+		}
+	}
 	if c.Listen == "" {
 		return nil // Open takes the default, which is good
 	}
@@ -164,7 +176,26 @@ func (c *Config) hosts() []string {
 	if host := address.Host(c.Listen); host != "" {
 		hosts = append(hosts, host)
 	}
+	for _, base := range c.publicURLs() {
+		_, host, _ := strings.Cut(base, "://")
+		hosts = append(hosts, host)
+	}
 	return hosts
+}
+
+// publicURLs returns the public URLs as they are compared. They have been checked.
+func (c *Config) publicURLs() []string {
+	urls := make([]string, len(c.PublicURLs))
+	for i, given := range c.PublicURLs {
+		urls[i], _ = address.ParseBase(given)
+	}
+	return urls
+}
+
+// loopback reports whether only this machine reaches the node, and by no proxy.
+func (c *Config) loopback() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && address.IsLoopback(host) && !c.BehindProxy
 }
 
 // identity returns the node's certificate and whom it trusts.

@@ -21,6 +21,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/replica"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/spool"
+	"github.com/warder-gateway/warder/dataplane/internal/token"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/seal"
@@ -35,6 +36,7 @@ type Plane struct {
 	log      *slog.Logger
 	replica  *replica.Replica[gate.Index]
 	pool     *upstream.Pool
+	tokens   *token.Keeper
 	board    *notice.Board
 	queue    *spool.Queue
 	session  *session.Session
@@ -57,6 +59,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
 	})
+	p.tokens = token.NewKeeper(token.Config{Log: p.log, Registerer: p.config.Registerer})
 	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})
 	if err := p.openReplica(); err != nil {
 		return nil, err
@@ -83,6 +86,8 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		Refusals:    p.session.Refusals(),
 		Hosts:       p.config.hosts(),
 		Origins:     p.config.AllowedOrigins,
+		PublicURLs:  p.config.publicURLs(),
+		Loopback:    p.config.loopback(),
 		Log:         p.log,
 		Registerer:  p.config.Registerer,
 		MaxBody:     p.config.MaxBody,
@@ -135,6 +140,7 @@ func (p *Plane) applied(index *gate.Index) {
 	}
 	p.board.Changed()
 	p.pool.Retain(index.Servers())
+	p.tokens.Retain(index.Credentials().Issuers())
 }
 
 // serverChanged passes on that a server has new lists, so that the catalogue asks
@@ -148,6 +154,8 @@ func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
 	if err != nil {
 		return nil, err
 	}
+	index.Credentials().Verify(p.tokens)
+	p.tokens.Add(index.Credentials().Issuers())
 	if before := p.current(); before != nil {
 		index.Credentials().Follow(before.Credentials())
 	}
@@ -177,6 +185,13 @@ const maxLogged = 20
 
 // Handler serves /mcp and /mcp/{server}.
 func (p *Plane) Handler() http.Handler { return p.listener }
+
+// Metadata serves what listener.MetadataPath leads to: which issuers' tokens the
+// endpoints take.
+func (p *Plane) Metadata() http.Handler { return p.listener.Metadata() }
+
+// MetadataPath is where Metadata belongs, with all below it.
+const MetadataPath = listener.MetadataPath + "/"
 
 // Ready returns nil if the node serves calls, else why it does not.
 func (p *Plane) Ready() error {
@@ -218,6 +233,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	closing, cancel := context.WithTimeout(background, p.config.FlushTime)
 	defer cancel()
 	p.pool.Close(closing)
+	p.tokens.Close()
 	stop()
 	links.Wait()
 	return err

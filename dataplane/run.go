@@ -68,6 +68,7 @@ type server struct {
 // servers binds the sockets and says what is served where.
 func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	mux := http.NewServeMux()
+	mux.Handle(MetadataPath, p.Metadata())
 	p.health(mux)
 	metrics := promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	socket, err := bind("--listen", p.config.Listen)

@@ -1,13 +1,16 @@
 // Package credential turns what a request presents into a verified caller.
 //
-//	Authorization: Bearer wdr_<id>_<secret>_<crc>
+//	Authorization: Bearer <text>
 //	        │
 //	        ├─ none, or another scheme ───▶ 401, plain challenge
 //	        ├─ twice, or in the query ────▶ 400
-//	        ├─ malformed ─────────────────▶ 401 invalid_token
-//	        ├─ unknown, wrong or revoked ─▶ 401 invalid_token, one text for all
-//	        ├─ expired ───────────────────▶ 401 invalid_token, and says so
-//	        └─ good ──────────────────────▶ *Key
+//	        ├─ a JWT (two dots) ──────────▶ package token ─┬─ refused ─▶ 401, 403 or 503
+//	        │                                              └─ good ────▶ *Caller
+//	        └─ wdr_<id>_<secret>_<crc>
+//	              ├─ malformed ─────────────────▶ 401 invalid_token
+//	              ├─ unknown, wrong or revoked ─▶ 401 invalid_token, one text for all
+//	              ├─ expired ───────────────────▶ 401 invalid_token, and says so
+//	              └─ good ──────────────────────▶ *Caller
 //
 // A Table is immutable and belongs to one snapshot. It holds no secret that
 // authenticates: only keyed hashes. A key that is not known costs the same work

@@ -6,55 +6,33 @@ import (
 	"crypto/subtle"
 	"hash"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/token"
 	"github.com/warder-gateway/warder/internal/apikey"
-	"github.com/warder-gateway/warder/internal/principal"
 )
 
-// Key is what a node knows of an API key. It is immutable, but for the places that
-// are taken of it.
-type Key struct {
-	// Hash is apikey.Hash of the secret part under the table's pepper.
-	Hash []byte
-	// Expires is the first moment at which the key is no longer good; zero
-	// means that it does not expire.
-	Expires time.Time
-	// Principal is whom the key stands for; its KeyID is the id of the key.
-	Principal *principal.Principal
-
-	places *places // set by the table
-}
-
-// places counts the requests of a key that are being served. Each has a cache line
-// of its own, so that keys in use at the same time do not slow one another down.
-type places struct {
-	taken atomic.Int64
-	_     [56]byte
-}
-
-// Enter takes a place for one request of the key, unless most are taken. Whoever
-// took one gives it back with Leave. The key is one of a table.
-func (k *Key) Enter(most int64) bool {
-	if k.places.taken.Add(1) <= most {
-		return true
-	}
-	k.Leave()
-	return false
-}
-
-// Leave gives a place back.
-func (k *Key) Leave() { k.places.taken.Add(-1) }
-
-// Table finds keys by their id and checks their secrets. It is safe for
-// concurrent use.
+// Table finds keys by their id and checks their secrets, and has tokens verified by
+// the issuers of its snapshot. It is safe for concurrent use.
 type Table struct {
-	keys map[string]*Key
+	keys map[string]*Caller
 	// revoked are keys that are as good as not there.
 	revoked map[string]struct{}
 	macs    *sync.Pool // of *mac, all under the pepper
+	trust   *trust
 }
+
+// trust is what a table needs to take tokens. Tables that Without parts share it.
+type trust struct {
+	issuers *token.Issuers
+	admit   Admission
+	keeper  *token.Keeper
+	crowd   *crowd
+}
+
+// Admission makes a caller of a verified token: his Principal and Standing. Nil
+// means that he is not let in, however good the token.
+type Admission func(*token.Token) *Caller
 
 // mac is a keyed hash with its scratch space: checking a key allocates nothing.
 type mac struct {
@@ -65,21 +43,37 @@ type mac struct {
 
 // NewTable returns a table of the keys, each under its Principal.KeyID. It
 // takes ownership of both arguments.
-func NewTable(pepper []byte, keys []*Key) *Table {
-	t := &Table{keys: make(map[string]*Key, len(keys)), macs: &sync.Pool{
-		New: func() any { return &mac{hash: hmac.New(sha256.New, pepper)} },
-	}}
+func NewTable(pepper []byte, keys []*Caller) *Table {
+	t := &Table{
+		keys:  make(map[string]*Caller, len(keys)),
+		macs:  &sync.Pool{New: func() any { return &mac{hash: hmac.New(sha256.New, pepper)} }},
+		trust: &trust{crowd: &crowd{taken: make(map[string]int64)}},
+	}
 	for _, key := range keys {
-		key.places = new(places)
+		key.places, key.ID = new(places), key.Principal.KeyID
 		t.keys[key.Principal.KeyID] = key
 	}
 	return t
 }
 
-// Follow makes the places that are taken of former's keys be taken of the same keys
-// in t, so that a new snapshot gives nobody new ones. It must be called before t is
+// Trust makes the table take tokens of these issuers. It must be called before t is
 // used.
+func (t *Table) Trust(issuers *token.Issuers, admit Admission) {
+	t.trust.issuers, t.trust.admit = issuers, admit
+}
+
+// Verify says who verifies tokens; without, none is good. It must be called before
+// t is used.
+func (t *Table) Verify(keeper *token.Keeper) { t.trust.keeper = keeper }
+
+// Issuers returns the issuers of the table.
+func (t *Table) Issuers() *token.Issuers { return t.trust.issuers }
+
+// Follow makes the places that are taken of former's callers be taken of the same
+// callers in t, so that a new snapshot gives nobody new ones. It must be called
+// before t is used.
 func (t *Table) Follow(former *Table) {
+	t.trust.crowd = former.trust.crowd
 	for id, key := range t.keys {
 		if before := former.keys[id]; before != nil {
 			key.places = before.places
@@ -91,26 +85,53 @@ func (t *Table) Follow(former *Table) {
 // revoked: all of them, whatever t was without. It takes ownership of revoked, and
 // costs the same however many keys there are.
 func (t *Table) Without(revoked map[string]struct{}) *Table {
-	return &Table{keys: t.keys, revoked: revoked, macs: t.macs}
+	return &Table{keys: t.keys, revoked: revoked, macs: t.macs, trust: t.trust}
 }
 
 // Len returns the number of keys, those included that Without left out.
 func (t *Table) Len() int { return len(t.keys) }
 
 // Key returns the key with this id, expired or not; nil if there is none.
-func (t *Table) Key(id string) *Key {
+func (t *Table) Key(id string) *Caller {
 	if _, revoked := t.revoked[id]; revoked {
 		return nil
 	}
 	return t.keys[id]
 }
 
+// Renew returns what a caller of another table is in this one, by the credential
+// that he presented there; nil if it is no longer good. A key is returned expired or
+// not.
+func (t *Table) Renew(c *Caller, now time.Time) *Caller {
+	switch {
+	case c.token == nil:
+		return t.Key(c.Principal.KeyID)
+	case t.trust.keeper == nil || !t.trust.keeper.Holds(t.trust.issuers, c.token, now):
+		return nil
+	}
+	return t.bearer(c.token)
+}
+
+// bearer returns the caller that a token stands for; nil if he is not let in.
+func (t *Table) bearer(verified *token.Token) *Caller {
+	if c, ok := verified.Kept().(*Caller); ok && c.trust == t.trust {
+		return c
+	}
+	c := t.trust.admit(verified)
+	if c == nil {
+		return nil
+	}
+	c.Expires, c.ID, c.token, c.trust = verified.Expires, ID(c.Principal), verified, t.trust
+	verified.Keep(c)
+	return c
+}
+
 // nobody stands in for a key that is not there: its hash is compared like any
 // other and equals none, because no secret is known that hashes to zeros.
-var nobody = &Key{Hash: make([]byte, sha256.Size)}
+var nobody = &Caller{Hash: make([]byte, sha256.Size)}
 
 // check returns the key that the text is, or why it is not accepted.
-func (t *Table) check(text string, now time.Time) (*Key, *Refusal) {
+func (t *Table) check(text string, now time.Time) (*Caller, *Refusal) {
 	parsed, err := apikey.Parse(text)
 	if err != nil {
 		return nil, &malformed
@@ -123,7 +144,7 @@ func (t *Table) check(text string, now time.Time) (*Key, *Refusal) {
 	if !t.matches(parsed.Secret, key.Hash) || !known {
 		return nil, &unknown
 	}
-	if !key.Expires.IsZero() && !now.Before(key.Expires) {
+	if key.Expired(now) {
 		return nil, expired(key)
 	}
 	return key, nil

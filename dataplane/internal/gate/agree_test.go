@@ -145,7 +145,7 @@ func compiled(t *testing.T, set *snapshot.Set) *policy.Set {
 
 // agree compares list and use of one caller; it returns how much was listed on
 // the aggregate and how much denied.
-func agree(r *rapid.T, t *testing.T, index *gate.Index, key *credential.Key, set *policy.Set, what gate.ListKind) (allowed, denied int) {
+func agree(r *rapid.T, t *testing.T, index *gate.Index, key *credential.Caller, set *policy.Set, what gate.ListKind) (allowed, denied int) {
 	profile := index.Profile(key)
 	aggregate, _ := listed(t, profile, what, nil)
 	shown := map[string]bool{} // exposed names of what is allowed

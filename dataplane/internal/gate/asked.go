@@ -9,14 +9,14 @@ import (
 // maxWeighed bounds how many things DecideServer evaluates conditions for.
 const maxWeighed = 64
 
-// DecideServer returns what the policy says to a key's caller of a method that is
+// DecideServer returns what the policy says to a caller of a method that is
 // about a server as a whole, such as what a server asks of the client outside of
 // any call. It is allowed if it is allowed with anything of the server that is in
 // the caller's lists; else the answer is that about the first such thing. It looks
 // at all that the server lists, if it has to; but where conditions wait for the
 // facts, only at the first maxWeighed things.
-func (x *Index) DecideServer(key *credential.Key, server *Server, method string, call Call) policy.Decision {
-	profile := x.Profile(key)
+func (x *Index) DecideServer(caller *credential.Caller, server *Server, method string, call Call) policy.Decision {
+	profile := x.Profile(caller)
 	var first *Entry
 	weighed := 0
 	for list := range lists {
@@ -28,7 +28,7 @@ func (x *Index) DecideServer(key *credential.Key, server *Server, method string,
 			decision, final := verdict.Final()
 			if !final && weighed < maxWeighed {
 				weighed, final = weighed+1, true
-				decision = profile.weigh(verdict, key.Principal, e, method, call)
+				decision = profile.weigh(verdict, caller.Principal, e, method, call)
 			}
 			if final && decision.Allowed() {
 				decision.Revision = x.revision
@@ -42,7 +42,7 @@ func (x *Index) DecideServer(key *credential.Key, server *Server, method string,
 			Reason: "the caller may use nothing of this server",
 		}
 	}
-	return x.Decide(key, first, method, call)
+	return x.Decide(caller, first, method, call)
 }
 
 // URIPrefix returns what stands before the server's URIs on the aggregate.

@@ -62,6 +62,7 @@ type builder struct {
 	users    []*snapshotv1.User
 	keys     []*snapshotv1.Key
 	denies   []*snapshotv1.Deny
+	issuers  []*snapshotv1.Issuer
 	settings *snapshotv1.Settings
 	index    *core
 }
@@ -96,6 +97,8 @@ func (b *builder) sort(item *snapshotv1.Item) error {
 		b.keys = append(b.keys, kind.Key)
 	case *snapshotv1.Item_Deny:
 		b.denies = append(b.denies, kind.Deny)
+	case *snapshotv1.Item_Issuer:
+		b.issuers = append(b.issuers, kind.Issuer)
 	case *snapshotv1.Item_Settings:
 		b.settings = kind.Settings
 	default:
@@ -289,9 +292,8 @@ func (s *Server) open(x *core) {
 
 func (b *builder) addKeys() {
 	users := b.usableUsers()
-	keys := make([]*credential.Key, 0, len(b.keys))
-	profiles := make(map[*policy.Profile]*Profile)
-	b.index.profiles = make(map[*credential.Key]*Profile, len(b.keys))
+	keys := make([]*credential.Caller, 0, len(b.keys))
+	b.index.callers.profiles = make(map[*policy.Profile]*Profile)
 	for _, item := range b.keys {
 		user, why := users[item.GetUser()], ""
 		switch {
@@ -306,21 +308,18 @@ func (b *builder) addKeys() {
 		}
 		key := newKey(item, user)
 		keys = append(keys, key)
-		seen := b.index.policy.Profile(key.Principal)
-		if profiles[seen] == nil {
-			profiles[seen] = &Profile{index: b.index, policy: seen, memos: new(memos)}
-		}
-		b.index.profiles[key] = profiles[seen]
+		key.Standing = b.index.profileOf(key.Principal)
 	}
 	b.index.keys = credential.NewTable(b.settings.GetKeyPepper(), keys)
+	b.addIssuers(users)
 }
 
-func newKey(item *snapshotv1.Key, user *snapshotv1.User) *credential.Key {
+func newKey(item *snapshotv1.Key, user *snapshotv1.User) *credential.Caller {
 	var expires time.Time
 	if item.GetExpiresAt() != nil {
 		expires = item.GetExpiresAt().AsTime()
 	}
-	return &credential.Key{Hash: item.GetHash(), Expires: expires, Principal: &principal.Principal{
+	return &credential.Caller{Hash: item.GetHash(), Expires: expires, Principal: &principal.Principal{
 		User:        user.GetName(),
 		Groups:      user.GetGroups(),
 		Roles:       user.GetRoles(),

@@ -23,11 +23,11 @@ const (
 	read = snapshotv1.Risk_RISK_READ
 )
 
-func caller(t testing.TB, index *gate.Index, key apikey.Key) *credential.Key {
+func caller(t testing.TB, index *gate.Index, key apikey.Key) *credential.Caller {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
 	r.Header.Set("Authorization", "Bearer "+key.String())
-	found, refusal := index.Credentials().Authenticate(r, time.Now())
+	found, refusal := index.Credentials().Authenticate(r, nil, time.Now())
 	if refusal != nil {
 		t.Fatalf("key is refused: %s", refusal.Reason)
 	}
@@ -131,7 +131,7 @@ func TestKeysThatAreNotGoodAreUnknown(t *testing.T) {
 	for name, key := range map[string]apikey.Key{"orphan": orphan, "ghost role": ghost, "short hash": short, "revoked": revoked} {
 		r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
 		r.Header.Set("Authorization", "Bearer "+key.String())
-		if _, refusal := index.Credentials().Authenticate(r, time.Now()); refusal == nil || refusal.Reason != credential.ReasonUnknown {
+		if _, refusal := index.Credentials().Authenticate(r, nil, time.Now()); refusal == nil || refusal.Reason != credential.ReasonUnknown {
 			t.Errorf("%s: got %+v; want %s", name, refusal, credential.ReasonUnknown)
 		}
 	}

@@ -26,12 +26,12 @@ type Index struct {
 
 // core is all of a snapshot but its deny overlay.
 type core struct {
-	policy   *policy.Set       // without denials
-	keys     *credential.Table // revoked ones included
-	profiles map[*credential.Key]*Profile
-	servers  map[string]*Server
-	order    []*Server // by name
-	web      []*Server // those with templates of web addresses, by name
+	policy  *policy.Set       // without denials
+	keys    *credential.Table // revoked ones included
+	callers callers
+	servers map[string]*Server
+	order   []*Server // by name
+	web     []*Server // those with templates of web addresses, by name
 	// entries are in the order of lists: by list, then by server, then as the
 	// server lists them.
 	entries []*Entry
@@ -89,14 +89,17 @@ type Unusable struct{ Key, Why string }
 // Revision returns the revision of the snapshot.
 func (x *Index) Revision() uint64 { return x.revision }
 
-// Credentials returns the table of keys.
+// Credentials returns the table of callers.
 func (x *Index) Credentials() *credential.Table { return x.credentials }
 
-// Profile returns the profile of a key of this index, and of any other key one
-// that is denied everything.
-func (x *Index) Profile(key *credential.Key) *Profile {
-	if profile, ok := x.profiles[key]; ok {
-		return x.overlay.over(profile, key.Principal)
+// Profile returns the profile of a caller of this index, and of any other one that
+// is denied everything.
+func (x *Index) Profile(caller *credential.Caller) *Profile {
+	if caller == nil {
+		return nobody
+	}
+	if profile, ok := caller.Standing.(*Profile); ok && profile.index == x.core {
+		return x.overlay.over(profile, caller.Principal)
 	}
 	return nobody
 }

@@ -110,7 +110,7 @@ func saidOf(x *gate.Index, keys []apikey.Key) map[string]any {
 	for _, key := range keys {
 		request := httptest.NewRequest("POST", "/mcp", nil)
 		request.Header.Set("Authorization", "Bearer "+key.String())
-		holder, refusal := x.Credentials().Authenticate(request, time.Now())
+		holder, refusal := x.Credentials().Authenticate(request, nil, time.Now())
 		if refusal != nil {
 			said[key.ID] = refusal.Reason
 			if x.Credentials().Key(key.ID) != nil {

@@ -50,34 +50,34 @@ type listKey struct {
 	era    mcp.Era
 }
 
-// nobody is the profile of a key that is not of the index at hand.
+// nobody is the profile of a caller who is not of the index at hand.
 var nobody = &Profile{index: &core{}, memos: new(memos)}
 
 // Call tells the facts of what is decided on. It is asked only where a condition
 // waits for them.
 type Call interface{ Facts() *policy.Facts }
 
-// Decide returns what the policy says to a key's caller of doing something with
+// Decide returns what the policy says to a caller of doing something with
 // an entry, by a method of policy.Methods. It is a look-up, except that conditions
 // that wait for the facts of the call are evaluated, that for what is not listed it
 // is worked out, and that a denial for want of a rule is put into words that name
-// caller and entry. A key or an entry of another index is denied. Without a call it
+// caller and entry. A caller or an entry of another index is denied. Without a call it
 // allows only what is allowed whatever the facts.
-func (x *Index) Decide(key *credential.Key, e *Entry, method string, call Call) policy.Decision {
-	profile := x.Profile(key)
+func (x *Index) Decide(caller *credential.Caller, e *Entry, method string, call Call) policy.Decision {
+	profile := x.Profile(caller)
 	if profile == nobody || e == nil || e.index != x.core {
 		return mixed
 	}
 	verdict := profile.verdict(e, method)
 	decision, final := verdict.Final()
 	if !final {
-		decision = profile.weigh(verdict, key.Principal, e, method, call)
+		decision = profile.weigh(verdict, caller.Principal, e, method, call)
 	}
 	decision.Revision = x.revision // That of the core may be an earlier one.
 	if decision.Rule != policy.RuleDefaultDeny {
 		return decision
 	}
-	request := policy.Request{Principal: key.Principal, Method: method, Target: e.target()}
+	request := policy.Request{Principal: caller.Principal, Method: method, Target: e.target()}
 	return request.InWords(decision)
 }
 
@@ -90,7 +90,7 @@ func (p *Profile) weigh(v *policy.Verdict, caller *principal.Principal, e *Entry
 	return v.Decide(caller, &target, call.Facts())
 }
 
-// mixed is the answer where key, entry and index do not belong together.
+// mixed is the answer where caller, entry and index do not belong together.
 var mixed = policy.Decision{
 	Effect: snapshotv1.Effect_EFFECT_DENY,
 	Rule:   policy.RuleDenyOverlay,
@@ -234,15 +234,10 @@ const eagerTime = time.Second
 // prepare works out verdicts ahead of the calls that need them.
 func (x *core) prepare() {
 	start := time.Now()
-	done := make(map[*Profile]bool)
-	for _, profile := range x.profiles {
-		if done[profile] {
-			continue
-		}
+	for _, profile := range x.callers.profiles {
 		if time.Since(start) > eagerTime {
 			return
 		}
 		profile.resolve()
-		done[profile] = true
 	}
 }

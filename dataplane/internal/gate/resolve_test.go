@@ -14,7 +14,7 @@ import (
 )
 
 // library is a world whose server has resources of each sort.
-func library(t *testing.T) (*gate.Index, *credential.Key) {
+func library(t *testing.T) (*gate.Index, *credential.Caller) {
 	w, key := world(t)
 	w.Resource("git", "doc://listed").Risk = snapshotv1.Risk_RISK_WRITE
 	w.Resource("git", "doc://withheld").Withheld = true

@@ -128,7 +128,7 @@ func TestP01_ACallIsRecordedBeforeAndAfter(t *testing.T) {
 		ProtocolVersion: mcp.Version20251125, Method: "tools/call", Server: "git", Tool: "get", Risk: snapshotv1.Risk_RISK_READ,
 		DefinitionHash: make([]byte, 32), Decision: auditv1.Decision_DECISION_ALLOW, Rule: "role:dev", Reason: intent.GetReason(),
 		Revision: 1, ArgumentsDigest: d.index.Load().Digest(nil, []byte(`{"a":1}`)), RequestBytes: uint64(len(call)),
-		TraceId: "0af7651916cd43dd8448eb211c80319c",
+		TraceId: "0af7651916cd43dd8448eb211c80319c", Roles: []string{"dev"},
 	}
 	if diff := cmp.Diff(want.String(), intent.String()); diff != "" {
 		t.Errorf("intent: %s", diff)

@@ -39,7 +39,13 @@ type Config struct {
 	Hosts []string
 	// Origins are the web origins (scheme://host[:port]) that may call besides
 	// the node's own.
-	Origins    []string
+	Origins []string
+	// PublicURLs are scheme://host[:port] of the node as clients know it, in lower
+	// case. What tokens and their clients are told of endpoints is made of them. The
+	// zero value believes the Host header on loopback, and knows none elsewhere.
+	PublicURLs []string
+	// Loopback says that only this machine reaches the node, and without a proxy.
+	Loopback   bool
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 
@@ -47,7 +53,8 @@ type Config struct {
 	MaxBody int64
 	// MaxRequests bounds the requests at once. Default 4,096.
 	MaxRequests int64
-	// MaxPerKey bounds those of one key. Default 256.
+	// MaxPerKey bounds those of one key, or of one user and application by token.
+	// Default 256.
 	MaxPerKey int64
 	// BodyTime is how long a body may take to arrive. Default 30 s.
 	BodyTime time.Duration
@@ -120,7 +127,7 @@ type exchange struct {
 	control  http.ResponseController
 	received time.Time
 	index    *gate.Index
-	key      *credential.Key
+	caller   *credential.Caller
 	gone     bool   // the request has given its place up
 	counted  bool   // the request has a place among those of its key
 	server   string // slug of the path
@@ -199,7 +206,7 @@ func (x *exchange) leave() {
 	x.gone = true
 	x.inflight.Add(-1)
 	if x.counted {
-		x.key.Leave()
+		x.caller.Leave()
 	}
 }
 
@@ -241,13 +248,13 @@ func (x *exchange) identify() *refusal {
 	if x.index = x.config.Current(); x.index == nil {
 		return notReady
 	}
-	key, refused := x.index.Credentials().Authenticate(x.r, x.received)
+	caller, refused := x.index.Credentials().Authenticate(x.r, x.Listener, x.received)
 	if refused != nil {
-		x.key = refused.Key
-		return unauthenticated(refused)
+		x.caller = refused.Caller
+		return x.unauthenticated(refused)
 	}
-	x.key = key
-	if x.counted = key.Enter(x.config.MaxPerKey); !x.counted {
+	x.caller = caller
+	if x.counted = caller.Enter(x.config.MaxPerKey); !x.counted {
 		return keyBusy
 	}
 	return x.checkMedia()
@@ -279,7 +286,7 @@ func (x *exchange) answer() {
 	x.in = &x.loan.request
 	*x.in = session.Request{
 		Index:    x.index,
-		Key:      x.key,
+		Caller:   x.caller,
 		Server:   x.server,
 		Header:   x.r.Header,
 		Remote:   x.r.RemoteAddr,

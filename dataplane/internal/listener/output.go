@@ -267,8 +267,8 @@ func (x *exchange) untimeWrites() { _ = x.control.SetWriteDeadline(time.Time{}) 
 // writeAnswer writes an answer that is not an event.
 func (x *exchange) writeAnswer(answer *session.Answer) {
 	x.nameSession(answer)
-	if answer.Status == http.StatusUnauthorized { // of a key that ended on its way here
-		x.w.Header().Set("Www-Authenticate", credential.Challenge)
+	if answer.Status == http.StatusUnauthorized { // of a credential that ended on its way here
+		x.w.Header().Set("Www-Authenticate", x.challenge(&credential.Refusal{Status: answer.Status, Error: credential.InvalidToken}))
 	}
 	if answer.Size() == 0 {
 		x.w.WriteHeader(answer.Status)

@@ -30,7 +30,7 @@ var (
 	}
 	keyBusy = &refusal{
 		status: http.StatusTooManyRequests, kind: "key-busy", code: mcp.CodeRateLimited,
-		text:   "This API key has as many requests in flight at this node as one key may have. Try again in a moment.",
+		text:   "This caller has as many requests in flight at this node as one may have. Try again in a moment.",
 		header: [][2]string{{"Retry-After", "1"}}, data: []byte(`{"retryAfterMs":1000}`),
 	}
 	notReady = &refusal{
@@ -88,10 +88,13 @@ var (
 
 const allowedMethods = "GET, POST, DELETE, OPTIONS"
 
-func unauthenticated(refused *credential.Refusal) *refusal {
+func (x *exchange) unauthenticated(refused *credential.Refusal) *refusal {
 	out := &refusal{status: refused.Status, kind: refused.Reason, text: refused.Text, code: mcp.CodeUnauthenticated}
-	if refused.Challenge != "" {
-		out.header = [][2]string{{"Www-Authenticate", refused.Challenge}}
+	if refused.Status == http.StatusServiceUnavailable {
+		out.code, out.header = mcp.CodeUnavailable, [][2]string{{"Retry-After", "2"}}
+	}
+	if challenge := x.challenge(refused); challenge != "" {
+		out.header = [][2]string{{"Www-Authenticate", challenge}}
 	}
 	return out
 }
@@ -116,7 +119,7 @@ func (x *exchange) record(refusal *refusal) {
 	door := &session.Door{
 		Kind:     refusal.kind,
 		Text:     refusal.text,
-		Key:      x.key,
+		Caller:   x.caller,
 		Remote:   x.r.RemoteAddr,
 		Header:   x.r.Header,
 		Received: x.received,

@@ -65,8 +65,8 @@ func (c Config) withDefaults() Config {
 
 // Subscription is what one client listens to. Nothing in it is changed after Open was called.
 type Subscription struct {
-	// Key is whose stream it is; of the table of the current index.
-	Key *credential.Key
+	// Caller is whose stream it is; of the table of the current index.
+	Caller *credential.Caller
 	// Server is the slug of the route /mcp/{server}; empty on the aggregate.
 	Server string
 	Era    mcp.Era
@@ -101,14 +101,14 @@ type Board struct {
 	// sweeping is held while streams are compared with what the node knows; always taken before mu.
 	sweeping sync.Mutex
 
-	mu       sync.Mutex
-	draining bool
-	streams  map[*stream]struct{}
-	perKey   map[string]int            // by key id
-	sessions map[[16]byte][]*stream    // of legacy sessions; the last one speaks
-	shared   map[string]*sharedHearing // by slug
-	patrol   *time.Timer               // runs while streams are open
-	sweepDue bool                      // a sweep is about to begin
+	mu        sync.Mutex
+	draining  bool
+	streams   map[*stream]struct{}
+	perCaller map[string]int            // by Caller.ID
+	sessions  map[[16]byte][]*stream    // of legacy sessions; the last one speaks
+	shared    map[string]*sharedHearing // by slug
+	patrol    *time.Timer               // runs while streams are open
+	sweepDue  bool                      // a sweep is about to begin
 
 	// What the next telling says.
 	due       map[*stream]kinds   // list changes
@@ -120,11 +120,11 @@ type Board struct {
 // New returns a board without streams.
 func New(config Config) *Board {
 	b := &Board{
-		config:   config.withDefaults(),
-		streams:  make(map[*stream]struct{}),
-		perKey:   make(map[string]int),
-		sessions: make(map[[16]byte][]*stream),
-		shared:   make(map[string]*sharedHearing),
+		config:    config.withDefaults(),
+		streams:   make(map[*stream]struct{}),
+		perCaller: make(map[string]int),
+		sessions:  make(map[[16]byte][]*stream),
+		shared:    make(map[string]*sharedHearing),
 
 		due:       make(map[*stream]kinds),
 		announced: make(map[string]struct{}),
@@ -183,7 +183,7 @@ func (b *Board) admit(s *stream) error {
 	if s.sub.Session != nil && b.ended.has(s.sub.Session.ID) {
 		s.close(closedSession) // between the look above and being filed
 	}
-	s.told = index.Profile(s.key).View(s.scope(index))
+	s.told = index.Profile(s.caller).View(s.scope(index))
 	s.honour(index)
 	if older != nil {
 		older.silence()
@@ -201,11 +201,11 @@ func (b *Board) enter(s *stream) (older *stream, err error) {
 		return nil, fault.New(fault.Unavailable, "the node is going down")
 	case len(b.streams) >= b.config.Streams:
 		return nil, fault.New(fault.Exhausted, "this node has as many open streams as it may have")
-	case b.perKey[s.keyID] >= b.config.StreamsPerKey:
+	case b.perCaller[s.callerID] >= b.config.StreamsPerKey:
 		return nil, fault.New(fault.Exhausted, "this key has as many open streams as it may have")
 	}
 	b.streams[s] = struct{}{}
-	b.perKey[s.keyID]++
+	b.perCaller[s.callerID]++
 	if s.sub.Session != nil {
 		same := b.sessions[s.sub.Session.ID]
 		if len(same) > 0 {
@@ -237,8 +237,8 @@ func (b *Board) remove(s *stream) (next *stream) {
 	defer b.mu.Unlock()
 	delete(b.streams, s)
 	delete(b.due, s)
-	if b.perKey[s.keyID]--; b.perKey[s.keyID] == 0 {
-		delete(b.perKey, s.keyID)
+	if b.perCaller[s.callerID]--; b.perCaller[s.callerID] == 0 {
+		delete(b.perCaller, s.callerID)
 	}
 	if len(b.streams) == 0 && b.patrol != nil {
 		b.patrol.Stop()

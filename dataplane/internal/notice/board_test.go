@@ -102,11 +102,11 @@ func TestRefusesWhoHasNoRightToAStream(t *testing.T) {
 			w.publish()
 		}, fault.Unauthenticated},
 		"key is somebody else's": {func(w *world, sub *Subscription) {
-			other := *sub.Key
+			other := *sub.Caller
 			principal := *other.Principal
 			principal.User = "bob"
 			other.Principal = &principal
-			sub.Key = &other
+			sub.Caller = &other
 		}, fault.Unauthenticated},
 		"session has ended":   {func(w *world, sub *Subscription) { w.board.End(sub.Session.ID, sub.Session.Expires) }, fault.NotFound},
 		"session has expired": {func(w *world, sub *Subscription) { sub.Session.Expires = time.Now() }, fault.NotFound},
@@ -162,7 +162,7 @@ func TestClosesStreamsThatLostTheirRight(t *testing.T) {
 		"key revoked": {func(w *world) {
 			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_KEY, w.keys["ana"], "lost")
 			w.publish()
-		}, ended(mcp.CodeUnauthenticated) + `The API key of this stream is no longer valid"}}`},
+		}, ended(mcp.CodeUnauthenticated) + `The credential of this stream is no longer valid"}}`},
 		"server hidden": {func(w *world) {
 			w.items.Rule(&snapshotv1.Rule{Id: "1", Effect: snapshotv1.Effect_EFFECT_DENY, Tools: []string{"github/*"}, Resources: []string{"github/*"}, Prompts: []string{"github/*"}})
 			w.publish()
@@ -170,11 +170,11 @@ func TestClosesStreamsThatLostTheirRight(t *testing.T) {
 		"user denied": {func(w *world) {
 			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_USER, "ana", "left")
 			w.publish()
-		}, ended(mcp.CodeUnauthenticated) + `The API key of this stream is no longer valid"}}`},
+		}, ended(mcp.CodeUnauthenticated) + `The credential of this stream is no longer valid"}}`},
 		"application denied, on the aggregate": {func(w *world) {
-			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_APPLICATION, w.modern("ana").Key.Principal.Application, "stolen")
+			w.items.Deny(snapshotv1.DenyKind_DENY_KIND_APPLICATION, w.modern("ana").Caller.Principal.Application, "stolen")
 			w.publish()
-		}, ended(mcp.CodeUnauthenticated) + `The API key of this stream is no longer valid"}}`},
+		}, ended(mcp.CodeUnauthenticated) + `The credential of this stream is no longer valid"}}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestClosesStreamsWhenTheKeyExpires(t *testing.T) {
 		if !o.isDone() {
 			t.Fatal("the stream outlives its key")
 		}
-		o.want(`{"jsonrpc":"2.0","id":7,"error":{"code":1401,"message":"The API key of this stream has expired"}}`)
+		o.want(`{"jsonrpc":"2.0","id":7,"error":{"code":1401,"message":"The credential of this stream has expired"}}`)
 	})
 }
 

@@ -98,11 +98,11 @@ func (b *Board) gather() (due map[*stream]kinds, servers map[string]struct{}) {
 
 // changes returns which lists look different to the caller since this was asked last.
 func (s *stream) changes(index *gate.Index) kinds {
-	key := index.Credentials().Key(s.keyID)
-	if key == nil {
+	caller := index.Credentials().Renew(s.sub.Caller, s.board.now())
+	if caller == nil {
 		return 0 // it is about to be closed
 	}
-	view := index.Profile(key).View(s.scope(index))
+	view := index.Profile(caller).View(s.scope(index))
 	changed := difference(s.told, view)
 	s.told = view
 	return changed

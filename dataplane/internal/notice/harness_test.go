@@ -97,7 +97,7 @@ func (w *world) drop(match func(*snapshotv1.Item) bool) {
 	w.items.Items = slices.DeleteFunc(w.items.Items, match)
 }
 
-func (w *world) key(user string) *credential.Key {
+func (w *world) key(user string) *credential.Caller {
 	key := w.index.Load().Credentials().Key(w.keys[user])
 	if key == nil {
 		w.t.Fatalf("%s has no key", user)
@@ -108,7 +108,7 @@ func (w *world) key(user string) *credential.Key {
 // modern returns a subscription to everything.
 func (w *world) modern(user string, uris ...string) *Subscription {
 	return &Subscription{
-		Key: w.key(user), Era: mcp.Modern, ID: []byte(`7`),
+		Caller: w.key(user), Era: mcp.Modern, ID: []byte(`7`),
 		Filter: mcp.ListenFilter{Tools: true, Prompts: true, Resources: true, URIs: uris},
 	}
 }
@@ -119,7 +119,7 @@ func (w *world) legacy(user string, id byte, servers ...string) *Subscription {
 	for _, server := range servers {
 		session.Servers = append(session.Servers, handle.ServerSession{Server: server, ID: "own-" + server, Version: mcp.Version20250618})
 	}
-	return &Subscription{Key: w.key(user), Era: mcp.Legacy, Session: session}
+	return &Subscription{Caller: w.key(user), Era: mcp.Legacy, Session: session}
 }
 
 // opened is a stream that was opened by a test.

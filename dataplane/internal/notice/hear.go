@@ -99,7 +99,7 @@ func (s *stream) silence() {
 func (s *stream) wants(index *gate.Index) (own map[string]wanted, common map[string]*snapshotv1.Server) {
 	own, common = make(map[string]wanted), make(map[string]*snapshotv1.Server)
 	uris := s.uris(index)
-	for _, server := range index.Profile(s.key).Servers(s.scope(index)) {
+	for _, server := range index.Profile(s.caller).Servers(s.scope(index)) {
 		name := server.Name()
 		ref := s.sessionWith(name)
 		if ref != nil || len(uris[name]) > 0 {
@@ -133,7 +133,7 @@ func (s *stream) uris(index *gate.Index) map[string][]string {
 	}
 	uris := make(map[string][]string)
 	for _, r := range resources {
-		if s.sub.Session == nil || s.mayHear(index, s.key, r.server, r.uri) {
+		if s.sub.Session == nil || s.mayHear(index, s.caller, r.server, r.uri) {
 			uris[r.server] = append(uris[r.server], r.uri)
 		}
 	}
@@ -159,7 +159,7 @@ func (s *stream) honour(index *gate.Index) {
 		if s.hasResource(uri) || len(uri) > maxResourceBytes {
 			continue
 		}
-		if entry, own, ok := index.Resolve(policy.Resource, scope, uri); ok && s.permits(index, s.key, entry) {
+		if entry, own, ok := index.Resolve(policy.Resource, scope, uri); ok && s.permits(index, s.caller, entry) {
 			s.resources = append(s.resources, resource{server: entry.Server.Name(), uri: own, client: uri})
 		}
 	}
@@ -167,7 +167,7 @@ func (s *stream) honour(index *gate.Index) {
 
 // offered returns the lists that the scope has, as the client is told of its capabilities.
 func (s *stream) offered(index *gate.Index) kinds {
-	c, err := mcp.ParseServerCapabilities(index.Profile(s.key).Capabilities(s.scope(index), s.sub.Era))
+	c, err := mcp.ParseServerCapabilities(index.Profile(s.caller).Capabilities(s.scope(index), s.sub.Era))
 	if err != nil {
 		return 0 // the gate has written it
 	}
@@ -179,8 +179,8 @@ func (s *stream) hasResource(uri string) bool {
 }
 
 // permits reports whether the caller may be told of changes of a resource now, and its server tells of them.
-func (s *stream) permits(index *gate.Index, key *credential.Key, entry *gate.Entry) bool {
-	return entry.Server.Capabilities.Subscribe && index.Decide(key, entry, mcp.MethodResourcesSubscribe, s).Allowed()
+func (s *stream) permits(index *gate.Index, caller *credential.Caller, entry *gate.Entry) bool {
+	return entry.Server.Capabilities.Subscribe && index.Decide(caller, entry, mcp.MethodResourcesSubscribe, s).Allowed()
 }
 
 // Facts implements gate.Call.
@@ -190,17 +190,17 @@ func (s *stream) Facts() *policy.Facts {
 
 // dropUnreadable forgets the resources of a modern client that it may no longer be told of.
 func (s *stream) dropUnreadable(index *gate.Index) {
-	s.resources = slices.DeleteFunc(s.resources, func(r resource) bool { return !s.mayHear(index, s.key, r.server, r.uri) })
+	s.resources = slices.DeleteFunc(s.resources, func(r resource) bool { return !s.mayHear(index, s.caller, r.server, r.uri) })
 }
 
-// mayHear reports whether the caller, whose key at the index this is, may be told of a server's resource.
-func (s *stream) mayHear(index *gate.Index, key *credential.Key, slug, uri string) bool {
+// mayHear reports whether the caller may be told of a server's resource.
+func (s *stream) mayHear(index *gate.Index, caller *credential.Caller, slug, uri string) bool {
 	server, ok := index.Server(slug)
 	if !ok {
 		return false
 	}
 	entry, _, ok := index.Resolve(policy.Resource, server, uri)
-	return ok && s.permits(index, key, entry)
+	return ok && s.permits(index, caller, entry)
 }
 
 // start hears a server, in place of what was heard of it until now. Where nothing but resources was added, the old hearing
@@ -273,7 +273,7 @@ func (h *hearing) listen(ready func()) *upstream.Listen {
 	s := h.stream
 	listen := &upstream.Listen{
 		Server:    h.wanted.server,
-		Principal: s.sub.Key.Principal,
+		Principal: s.sub.Caller.Principal,
 		Session:   h.wanted.session,
 		Filter:    mcp.ListenFilter{URIs: h.wanted.uris},
 		Ready:     ready,

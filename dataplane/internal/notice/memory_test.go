@@ -106,7 +106,7 @@ func TestIdleStreamHoldsLittle(t *testing.T) {
 			Servers: []handle.ServerSession{{Server: "github", ID: fmt.Sprint("session-", i), Version: mcp.Version20251125}},
 		}
 		all.Go(func() {
-			if err := board.Open(ctx, &notice.Subscription{Key: index.Credentials().Key(id), Era: mcp.Legacy, Session: session}, nobody{}); err != nil {
+			if err := board.Open(ctx, &notice.Subscription{Caller: index.Credentials().Key(id), Era: mcp.Legacy, Session: session}, nobody{}); err != nil {
 				t.Error(err)
 			}
 		})

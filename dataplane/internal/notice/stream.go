@@ -21,8 +21,8 @@ type reason string
 const (
 	closedByClient  reason = "client"    // it hung up, or could not be written to
 	closedDrain     reason = "drain"     // the node goes down
-	closedRevoked   reason = "revoked"   // the key is gone or somebody else's now, or its user or application is denied
-	closedExpired   reason = "expired"   // the key has expired
+	closedRevoked   reason = "revoked"   // the key or token is no longer good, or somebody else's now, or its user or application is denied
+	closedExpired   reason = "expired"   // the key or token has expired
 	closedSession   reason = "session"   // the session was ended or has expired
 	closedInvisible reason = "invisible" // the server of the route is gone, or hidden from the caller
 	closedSlow      reason = "slow"      // the queue was full
@@ -32,9 +32,9 @@ const (
 func (r reason) text() string {
 	switch r {
 	case closedRevoked:
-		return "The API key of this stream is no longer valid"
+		return "The credential of this stream is no longer valid"
 	case closedExpired:
-		return "The API key of this stream has expired"
+		return "The credential of this stream has expired"
 	case closedSession:
 		return "The session has ended"
 	case closedInvisible:
@@ -69,20 +69,20 @@ func (r reason) code() int {
 //
 // Fields below sweeping are guarded by Board.sweeping.
 type stream struct {
-	board *Board
-	sub   *Subscription
-	keyID string
-	queue queue
+	board    *Board
+	sub      *Subscription
+	callerID string
+	queue    queue
 
 	once    sync.Once
 	closing chan struct{} // closed once why is set
 	why     reason
 
 	// sweeping
-	key       *credential.Key // of the index that was looked at last
-	told      gate.View       // the lists as the client was told of them
-	lists     kinds           // of which changes are told
-	resources []resource      // a modern client's, as honoured
+	caller    *credential.Caller // of the index that was looked at last
+	told      gate.View          // the lists as the client was told of them
+	lists     kinds              // of which changes are told
+	resources []resource         // a modern client's, as honoured
 	hearings  map[string]*hearing
 	shared    map[string]*sharedHearing
 }
@@ -96,11 +96,11 @@ type resource struct {
 
 func newStream(b *Board, sub *Subscription) *stream {
 	return &stream{
-		board:   b,
-		sub:     sub,
-		keyID:   sub.Key.Principal.KeyID,
-		queue:   queue{wake: make(chan struct{}, 1)},
-		closing: make(chan struct{}),
+		board:    b,
+		sub:      sub,
+		callerID: sub.Caller.ID,
+		queue:    queue{wake: make(chan struct{}, 1)},
+		closing:  make(chan struct{}),
 	}
 }
 
@@ -188,8 +188,8 @@ func (s *stream) expiry() time.Time {
 	s.board.sweeping.Lock()
 	defer s.board.sweeping.Unlock()
 	at := time.Now().Add(never)
-	if key := s.key; key != nil && !key.Expires.IsZero() && key.Expires.Before(at) {
-		at = key.Expires
+	if caller := s.caller; caller != nil && !caller.Expires.IsZero() && caller.Expires.Before(at) {
+		at = caller.Expires
 	}
 	if session := s.sub.Session; session != nil && session.Expires.Before(at) {
 		at = session.Expires
@@ -199,39 +199,41 @@ func (s *stream) expiry() time.Time {
 
 // lost returns why the caller has no right to the stream any more, or "". The caller holds sweeping.
 func (s *stream) lost(index *gate.Index, now time.Time) reason {
-	key, why := s.right(index, now)
+	caller, why := s.right(index, now)
 	if why == "" {
-		s.key = key
+		s.caller = caller
 	}
 	return why
 }
 
-// right returns the caller's key at an index, and why the caller has no right to the stream by it, or "". It needs no lock:
+// right returns the caller as an index has him, and why the caller has no right to the stream by it, or "". It needs no lock:
 // it goes by the index and by what never changes of the stream.
-func (s *stream) right(index *gate.Index, now time.Time) (*credential.Key, reason) {
-	key := index.Credentials().Key(s.keyID)
+func (s *stream) right(index *gate.Index, now time.Time) (*credential.Caller, reason) {
+	caller := index.Credentials().Renew(s.sub.Caller, now)
 	switch {
-	case key == nil || !sameOwner(key, s.sub.Key):
+	case caller == nil && s.sub.Caller.Token() && s.sub.Caller.Expired(now):
+		return nil, closedExpired
+	case caller == nil || !sameOwner(caller, s.sub.Caller):
 		return nil, closedRevoked
-	case !key.Expires.IsZero() && !now.Before(key.Expires):
+	case caller.Expired(now):
 		return nil, closedExpired
 	}
 	if session := s.sub.Session; session != nil && (!now.Before(session.Expires) || s.board.ended.has(session.ID)) {
 		return nil, closedSession
 	}
-	if index.Profile(key).Refused() {
+	if index.Profile(caller).Refused() {
 		return nil, closedRevoked
 	}
 	if s.sub.Server == "" {
-		return key, ""
+		return caller, ""
 	}
-	if server, ok := index.Server(s.sub.Server); !ok || !index.Profile(key).Sees(server) {
+	if server, ok := index.Server(s.sub.Server); !ok || !index.Profile(caller).Sees(server) {
 		return nil, closedInvisible
 	}
-	return key, ""
+	return caller, ""
 }
 
-func sameOwner(a, b *credential.Key) bool {
+func sameOwner(a, b *credential.Caller) bool {
 	return a.Principal.User == b.Principal.User && a.Principal.Application == b.Principal.Application
 }
 

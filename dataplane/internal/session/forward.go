@@ -117,7 +117,7 @@ func (x *exchange) prepareCall() {
 	server := x.entry.Server
 	call := &x.call
 	call.Server = server.Item
-	call.Principal = x.in.Key.Principal
+	call.Principal = x.in.Caller.Principal
 	call.Era = x.era
 	call.ClientVersion = x.record.event.ProtocolVersion
 	call.Body = x.in.Body
@@ -147,7 +147,7 @@ func (x *exchange) prepareModern() {
 		call.Capabilities, _ = mcp.ParseCapabilities(raw)
 	}
 	if x.entry.Server.Era() != mcp.Modern {
-		call.SessionKey = modernKey(x.in.Key.Principal.KeyID, call.Capabilities)
+		call.SessionKey = modernKey(x.in.Caller.ID, call.Capabilities)
 	}
 	call.SealState = x.made.sealState
 }

@@ -18,7 +18,7 @@ func (x *exchange) govern(ctx context.Context) Answer {
 	if !x.resolve() {
 		return x.unknown()
 	}
-	decision := x.in.Index.Decide(x.in.Key, x.entry, x.question(), x)
+	decision := x.in.Index.Decide(x.in.Caller, x.entry, x.question(), x)
 	if decision.Allowed() {
 		if refusal := x.checkParams(); refusal != nil {
 			return x.refuse(kindMessage, refusal)

@@ -164,7 +164,7 @@ func (x *exchange) progress(ctx context.Context) {
 // mayTell reports whether the servers may be told something once more. A
 // notification too many is dropped: a client is promised nothing for one.
 func (x *exchange) mayTell() bool {
-	return x.tellings.take(paced{keyID: x.in.Key.Principal.KeyID}, x.now())
+	return x.tellings.take(paced{caller: x.in.Caller.ID}, x.now())
 }
 
 // tellServers passes a notification on as it is.
@@ -229,7 +229,7 @@ func (x *exchange) setLevel(ctx context.Context) Answer {
 			return
 		}
 		call := &upstream.Call{
-			Server: server.Item, Principal: x.in.Key.Principal, Era: x.era, ClientVersion: x.legacy.Version,
+			Server: server.Item, Principal: x.in.Caller.Principal, Era: x.era, ClientVersion: x.legacy.Version,
 			Body: x.in.Body, Request: &x.req, Header: x.in.Header, Capabilities: x.legacy.Capabilities,
 			Session: &ref, SessionKey: notice.SessionKey(x.legacy.ID),
 		}

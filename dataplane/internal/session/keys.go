@@ -7,8 +7,8 @@ import (
 )
 
 // modernKey says who shares a session that this node opens with a legacy server for
-// a modern client: requests of one API key with the same capabilities. Those of one
+// a modern client: requests of one caller with the same capabilities. Those of one
 // legacy session share the key of notice.SessionKey. Two users never share any.
-func modernKey(keyID string, capabilities mcp.Capabilities) string {
-	return "k/" + keyID + "/" + strconv.Itoa(int(capabilities))
+func modernKey(caller string, capabilities mcp.Capabilities) string {
+	return "k/" + caller + "/" + strconv.Itoa(int(capabilities))
 }

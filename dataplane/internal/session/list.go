@@ -105,7 +105,7 @@ func (x *exchange) tail(kind gate.ListKind, next *gate.Cursor) ([]byte, error) {
 	now := x.now()
 	token, err := x.in.Index.Sealer().SealCursor(&handle.Cursor{
 		List: byte(kind), Route: x.in.Server, Digest: next.Digest, Page: next.Page, Last: next.Last, Expires: x.life(cursorLife),
-	}, handle.OwnerOf(x.in.Key.Principal), now)
+	}, handle.OwnerOf(x.in.Caller.Principal), now)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (x *exchange) cursor(kind gate.ListKind) (*gate.Cursor, bool) {
 		return nil, false
 	}
 	var sealed handle.Cursor
-	err = x.in.Index.Sealer().OpenCursor(token, handle.OwnerOf(x.in.Key.Principal), x.in.Received, &sealed)
+	err = x.in.Index.Sealer().OpenCursor(token, handle.OwnerOf(x.in.Caller.Principal), x.in.Received, &sealed)
 	if err != nil || sealed.List != byte(kind) || sealed.Route != x.in.Server {
 		return nil, false
 	}

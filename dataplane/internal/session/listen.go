@@ -45,7 +45,7 @@ func (x *exchange) listen() Answer {
 	}
 	x.sub = &subscription{
 		Subscription: notice.Subscription{
-			Key: x.in.Key, Server: x.in.Server, Era: x.era, Filter: filter, ID: bytes.Clone(x.id()),
+			Caller: x.in.Caller, Server: x.in.Server, Era: x.era, Filter: filter, ID: bytes.Clone(x.id()),
 			Client: x.claims(),
 		},
 		ticket: ticket, callID: bytes.Clone(x.record.callID[:]), begun: x.in.Received,
@@ -81,12 +81,13 @@ func (s *Session) enterStream(in *Request, client Client) (Answer, *subscription
 	session, aggregate := x.legacy, x.server == nil
 	owner := x.owner
 	who := x.begin()
-	asker := &asker{Session: s, keyID: in.Key.Principal.KeyID, client: x.claims(), about: &auditv1.Event{
-		User: who.GetUser(), Application: who.GetApplication(), ClientName: who.GetClientName(), ClientVersion: who.GetClientVersion(),
+	asker := &asker{Session: s, caller: in.Caller, client: x.claims(), about: &auditv1.Event{
+		User: who.GetUser(), Application: who.GetApplication(), KeyId: who.GetKeyId(),
+		Issuer: who.GetIssuer(), TokenId: who.GetTokenId(), ClientName: who.GetClientName(), ClientVersion: who.GetClientVersion(),
 		RemoteAddress: who.GetRemoteAddress(), ProtocolVersion: who.GetProtocolVersion(), TraceId: who.GetTraceId(),
 	}}
 	return Answer{}, &subscription{Subscription: notice.Subscription{
-		Key: in.Key, Server: in.Server, Era: mcp.Legacy, Session: &session, Client: asker.client,
+		Caller: in.Caller, Server: in.Server, Era: mcp.Legacy, Session: &session, Client: asker.client,
 		Permit: asker.permit,
 		Relay: func(server *gate.Server, r *upstream.ServerRequest) (message, id []byte, err error) {
 			return s.relay(server.Name(), aggregate, &session, owner, r)
@@ -239,5 +240,5 @@ func (r *resumption) permit(method string, _ []byte) *mcp.Error {
 		x.begin()
 	}
 	event.Server, event.Tool = r.event.Server, ""
-	return x.recordAsk(event, method, x.in.Index.DecideServer(x.in.Key, r.server, method, x))
+	return x.recordAsk(event, method, x.in.Index.DecideServer(x.in.Caller, r.server, method, x))
 }

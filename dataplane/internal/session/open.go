@@ -37,7 +37,7 @@ func (x *exchange) initialize(ctx context.Context) Answer {
 	}
 	session.Issued = x.now()
 	session.Expires = session.Issued.Add(handle.SessionLife)
-	if x.openings.take(paced{keyID: x.in.Key.Principal.KeyID}, session.Issued) {
+	if x.openings.take(paced{caller: x.in.Caller.ID}, session.Issued) {
 		session.Servers = x.openServers(ctx)
 	}
 	token, err := x.sealSession(ctx)
@@ -154,7 +154,7 @@ func (s *Session) End(_ context.Context, in *Request) Answer {
 	if answer, ok := x.enterBare(); !ok {
 		return answer
 	}
-	if !x.endings.take(paced{keyID: x.in.Key.Principal.KeyID}, x.now()) {
+	if !x.endings.take(paced{caller: x.in.Caller.ID}, x.now()) {
 		x.upstream.EndKey(notice.SessionKey(x.legacy.ID))
 		x.endServers(&x.legacy)
 		return x.refuseStatus(http.StatusTooManyRequests, kindEnds, &mcp.Error{

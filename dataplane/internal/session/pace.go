@@ -32,7 +32,7 @@ const (
 )
 
 // paced is who has a pace.
-type paced struct{ keyID, server string }
+type paced struct{ caller, server string }
 
 // maxPaced bounds those who are known; others share one pace.
 const maxPaced = 4096

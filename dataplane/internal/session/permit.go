@@ -3,6 +3,7 @@ package session
 import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
@@ -10,6 +11,7 @@ import (
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
@@ -34,11 +36,11 @@ func (x *exchange) mayAsk(method string) policy.Decision {
 		}
 		if known == "" {
 			x.permits.methods[i] = method
-			x.permits.decisions[i] = x.in.Index.Decide(x.in.Key, x.entry, method, x)
+			x.permits.decisions[i] = x.in.Index.Decide(x.in.Caller, x.entry, method, x)
 			return x.permits.decisions[i]
 		}
 	}
-	return x.in.Index.Decide(x.in.Key, x.entry, method, x)
+	return x.in.Index.Decide(x.in.Caller, x.entry, method, x)
 }
 
 // recordAsk records a decision about a server's request to a client: as an intent
@@ -48,6 +50,7 @@ func (s *Session) recordAsk(about *auditv1.Event, method string, decision policy
 	event := &auditv1.Event{
 		CallId: newCallID(), At: timestamppb.New(s.now()),
 		User: about.GetUser(), Application: about.GetApplication(), KeyId: about.GetKeyId(),
+		Issuer: about.GetIssuer(), TokenId: about.GetTokenId(), Roles: about.GetRoles(), Groups: about.GetGroups(),
 		ClientName: about.GetClientName(), ClientVersion: about.GetClientVersion(), RemoteAddress: about.GetRemoteAddress(),
 		ProtocolVersion: about.GetProtocolVersion(), Method: shown(method), Server: about.GetServer(), Tool: about.GetTool(),
 		Risk: about.GetRisk(), DefinitionHash: about.GetDefinitionHash(), Revision: decision.Revision, TraceId: about.GetTraceId(),
@@ -60,7 +63,7 @@ func (s *Session) recordAsk(about *auditv1.Event, method string, decision policy
 		s.refusals.record(kindDenied, event)
 		return denied(decision, event.GetCallId())
 	}
-	if !s.asks.take(paced{keyID: about.GetKeyId(), server: about.GetServer()}, s.now()) {
+	if !s.asks.take(paced{caller: callerOf(about), server: about.GetServer()}, s.now()) {
 		return s.recordTooOften(event)
 	}
 	event.Kind = auditv1.EventKind_EVENT_KIND_INTENT
@@ -88,12 +91,19 @@ func (s *Session) recordTooOften(event *auditv1.Event) *mcp.Error {
 	return &mcp.Error{Code: mcp.CodeRateLimited, Text: "the server asks too often", Offset: -1}
 }
 
+// callerOf returns the ID of the caller that an event names.
+func callerOf(event *auditv1.Event) string {
+	return credential.ID(&principal.Principal{
+		User: event.GetUser(), Application: event.GetApplication(), KeyID: event.GetKeyId(), Issuer: event.GetIssuer(),
+	})
+}
+
 // asker decides on what servers ask outside of a call, on the stream of a legacy
 // client, for as long as that stream lives.
 type asker struct {
 	*Session
 	about  *auditv1.Event // who
-	keyID  string
+	caller *credential.Caller
 	client policy.Client
 }
 
@@ -105,13 +115,15 @@ func (a *asker) Facts() *policy.Facts { return &policy.Facts{Client: a.client, N
 func (a *asker) permit(server *gate.Server, method string, _ []byte) *mcp.Error {
 	index := a.config.Current()
 	about := &auditv1.Event{
-		User: a.about.GetUser(), Application: a.about.GetApplication(), KeyId: a.keyID,
+		User: a.about.GetUser(), Application: a.about.GetApplication(), KeyId: a.about.GetKeyId(),
+		Issuer: a.about.GetIssuer(), TokenId: a.about.GetTokenId(),
 		ClientName: a.about.GetClientName(), ClientVersion: a.about.GetClientVersion(), RemoteAddress: a.about.GetRemoteAddress(),
 		ProtocolVersion: a.about.GetProtocolVersion(), Server: server.Name(), TraceId: a.about.GetTraceId(),
 	}
-	decision := policy.Decision{Rule: policy.RuleDefaultDeny, Reason: "the key is no longer valid"}
-	if key := index.Credentials().Key(a.keyID); key != nil {
-		decision = index.DecideServer(key, server, method, a)
+	decision := policy.Decision{Rule: policy.RuleDefaultDeny, Reason: "the credential is no longer valid"}
+	if caller := index.Credentials().Renew(a.caller, a.now()); caller != nil {
+		about.Roles, about.Groups = caller.Principal.Roles, caller.Principal.Groups
+		decision = index.DecideServer(caller, server, method, a)
 	}
 	return a.recordAsk(about, method, decision)
 }

@@ -61,7 +61,7 @@ func asRefusal(err error) *mcp.Error {
 // attach opens the session that a legacy message is sent in. Only initialize,
 // which opens one, and ping may be sent without.
 func (x *exchange) attach() (Answer, bool) {
-	x.owner = handle.OwnerOf(x.in.Key.Principal)
+	x.owner = handle.OwnerOf(x.in.Caller.Principal)
 	tokens := x.in.Header[HeaderSession]
 	switch {
 	case x.req.Method == mcp.MethodInitialize:

@@ -14,6 +14,7 @@ import (
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
@@ -58,9 +59,7 @@ func (x *exchange) begin() *auditv1.Event {
 	setTime(&r.at, x.in.Received)
 	event := &r.event
 	event.CallId, event.At = r.callID[:], &r.at
-	event.User = x.in.Key.Principal.User
-	event.Application = x.in.Key.Principal.Application
-	event.KeyId = x.in.Key.Principal.KeyID
+	setCaller(event, x.in.Caller.Principal)
 	event.ClientName, event.ClientVersion = x.clientName()
 	event.RemoteAddress = x.in.Remote
 	event.ProtocolVersion = x.spoken()
@@ -75,6 +74,13 @@ func (x *exchange) begin() *auditv1.Event {
 	x.call.TraceParent = newSpan(x.parentSpan())
 	event.TraceId = traceID(x.call.TraceParent)
 	return event
+}
+
+// setCaller fills in who calls. The event shares the names, which nobody edits.
+func setCaller(event *auditv1.Event, p *principal.Principal) {
+	event.User, event.Application, event.KeyId = p.User, p.Application, p.KeyID
+	event.Issuer, event.TokenId = p.Issuer, p.TokenID
+	event.Roles, event.Groups = p.Roles, p.Groups
 }
 
 // named returns what the message is about, as its sender says.
@@ -228,8 +234,8 @@ func (x *exchange) parentSpan() string {
 type Door struct {
 	// Kind is one of a few constants, Text is for people.
 	Kind, Text string
-	// Key is whose request it was, as far as that was proven; else nil.
-	Key      *credential.Key
+	// Caller is whose request it was, as far as that was proven; else nil.
+	Caller   *credential.Caller
 	Remote   string
 	Header   http.Header
 	Received time.Time
@@ -255,10 +261,8 @@ func (r *Refusals) AtDoor(d *Door) {
 		Latency:         durationpb.New(max(0, r.now().Sub(d.Received))),
 	}
 	event.ClientName, event.ClientVersion = product(d.Header)
-	if d.Key != nil {
-		event.User = d.Key.Principal.User
-		event.Application = d.Key.Principal.Application
-		event.KeyId = d.Key.Principal.KeyID
+	if d.Caller != nil {
+		setCaller(event, d.Caller.Principal)
 	}
 	r.metrics.decide(effectDeny, d.Kind, "")
 	r.record(d.Kind, event)

@@ -60,7 +60,7 @@ type Refusals struct {
 const maxFloods = 4096
 
 // flood is what refusals are counted by.
-type flood struct{ kind, user, application, keyID string }
+type flood struct{ kind, user, application, keyID, issuer string }
 
 // counted is what is kept of a flood.
 type counted struct {
@@ -103,7 +103,7 @@ func newRefusals(config *Config, metrics *metrics) *Refusals {
 // record takes one refusal. Kind is one of the constants of this package or of
 // package credential.
 func (r *Refusals) record(kind string, event *auditv1.Event) {
-	f := flood{kind, event.GetUser(), event.GetApplication(), event.GetKeyId()}
+	f := flood{kind, event.GetUser(), event.GetApplication(), event.GetKeyId(), event.GetIssuer()}
 	suppressed, admitted := r.admit(f)
 	if !admitted {
 		r.metrics.folded.WithLabelValues(kind).Inc()
@@ -130,7 +130,7 @@ func (r *Refusals) admit(f flood) (suppressed uint64, admitted bool) {
 	defer r.mu.Unlock()
 	now := r.now()
 	as, c := r.of(f)
-	if as.keyID != "" {
+	if as.keyID != "" || as.issuer != "" {
 		admitted = c.take(now, keyRate, keyBurst)
 	} else {
 		admitted = r.anonymous.take(now, anonymousRate, anonymousBurst)
@@ -196,6 +196,7 @@ func (r *Refusals) flush() {
 			User:        f.user,
 			Application: f.application,
 			KeyId:       f.keyID,
+			Issuer:      f.issuer,
 			Decision:    auditv1.Decision_DECISION_DENY,
 			Outcome:     auditv1.Outcome_OUTCOME_REFUSED,
 			Rule:        f.kind,

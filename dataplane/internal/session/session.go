@@ -202,9 +202,9 @@ func (s *Session) Close() { s.detached.close() }
 // and nothing is kept of it after Serve has returned, but the Request itself where
 // Answer.Free does not say otherwise.
 type Request struct {
-	// Index is what the node knows, and Key is of its table of credentials.
-	Index *gate.Index
-	Key   *credential.Key
+	// Index is what the node knows, and Caller is of its table of credentials.
+	Index  *gate.Index
+	Caller *credential.Caller
 	// Server is the slug in the path /mcp/{server}; empty on the aggregate.
 	Server string
 	Header http.Header
@@ -427,7 +427,7 @@ func (x *exchange) findServer() bool {
 	return true
 }
 
-func (x *exchange) profile() *gate.Profile { return x.in.Index.Profile(x.in.Key) }
+func (x *exchange) profile() *gate.Profile { return x.in.Index.Profile(x.in.Caller) }
 
 // methodError says that a method does not exist, or that nothing behind this
 // endpoint offers it.

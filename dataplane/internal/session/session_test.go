@@ -85,7 +85,7 @@ func request(t testing.TB) *session.Request {
 	r.Header.Set("Mcp-Protocol-Version", "2025-11-25")
 	r.Header.Set("User-Agent", "bench/1.0")
 	index := w.Index(1)
-	holder, refusal := index.Credentials().Authenticate(r, time.Now())
+	holder, refusal := index.Credentials().Authenticate(r, nil, time.Now())
 	if refusal != nil {
 		t.Fatal(refusal.Reason)
 	}
@@ -100,7 +100,7 @@ func request(t testing.TB) *session.Request {
 	}
 	r.Header.Set(session.HeaderSession, token)
 	return &session.Request{
-		Index: index, Key: holder, Header: r.Header, Remote: "127.0.0.1:1", Received: time.Now(),
+		Index: index, Caller: holder, Header: r.Header, Remote: "127.0.0.1:1", Received: time.Now(),
 		Body: []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"git__get","arguments":{"text":"` +
 			strings.Repeat("x", 200) + `"}}}`),
 	}
@@ -235,7 +235,7 @@ func TestASessionThatIsInUseIsHeldToItsTimeAndKeysAndEnd(t *testing.T) {
 	s, in := newSession(&nowhere{}, prometheus.NewRegistry()), request(t)
 	var opened handle.Session
 	token := in.Header.Get(session.HeaderSession)
-	if err := in.Index.Sealer().OpenSession(token, handle.OwnerOf(in.Key.Principal), in.Received, &opened); err != nil {
+	if err := in.Index.Sealer().OpenSession(token, handle.OwnerOf(in.Caller.Principal), in.Received, &opened); err != nil {
 		t.Fatal(err)
 	}
 	w := gatetest.New(t)

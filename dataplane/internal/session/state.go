@@ -84,7 +84,7 @@ func (x *exchange) readState() (*handle.RequestState, error) {
 		return nil, err
 	}
 	var state handle.RequestState
-	x.owner = handle.OwnerOf(x.in.Key.Principal)
+	x.owner = handle.OwnerOf(x.in.Caller.Principal)
 	if err := x.in.Index.Sealer().OpenRequestState(token, x.owner, x.in.Received, &state); err != nil {
 		return nil, err
 	}
@@ -126,5 +126,5 @@ func (x *exchange) sealState(inner []byte, parked string) (string, error) {
 	}
 	now := x.now()
 	state.Expires = now.Add(handle.RequestStateLife)
-	return x.in.Index.Sealer().SealRequestState(state, handle.OwnerOf(x.in.Key.Principal), now)
+	return x.in.Index.Sealer().SealRequestState(state, handle.OwnerOf(x.in.Caller.Principal), now)
 }

@@ -143,7 +143,7 @@ func (k *Keeper) Verify(ctx context.Context, all *Issuers, text string, at Endpo
 	case !t.isFor(issuer, at):
 		return nil, errAudience
 	case !t.suffices(issuer):
-		return nil, errScope
+		return nil, &Refusal{Reason: ReasonScope, Text: "The token lacks a scope that is needed here.", Scopes: issuer.Item.GetScopes()}
 	}
 	return t, nil
 }

@@ -25,12 +25,14 @@ const (
 type Refusal struct {
 	Reason Reason
 	Text   string
+	// Scopes are all that the issuer's tokens need, where one is lacking.
+	Scopes []string
 }
 
 // Error implements error.
 func (r *Refusal) Error() string { return r.Text }
 
-func refuse(reason Reason, text string) *Refusal { return &Refusal{reason, text} }
+func refuse(reason Reason, text string) *Refusal { return &Refusal{Reason: reason, Text: text} }
 
 var (
 	errMalformed = refuse(ReasonMalformed, "The token is malformed: it is not a JWT in compact form.")
@@ -44,7 +46,6 @@ var (
 	errExpired   = refuse(ReasonExpired, "The token has expired.")
 	errEarly     = refuse(ReasonEarly, "The token is not valid yet.")
 	errAudience  = refuse(ReasonAudience, "The token is for another audience.")
-	errScope     = refuse(ReasonScope, "The token lacks a scope that is needed here.")
 	errTimes     = refuse(ReasonClaims, "The token's times are missing or no numbers.")
 	errUser      = refuse(ReasonClaims, "The token does not name a user in the claim that its issuer is configured with.")
 	errGroups    = refuse(ReasonClaims, "The token's groups are not given in the token, too many, or no names.")
