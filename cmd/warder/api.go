@@ -24,6 +24,7 @@ type api struct {
 	applications adminv1connect.ApplicationServiceClient
 	keys         adminv1connect.KeyServiceClient
 	denials      adminv1connect.DenialServiceClient
+	issuers      adminv1connect.IssuerServiceClient
 	secrets      adminv1connect.SecretServiceClient
 	alerts       adminv1connect.AlertServiceClient
 	policy       adminv1connect.PolicyServiceClient
@@ -53,6 +54,7 @@ func (c *cli) api() *api {
 		applications: adminv1connect.NewApplicationServiceClient(client, localURL, explain),
 		keys:         adminv1connect.NewKeyServiceClient(client, localURL, explain),
 		denials:      adminv1connect.NewDenialServiceClient(client, localURL, explain),
+		issuers:      adminv1connect.NewIssuerServiceClient(client, localURL, explain),
 		secrets:      adminv1connect.NewSecretServiceClient(client, localURL, explain),
 		alerts:       adminv1connect.NewAlertServiceClient(client, localURL, explain),
 		policy:       adminv1connect.NewPolicyServiceClient(client, localURL, explain),

@@ -40,6 +40,7 @@ type upConfig struct {
 	behindProxy bool
 	hosts       []string
 	origins     []string
+	publicURLs  []string
 	logLevel    string
 	metrics     string
 }
@@ -65,6 +66,7 @@ everything.`,
 	flags.BoolVar(&config.behindProxy, "behind-proxy", false, "allow another address than loopback without TLS: a proxy in front ends TLS")
 	flags.StringSliceVar(&config.hosts, "allowed-host", nil, "a further `host` name under which clients reach it")
 	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
+	flags.StringSliceVar(&config.publicURLs, "public-url", nil, "`URL` of the gateway as clients know it, for example https://mcp.example.com; OAuth clients need it unless they are on this machine")
 	flags.StringVar(&config.metrics, "metrics-listen", "", "`address` of /metrics alone (default: with all else)")
 	choose(cmd, &config.logLevel, "log-level", "warn", "what is logged at least", logLevels...)
 	return cmd
@@ -209,7 +211,7 @@ func (u *allInOne) openNode(ctx context.Context) error {
 	u.node, err = dataplane.Open(ctx, dataplane.Config{
 		DataDir: filepath.Join(u.dataDir, "node"), Listen: u.public.Addr().String(), BehindProxy: u.config.behindProxy,
 		ControlPlane: u.nodes.Addr().String(), Identity: identity, Authority: pool,
-		AllowedHosts: u.config.hosts, AllowedOrigins: u.config.origins,
+		AllowedHosts: u.config.hosts, AllowedOrigins: u.config.origins, PublicURLs: u.config.publicURLs,
 		Log: u.log.With("plane", "data"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
 	})
 	return err
@@ -274,6 +276,7 @@ func (u *allInOne) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", mcp)
 	mux.Handle("/mcp/", mcp)
+	mux.Handle(dataplane.MetadataPath, u.node.Metadata())
 	if u.metrics == nil {
 		mux.Handle("GET /metrics", u.control.Guarded(promhttp.Handler()))
 	}

@@ -16,7 +16,7 @@ import (
 //	server/<slug>   tool/<slug>/<name>   prompt/<slug>/<name>
 //	resource/<slug>/<uri>   template/<slug>/<uri template>
 //	rule/<id>   role/<name>   user/<name>   key/<id>
-//	deny/<kind>/<name>   deny/all   settings
+//	issuer/<name>   deny/<kind>/<name>   deny/all   settings
 //
 // Only the last part of a key may hold a "/" itself, so keys are as distinct as
 // what they name. It fails on a kind that this build does not know and where a
@@ -43,6 +43,8 @@ func Key(item *snapshotv1.Item) (string, error) {
 		return join("key", kind.Key.GetId())
 	case *snapshotv1.Item_Deny:
 		return denyKey(kind.Deny)
+	case *snapshotv1.Item_Issuer:
+		return join("issuer", kind.Issuer.GetName())
 	case *snapshotv1.Item_Settings:
 		return "settings", nil
 	default:

@@ -100,7 +100,7 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	mux.Handle(adminv1connect.NewUserServiceHandler(users{a}, options))
 	mux.Handle(adminv1connect.NewAlertServiceHandler(alerts{a}, options))
 	mux.Handle(adminv1connect.NewDenialServiceHandler(denials{a}, options))
-	mux.Handle(adminv1connect.NewIssuerServiceHandler(issuers{API: a}, options))
+	mux.Handle(adminv1connect.NewIssuerServiceHandler(issuers{a}, options))
 	mux.Handle(adminv1connect.NewProviderServiceHandler(providers{API: a}, options))
 	mux.Handle(adminv1connect.NewSecretServiceHandler(secrets{API: a}, options))
 	return mux

@@ -60,6 +60,7 @@ func Items(rows *store.Rows, secrets Secrets) ([]*snapshotv1.Item, error) {
 	b.roles(rows.Roles, rows.Grants)
 	b.users(rows.Users)
 	b.keys(rows.Keys)
+	b.issuers(rows.Issuers, rows.GroupRoles)
 	b.denies(rows.Denies)
 	b.policy(rows.Policy)
 	b.checkPolicy(rows.Revision)
@@ -148,7 +149,7 @@ func (b *builder) roles(rows []db.Role, grants []db.RoleGrant) {
 // users adds the users that hold keys.
 func (b *builder) users(rows []db.ListUserItemsRow) {
 	for _, row := range rows {
-		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: row.Name, Roles: row.Roles}}})
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: row.Name, Roles: row.Roles, Groups: row.Groups}}})
 	}
 }
 

@@ -60,17 +60,24 @@ func Restrict(last *snapshot.Set, rows *store.Rows, secrets Secrets) (*snapshot.
 type standing struct {
 	keys, servers map[string]bool
 	// entries are the approved hashes, by Kind.FullName.
-	entries  map[string][]byte
+	entries map[string][]byte
+	// issuers are those of the rows, whole: one that was changed leaves.
+	issuers  map[string]*snapshotv1.Issuer
 	sealKeys []*snapshotv1.SealKey
 }
 
 func newStanding(rows *store.Rows) *standing {
-	s := &standing{keys: make(map[string]bool), servers: make(map[string]bool), entries: make(map[string][]byte)}
+	s := &standing{keys: make(map[string]bool), servers: make(map[string]bool), entries: make(map[string][]byte), issuers: make(map[string]*snapshotv1.Issuer)}
 	for _, row := range rows.Keys {
 		s.keys[row.ID] = true
 	}
 	for _, row := range rows.Servers {
 		s.servers[row.Name] = true
+	}
+	var b builder
+	b.issuers(rows.Issuers, rows.GroupRoles)
+	for _, item := range b.items {
+		s.issuers[item.GetIssuer().GetName()] = item.GetIssuer()
 	}
 	for _, row := range rows.Entries {
 		s.entries[catalog.Kind(row.Kind).FullName(row.Server, row.Name)] = row.ApprovedHash
@@ -92,6 +99,8 @@ func (s *standing) leave(item *snapshotv1.Item) *snapshotv1.Item {
 		return left
 	case *snapshotv1.Item_Key:
 		stands = s.keys[kind.Key.GetId()]
+	case *snapshotv1.Item_Issuer:
+		stands = proto.Equal(s.issuers[kind.Issuer.GetName()], kind.Issuer)
 	case *snapshotv1.Item_Server:
 		if stands = s.servers[kind.Server.GetName()]; stands {
 			return s.instructions(item)

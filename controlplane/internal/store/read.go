@@ -28,6 +28,9 @@ type Rows struct {
 	Users    []db.ListUserItemsRow
 	Keys     []db.ListKeyItemsRow
 	Denies   []db.Deny
+	// Issuers of tokens, and the roles that they give to groups.
+	Issuers    []db.Issuer
+	GroupRoles []db.IssuerGroupRole
 	// SealKeys are sealed still.
 	SealKeys []db.SealKey
 	// Policy is nil before the first document.
@@ -78,6 +81,12 @@ func (r *Rows) read(ctx context.Context, q *db.Queries) error {
 	}
 	if r.Denies, err = q.ListDenies(ctx); err != nil {
 		return fmt.Errorf("denies: %w", err)
+	}
+	if r.Issuers, err = q.ListIssuers(ctx); err != nil {
+		return fmt.Errorf("issuers: %w", err)
+	}
+	if r.GroupRoles, err = q.ListIssuerGroupRoles(ctx); err != nil {
+		return fmt.Errorf("roles of groups: %w", err)
 	}
 	if r.SealKeys, err = q.ListSealKeys(ctx); err != nil {
 		return fmt.Errorf("seal keys: %w", err)

@@ -54,6 +54,28 @@ type EndedSession struct {
 	ExpiresAt time.Time
 }
 
+type Issuer struct {
+	Name             string
+	URL              string
+	Audiences        []string
+	JwksURL          string
+	Algorithms       []string
+	UserClaim        string
+	GroupsClaim      string
+	ApplicationClaim string
+	UserPrefix       string
+	Private          bool
+	CaCertificates   string
+	Scopes           []string
+	CreatedAt        time.Time
+}
+
+type IssuerGroupRole struct {
+	Issuer    string
+	GroupName string
+	Role      string
+}
+
 type PolicyVersion struct {
 	Version    int64
 	Document   string

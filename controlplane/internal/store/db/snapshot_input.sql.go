@@ -58,22 +58,23 @@ func (q *Queries) ListKeyItems(ctx context.Context) ([]ListKeyItemsRow, error) {
 
 const listUserItems = `-- name: ListUserItems :many
 
-SELECT u.name,
+SELECT u.name, u.groups,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
 FROM users u
-WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id)
+WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id) OR EXISTS (SELECT 1 FROM issuer)
 ORDER BY u.name
 `
 
 type ListUserItemsRow struct {
-	Name  string
-	Roles []string
+	Name   string
+	Groups []string
+	Roles  []string
 }
 
 // What a snapshot says of users and keys. Servers, tools, roles, the policy and
 // the deny overlay are read by the queries of their tables.
 // Users that hold a key, also one that is revoked: a revocation changes nothing of
-// users.
+// users. Where tokens are taken, anybody may present one, so that all users count.
 func (q *Queries) ListUserItems(ctx context.Context) ([]ListUserItemsRow, error) {
 	rows, err := q.db.Query(ctx, listUserItems)
 	if err != nil {
@@ -83,7 +84,7 @@ func (q *Queries) ListUserItems(ctx context.Context) ([]ListUserItemsRow, error)
 	items := []ListUserItemsRow{}
 	for rows.Next() {
 		var i ListUserItemsRow
-		if err := rows.Scan(&i.Name, &i.Roles); err != nil {
+		if err := rows.Scan(&i.Name, &i.Groups, &i.Roles); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -3,11 +3,11 @@
 
 -- name: ListUserItems :many
 -- Users that hold a key, also one that is revoked: a revocation changes nothing of
--- users.
-SELECT u.name,
+-- users. Where tokens are taken, anybody may present one, so that all users count.
+SELECT u.name, u.groups,
     ARRAY(SELECT r.role FROM user_role r WHERE r.user_id = u.id ORDER BY r.role)::text[] AS roles
 FROM users u
-WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id)
+WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.user_id = u.id) OR EXISTS (SELECT 1 FROM issuer)
 ORDER BY u.name;
 
 -- name: ListKeyItems :many
