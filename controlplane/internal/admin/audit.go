@@ -70,7 +70,6 @@ func callMessage(row db.TailAuditCallsRow) *adminv1.Call {
 		Outcome: outcomeRunning, Error: row.Error, RequestBytes: row.RequestBytes, ResponseBytes: row.ResponseBytes,
 		Node: row.Node, DefinitionHash: hex.EncodeToString(row.DefinitionHash),
 		ArgumentsDigest: hex.EncodeToString(row.ArgumentsDigest), TraceId: row.TraceID, Suppressed: row.Suppressed,
-		Roles: row.Roles, Groups: row.Groups, Issuer: row.Issuer, TokenId: row.TokenID,
 		Latency: microseconds(row.LatencyUs), ServerLatency: microseconds(row.ServerLatencyUs),
 		Roles: row.Roles, Groups: row.Groups, Issuer: row.Issuer, TokenId: row.TokenID,
 	}

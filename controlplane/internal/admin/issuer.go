@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/issuer"
-	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -184,13 +183,17 @@ func (i issuers) mayTrust(ctx context.Context, m *adminv1.Issuer) error {
 	for _, given := range m.GetGroupRoles() {
 		roles = append(roles, given.GetRole())
 	}
-	if err := mayGive(ctx, roles); err != nil {
+	if err := i.knownRoles(ctx, roles); err != nil {
 		return err
 	}
-	if !apart(m.GetUserPrefix()) && !login.From(ctx).Covers(login.RoleOwner) {
+	g, err := newGiver(ctx, i.Store.Queries)
+	switch {
+	case err != nil:
+		return err
+	case !apart(m.GetUserPrefix()) && !g.owner:
 		return fault.New(fault.Denied, "without a user prefix that no user here can begin with (one with a ':', for example --user-prefix corp:), its tokens could name any user here; only an owner may say so")
 	}
-	return i.knownRoles(ctx, roles)
+	return mayGive(ctx, i.Store.Queries, roles)
 }
 
 // apart reports whether no user of this installation can have a name that begins
