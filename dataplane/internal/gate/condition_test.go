@@ -174,7 +174,7 @@ type comparison struct {
 	world *gatetest.World
 	whole *policy.Set
 	index *gate.Index
-	key   *credential.Key
+	key   *credential.Caller
 	seen  *tally
 }
 
@@ -325,7 +325,7 @@ func TestAKeyForSomeServersSeesAndUsesNoOthers(t *testing.T) {
 	w.Items[len(w.Items)-1].GetKey().Servers = []string{"git"}
 	any := w.Key("ana", "ide", time.Time{})
 	index := w.Index(1)
-	of := func(key *credential.Key, slug string) (shown int, allowed map[string]bool) {
+	of := func(key *credential.Caller, slug string) (shown int, allowed map[string]bool) {
 		server, _ := index.Server(slug)
 		allowed = map[string]bool{}
 		for what := range gate.ListKind(4) {
@@ -349,7 +349,7 @@ func TestAKeyForSomeServersSeesAndUsesNoOthers(t *testing.T) {
 		return shown, allowed
 	}
 	for _, test := range []struct {
-		key   *credential.Key
+		key   *credential.Caller
 		slug  string
 		shown int
 		want  map[string]bool

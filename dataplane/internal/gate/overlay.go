@@ -120,11 +120,11 @@ func deniesOf(set *snapshot.Set) (denies []*snapshotv1.Deny) {
 
 // Denied returns why the overlay denies a key's caller an entry, which may be one of
 // an earlier index, or "".
-func (x *Index) Denied(key *credential.Key, e *Entry) string {
+func (x *Index) Denied(caller *credential.Caller, e *Entry) string {
 	if x.overlay == nil {
 		return ""
 	}
-	if reason := x.overlay.denials.Caller(key.Principal); reason != "" {
+	if reason := x.overlay.denials.Caller(caller.Principal); reason != "" {
 		return reason
 	}
 	target := e.target()

@@ -14,8 +14,8 @@ type revocation struct {
 // Error returns the text, which is for the client.
 func (r *revocation) Error() string { return r.text }
 
-// errKeyGone ends the calls of a key that is revoked.
-var errKeyGone = &revocation{mcp.CodeUnauthenticated, "The API key of this call is no longer valid."}
+// errGone ends the calls of a credential that is revoked.
+var errGone = &revocation{mcp.CodeUnauthenticated, "The credential of this call is no longer valid."}
 
 // Revoke ends the calls that run and that the deny overlay of an index denies: of
 // callers, and of what they call. What rules say by now is for the calls to come.
@@ -23,11 +23,14 @@ func (s *Session) Revoke(index *gate.Index) { s.flights.review(index) }
 
 // revoked returns why a call must end by an index, or nil.
 func revoked(index *gate.Index, x *exchange) error {
-	key := index.Credentials().Key(x.in.Key.Principal.KeyID)
-	if key == nil {
-		return errKeyGone
+	caller := index.Credentials().Renew(x.in.Caller, x.now())
+	switch {
+	case caller == nil && x.in.Caller.Token() && x.in.Caller.Expired(x.now()):
+		caller = x.in.Caller // What it began while it was good, it may end.
+	case caller == nil:
+		return errGone
 	}
-	if reason := index.Denied(key, x.entry); reason != "" {
+	if reason := index.Denied(caller, x.entry); reason != "" {
 		return &revocation{mcp.CodeDenied, "Denied by policy: " + reason}
 	}
 	return nil
