@@ -98,8 +98,9 @@ func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// startNodes runs so many nodes in front of servers, by slug, which ana may use.
-func startNodes(t *testing.T, count int, servers map[string]*everything) *nodes {
+// startNodes runs so many nodes in front of servers, by slug, which ana may use, if
+// what changes the world at last leaves it at that.
+func startNodes(t *testing.T, count int, servers map[string]*everything, changes ...func(*gatetest.World)) *nodes {
 	t.Helper()
 	w := gatetest.New(t)
 	for slug, e := range servers {
@@ -116,6 +117,9 @@ func startNodes(t *testing.T, count int, servers map[string]*everything) *nodes 
 	w.Role("dev")
 	w.User("ana", "dev")
 	n := &nodes{key: w.Key("ana", "ide", time.Time{})}
+	for _, change := range changes {
+		change(w)
+	}
 	ca := newAuthority(t)
 	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
 	for range count {
