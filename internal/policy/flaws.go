@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,10 +46,7 @@ func (f *flaws) asError() error {
 	case 1:
 		return f.errs[0]
 	}
-	slices.SortStableFunc(f.errs, func(a, b error) int {
-		one, other := RemarkOf(a), RemarkOf(b)
-		return cmp.Or(cmp.Compare(one.Line, other.Line), cmp.Compare(one.Column, other.Column))
-	})
+	slices.SortStableFunc(f.errs, func(a, b error) int { return ByPlace(RemarkOf(a), RemarkOf(b)) })
 	return fault.Wrap(fault.Invalid, f.text(), f)
 }
 

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -59,9 +58,7 @@ func (d *Document) Lint(known Known) []Remark {
 	if len(d.Rules) > 0 && len(d.Tests) == 0 {
 		l.remark(1, 1, CheckNoTests, "the document has no tests; write some, and a change that breaks what they say is refused")
 	}
-	slices.SortStableFunc(l.remarks, func(a, b Remark) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Check, b.Check))
-	})
+	slices.SortStableFunc(l.remarks, ByPlace)
 	if more := len(l.remarks) - maxRemarks; more > 0 {
 		l.remarks = append(l.remarks[:maxRemarks], Remark{Severity: SeverityWarning, Check: CheckTooLarge, Text: fmt.Sprintf("there are %d more remarks", more)})
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -29,6 +30,11 @@ func (r Remark) String() string {
 		return fmt.Sprintf("%s: %s", r.Severity, r.Text)
 	}
 	return fmt.Sprintf("line %d, column %d: %s: %s", r.Line, r.Column, r.Severity, r.Text)
+}
+
+// ByPlace orders remarks as the document goes on.
+func ByPlace(a, b Remark) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Check, b.Check))
 }
 
 // CheckInvalid is the check of what does not parse or compile.

@@ -52,6 +52,7 @@ type API struct {
 	Config
 	services http.Handler
 	tails    chan struct{} // one slot a TailCalls stream
+	replays  chan struct{} // one slot a SimulatePolicy
 }
 
 // New returns an API. It fails if the rules in the protos do not compile.
@@ -60,7 +61,7 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, tails: make(chan struct{}, maxTails)}
+	a := &API{Config: c, tails: make(chan struct{}, maxTails), replays: make(chan struct{}, maxReplays)}
 	a.services = a.mux(chain)
 	return a, nil
 }
@@ -92,7 +93,7 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	mux.Handle(adminv1connect.NewKeyServiceHandler(keys{a}, options))
 	mux.Handle(adminv1connect.NewLoginServiceHandler(logins{API: a}, options))
 	mux.Handle(adminv1connect.NewNodeServiceHandler(nodes{a}, options))
-	mux.Handle(adminv1connect.NewPolicyServiceHandler(policies{API: a}, options))
+	mux.Handle(adminv1connect.NewPolicyServiceHandler(policies{a}, options))
 	mux.Handle(adminv1connect.NewRoleServiceHandler(roles{a}, options))
 	mux.Handle(adminv1connect.NewSealKeyServiceHandler(sealKeys{a}, options))
 	mux.Handle(adminv1connect.NewServerServiceHandler(servers{a}, options))

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,8 +21,12 @@ import (
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// stageGovernance is the stage of what no snapshot holds, or holds as withheld.
-const stageGovernance = "governance"
+// The stages that package policy does not have: what no snapshot holds, or holds as
+// withheld, and limits.
+const (
+	stageGovernance = policy.StageGovernance
+	stageLimit      = "limit"
+)
 
 // How long an explanation waits for the snapshot of the revision that is
 // committed, and how often it looks.
@@ -32,47 +37,103 @@ const (
 
 // ExplainDecision decides on the snapshot that nodes have, and says why.
 func (p policies) ExplainDecision(ctx context.Context, r *connect.Request[adminv1.ExplainDecisionRequest]) (*connect.Response[adminv1.ExplainDecisionResponse], error) {
-	m := r.Msg
-	asked, err := readAsked(m)
+	if err := checkArguments(r.Msg.GetArguments()); err != nil {
+		return nil, err
+	}
+	read := p.described
+	if r.Msg.GetCallId() != "" {
+		read = p.recorded
+	}
+	q, err := read(ctx, r.Msg)
 	if err != nil {
 		return nil, err
 	}
-	kind := policyKind(asked.kind)
-	method, err := methodOf(kind, m.GetMethod())
-	if err != nil {
-		return nil, err
-	}
-	if err := checkArguments(m.GetArguments()); err != nil {
-		return nil, err
-	}
-	caller, err := p.subject(ctx, m.GetUser(), m.GetApplication())
-	if err != nil {
-		return nil, err
-	}
-	row, err := p.known(ctx, asked)
-	if err != nil {
-		return nil, err
+	if arguments := r.Msg.GetArguments(); arguments != "" {
+		q.facts.Arguments = []byte(arguments)
 	}
 	set, err := p.settled(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := asked.in(set)
+	response, err := q.explain(set)
+	if err != nil {
+		return nil, err
+	}
+	response.Recorded = q.record
+	return reply(response), nil
+}
+
+// question is what ExplainDecision decides on.
+type question struct {
+	asked
+	// entry is what the catalogue knows of it; nil: nothing.
+	entry  *db.GetEntryRow
+	caller *principal.Principal
+	method string
+	facts  policy.Facts
+	// record is the call that the question is about, if one was recorded.
+	record *adminv1.Call
+}
+
+// described reads the question that a request describes.
+func (p policies) described(ctx context.Context, m *adminv1.ExplainDecisionRequest) (q *question, err error) {
+	q = &question{facts: policy.Facts{Client: policy.Client{Name: m.GetClientName(), Version: m.GetClientVersion()}, Now: time.Now()}}
+	if m.GetAt() != nil {
+		q.facts.Now = m.GetAt().AsTime()
+	}
+	if q.asked, err = readAsked(m); err != nil {
+		return nil, err
+	}
+	if q.method, err = methodOf(policyKind(q.kind), m.GetMethod()); err != nil {
+		return nil, err
+	}
+	if q.caller, err = p.subject(ctx, m); err != nil {
+		return nil, err
+	}
+	q.entry, err = p.known(ctx, q.asked)
+	return q, err
+}
+
+// explain answers the question by a snapshot.
+func (q *question) explain(set *snapshot.Set) (*adminv1.ExplainDecisionResponse, error) {
+	found := q.in(set)
 	if !found.served {
-		if row != nil {
-			found.detail = whyWithheld(*row)
+		if q.entry != nil {
+			found.detail = whyWithheld(*q.entry)
 		}
-		return reply(withheld(set.Revision(), found.detail)), nil
+		found.detail = cmp.Or(found.detail, q.full+" is in the catalogue no more")
+		return withheld(set.Revision(), found.detail), nil
 	}
 	compiled, err := compilePolicy(set)
 	if err != nil {
 		return nil, err
 	}
-	decision, steps := policy.Explain(compiled, &policy.Request{
-		Principal: caller, Method: method,
-		Target: policy.Target{Kind: kind, Server: asked.server, Name: asked.name, Risk: found.risk},
-	})
-	return reply(explanation(found.detail, decision, steps)), nil
+	request := &policy.Request{
+		Principal: q.caller, Method: q.method, Facts: q.facts,
+		Target: policy.Target{Kind: policyKind(q.kind), Server: q.server, Name: q.name, Risk: found.risk},
+	}
+	decision, steps := policy.Explain(compiled, request)
+	response := explanation(found.detail, decision, steps)
+	if decision.Allowed() {
+		response.Steps = append(response.Steps, limiting(compiled, request)...)
+	}
+	return response, nil
+}
+
+// limiting returns the limits that are about a call. How much of them is left only
+// nodes know.
+func limiting(set *policy.Set, r *policy.Request) []*adminv1.ExplainStep {
+	var steps []*adminv1.ExplainStep
+	for _, l := range set.Profile(r.Principal).Limits(&r.Target) {
+		per := ""
+		if bucket := l.Bucket(r.Principal, &r.Target); bucket != "" {
+			per = " for " + policy.PerName(l.Per) + " " + bucket
+		}
+		steps = append(steps, &adminv1.ExplainStep{
+			Stage: stageLimit, Name: l.Name, Detail: fmt.Sprintf("at most %d calls in %v%s, %d at once", l.Calls, l.Window, per, l.Burst),
+		})
+	}
+	return steps
 }
 
 // asked is what a decision is asked about.
@@ -132,16 +193,42 @@ func (p policies) known(ctx context.Context, a asked) (*db.GetEntryRow, error) {
 	return nil, nil
 }
 
-// subject is the principal that a call of this user would have.
-func (p policies) subject(ctx context.Context, user, application string) (*principal.Principal, error) {
-	row, err := p.Store.GetUser(ctx, user)
+// subject is the principal that a call of this user, or with this key, would have.
+func (p policies) subject(ctx context.Context, m *adminv1.ExplainDecisionRequest) (*principal.Principal, error) {
+	caller := &principal.Principal{User: m.GetUser(), Application: m.GetApplication(), KeyID: m.GetKeyId()}
+	if caller.KeyID != "" {
+		if err := p.holder(ctx, caller); err != nil {
+			return nil, err
+		}
+	}
+	row, err := p.Store.GetUser(ctx, caller.User)
 	if fault.Is(err, fault.NotFound) {
-		return nil, fault.Newf(fault.NotFound, "there is no user %q; 'warder user list' shows the users", user)
+		return nil, fault.Newf(fault.NotFound, "there is no user %q; 'warder user list' shows the users", caller.User)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &principal.Principal{User: row.Name, Roles: row.Roles, Application: application}, nil
+	caller.Roles, caller.Groups = row.Roles, slices.Concat(row.Groups, m.GetGroups())
+	return caller, nil
+}
+
+// holder fills in whose the caller's key is, and what for.
+func (p policies) holder(ctx context.Context, caller *principal.Principal) error {
+	row, err := p.Store.GetAPIKey(ctx, caller.KeyID)
+	if fault.Is(err, fault.NotFound) {
+		return fault.Newf(fault.NotFound, "there is no key %q; 'warder key list' shows the keys", caller.KeyID)
+	}
+	if err != nil {
+		return err
+	}
+	if caller.User != "" && caller.User != row.UserName || caller.Application != "" && caller.Application != row.Application {
+		return fault.Newf(fault.Invalid, "the key %s is of user %s and application %s", row.ID, row.UserName, row.Application)
+	}
+	caller.User, caller.Application = row.UserName, row.Application
+	if len(row.Servers) > 0 {
+		caller.Servers = row.Servers
+	}
+	return nil
 }
 
 // settled returns the current snapshot, after waiting a moment for it to catch
@@ -209,7 +296,8 @@ func explanation(governed string, decision policy.Decision, steps []policy.Step)
 		m.Decision = "allow"
 	}
 	for _, s := range steps {
-		m.Steps = append(m.Steps, &adminv1.ExplainStep{Stage: s.Stage, Name: s.Name, Matched: s.Matched, Detail: s.Detail})
+		m.Open = m.Open || s.Open
+		m.Steps = append(m.Steps, &adminv1.ExplainStep{Stage: s.Stage, Name: s.Name, Matched: s.Matched, Detail: s.Detail, Open: s.Open})
 	}
 	return m
 }
@@ -219,6 +307,7 @@ func compilePolicy(set *snapshot.Set) (*policy.Set, error) {
 	var rules []*snapshotv1.Rule
 	var held []*snapshotv1.Role
 	var denies []*snapshotv1.Deny
+	var limits []*snapshotv1.Limit
 	for _, item := range set.All() {
 		switch {
 		case item.GetRule() != nil:
@@ -227,9 +316,11 @@ func compilePolicy(set *snapshot.Set) (*policy.Set, error) {
 			held = append(held, item.GetRole())
 		case item.GetDeny() != nil:
 			denies = append(denies, item.GetDeny())
+		case item.GetLimit() != nil:
+			limits = append(limits, item.GetLimit())
 		}
 	}
-	compiled, err := policy.Compile(set.Revision(), rules, held, denies)
+	compiled, err := policy.Compile(set.Revision(), rules, held, denies, limits...)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, "the policy in force does not compile; the log of the control plane has the cause", err)
 	}

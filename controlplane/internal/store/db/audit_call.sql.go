@@ -144,6 +144,92 @@ func (q *Queries) CurrentTransaction(ctx context.Context) (CurrentTransactionRow
 	return i, err
 }
 
+const getAuditCall = `-- name: GetAuditCall :one
+SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
+    method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
+FROM audit_call
+WHERE id = $1
+`
+
+type GetAuditCallRow struct {
+	ID              []byte
+	At              time.Time
+	Node            string
+	UserName        string
+	Application     string
+	KeyID           string
+	ClientName      string
+	ClientVersion   string
+	RemoteAddress   string
+	ProtocolVersion string
+	Method          string
+	Server          string
+	Tool            string
+	Risk            string
+	DefinitionHash  []byte
+	Decision        string
+	Rule            string
+	Reason          string
+	Revision        int64
+	ArgumentsDigest []byte
+	RequestBytes    int64
+	TraceID         string
+	Suppressed      int64
+	Outcome         *string
+	Error           string
+	LatencyUs       *int64
+	ServerLatencyUs *int64
+	ResponseBytes   int64
+	Settled         *int64
+	Roles           []string
+	Groups          []string
+	Issuer          string
+	TokenID         string
+}
+
+func (q *Queries) GetAuditCall(ctx context.Context, id []byte) (GetAuditCallRow, error) {
+	row := q.db.QueryRow(ctx, getAuditCall, id)
+	var i GetAuditCallRow
+	err := row.Scan(
+		&i.ID,
+		&i.At,
+		&i.Node,
+		&i.UserName,
+		&i.Application,
+		&i.KeyID,
+		&i.ClientName,
+		&i.ClientVersion,
+		&i.RemoteAddress,
+		&i.ProtocolVersion,
+		&i.Method,
+		&i.Server,
+		&i.Tool,
+		&i.Risk,
+		&i.DefinitionHash,
+		&i.Decision,
+		&i.Rule,
+		&i.Reason,
+		&i.Revision,
+		&i.ArgumentsDigest,
+		&i.RequestBytes,
+		&i.TraceID,
+		&i.Suppressed,
+		&i.Outcome,
+		&i.Error,
+		&i.LatencyUs,
+		&i.ServerLatencyUs,
+		&i.ResponseBytes,
+		&i.Settled,
+		&i.Roles,
+		&i.Groups,
+		&i.Issuer,
+		&i.TokenID,
+	)
+	return i, err
+}
+
 const insertAuditCall = `-- name: InsertAuditCall :execrows
 INSERT INTO audit_call (id, at, node, epoch, user_name, application, key_id, client_name, client_version, remote_address,
     protocol_version, method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest,
@@ -363,6 +449,109 @@ func (q *Queries) ListAuditCalls(ctx context.Context, arg ListAuditCallsParams) 
 			&i.ServerLatencyUs,
 			&i.ResponseBytes,
 			&i.Settled,
+			&i.Roles,
+			&i.Groups,
+			&i.Issuer,
+			&i.TokenID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDecidedCalls = `-- name: ListDecidedCalls :many
+SELECT id, at, user_name, application, key_id, client_name, client_version, method, server, tool, risk, decision, rule,
+    roles, groups, issuer, token_id
+FROM audit_call
+WHERE ($1::text = '' OR user_name = $1)
+    AND ($2::text = '' OR application = $2)
+    AND ($3::text = '' OR server = $3)
+    AND ($4::text = '' OR tool = $4)
+    AND ($5::text = '' OR decision = $5)
+    AND ($6::text = '' OR coalesce(outcome, 'running') = $6)
+    AND at >= $7 AND at < $8
+    AND ($9::timestamptz IS NULL
+        OR (at, id) < ($9::timestamptz, $10::bytea))
+ORDER BY at DESC, id DESC
+LIMIT $11
+`
+
+type ListDecidedCallsParams struct {
+	UserName    string
+	Application string
+	Server      string
+	Tool        string
+	Decision    string
+	Outcome     string
+	Since       time.Time
+	Until       time.Time
+	BeforeAt    *time.Time
+	BeforeID    []byte
+	RowLimit    int32
+}
+
+type ListDecidedCallsRow struct {
+	ID            []byte
+	At            time.Time
+	UserName      string
+	Application   string
+	KeyID         string
+	ClientName    string
+	ClientVersion string
+	Method        string
+	Server        string
+	Tool          string
+	Risk          string
+	Decision      string
+	Rule          string
+	Roles         []string
+	Groups        []string
+	Issuer        string
+	TokenID       string
+}
+
+// ListAuditCalls with what a decision was made on, and what it was, alone: for whoever
+// decides many calls again.
+func (q *Queries) ListDecidedCalls(ctx context.Context, arg ListDecidedCallsParams) ([]ListDecidedCallsRow, error) {
+	rows, err := q.db.Query(ctx, listDecidedCalls,
+		arg.UserName,
+		arg.Application,
+		arg.Server,
+		arg.Tool,
+		arg.Decision,
+		arg.Outcome,
+		arg.Since,
+		arg.Until,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListDecidedCallsRow{}
+	for rows.Next() {
+		var i ListDecidedCallsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.At,
+			&i.UserName,
+			&i.Application,
+			&i.KeyID,
+			&i.ClientName,
+			&i.ClientVersion,
+			&i.Method,
+			&i.Server,
+			&i.Tool,
+			&i.Risk,
+			&i.Decision,
+			&i.Rule,
 			&i.Roles,
 			&i.Groups,
 			&i.Issuer,

@@ -29,6 +29,24 @@ func (q *Queries) GetPolicy(ctx context.Context) (PolicyVersion, error) {
 	return i, err
 }
 
+const getPolicyVersion = `-- name: GetPolicyVersion :one
+SELECT version, document, created_at, created_by, reason, rollback_of FROM policy_version WHERE version = $1
+`
+
+func (q *Queries) GetPolicyVersion(ctx context.Context, version int64) (PolicyVersion, error) {
+	row := q.db.QueryRow(ctx, getPolicyVersion, version)
+	var i PolicyVersion
+	err := row.Scan(
+		&i.Version,
+		&i.Document,
+		&i.CreatedAt,
+		&i.CreatedBy,
+		&i.Reason,
+		&i.RollbackOf,
+	)
+	return i, err
+}
+
 const insertPolicy = `-- name: InsertPolicy :one
 INSERT INTO policy_version (version, document, created_by, reason, rollback_of)
 SELECT coalesce(max(p.version), 0) + 1, $1::text, $2::text, $3::text, $4::bigint FROM policy_version p
@@ -59,4 +77,65 @@ func (q *Queries) InsertPolicy(ctx context.Context, arg InsertPolicyParams) (Ins
 	var i InsertPolicyRow
 	err := row.Scan(&i.Version, &i.CreatedAt)
 	return i, err
+}
+
+const listPolicyVersions = `-- name: ListPolicyVersions :many
+SELECT version, created_at, created_by, reason, rollback_of
+FROM policy_version
+WHERE ($1::bigint IS NULL OR version < $1::bigint)
+ORDER BY version DESC
+LIMIT $2
+`
+
+type ListPolicyVersionsParams struct {
+	Before   *int64
+	RowLimit int32
+}
+
+type ListPolicyVersionsRow struct {
+	Version    int64
+	CreatedAt  time.Time
+	CreatedBy  string
+	Reason     string
+	RollbackOf *int64
+}
+
+// One page of all versions, newest first, without their documents; before is the
+// last version of the page above.
+func (q *Queries) ListPolicyVersions(ctx context.Context, arg ListPolicyVersionsParams) ([]ListPolicyVersionsRow, error) {
+	rows, err := q.db.Query(ctx, listPolicyVersions, arg.Before, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListPolicyVersionsRow{}
+	for rows.Next() {
+		var i ListPolicyVersionsRow
+		if err := rows.Scan(
+			&i.Version,
+			&i.CreatedAt,
+			&i.CreatedBy,
+			&i.Reason,
+			&i.RollbackOf,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tokensAreTaken = `-- name: TokensAreTaken :one
+SELECT EXISTS (SELECT 1 FROM issuer)
+`
+
+// Whether there are users and applications that no table has: those that tokens name.
+func (q *Queries) TokensAreTaken(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, tokensAreTaken)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }

@@ -156,7 +156,8 @@ CREATE TABLE alert (
 CREATE UNIQUE INDEX alert_open ON alert (kind, target) WHERE closed_at IS NULL;
 
 ALTER TABLE audit_call
-    ADD COLUMN roles    text[] NOT NULL DEFAULT '{}',
+    -- Null: recorded before they were; an empty list is a caller without roles.
+    ADD COLUMN roles    text[],
     ADD COLUMN groups   text[] NOT NULL DEFAULT '{}',
     ADD COLUMN issuer   text   NOT NULL DEFAULT '',
     ADD COLUMN token_id text   NOT NULL DEFAULT '';

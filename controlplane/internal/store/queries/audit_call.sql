@@ -72,6 +72,32 @@ WHERE (@user_name::text = '' OR user_name = @user_name)
 ORDER BY at DESC, id DESC
 LIMIT @row_limit;
 
+-- name: ListDecidedCalls :many
+-- ListAuditCalls with what a decision was made on, and what it was, alone: for whoever
+-- decides many calls again.
+SELECT id, at, user_name, application, key_id, client_name, client_version, method, server, tool, risk, decision, rule,
+    roles, groups, issuer, token_id
+FROM audit_call
+WHERE (@user_name::text = '' OR user_name = @user_name)
+    AND (@application::text = '' OR application = @application)
+    AND (@server::text = '' OR server = @server)
+    AND (@tool::text = '' OR tool = @tool)
+    AND (@decision::text = '' OR decision = @decision)
+    AND (@outcome::text = '' OR coalesce(outcome, 'running') = @outcome)
+    AND at >= @since AND at < @until
+    AND (sqlc.narg(before_at)::timestamptz IS NULL
+        OR (at, id) < (sqlc.narg(before_at)::timestamptz, sqlc.narg(before_id)::bytea))
+ORDER BY at DESC, id DESC
+LIMIT @row_limit;
+
+-- name: GetAuditCall :one
+SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
+    method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
+    trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,
+    token_id
+FROM audit_call
+WHERE id = @id;
+
 -- name: AuditHorizon :one
 -- The oldest transaction that still runs: every outcome of an earlier one is
 -- committed and visible, or never will be.

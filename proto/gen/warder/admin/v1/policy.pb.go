@@ -733,9 +733,9 @@ type ExplainDecisionRequest struct {
 	// What is done with it; empty: tools/call, prompts/get or resources/read. Also
 	// what a server asks of the client meanwhile, for example sampling/createMessage.
 	Method string `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`
-	// The id (hex) of a recorded call: explained as it was asked, under the policy
-	// in force now. The other fields are empty then, but for arguments, which no
-	// record has.
+	// The id (hex) of a recorded call: explained as it was asked, by the caller with
+	// the roles and groups of then, under the policy in force now. The other fields
+	// are empty then, but for arguments, which no record has.
 	CallId string `protobuf:"bytes,8,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
 	// Groups beside those of the user, as a token claims them.
 	Groups []string `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`
@@ -744,7 +744,8 @@ type ExplainDecisionRequest struct {
 	ClientVersion string `protobuf:"bytes,11,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
 	// Absent: now.
 	At *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
-	// The key; empty: any key of user and application that all servers are open to.
+	// The key; user and application may be left out then. Empty: any key of user and
+	// application that all servers are open to.
 	KeyId         string `protobuf:"bytes,13,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -883,7 +884,7 @@ type ExplainDecisionResponse struct {
 	Steps []*ExplainStep `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
 	// Of a recorded call: what was decided then.
 	Recorded *Call `protobuf:"bytes,6,opt,name=recorded,proto3" json:"recorded,omitempty"`
-	// The decision depends on arguments that were not given.
+	// The decision depends on arguments, or a client, that were not given.
 	Open          bool `protobuf:"varint,7,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -971,13 +972,16 @@ func (x *ExplainDecisionResponse) GetOpen() bool {
 // ExplainStep is one line of the path to a decision.
 type ExplainStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// overlay, governance, rule, role or default.
+	// overlay, governance, rule, role, default, or limit: one that is about the call.
 	Stage string `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
 	// The rule or role.
 	Name    string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Matched bool   `protobuf:"varint,3,opt,name=matched,proto3" json:"matched,omitempty"`
 	// Why it did or did not match.
-	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	// It depends on something that the request leaves out. Whether it matched is as if
+	// that were absent.
+	Open          bool `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1040,6 +1044,13 @@ func (x *ExplainStep) GetDetail() string {
 	return ""
 }
 
+func (x *ExplainStep) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 type ListPoliciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0: 50. At most 1000.
@@ -1094,9 +1105,10 @@ func (x *ListPoliciesRequest) GetPageToken() string {
 }
 
 type ListPoliciesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Policies      []*Policy              `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without document, rules and limits.
+	Policies      []*Policy `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	NextPageToken string    `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1146,11 +1158,13 @@ func (x *ListPoliciesResponse) GetNextPageToken() string {
 }
 
 type RollbackPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       int64                  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version int64                  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Apply only if this is the version in force; absent: do not check.
+	ExpectedVersion *int64 `protobuf:"varint,3,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RollbackPolicyRequest) Reset() {
@@ -1197,10 +1211,19 @@ func (x *RollbackPolicyRequest) GetReason() string {
 	return ""
 }
 
+func (x *RollbackPolicyRequest) GetExpectedVersion() int64 {
+	if x != nil && x.ExpectedVersion != nil {
+		return *x.ExpectedVersion
+	}
+	return 0
+}
+
 type RollbackPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Policy        *Policy                `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Policy   *Policy                `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Revision uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What is not wrong but worth a look.
+	Remarks       []*Remark `protobuf:"bytes,3,rep,name=remarks,proto3" json:"remarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1247,6 +1270,13 @@ func (x *RollbackPolicyResponse) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *RollbackPolicyResponse) GetRemarks() []*Remark {
+	if x != nil {
+		return x.Remarks
+	}
+	return nil
 }
 
 type CheckPolicyRequest struct {
@@ -1306,10 +1336,13 @@ func (x *CheckPolicyRequest) GetVersion() int64 {
 type CheckPolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Errors: ApplyPolicy would refuse it. In the order of lines.
-	Remarks       []*Remark     `protobuf:"bytes,1,rep,name=remarks,proto3" json:"remarks,omitempty"`
-	Tests         int32         `protobuf:"varint,2,opt,name=tests,proto3" json:"tests,omitempty"`
-	FailedTests   int32         `protobuf:"varint,3,opt,name=failed_tests,json=failedTests,proto3" json:"failed_tests,omitempty"`
-	Changes       []*RuleChange `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	Remarks     []*Remark `protobuf:"bytes,1,rep,name=remarks,proto3" json:"remarks,omitempty"`
+	Tests       int32     `protobuf:"varint,2,opt,name=tests,proto3" json:"tests,omitempty"`
+	FailedTests int32     `protobuf:"varint,3,opt,name=failed_tests,json=failedTests,proto3" json:"failed_tests,omitempty"`
+	// From the version to the document; none if the document does not parse.
+	Changes []*RuleChange `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The version that it was compared with.
+	Version       int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1370,6 +1403,13 @@ func (x *CheckPolicyResponse) GetChanges() []*RuleChange {
 		return x.Changes
 	}
 	return nil
+}
+
+func (x *CheckPolicyResponse) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 // RuleChange is how a rule or a limit differs between two documents.
@@ -1525,17 +1565,25 @@ func (x *SimulatePolicyRequest) GetMaxCalls() int32 {
 }
 
 type SimulatePolicyResponse struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Calls     int64                  `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`
-	Unchanged int64                  `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All below together.
+	Calls     int64 `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`
+	Unchanged int64 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// Depend on arguments, of which the ledger has only digests.
 	Open       int64 `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`
 	NowDenied  int64 `protobuf:"varint,4,opt,name=now_denied,json=nowDenied,proto3" json:"now_denied,omitempty"`
 	NowAllowed int64 `protobuf:"varint,5,opt,name=now_allowed,json=nowAllowed,proto3" json:"now_allowed,omitempty"`
 	// By caller, target and rule, those with the most calls first, at most 1000.
 	Flips []*Flip `protobuf:"bytes,6,rep,name=flips,proto3" json:"flips,omitempty"`
-	// There were more calls than max_calls.
-	Truncated     bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// There were more calls than max_calls, or than could be decided in the time.
+	Truncated bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Recorded and decided by something else than rules and roles: what is not there
+	// or not approved, revocations, limits, messages that are wrong.
+	Aside int64 `protobuf:"varint,8,opt,name=aside,proto3" json:"aside,omitempty"`
+	// Calls whose answer would be another, and of which no flip tells.
+	Unlisted int64 `protobuf:"varint,9,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
+	// The oldest call that was decided again; absent if none was.
+	OldestAt      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=oldest_at,json=oldestAt,proto3" json:"oldest_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1617,6 +1665,27 @@ func (x *SimulatePolicyResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *SimulatePolicyResponse) GetAside() int64 {
+	if x != nil {
+		return x.Aside
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetUnlisted() int64 {
+	if x != nil {
+		return x.Unlisted
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetOldestAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestAt
+	}
+	return nil
 }
 
 // Flip is one kind of call for which the answer would be another.
@@ -1853,12 +1922,13 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x122\n" +
 	"\x05steps\x18\x05 \x03(\v2\x1c.warder.admin.v1.ExplainStepR\x05steps\x121\n" +
 	"\brecorded\x18\x06 \x01(\v2\x15.warder.admin.v1.CallR\brecorded\x12\x12\n" +
-	"\x04open\x18\a \x01(\bR\x04open\"i\n" +
+	"\x04open\x18\a \x01(\bR\x04open\"}\n" +
 	"\vExplainStep\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\amatched\x18\x03 \x01(\bR\amatched\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"]\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x12\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\"]\n" +
 	"\x13ListPoliciesRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
@@ -1866,21 +1936,25 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
 	"\x14ListPoliciesResponse\x123\n" +
 	"\bpolicies\x18\x01 \x03(\v2\x17.warder.admin.v1.PolicyR\bpolicies\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n" +
 	"\x15RollbackPolicyRequest\x12!\n" +
 	"\aversion\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\aversion\x12 \n" +
-	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"e\n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12.\n" +
+	"\x10expected_version\x18\x03 \x01(\x03H\x00R\x0fexpectedVersion\x88\x01\x01B\x13\n" +
+	"\x11_expected_version\"\x98\x01\n" +
 	"\x16RollbackPolicyResponse\x12/\n" +
 	"\x06policy\x18\x01 \x01(\v2\x17.warder.admin.v1.PolicyR\x06policy\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"`\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x121\n" +
+	"\aremarks\x18\x03 \x03(\v2\x17.warder.admin.v1.RemarkR\aremarks\"`\n" +
 	"\x12CheckPolicyRequest\x12'\n" +
 	"\bdocument\x18\x01 \x01(\tB\v\xbaH\br\x06\x10\x01\x18\x80\x80@R\bdocument\x12!\n" +
-	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\"\xb8\x01\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\"\xd2\x01\n" +
 	"\x13CheckPolicyResponse\x121\n" +
 	"\aremarks\x18\x01 \x03(\v2\x17.warder.admin.v1.RemarkR\aremarks\x12\x14\n" +
 	"\x05tests\x18\x02 \x01(\x05R\x05tests\x12!\n" +
 	"\ffailed_tests\x18\x03 \x01(\x05R\vfailedTests\x125\n" +
-	"\achanges\x18\x04 \x03(\v2\x1b.warder.admin.v1.RuleChangeR\achanges\"z\n" +
+	"\achanges\x18\x04 \x03(\v2\x1b.warder.admin.v1.RuleChangeR\achanges\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\"z\n" +
 	"\n" +
 	"RuleChange\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
@@ -1892,7 +1966,7 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\bdocument\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\bdocument\x12!\n" +
 	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12;\n" +
 	"\x06filter\x18\x03 \x01(\v2\x1b.warder.admin.v1.CallFilterB\x06\xbaH\x03\xc8\x01\x01R\x06filter\x12(\n" +
-	"\tmax_calls\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\bmaxCalls\"\xeb\x01\n" +
+	"\tmax_calls\x18\x04 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\bmaxCalls\"\xd6\x02\n" +
 	"\x16SimulatePolicyResponse\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x03R\tunchanged\x12\x12\n" +
@@ -1902,7 +1976,11 @@ const file_warder_admin_v1_policy_proto_rawDesc = "" +
 	"\vnow_allowed\x18\x05 \x01(\x03R\n" +
 	"nowAllowed\x12+\n" +
 	"\x05flips\x18\x06 \x03(\v2\x15.warder.admin.v1.FlipR\x05flips\x12\x1c\n" +
-	"\ttruncated\x18\a \x01(\bR\ttruncated\"\xec\x02\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\x12\x14\n" +
+	"\x05aside\x18\b \x01(\x03R\x05aside\x12\x1a\n" +
+	"\bunlisted\x18\t \x01(\x03R\bunlisted\x127\n" +
+	"\toldest_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\boldestAt\"\xec\x02\n" +
 	"\x04Flip\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12 \n" +
 	"\vapplication\x18\x02 \x01(\tR\vapplication\x12\x16\n" +
@@ -1984,30 +2062,32 @@ var file_warder_admin_v1_policy_proto_depIdxs = []int32{
 	23, // 9: warder.admin.v1.ExplainDecisionResponse.recorded:type_name -> warder.admin.v1.Call
 	0,  // 10: warder.admin.v1.ListPoliciesResponse.policies:type_name -> warder.admin.v1.Policy
 	0,  // 11: warder.admin.v1.RollbackPolicyResponse.policy:type_name -> warder.admin.v1.Policy
-	5,  // 12: warder.admin.v1.CheckPolicyResponse.remarks:type_name -> warder.admin.v1.Remark
-	17, // 13: warder.admin.v1.CheckPolicyResponse.changes:type_name -> warder.admin.v1.RuleChange
-	24, // 14: warder.admin.v1.SimulatePolicyRequest.filter:type_name -> warder.admin.v1.CallFilter
-	20, // 15: warder.admin.v1.SimulatePolicyResponse.flips:type_name -> warder.admin.v1.Flip
-	21, // 16: warder.admin.v1.Flip.last_at:type_name -> google.protobuf.Timestamp
-	3,  // 17: warder.admin.v1.PolicyService.ApplyPolicy:input_type -> warder.admin.v1.ApplyPolicyRequest
-	6,  // 18: warder.admin.v1.PolicyService.GetPolicy:input_type -> warder.admin.v1.GetPolicyRequest
-	11, // 19: warder.admin.v1.PolicyService.ListPolicies:input_type -> warder.admin.v1.ListPoliciesRequest
-	13, // 20: warder.admin.v1.PolicyService.RollbackPolicy:input_type -> warder.admin.v1.RollbackPolicyRequest
-	15, // 21: warder.admin.v1.PolicyService.CheckPolicy:input_type -> warder.admin.v1.CheckPolicyRequest
-	18, // 22: warder.admin.v1.PolicyService.SimulatePolicy:input_type -> warder.admin.v1.SimulatePolicyRequest
-	8,  // 23: warder.admin.v1.PolicyService.ExplainDecision:input_type -> warder.admin.v1.ExplainDecisionRequest
-	4,  // 24: warder.admin.v1.PolicyService.ApplyPolicy:output_type -> warder.admin.v1.ApplyPolicyResponse
-	7,  // 25: warder.admin.v1.PolicyService.GetPolicy:output_type -> warder.admin.v1.GetPolicyResponse
-	12, // 26: warder.admin.v1.PolicyService.ListPolicies:output_type -> warder.admin.v1.ListPoliciesResponse
-	14, // 27: warder.admin.v1.PolicyService.RollbackPolicy:output_type -> warder.admin.v1.RollbackPolicyResponse
-	16, // 28: warder.admin.v1.PolicyService.CheckPolicy:output_type -> warder.admin.v1.CheckPolicyResponse
-	19, // 29: warder.admin.v1.PolicyService.SimulatePolicy:output_type -> warder.admin.v1.SimulatePolicyResponse
-	9,  // 30: warder.admin.v1.PolicyService.ExplainDecision:output_type -> warder.admin.v1.ExplainDecisionResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	5,  // 12: warder.admin.v1.RollbackPolicyResponse.remarks:type_name -> warder.admin.v1.Remark
+	5,  // 13: warder.admin.v1.CheckPolicyResponse.remarks:type_name -> warder.admin.v1.Remark
+	17, // 14: warder.admin.v1.CheckPolicyResponse.changes:type_name -> warder.admin.v1.RuleChange
+	24, // 15: warder.admin.v1.SimulatePolicyRequest.filter:type_name -> warder.admin.v1.CallFilter
+	20, // 16: warder.admin.v1.SimulatePolicyResponse.flips:type_name -> warder.admin.v1.Flip
+	21, // 17: warder.admin.v1.SimulatePolicyResponse.oldest_at:type_name -> google.protobuf.Timestamp
+	21, // 18: warder.admin.v1.Flip.last_at:type_name -> google.protobuf.Timestamp
+	3,  // 19: warder.admin.v1.PolicyService.ApplyPolicy:input_type -> warder.admin.v1.ApplyPolicyRequest
+	6,  // 20: warder.admin.v1.PolicyService.GetPolicy:input_type -> warder.admin.v1.GetPolicyRequest
+	11, // 21: warder.admin.v1.PolicyService.ListPolicies:input_type -> warder.admin.v1.ListPoliciesRequest
+	13, // 22: warder.admin.v1.PolicyService.RollbackPolicy:input_type -> warder.admin.v1.RollbackPolicyRequest
+	15, // 23: warder.admin.v1.PolicyService.CheckPolicy:input_type -> warder.admin.v1.CheckPolicyRequest
+	18, // 24: warder.admin.v1.PolicyService.SimulatePolicy:input_type -> warder.admin.v1.SimulatePolicyRequest
+	8,  // 25: warder.admin.v1.PolicyService.ExplainDecision:input_type -> warder.admin.v1.ExplainDecisionRequest
+	4,  // 26: warder.admin.v1.PolicyService.ApplyPolicy:output_type -> warder.admin.v1.ApplyPolicyResponse
+	7,  // 27: warder.admin.v1.PolicyService.GetPolicy:output_type -> warder.admin.v1.GetPolicyResponse
+	12, // 28: warder.admin.v1.PolicyService.ListPolicies:output_type -> warder.admin.v1.ListPoliciesResponse
+	14, // 29: warder.admin.v1.PolicyService.RollbackPolicy:output_type -> warder.admin.v1.RollbackPolicyResponse
+	16, // 30: warder.admin.v1.PolicyService.CheckPolicy:output_type -> warder.admin.v1.CheckPolicyResponse
+	19, // 31: warder.admin.v1.PolicyService.SimulatePolicy:output_type -> warder.admin.v1.SimulatePolicyResponse
+	9,  // 32: warder.admin.v1.PolicyService.ExplainDecision:output_type -> warder.admin.v1.ExplainDecisionResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_policy_proto_init() }
@@ -2017,6 +2097,7 @@ func file_warder_admin_v1_policy_proto_init() {
 	}
 	file_warder_admin_v1_audit_proto_init()
 	file_warder_admin_v1_policy_proto_msgTypes[3].OneofWrappers = []any{}
+	file_warder_admin_v1_policy_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/policy.proto.
  */
 export const file_warder_admin_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvcG9saWN5LnByb3RvEg93YXJkZXIuYWRtaW4udjEi4gEKBlBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEhAKCGRvY3VtZW50GAIgASgJEiQKBXJ1bGVzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlJ1bGUSEgoKY3JlYXRlZF9ieRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBiABKAkSJgoGbGltaXRzGAcgAygLMhYud2FyZGVyLmFkbWluLnYxLkxpbWl0EhMKC3JvbGxiYWNrX29mGAggASgDIusBCgRSdWxlEgwKBG5hbWUYASABKAkSEAoIcHJpb3JpdHkYAiABKAUSDgoGZWZmZWN0GAMgASgJEg4KBnJlYXNvbhgEIAEoCRINCgV1c2VycxgFIAMoCRIOCgZncm91cHMYBiADKAkSDQoFcm9sZXMYByADKAkSFAoMYXBwbGljYXRpb25zGAggAygJEg0KBXRvb2xzGAkgAygJEg0KBXJpc2tzGAogAygJEg8KB21ldGhvZHMYCyADKAkSDwoHcHJvbXB0cxgMIAMoCRIRCglyZXNvdXJjZXMYDSADKAkSDAoEd2hlbhgOIAEoCSLxAQoFTGltaXQSDAoEbmFtZRgBIAEoCRILCgNwZXIYAiABKAkSDQoFY2FsbHMYAyABKA0SKQoGd2luZG93GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBWJ1cnN0GAUgASgNEg0KBXVzZXJzGAYgAygJEg4KBmdyb3VwcxgHIAMoCRINCgVyb2xlcxgIIAMoCRIUCgxhcHBsaWNhdGlvbnMYCSADKAkSDQoFdG9vbHMYCiADKAkSDQoFcmlza3MYCyADKAkSDwoHcHJvbXB0cxgMIAMoCRIRCglyZXNvdXJjZXMYDSADKAkiagoSQXBwbHlQb2xpY3lSZXF1ZXN0EhAKCGRvY3VtZW50GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKANIAIgBARIOCgZyZWFzb24YAyABKAlCEwoRX2V4cGVjdGVkX3ZlcnNpb24iegoTQXBwbHlQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhAKCHJldmlzaW9uGAIgASgEEigKB3JlbWFya3MYAyADKAsyFy53YXJkZXIuYWRtaW4udjEuUmVtYXJrIlUKBlJlbWFyaxIMCgRsaW5lGAEgASgFEg4KBmNvbHVtbhgCIAEoBRIQCghzZXZlcml0eRgDIAEoCRINCgVjaGVjaxgEIAEoCRIMCgR0ZXh0GAUgASgJIiMKEEdldFBvbGljeVJlcXVlc3QSDwoHdmVyc2lvbhgBIAEoAyI8ChFHZXRQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5IpQCChZFeHBsYWluRGVjaXNpb25SZXF1ZXN0EgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSDAoEdG9vbBgDIAEoCRIRCglhcmd1bWVudHMYBCABKAkSDgoGcHJvbXB0GAUgASgJEhAKCHJlc291cmNlGAYgASgJEg4KBm1ldGhvZBgHIAEoCRIPCgdjYWxsX2lkGAggASgJEg4KBmdyb3VwcxgJIAMoCRITCgtjbGllbnRfbmFtZRgKIAEoCRIWCg5jbGllbnRfdmVyc2lvbhgLIAEoCRImCgJhdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGa2V5X2lkGA0gASgJIr8BChdFeHBsYWluRGVjaXNpb25SZXNwb25zZRIQCghkZWNpc2lvbhgBIAEoCRIMCgRydWxlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBIrCgVzdGVwcxgFIAMoCzIcLndhcmRlci5hZG1pbi52MS5FeHBsYWluU3RlcBInCghyZWNvcmRlZBgGIAEoCzIVLndhcmRlci5hZG1pbi52MS5DYWxsEgwKBG9wZW4YByABKAgiSwoLRXhwbGFpblN0ZXASDQoFc3RhZ2UYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdtYXRjaGVkGAMgASgIEg4KBmRldGFpbBgEIAEoCSI8ChNMaXN0UG9saWNpZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIloKFExpc3RQb2xpY2llc1Jlc3BvbnNlEikKCHBvbGljaWVzGAEgAygLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOAoVUm9sbGJhY2tQb2xpY3lSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAMSDgoGcmVhc29uGAIgASgJIlMKFlJvbGxiYWNrUG9saWN5UmVzcG9uc2USJwoGcG9saWN5GAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeRIQCghyZXZpc2lvbhgCIAEoBCI3ChJDaGVja1BvbGljeVJlcXVlc3QSEAoIZG9jdW1lbnQYASABKAkSDwoHdmVyc2lvbhgCIAEoAyKSAQoTQ2hlY2tQb2xpY3lSZXNwb25zZRIoCgdyZW1hcmtzGAEgAygLMhcud2FyZGVyLmFkbWluLnYxLlJlbWFyaxINCgV0ZXN0cxgCIAEoBRIUCgxmYWlsZWRfdGVzdHMYAyABKAUSLAoHY2hhbmdlcxgEIAMoCzIbLndhcmRlci5hZG1pbi52MS5SdWxlQ2hhbmdlIlcKClJ1bGVDaGFuZ2USDAoEd2hhdBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmNoYW5nZRgDIAEoCRIOCgZiZWZvcmUYBCABKAkSDQoFYWZ0ZXIYBSABKAkiegoVU2ltdWxhdGVQb2xpY3lSZXF1ZXN0EhAKCGRvY3VtZW50GAEgASgJEg8KB3ZlcnNpb24YAiABKAMSKwoGZmlsdGVyGAMgASgLMhsud2FyZGVyLmFkbWluLnYxLkNhbGxGaWx0ZXISEQoJbWF4X2NhbGxzGAQgASgFIqoBChZTaW11bGF0ZVBvbGljeVJlc3BvbnNlEg0KBWNhbGxzGAEgASgDEhEKCXVuY2hhbmdlZBgCIAEoAxIMCgRvcGVuGAMgASgDEhIKCm5vd19kZW5pZWQYBCABKAMSEwoLbm93X2FsbG93ZWQYBSABKAMSJAoFZmxpcHMYBiADKAsyFS53YXJkZXIuYWRtaW4udjEuRmxpcBIRCgl0cnVuY2F0ZWQYByABKAgi/QEKBEZsaXASDAoEdXNlchgBIAEoCRITCgthcHBsaWNhdGlvbhgCIAEoCRIOCgZtZXRob2QYAyABKAkSDgoGc2VydmVyGAQgASgJEgwKBHRvb2wYBSABKAkSDgoGYmVmb3JlGAYgASgJEhMKC2JlZm9yZV9ydWxlGAcgASgJEg0KBWFmdGVyGAggASgJEhIKCmFmdGVyX3J1bGUYCSABKAkSDQoFY2FsbHMYCiABKAMSKwoHbGFzdF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZXhhbXBsZV9pZBgMIAEoCRIMCgRvcGVuGA0gASgIMrkFCg1Qb2xpY3lTZXJ2aWNlElgKC0FwcGx5UG9saWN5EiMud2FyZGVyLmFkbWluLnYxLkFwcGx5UG9saWN5UmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5BcHBseVBvbGljeVJlc3BvbnNlElcKCUdldFBvbGljeRIhLndhcmRlci5hZG1pbi52MS5HZXRQb2xpY3lSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkdldFBvbGljeVJlc3BvbnNlIgOQAgESYAoMTGlzdFBvbGljaWVzEiQud2FyZGVyLmFkbWluLnYxLkxpc3RQb2xpY2llc1JlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuTGlzdFBvbGljaWVzUmVzcG9uc2UiA5ACARJhCg5Sb2xsYmFja1BvbGljeRImLndhcmRlci5hZG1pbi52MS5Sb2xsYmFja1BvbGljeVJlcXVlc3QaJy53YXJkZXIuYWRtaW4udjEuUm9sbGJhY2tQb2xpY3lSZXNwb25zZRJdCgtDaGVja1BvbGljeRIjLndhcmRlci5hZG1pbi52MS5DaGVja1BvbGljeVJlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuQ2hlY2tQb2xpY3lSZXNwb25zZSIDkAIBEmYKDlNpbXVsYXRlUG9saWN5EiYud2FyZGVyLmFkbWluLnYxLlNpbXVsYXRlUG9saWN5UmVxdWVzdBonLndhcmRlci5hZG1pbi52MS5TaW11bGF0ZVBvbGljeVJlc3BvbnNlIgOQAgESaQoPRXhwbGFpbkRlY2lzaW9uEicud2FyZGVyLmFkbWluLnYxLkV4cGxhaW5EZWNpc2lvblJlcXVlc3QaKC53YXJkZXIuYWRtaW4udjEuRXhwbGFpbkRlY2lzaW9uUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_warder_admin_v1_audit]);
+  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvcG9saWN5LnByb3RvEg93YXJkZXIuYWRtaW4udjEi4gEKBlBvbGljeRIPCgd2ZXJzaW9uGAEgASgDEhAKCGRvY3VtZW50GAIgASgJEiQKBXJ1bGVzGAMgAygLMhUud2FyZGVyLmFkbWluLnYxLlJ1bGUSEgoKY3JlYXRlZF9ieRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBiABKAkSJgoGbGltaXRzGAcgAygLMhYud2FyZGVyLmFkbWluLnYxLkxpbWl0EhMKC3JvbGxiYWNrX29mGAggASgDIusBCgRSdWxlEgwKBG5hbWUYASABKAkSEAoIcHJpb3JpdHkYAiABKAUSDgoGZWZmZWN0GAMgASgJEg4KBnJlYXNvbhgEIAEoCRINCgV1c2VycxgFIAMoCRIOCgZncm91cHMYBiADKAkSDQoFcm9sZXMYByADKAkSFAoMYXBwbGljYXRpb25zGAggAygJEg0KBXRvb2xzGAkgAygJEg0KBXJpc2tzGAogAygJEg8KB21ldGhvZHMYCyADKAkSDwoHcHJvbXB0cxgMIAMoCRIRCglyZXNvdXJjZXMYDSADKAkSDAoEd2hlbhgOIAEoCSLxAQoFTGltaXQSDAoEbmFtZRgBIAEoCRILCgNwZXIYAiABKAkSDQoFY2FsbHMYAyABKA0SKQoGd2luZG93GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBWJ1cnN0GAUgASgNEg0KBXVzZXJzGAYgAygJEg4KBmdyb3VwcxgHIAMoCRINCgVyb2xlcxgIIAMoCRIUCgxhcHBsaWNhdGlvbnMYCSADKAkSDQoFdG9vbHMYCiADKAkSDQoFcmlza3MYCyADKAkSDwoHcHJvbXB0cxgMIAMoCRIRCglyZXNvdXJjZXMYDSADKAkiagoSQXBwbHlQb2xpY3lSZXF1ZXN0EhAKCGRvY3VtZW50GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKANIAIgBARIOCgZyZWFzb24YAyABKAlCEwoRX2V4cGVjdGVkX3ZlcnNpb24iegoTQXBwbHlQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhAKCHJldmlzaW9uGAIgASgEEigKB3JlbWFya3MYAyADKAsyFy53YXJkZXIuYWRtaW4udjEuUmVtYXJrIlUKBlJlbWFyaxIMCgRsaW5lGAEgASgFEg4KBmNvbHVtbhgCIAEoBRIQCghzZXZlcml0eRgDIAEoCRINCgVjaGVjaxgEIAEoCRIMCgR0ZXh0GAUgASgJIiMKEEdldFBvbGljeVJlcXVlc3QSDwoHdmVyc2lvbhgBIAEoAyI8ChFHZXRQb2xpY3lSZXNwb25zZRInCgZwb2xpY3kYASABKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5IpQCChZFeHBsYWluRGVjaXNpb25SZXF1ZXN0EgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSDAoEdG9vbBgDIAEoCRIRCglhcmd1bWVudHMYBCABKAkSDgoGcHJvbXB0GAUgASgJEhAKCHJlc291cmNlGAYgASgJEg4KBm1ldGhvZBgHIAEoCRIPCgdjYWxsX2lkGAggASgJEg4KBmdyb3VwcxgJIAMoCRITCgtjbGllbnRfbmFtZRgKIAEoCRIWCg5jbGllbnRfdmVyc2lvbhgLIAEoCRImCgJhdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGa2V5X2lkGA0gASgJIr8BChdFeHBsYWluRGVjaXNpb25SZXNwb25zZRIQCghkZWNpc2lvbhgBIAEoCRIMCgRydWxlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBIrCgVzdGVwcxgFIAMoCzIcLndhcmRlci5hZG1pbi52MS5FeHBsYWluU3RlcBInCghyZWNvcmRlZBgGIAEoCzIVLndhcmRlci5hZG1pbi52MS5DYWxsEgwKBG9wZW4YByABKAgiWQoLRXhwbGFpblN0ZXASDQoFc3RhZ2UYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdtYXRjaGVkGAMgASgIEg4KBmRldGFpbBgEIAEoCRIMCgRvcGVuGAUgASgIIjwKE0xpc3RQb2xpY2llc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiWgoUTGlzdFBvbGljaWVzUmVzcG9uc2USKQoIcG9saWNpZXMYASADKAsyFy53YXJkZXIuYWRtaW4udjEuUG9saWN5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJsChVSb2xsYmFja1BvbGljeVJlcXVlc3QSDwoHdmVyc2lvbhgBIAEoAxIOCgZyZWFzb24YAiABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoA0gAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uIn0KFlJvbGxiYWNrUG9saWN5UmVzcG9uc2USJwoGcG9saWN5GAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlBvbGljeRIQCghyZXZpc2lvbhgCIAEoBBIoCgdyZW1hcmtzGAMgAygLMhcud2FyZGVyLmFkbWluLnYxLlJlbWFyayI3ChJDaGVja1BvbGljeVJlcXVlc3QSEAoIZG9jdW1lbnQYASABKAkSDwoHdmVyc2lvbhgCIAEoAyKjAQoTQ2hlY2tQb2xpY3lSZXNwb25zZRIoCgdyZW1hcmtzGAEgAygLMhcud2FyZGVyLmFkbWluLnYxLlJlbWFyaxINCgV0ZXN0cxgCIAEoBRIUCgxmYWlsZWRfdGVzdHMYAyABKAUSLAoHY2hhbmdlcxgEIAMoCzIbLndhcmRlci5hZG1pbi52MS5SdWxlQ2hhbmdlEg8KB3ZlcnNpb24YBSABKAMiVwoKUnVsZUNoYW5nZRIMCgR3aGF0GAEgASgJEgwKBG5hbWUYAiABKAkSDgoGY2hhbmdlGAMgASgJEg4KBmJlZm9yZRgEIAEoCRINCgVhZnRlchgFIAEoCSJ6ChVTaW11bGF0ZVBvbGljeVJlcXVlc3QSEAoIZG9jdW1lbnQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIrCgZmaWx0ZXIYAyABKAsyGy53YXJkZXIuYWRtaW4udjEuQ2FsbEZpbHRlchIRCgltYXhfY2FsbHMYBCABKAUi+gEKFlNpbXVsYXRlUG9saWN5UmVzcG9uc2USDQoFY2FsbHMYASABKAMSEQoJdW5jaGFuZ2VkGAIgASgDEgwKBG9wZW4YAyABKAMSEgoKbm93X2RlbmllZBgEIAEoAxITCgtub3dfYWxsb3dlZBgFIAEoAxIkCgVmbGlwcxgGIAMoCzIVLndhcmRlci5hZG1pbi52MS5GbGlwEhEKCXRydW5jYXRlZBgHIAEoCBINCgVhc2lkZRgIIAEoAxIQCgh1bmxpc3RlZBgJIAEoAxItCglvbGRlc3RfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIv0BCgRGbGlwEgwKBHVzZXIYASABKAkSEwoLYXBwbGljYXRpb24YAiABKAkSDgoGbWV0aG9kGAMgASgJEg4KBnNlcnZlchgEIAEoCRIMCgR0b29sGAUgASgJEg4KBmJlZm9yZRgGIAEoCRITCgtiZWZvcmVfcnVsZRgHIAEoCRINCgVhZnRlchgIIAEoCRISCgphZnRlcl9ydWxlGAkgASgJEg0KBWNhbGxzGAogASgDEisKB2xhc3RfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmV4YW1wbGVfaWQYDCABKAkSDAoEb3BlbhgNIAEoCDK5BQoNUG9saWN5U2VydmljZRJYCgtBcHBseVBvbGljeRIjLndhcmRlci5hZG1pbi52MS5BcHBseVBvbGljeVJlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuQXBwbHlQb2xpY3lSZXNwb25zZRJXCglHZXRQb2xpY3kSIS53YXJkZXIuYWRtaW4udjEuR2V0UG9saWN5UmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5HZXRQb2xpY3lSZXNwb25zZSIDkAIBEmAKDExpc3RQb2xpY2llcxIkLndhcmRlci5hZG1pbi52MS5MaXN0UG9saWNpZXNSZXF1ZXN0GiUud2FyZGVyLmFkbWluLnYxLkxpc3RQb2xpY2llc1Jlc3BvbnNlIgOQAgESYQoOUm9sbGJhY2tQb2xpY3kSJi53YXJkZXIuYWRtaW4udjEuUm9sbGJhY2tQb2xpY3lSZXF1ZXN0Gicud2FyZGVyLmFkbWluLnYxLlJvbGxiYWNrUG9saWN5UmVzcG9uc2USXQoLQ2hlY2tQb2xpY3kSIy53YXJkZXIuYWRtaW4udjEuQ2hlY2tQb2xpY3lSZXF1ZXN0GiQud2FyZGVyLmFkbWluLnYxLkNoZWNrUG9saWN5UmVzcG9uc2UiA5ACARJmCg5TaW11bGF0ZVBvbGljeRImLndhcmRlci5hZG1pbi52MS5TaW11bGF0ZVBvbGljeVJlcXVlc3QaJy53YXJkZXIuYWRtaW4udjEuU2ltdWxhdGVQb2xpY3lSZXNwb25zZSIDkAIBEmkKD0V4cGxhaW5EZWNpc2lvbhInLndhcmRlci5hZG1pbi52MS5FeHBsYWluRGVjaXNpb25SZXF1ZXN0Gigud2FyZGVyLmFkbWluLnYxLkV4cGxhaW5EZWNpc2lvblJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_warder_admin_v1_audit]);
 
 /**
  * @generated from message warder.admin.v1.Policy
@@ -444,9 +444,9 @@ export type ExplainDecisionRequest = Message<"warder.admin.v1.ExplainDecisionReq
   method: string;
 
   /**
-   * The id (hex) of a recorded call: explained as it was asked, under the policy
-   * in force now. The other fields are empty then, but for arguments, which no
-   * record has.
+   * The id (hex) of a recorded call: explained as it was asked, by the caller with
+   * the roles and groups of then, under the policy in force now. The other fields
+   * are empty then, but for arguments, which no record has.
    *
    * @generated from field: string call_id = 8;
    */
@@ -479,7 +479,8 @@ export type ExplainDecisionRequest = Message<"warder.admin.v1.ExplainDecisionReq
   at?: Timestamp | undefined;
 
   /**
-   * The key; empty: any key of user and application that all servers are open to.
+   * The key; user and application may be left out then. Empty: any key of user and
+   * application that all servers are open to.
    *
    * @generated from field: string key_id = 13;
    */
@@ -536,7 +537,7 @@ export type ExplainDecisionResponse = Message<"warder.admin.v1.ExplainDecisionRe
   recorded?: Call | undefined;
 
   /**
-   * The decision depends on arguments that were not given.
+   * The decision depends on arguments, or a client, that were not given.
    *
    * @generated from field: bool open = 7;
    */
@@ -557,7 +558,7 @@ export const ExplainDecisionResponseSchema: GenMessage<ExplainDecisionResponse> 
  */
 export type ExplainStep = Message<"warder.admin.v1.ExplainStep"> & {
   /**
-   * overlay, governance, rule, role or default.
+   * overlay, governance, rule, role, default, or limit: one that is about the call.
    *
    * @generated from field: string stage = 1;
    */
@@ -581,6 +582,14 @@ export type ExplainStep = Message<"warder.admin.v1.ExplainStep"> & {
    * @generated from field: string detail = 4;
    */
   detail: string;
+
+  /**
+   * It depends on something that the request leaves out. Whether it matched is as if
+   * that were absent.
+   *
+   * @generated from field: bool open = 5;
+   */
+  open: boolean;
 };
 
 /**
@@ -619,6 +628,8 @@ export const ListPoliciesRequestSchema: GenMessage<ListPoliciesRequest> = /*@__P
  */
 export type ListPoliciesResponse = Message<"warder.admin.v1.ListPoliciesResponse"> & {
   /**
+   * Without document, rules and limits.
+   *
    * @generated from field: repeated warder.admin.v1.Policy policies = 1;
    */
   policies: Policy[];
@@ -649,6 +660,13 @@ export type RollbackPolicyRequest = Message<"warder.admin.v1.RollbackPolicyReque
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * Apply only if this is the version in force; absent: do not check.
+   *
+   * @generated from field: optional int64 expected_version = 3;
+   */
+  expectedVersion?: bigint | undefined;
 };
 
 /**
@@ -671,6 +689,13 @@ export type RollbackPolicyResponse = Message<"warder.admin.v1.RollbackPolicyResp
    * @generated from field: uint64 revision = 2;
    */
   revision: bigint;
+
+  /**
+   * What is not wrong but worth a look.
+   *
+   * @generated from field: repeated warder.admin.v1.Remark remarks = 3;
+   */
+  remarks: Remark[];
 };
 
 /**
@@ -728,9 +753,18 @@ export type CheckPolicyResponse = Message<"warder.admin.v1.CheckPolicyResponse">
   failedTests: number;
 
   /**
+   * From the version to the document; none if the document does not parse.
+   *
    * @generated from field: repeated warder.admin.v1.RuleChange changes = 4;
    */
   changes: RuleChange[];
+
+  /**
+   * The version that it was compared with.
+   *
+   * @generated from field: int64 version = 5;
+   */
+  version: bigint;
 };
 
 /**
@@ -830,6 +864,8 @@ export const SimulatePolicyRequestSchema: GenMessage<SimulatePolicyRequest> = /*
  */
 export type SimulatePolicyResponse = Message<"warder.admin.v1.SimulatePolicyResponse"> & {
   /**
+   * All below together.
+   *
    * @generated from field: int64 calls = 1;
    */
   calls: bigint;
@@ -864,11 +900,33 @@ export type SimulatePolicyResponse = Message<"warder.admin.v1.SimulatePolicyResp
   flips: Flip[];
 
   /**
-   * There were more calls than max_calls.
+   * There were more calls than max_calls, or than could be decided in the time.
    *
    * @generated from field: bool truncated = 7;
    */
   truncated: boolean;
+
+  /**
+   * Recorded and decided by something else than rules and roles: what is not there
+   * or not approved, revocations, limits, messages that are wrong.
+   *
+   * @generated from field: int64 aside = 8;
+   */
+  aside: bigint;
+
+  /**
+   * Calls whose answer would be another, and of which no flip tells.
+   *
+   * @generated from field: int64 unlisted = 9;
+   */
+  unlisted: bigint;
+
+  /**
+   * The oldest call that was decided again; absent if none was.
+   *
+   * @generated from field: google.protobuf.Timestamp oldest_at = 10;
+   */
+  oldestAt?: Timestamp | undefined;
 };
 
 /**
@@ -999,7 +1057,8 @@ export const PolicyService: GenService<{
     output: typeof ListPoliciesResponseSchema;
   },
   /**
-   * RollbackPolicy applies the document of an earlier version as a new version.
+   * RollbackPolicy applies the document of an earlier version as a new version. It
+   * is refused like any other document that does not hold today.
    *
    * @generated from rpc warder.admin.v1.PolicyService.RollbackPolicy
    */
@@ -1021,7 +1080,10 @@ export const PolicyService: GenService<{
   },
   /**
    * SimulatePolicy decides recorded calls again under a document and returns
-   * those for which the answer would be another.
+   * those for which the answer would be another. Callers have the groups and roles
+   * that they had then, roles grant what they grant today, and tools have the risk
+   * category of today. What is revoked, not approved, or over a limit plays no part,
+   * nor do documents' tests. It takes a minute at most.
    *
    * @generated from rpc warder.admin.v1.PolicyService.SimulatePolicy
    */

@@ -65,13 +65,17 @@ type PolicyServiceClient interface {
 	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
 	// ListPolicies returns all versions, newest first, without their documents.
 	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
-	// RollbackPolicy applies the document of an earlier version as a new version.
+	// RollbackPolicy applies the document of an earlier version as a new version. It
+	// is refused like any other document that does not hold today.
 	RollbackPolicy(context.Context, *connect.Request[v1.RollbackPolicyRequest]) (*connect.Response[v1.RollbackPolicyResponse], error)
 	// CheckPolicy says all that ApplyPolicy would say of a document, runs its tests,
 	// and says how it differs from the version in force. It changes nothing.
 	CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error)
 	// SimulatePolicy decides recorded calls again under a document and returns
-	// those for which the answer would be another.
+	// those for which the answer would be another. Callers have the groups and roles
+	// that they had then, roles grant what they grant today, and tools have the risk
+	// category of today. What is revoked, not approved, or over a limit plays no part,
+	// nor do documents' tests. It takes a minute at most.
 	SimulatePolicy(context.Context, *connect.Request[v1.SimulatePolicyRequest]) (*connect.Response[v1.SimulatePolicyResponse], error)
 	// ExplainDecision decides as a node would, and says why. It calls nothing.
 	ExplainDecision(context.Context, *connect.Request[v1.ExplainDecisionRequest]) (*connect.Response[v1.ExplainDecisionResponse], error)
@@ -192,13 +196,17 @@ type PolicyServiceHandler interface {
 	GetPolicy(context.Context, *connect.Request[v1.GetPolicyRequest]) (*connect.Response[v1.GetPolicyResponse], error)
 	// ListPolicies returns all versions, newest first, without their documents.
 	ListPolicies(context.Context, *connect.Request[v1.ListPoliciesRequest]) (*connect.Response[v1.ListPoliciesResponse], error)
-	// RollbackPolicy applies the document of an earlier version as a new version.
+	// RollbackPolicy applies the document of an earlier version as a new version. It
+	// is refused like any other document that does not hold today.
 	RollbackPolicy(context.Context, *connect.Request[v1.RollbackPolicyRequest]) (*connect.Response[v1.RollbackPolicyResponse], error)
 	// CheckPolicy says all that ApplyPolicy would say of a document, runs its tests,
 	// and says how it differs from the version in force. It changes nothing.
 	CheckPolicy(context.Context, *connect.Request[v1.CheckPolicyRequest]) (*connect.Response[v1.CheckPolicyResponse], error)
 	// SimulatePolicy decides recorded calls again under a document and returns
-	// those for which the answer would be another.
+	// those for which the answer would be another. Callers have the groups and roles
+	// that they had then, roles grant what they grant today, and tools have the risk
+	// category of today. What is revoked, not approved, or over a limit plays no part,
+	// nor do documents' tests. It takes a minute at most.
 	SimulatePolicy(context.Context, *connect.Request[v1.SimulatePolicyRequest]) (*connect.Response[v1.SimulatePolicyResponse], error)
 	// ExplainDecision decides as a node would, and says why. It calls nothing.
 	ExplainDecision(context.Context, *connect.Request[v1.ExplainDecisionRequest]) (*connect.Response[v1.ExplainDecisionResponse], error)
