@@ -45,13 +45,18 @@ func (b *bench) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchOn(t, storetest.New(t))
+}
+
+func newBenchOn(t *testing.T, s *store.Store) *bench {
+	t.Helper()
 	keys, err := seal.NewKeyring(bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := new(bench)
 	b.Refresher = NewRefresher(Config{
-		Store: storetest.New(t), Keys: keys, Discoverer: discoverer(), Log: slog.New(slog.DiscardHandler),
+		Store: s, Keys: keys, Discoverer: discoverer(), Log: slog.New(slog.DiscardHandler),
 		Age: time.Hour, Look: 10 * time.Millisecond, Gather: 5 * time.Millisecond, Rest: 5 * time.Millisecond,
 	})
 	b.front = record(t, b)
