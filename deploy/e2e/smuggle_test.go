@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -371,8 +372,16 @@ func (s smuggler) next() *smuggled {
 const smugglerPolicy = `
 rules:
   - {name: no-wiping, effect: deny, priority: 10, tools: ["*/wipe"], prompts: ["*/wipe"], resources: ["*/test://wipe/*"]}
+  - {name: no-evil, effect: deny, priority: 11, when: arguments.evil == true}
+  - {name: saw-b, effect: allow, priority: 12, when: arguments.a == "b"}
   - {name: the-rest, effect: allow, priority: 20, tools: ["*"], prompts: ["*"], resources: ["*"]}
 `
+
+// What these two conditions are about, as canonical writes it: the members evil and a.
+var (
+	readsEvil = regexp.MustCompile(`[{,]"006500760069006c:true[,}]`)
+	readsB    = regexp.MustCompile(`[{,]"0061:"0062[,}]`)
+)
 
 // A seed that found something is kept by being another one here.
 var smugglerSeeds = [2]uint64{20260728, 34}
@@ -380,7 +389,8 @@ var smugglerSeeds = [2]uint64{20260728, 34}
 // TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised holds P-12 and T-34: of
 // thousands of messages that are made to be read in two ways, those that Warder
 // forwards are read alike, in method, name, URI and arguments, by the decision, the
-// Go SDK, Node and Python; and what is denied is read by nobody.
+// Go SDK, Node and Python; that what they read in the arguments is what conditions
+// saw in them; and what is denied is read by nobody.
 func TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised(t *testing.T) {
 	t.Parallel()
 	g, _ := startUp(t)
@@ -428,6 +438,14 @@ type forwarded struct {
 	got *message
 }
 
+// trace returns the trace id that the message came with; "" if there is none.
+func (f *forwarded) trace() string {
+	if parts := strings.Split(f.got.header.Get("Traceparent"), "-"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
+}
+
 func (r *smuggling) send(t *testing.T, m *smuggled) {
 	t.Helper()
 	header := m.header
@@ -459,7 +477,7 @@ func (r *smuggling) check(t *testing.T, calls int) {
 	}
 	decided := r.decisions(t)
 	readers := []*reader{startReader(t, "Node", "node", "read.mjs"), startReader(t, "Python", "python3", "read.py")}
-	sdk, sdkRead, disagreements := newSDKReader(), 0, 0
+	sdk, sdkRead, disagreements, conditional := newSDKReader(), 0, 0, 0
 	complain := func(f *forwarded, who, read, want string) {
 		if disagreements++; disagreements <= 10 {
 			t.Errorf("%v (%s, %s): %s reads\n%s\nand the decision was about\n%s\nsent      %q\nforwarded %q", f.what, f.era, f.route, who, read, want, f.body, f.got.body)
@@ -471,9 +489,17 @@ func (r *smuggling) check(t *testing.T, calls int) {
 			complain(f, "nobody", err.Error(), "")
 			continue
 		}
+		rule, _ := decided[f.trace()]["rule"].(string)
+		if rule == "saw-b" {
+			conditional++
+		}
 		for _, reader := range readers {
-			if read := reader.read(t, f.got); read != want {
+			read := reader.read(t, f.got)
+			if read != want {
 				complain(f, reader.name, read, want)
+			}
+			if readsEvil.MatchString(read) || readsB.MatchString(read) != (rule == "saw-b") {
+				complain(f, reader.name, read, "what the condition of rule "+rule+" saw")
 			}
 		}
 		// The SDK refuses what does not fit its types; what it takes, it must take alike.
@@ -492,7 +518,10 @@ func (r *smuggling) check(t *testing.T, calls int) {
 	if sdkRead < len(r.forwarded)/2 {
 		t.Errorf("the Go SDK read only %d of %d messages", sdkRead, len(r.forwarded))
 	}
-	t.Logf("%d messages: %d forwarded, %d refused, %d read by the Go SDK, %d disagreements", calls, len(r.forwarded), r.refused, sdkRead, disagreements)
+	if conditional < len(r.forwarded)/10 || conditional > len(r.forwarded)*9/10 {
+		t.Errorf("a condition on arguments let %d of %d messages through: that holds too little", conditional, len(r.forwarded))
+	}
+	t.Logf("%d messages: %d forwarded, %d of them by a condition, %d refused, %d read by the Go SDK, %d disagreements", calls, len(r.forwarded), conditional, r.refused, sdkRead, disagreements)
 }
 
 // decisions returns what was decided to be allowed, by trace. A message without a
@@ -532,11 +561,10 @@ func authorised(f *forwarded, decided map[string]object) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("its arguments are no JSON: %w", err)
 	}
-	parts := strings.Split(f.got.header.Get("Traceparent"), "-")
-	if len(parts) != 4 || decided[parts[1]] == nil {
-		return "", fmt.Errorf("no decision has the trace %v", parts)
+	call := decided[f.trace()]
+	if call == nil {
+		return "", fmt.Errorf("no decision has the trace %q", f.trace())
 	}
-	call := decided[parts[1]]
 	name, uri := "-", "-"
 	if call["method"] == "resources/read" {
 		uri = canonicalText(call["tool"].(string))
