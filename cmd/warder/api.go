@@ -21,6 +21,7 @@ type api struct {
 	tools        adminv1connect.ToolServiceClient
 	users        adminv1connect.UserServiceClient
 	roles        adminv1connect.RoleServiceClient
+	login        adminv1connect.LoginServiceClient
 	applications adminv1connect.ApplicationServiceClient
 	keys         adminv1connect.KeyServiceClient
 	denials      adminv1connect.DenialServiceClient
@@ -51,6 +52,7 @@ func (c *cli) api() *api {
 		tools:        adminv1connect.NewToolServiceClient(client, localURL, explain),
 		users:        adminv1connect.NewUserServiceClient(client, localURL, explain),
 		roles:        adminv1connect.NewRoleServiceClient(client, localURL, explain),
+		login:        adminv1connect.NewLoginServiceClient(client, localURL, explain),
 		applications: adminv1connect.NewApplicationServiceClient(client, localURL, explain),
 		keys:         adminv1connect.NewKeyServiceClient(client, localURL, explain),
 		denials:      adminv1connect.NewDenialServiceClient(client, localURL, explain),
