@@ -18,6 +18,8 @@ ALTER TABLE users
 -- What holders of a role may do in the administration. Of built-in roles the
 -- program knows it.
 ALTER TABLE role ADD COLUMN permissions text[] NOT NULL DEFAULT '{}';
+UPDATE role SET description = 'Manages servers, tools, keys and denials; may call tools that read or write.'
+WHERE name = 'operator' AND built_in;
 
 ALTER TABLE application
     ADD COLUMN disabled_at     timestamptz,
@@ -195,6 +197,8 @@ ALTER TABLE application
     DROP CONSTRAINT application_disabled_check,
     DROP COLUMN disabled_at, DROP COLUMN disabled_by, DROP COLUMN disabled_reason;
 ALTER TABLE role DROP COLUMN permissions;
+UPDATE role SET description = 'Manages servers, tools, keys and policy; may call tools that read or write.'
+WHERE name = 'operator' AND built_in;
 -- Whoever is switched off must not come back by an older program: who is removed
 -- or disabled loses keys, password and roles.
 UPDATE api_key SET revoked_at = now(), revoked_by = '@downgrade'

@@ -415,8 +415,8 @@ export const UserService: GenService<{
     output: typeof ListUsersResponseSchema;
   },
   /**
-   * UpdateUser replaces roles or groups. A user's sign-in sessions end if he
-   * loses a role.
+   * UpdateUser replaces roles or groups. A user's sign-in sessions end if his
+   * roles change; the caller's own goes on under another cookie.
    *
    * @generated from rpc warder.admin.v1.UserService.UpdateUser
    */
@@ -426,8 +426,8 @@ export const UserService: GenService<{
     output: typeof UpdateUserResponseSchema;
   },
   /**
-   * SetPassword sets or takes away a password; the user's other sessions end.
-   * Who sets his own gives the old one.
+   * SetPassword sets or takes away a password; the user's sessions end, the
+   * caller's own goes on under another cookie. Who sets his own gives the old one.
    *
    * @generated from rpc warder.admin.v1.UserService.SetPassword
    */

@@ -55,11 +55,11 @@ const (
 type UserServiceClient interface {
 	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
 	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
-	// UpdateUser replaces roles or groups. A user's sign-in sessions end if he
-	// loses a role.
+	// UpdateUser replaces roles or groups. A user's sign-in sessions end if his
+	// roles change; the caller's own goes on under another cookie.
 	UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error)
-	// SetPassword sets or takes away a password; the user's other sessions end.
-	// Who sets his own gives the old one.
+	// SetPassword sets or takes away a password; the user's sessions end, the
+	// caller's own goes on under another cookie. Who sets his own gives the old one.
 	SetPassword(context.Context, *connect.Request[v1.SetPasswordRequest]) (*connect.Response[v1.SetPasswordResponse], error)
 	// DisableUser refuses the user everywhere: his sign-in sessions end, and every
 	// connected node refuses his keys and tokens within a second.
@@ -177,11 +177,11 @@ func (c *userServiceClient) RemoveUser(ctx context.Context, req *connect.Request
 type UserServiceHandler interface {
 	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
 	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
-	// UpdateUser replaces roles or groups. A user's sign-in sessions end if he
-	// loses a role.
+	// UpdateUser replaces roles or groups. A user's sign-in sessions end if his
+	// roles change; the caller's own goes on under another cookie.
 	UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error)
-	// SetPassword sets or takes away a password; the user's other sessions end.
-	// Who sets his own gives the old one.
+	// SetPassword sets or takes away a password; the user's sessions end, the
+	// caller's own goes on under another cookie. Who sets his own gives the old one.
 	SetPassword(context.Context, *connect.Request[v1.SetPasswordRequest]) (*connect.Response[v1.SetPasswordResponse], error)
 	// DisableUser refuses the user everywhere: his sign-in sessions end, and every
 	// connected node refuses his keys and tokens within a second.
