@@ -127,7 +127,7 @@ takes all permissions away. A grant takes the place of all that the role has;
 				request.Description = &description
 			}
 			if cmd.Flags().Changed("permission") {
-				request.Permissions = &adminv1.Permissions{Permissions: given(permissions)}
+				request.Permissions = &adminv1.Permissions{Permissions: spoken(permissions)}
 			}
 			switch {
 			case noGrants && (everything || !empty(grant)):

@@ -130,10 +130,10 @@ who gets other roles end.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &adminv1.UpdateUserRequest{Name: args[0]}
 			if cmd.Flags().Changed("role") {
-				request.Roles = &adminv1.Names{Names: given(roles)}
+				request.Roles = &adminv1.Names{Names: spoken(roles)}
 			}
 			if cmd.Flags().Changed("group") {
-				request.Groups = &adminv1.Names{Names: given(groups)}
+				request.Groups = &adminv1.Names{Names: spoken(groups)}
 			}
 			if request.GetRoles() == nil && request.GetGroups() == nil {
 				return usageError(errors.New("say what to change with --role or --group"))
@@ -153,8 +153,8 @@ who gets other roles end.`,
 	return cmd
 }
 
-// given drops empty names, by which people say "none".
-func given(names []string) []string {
+// spoken drops empty names, by which people say "none".
+func spoken(names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
