@@ -90,7 +90,7 @@ func TestEveryCommandThatFailsSaysSoInOneObject(t *testing.T) {
 			continue
 		}
 		path = append(path, required(cmd, dir)...)
-		for _, more := range [][]string{nil, {"a/b"}, {"--all"}, {"--role", "viewer", "name"}, {"--everything", "name"}, {"--tool", "a/b"}, {"7"}, {"a/b", "write"}} {
+		for _, more := range [][]string{nil, {"a/b"}, {"--all"}, {"--role", "viewer", "name"}, {"--everything", "name"}, {"--remove", "name"}, {"--tool", "a/b"}, {"7"}, {"a/b", "write"}} {
 			if fails(t, append(path, more...)...).Error.Code == "WARDER-LOCAL-001" {
 				unreached++
 				break
