@@ -179,6 +179,61 @@ func TestResourceThatMayNoLongerBeReadIsDropped(t *testing.T) {
 	})
 }
 
+// Conditions are looked at when a stream is opened, with each update and from time to time: with who listens, and what time
+// it is then.
+func TestConditionsHoldForStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		defer w.end()
+		for i, when := range []string{`now > timestamp("2000-01-01T00:10:00Z")`, `client.name == "spy"`} {
+			w.items.Rule(&snapshotv1.Rule{
+				Id: when, Effect: snapshotv1.Effect_EFFECT_DENY, When: when, Methods: []string{"resources/subscribe"},
+				Resources: []string{[]string{"github/file:///a", "files/file:///a"}[i]},
+			})
+		}
+		w.publish()
+		spy := w.modern("ana", "github+file:///a", "files+file:///a")
+		spy.Client.Name = "spy"
+		spying := w.open(spy)
+		spying.take()
+		w.wantHeard("files", "github", "github file:///a")
+		session := w.legacy("bob", 1)
+		for _, server := range []string{"github", "files"} {
+			if err := w.board.Subscribe(session.Session.ID, server, "file:///a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := w.open(session)
+		w.wantHeard("files", "files file:///a", "github", "github file:///a", "github file:///a")
+		w.say("files file:///a", updatedA)
+		o.want(strings.Replace(updatedA, "file:", "files+file:", 1))
+		pass(10*time.Minute + patrolInterval)
+		w.wantHeard("files", "files file:///a", "github")
+		o.want()
+		spying.want()
+	})
+}
+
+// What some call may use is in the list, so that a condition on calls changes nobody's view, and one on callers does.
+func TestAConditionIsToldOfOnlyWhereItChangesAList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		defer w.end()
+		ana, bob := w.open(w.modern("ana")), w.open(w.legacy("bob", 1))
+		ana.take()
+		w.items.Rule(&snapshotv1.Rule{Id: "1", Effect: snapshotv1.Effect_EFFECT_DENY, Tools: []string{"github/search"}, When: `arguments.force == true`})
+		w.publish()
+		pass(time.Second)
+		ana.want()
+		bob.want()
+		w.items.Rule(&snapshotv1.Rule{Id: "2", Effect: snapshotv1.Effect_EFFECT_DENY, Tools: []string{"github/search"}, When: `principal.user == "ana"`})
+		w.publish()
+		pass(time.Second)
+		ana.want(stampedTools)
+		bob.want()
+	})
+}
+
 func TestLegacyClientHearsOfResourcesOfModernServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
