@@ -31,8 +31,11 @@ type Config struct {
 	MigrateURL string
 	// DataDir holds the key-encryption key, the setup token and the local socket.
 	DataDir string
-	// KEKFile is the key-encryption key; empty: "kek" in DataDir.
+	// KEKFile has the key-encryption keys; empty: "kek" in DataDir.
 	KEKFile string
+	// KEK are the key-encryption keys themselves, as in the file, which is not read
+	// then. Empty: WARDER_KEK of the environment. Secret.
+	KEK string
 
 	// Listen is the address of the admin API and the dashboard. With Open it only
 	// names a host under which people come.
@@ -61,7 +64,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DatabaseURL, "database-url", "", "PostgreSQL 15 or later, as postgres://user:password@host/database")
 	fs.StringVar(&c.MigrateURL, "migrate-url", "", "the same database as the owner of its schema, if another role serves")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the key-encryption key, the setup token and the local socket")
-	fs.StringVar(&c.KEKFile, "kek-file", c.KEKFile, "the key-encryption key (default: kek in the data directory)")
+	fs.StringVar(&c.KEKFile, "kek-file", c.KEKFile, "the key-encryption keys, one a line, the newest first (default: kek in the data directory)")
 	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address of the admin API and the dashboard")
 	fs.StringVar(&c.NodeListen, "node-listen", cmp.Or(c.NodeListen, defaultNodeListen), "address for nodes: gRPC with mutual TLS")
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name under which people come (repeatable)")
@@ -75,6 +78,7 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, defaultListen)
 	c.NodeListen = cmp.Or(c.NodeListen, defaultNodeListen)
 	c.KEKFile = cmp.Or(c.KEKFile, filepath.Join(c.DataDir, "kek"))
+	c.KEK = cmp.Or(c.KEK, os.Getenv("WARDER_KEK"))
 	c.Version = cmp.Or(c.Version, build.Version)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -24,6 +24,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/seal"
 )
 
@@ -114,12 +115,19 @@ func (p *Plane) open(ctx context.Context) (err error) {
 
 // openKeys reads the key-encryption key. The data directory is made only when it is
 // known that this installation may be served from it.
-func (p *Plane) openKeys(ctx context.Context) (*seal.Keyring, error) {
-	return instance.OpenKeys(ctx, p.store, p.config.KEKFile, p.config.makeDataDir)
+func (p *Plane) openKeys(ctx context.Context) (*seal.Vault, error) {
+	if p.config.KEK == "" {
+		return instance.OpenKeys(ctx, p.store, p.config.KEKFile, p.config.makeDataDir)
+	}
+	vault, err := seal.ParseVault(p.config.KEK)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the key-encryption keys of WARDER_KEK cannot be used: "+fault.Text(err), err).Coded(instance.CodeKey)
+	}
+	return vault, p.config.makeDataDir()
 }
 
 // openAdmin wires the API of the administration.
-func (p *Plane) openAdmin(keys *seal.Keyring, pepper []byte) (err error) {
+func (p *Plane) openAdmin(keys *seal.Vault, pepper []byte) (err error) {
 	p.admin, err = admin.New(admin.Config{
 		Store:      p.store,
 		Desk:       login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, DeviceKey: deviceKey(pepper), Log: p.log}),

@@ -68,19 +68,24 @@ func acceptable(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// create makes the file whole or not at all: a draft is written and synced, then
-// linked into place, which fails if somebody was first.
+// create makes a file with one new key.
 func create(path string) error {
 	key := make([]byte, keySize)
 	if _, err := rand.Read(key); err != nil {
 		return err
 	}
+	return place(path, key)
+}
+
+// place makes a file whole or not at all: a draft is written and synced, then
+// linked into place, which fails if somebody was first.
+func place(path string, content []byte) error {
 	draft, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(draft.Name())
-	_, err = draft.Write(key)
+	_, err = draft.Write(content)
 	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type Config struct {
 	// Refresher discovers servers.
 	Refresher *catalog.Refresher
 	// Keys seal the headers of servers and the seal keys.
-	Keys *seal.Keyring
+	Keys *seal.Vault
 	// Pepper keys the hashes of API keys. Secret.
 	Pepper []byte
 	// CurrentSet returns the snapshot that nodes get; nil before the first.
@@ -103,7 +103,7 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	mux.Handle(adminv1connect.NewDenialServiceHandler(denials{a}, options))
 	mux.Handle(adminv1connect.NewIssuerServiceHandler(issuers{a}, options))
 	mux.Handle(adminv1connect.NewProviderServiceHandler(providers{API: a}, options))
-	mux.Handle(adminv1connect.NewSecretServiceHandler(secrets{API: a}, options))
+	mux.Handle(adminv1connect.NewSecretServiceHandler(secrets{a}, options))
 	return mux
 }
 

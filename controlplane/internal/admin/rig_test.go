@@ -48,7 +48,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{log: new(syncBuffer)}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := storetest.New(t)
-	kek, err := seal.LoadOrCreate(filepath.Join(t.TempDir(), "kek"))
+	kek, err := seal.LoadVault(filepath.Join(t.TempDir(), "kek"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // compile stands in for feed and publisher: what is committed is published.
-func compile(t *testing.T, s *store.Store, kek *seal.Keyring, pepper []byte) *snapshot.Set {
+func compile(t *testing.T, s *store.Store, kek *seal.Vault, pepper []byte) *snapshot.Set {
 	rows, err := s.ReadConfig(context.WithoutCancel(t.Context()))
 	if err != nil {
 		t.Errorf("read configuration: %v", err)

@@ -26,7 +26,7 @@ const actor = "system"
 type Config struct {
 	Store *store.Store
 	// Keys open the headers of servers.
-	Keys       *seal.Keyring
+	Keys       *seal.Vault
 	Discoverer *Discoverer
 	Log        *slog.Logger
 	// Age is how long a server is left alone at most, whatever nodes say of it.

@@ -50,7 +50,7 @@ func newBench(t *testing.T) *bench {
 
 func newBenchOn(t *testing.T, s *store.Store) *bench {
 	t.Helper()
-	keys, err := seal.NewKeyring(bytes.Repeat([]byte{1}, 32))
+	keys, err := seal.NewVault(bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

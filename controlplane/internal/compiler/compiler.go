@@ -31,7 +31,7 @@ import (
 // Secrets are what a snapshot holds besides rows.
 type Secrets struct {
 	// Keys open the headers of servers and the seal keys.
-	Keys *seal.Keyring
+	Keys *seal.Vault
 	// Pepper and DigestKey become the settings.
 	Pepper, DigestKey []byte
 }
@@ -97,7 +97,7 @@ func (b *builder) fail(format string, args ...any) {
 
 // servers adds every server, with its headers opened and the instructions that
 // people approved.
-func (b *builder) servers(rows []db.ListServerItemsRow, instructions map[string][]byte, keys *seal.Keyring) {
+func (b *builder) servers(rows []db.ListServerItemsRow, instructions map[string][]byte, keys *seal.Vault) {
 	for _, row := range rows {
 		headers, err := header.Open(keys, row.Name, row.HeadersSealed)
 		if err != nil {

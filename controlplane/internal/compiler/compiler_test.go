@@ -20,7 +20,7 @@ import (
 
 func secrets(t *testing.T) compiler.Secrets {
 	t.Helper()
-	keys, err := seal.NewKeyring(bytes.Repeat([]byte{1}, 32))
+	keys, err := seal.NewVault(bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

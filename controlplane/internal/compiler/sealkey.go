@@ -12,7 +12,7 @@ import (
 // sealKeys opens the keys that seal what clients carry. All of them go to nodes,
 // those whose time has not come too: a node must be able to open what another,
 // whose clock is ahead, seals.
-func (b *builder) sealKeys(rows []db.SealKey, kek *seal.Keyring) []*snapshotv1.SealKey {
+func (b *builder) sealKeys(rows []db.SealKey, kek *seal.Vault) []*snapshotv1.SealKey {
 	keys := make([]*snapshotv1.SealKey, 0, len(rows))
 	for _, row := range rows {
 		key, err := instance.OpenSealKey(kek, row)

@@ -47,7 +47,7 @@ type Authority struct {
 
 // LoadAuthority returns the authority of this installation, making it at the
 // first start.
-func LoadAuthority(ctx context.Context, store instance.Store, keys *seal.Keyring) (*Authority, error) {
+func LoadAuthority(ctx context.Context, store instance.Store, keys *seal.Vault) (*Authority, error) {
 	secret, public, err := instance.Secret(ctx, store, keys, "authority", newAuthority)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ import (
 
 func authority(t *testing.T, s *store.Store) *Authority {
 	t.Helper()
-	keys, err := seal.NewKeyring(bytes.Repeat([]byte{1}, 32))
+	keys, err := seal.NewVault(bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

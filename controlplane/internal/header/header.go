@@ -16,7 +16,7 @@ import (
 )
 
 // Seal returns the headers of a server, sealed for its row; nil for none.
-func Seal(keys *seal.Keyring, server string, headers []*snapshotv1.Header) ([]byte, error) {
+func Seal(keys *seal.Vault, server string, headers []*snapshotv1.Header) ([]byte, error) {
 	if len(headers) == 0 {
 		return nil, nil
 	}
@@ -34,7 +34,7 @@ func Seal(keys *seal.Keyring, server string, headers []*snapshotv1.Header) ([]by
 
 // Open returns what Seal was given. It fails with seal.ErrOpen where the
 // key-encryption key is another one, or the bytes are those of another server.
-func Open(keys *seal.Keyring, server string, sealed []byte) ([]*snapshotv1.Header, error) {
+func Open(keys *seal.Vault, server string, sealed []byte) ([]*snapshotv1.Header, error) {
 	if len(sealed) == 0 {
 		return nil, nil
 	}

@@ -15,7 +15,7 @@ import (
 
 // P-14: the row alone reveals no credential, and is worth nothing elsewhere.
 func TestHeadersOpenOnlyForTheirServer(t *testing.T) {
-	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, 32))
+	keys, err := seal.NewVault(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ const CodeKey = "WARDER-KEK-001"
 // installation that has secrets had a key: where its file is not, none is made, and
 // nothing is written. makeDir makes the directory that the file goes into; it is called
 // once it is known that something may be written.
-func OpenKeys(ctx context.Context, store Store, path string, makeDir func() error) (*seal.Keyring, error) {
+func OpenKeys(ctx context.Context, store Store, path string, makeDir func() error) (*seal.Vault, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		_, err := store.GetInstanceSecret(ctx, pepperName)
 		if err == nil {
@@ -64,7 +64,7 @@ func OpenKeys(ctx context.Context, store Store, path string, makeDir func() erro
 	if err := makeDir(); err != nil {
 		return nil, err
 	}
-	keys, err := seal.LoadOrCreate(path)
+	keys, err := seal.LoadVault(path)
 	if err != nil {
 		return nil, fault.Wrap(fault.Precondition, "the key-encryption key cannot be used: "+err.Error(), err).Coded(CodeKey)
 	}
@@ -75,7 +75,7 @@ func OpenKeys(ctx context.Context, store Store, path string, makeDir func() erro
 const pepperName = "key_pepper"
 
 // Load returns the secrets, making those that are missing.
-func Load(ctx context.Context, store Store, keys *seal.Keyring) (*Secrets, error) {
+func Load(ctx context.Context, store Store, keys *seal.Vault) (*Secrets, error) {
 	pepper, _, err := Secret(ctx, store, keys, pepperName, randomKey)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func Load(ctx context.Context, store Store, keys *seal.Keyring) (*Secrets, error
 // Secret returns a secret by name, with what may be known of it. Where there is
 // none yet, it is made, sealed and kept; of several that make one at the same
 // time, all get that of the first.
-func Secret(ctx context.Context, store Store, keys *seal.Keyring, name string, generate func() (secret, public []byte, err error)) (secret, public []byte, err error) {
+func Secret(ctx context.Context, store Store, keys *seal.Vault, name string, generate func() (secret, public []byte, err error)) (secret, public []byte, err error) {
 	row, err := store.GetInstanceSecret(ctx, name)
 	if fault.Is(err, fault.NotFound) {
 		if err := keep(ctx, store, keys, name, generate); err != nil {
@@ -117,7 +117,7 @@ func Secret(ctx context.Context, store Store, keys *seal.Keyring, name string, g
 }
 
 // keep makes a secret and stores it unless another replica was first.
-func keep(ctx context.Context, store Store, keys *seal.Keyring, name string, generate func() (secret, public []byte, err error)) error {
+func keep(ctx context.Context, store Store, keys *seal.Vault, name string, generate func() (secret, public []byte, err error)) error {
 	secret, public, err := generate()
 	if err != nil {
 		return fmt.Errorf("make instance secret %s: %w", name, err)

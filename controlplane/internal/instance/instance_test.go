@@ -15,9 +15,9 @@ import (
 	"github.com/warder-gateway/warder/internal/seal"
 )
 
-func keyring(t *testing.T, b byte) *seal.Keyring {
+func keyring(t *testing.T, b byte) *seal.Vault {
 	t.Helper()
-	keys, err := seal.NewKeyring(bytes.Repeat([]byte{b}, 32))
+	keys, err := seal.NewVault(bytes.Repeat([]byte{b}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ type Rotation struct {
 
 // KeepSealKeys makes the first key, makes the next one when it is due, and drops
 // those that have outlived all they sealed. Replicas may do it at the same time.
-func KeepSealKeys(ctx context.Context, s *store.Store, kek *seal.Keyring, now time.Time) error {
+func KeepSealKeys(ctx context.Context, s *store.Store, kek *seal.Vault, now time.Time) error {
 	_, err := s.Change(ctx, "system", func(tx *store.Tx) error {
 		held, err := lockSealKeys(ctx, tx)
 		if err != nil {
@@ -79,7 +79,7 @@ var errNothingDue = errors.New("nothing is due")
 // RotateSealKeys makes a new key as a part of a change, whether or not it is
 // due. It is refused with fault.Conflict while another one waits for its time,
 // and with fault.Exhausted where there are too many.
-func RotateSealKeys(ctx context.Context, tx *store.Tx, kek *seal.Keyring, now time.Time, how Rotation) error {
+func RotateSealKeys(ctx context.Context, tx *store.Tx, kek *seal.Vault, now time.Time, how Rotation) error {
 	if how.Forget && !how.Now {
 		return fault.New(fault.Invalid, "to forget the old keys, the new one has to seal now: every session ends at once. Say both, or neither")
 	}
@@ -158,7 +158,7 @@ func dropSealKeys(ctx context.Context, tx *store.Tx, gone []string) error {
 }
 
 // addSealKey makes a key that seals from a time on, and records it.
-func addSealKey(ctx context.Context, tx *store.Tx, kek *seal.Keyring, now, from time.Time) error {
+func addSealKey(ctx context.Context, tx *store.Tx, kek *seal.Vault, now, from time.Time) error {
 	key, random := make([]byte, 32), make([]byte, 8)
 	if _, err := rand.Read(key); err != nil {
 		return fmt.Errorf("make seal key: %w", err)
@@ -180,7 +180,7 @@ func addSealKey(ctx context.Context, tx *store.Tx, kek *seal.Keyring, now, from 
 }
 
 // OpenSealKey returns the 32 bytes of a key.
-func OpenSealKey(kek *seal.Keyring, row db.SealKey) ([]byte, error) {
+func OpenSealKey(kek *seal.Vault, row db.SealKey) ([]byte, error) {
 	key, err := kek.Open(row.Sealed, sealKeyPlace(row.Name)...)
 	if err != nil {
 		return nil, fmt.Errorf("open seal key %s: %w", row.Name, err)

@@ -31,7 +31,7 @@ import (
 // serve runs a publisher behind mutual TLS and returns a client of node "n1".
 func serve(t *testing.T, s *store.Store, p *publisher.Publisher) syncv1.SyncServiceClient {
 	t.Helper()
-	keys, err := seal.NewKeyring(bytes.Repeat([]byte{1}, 32))
+	keys, err := seal.NewVault(bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
