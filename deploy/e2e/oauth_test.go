@@ -302,6 +302,11 @@ func TestTheDoorTellsOAuthClientsWhereToGo(t *testing.T) {
 	}
 	as := startAuthorizationServer(t)
 	admin(t, g.dataDir, "issuer", "add", "corp", "--issuer", as.URL, "--private", "--scope", "mcp:use")
+	token := as.sign(object{"iss": as.URL, "aud": "https://mcp.example.com/mcp", "sub": "ana", "exp": time.Now().Add(time.Hour).Unix()})
+	eventually(t, "the node has the issuer and its keys", func() bool {
+		status, _ := knock(t, g.mcp, token)
+		return status == http.StatusForbidden
+	})
 	for _, path := range []string{"/mcp", "/mcp/github"} {
 		status, challenge := knock(t, origin+path, "")
 		want := `Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource` + path + `", scope="mcp:use"`
@@ -319,7 +324,6 @@ func TestTheDoorTellsOAuthClientsWhereToGo(t *testing.T) {
 			t.Errorf("metadata of %q: %d", path, status)
 		}
 	}
-	token := as.sign(object{"iss": as.URL, "aud": "https://mcp.example.com/mcp", "sub": "ana", "exp": time.Now().Add(time.Hour).Unix()})
 	if status, challenge := knock(t, g.mcp, token); status != http.StatusForbidden || !strings.Contains(challenge, `error="insufficient_scope"`) || !strings.Contains(challenge, `scope="mcp:use"`) {
 		t.Errorf("without the scope: %d %s", status, challenge)
 	}
