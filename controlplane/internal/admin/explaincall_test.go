@@ -14,9 +14,9 @@ import (
 )
 
 const conditional = `rules:
-  - {name: web-only, effect: deny, groups: [web], tools: ["github/delete_*"]}
+  - {name: web-only, priority: -2, effect: deny, groups: [web], tools: ["github/delete_*"]}
   - {name: no-prod, effect: deny, tools: ["github/list_*"], when: 'arguments.repo == "prod"'}
-  - {name: no-night, effect: deny, tools: ["github/delete_*"], when: 'now.getHours() < 6'}
+  - {name: no-night, priority: -1, effect: deny, tools: ["github/delete_*"], when: 'now.getHours() < 6'}
   - {name: no-inspector, effect: deny, tools: ["github/delete_*"], when: 'client.name == "inspector" && client.version == "1"'}
 `
 
