@@ -418,7 +418,7 @@ func TestHealthAndDashboardAreServed(t *testing.T) {
 	web := httptest.NewServer(r.AdminHandler())
 	defer web.Close()
 	for path, want := range map[string]int{
-		"/livez": 200, "/healthz": 200, "/readyz": 200, "/": 200, "/servers": 200,
+		"/livez": 200, "/healthz": 200, "/readyz": 200, "/": 200, "/servers": 200, "/schemas/policy.json": 200,
 		// The API, not the dashboard, answers what is no Connect call.
 		"/warder.admin.v1.UserService/ListUsers": http.StatusUnsupportedMediaType,
 	} {

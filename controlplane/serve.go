@@ -16,6 +16,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/dashboard"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
@@ -40,6 +41,7 @@ func (p *Plane) AdminHandler() http.Handler {
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", p.ready)
+	mux.HandleFunc("GET /schemas/policy.json", policySchema)
 	mux.Handle("/", astray(dashboard.Handler()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, apiPrefix) {
@@ -89,6 +91,14 @@ func (p *Plane) LocalHandler() http.Handler { return p.ending(p.admin.LocalHandl
 
 // alive says that the process lives.
 func alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// policySchema serves the JSON Schema of policy documents, which editors fetch
+// without signing in: it says nothing of this installation.
+func policySchema(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/schema+json")
+	w.Header().Set("Cache-Control", "public, max-age=3600")
+	_, _ = w.Write(policy.Schema)
+}
 
 // ready says whether the control plane can do its work: the database answers,
 // and there is a snapshot to give to nodes.

@@ -41,7 +41,7 @@ var errorCodes = map[string]errorCode{
 	codeInternal:     {"internal", "Something failed that nobody foresaw.", "Look at the log of the running instance; it has the cause."},
 	codeUsage:        {"usage", "The command line is wrong.", "Run the command with --help to see how it is used."},
 	codeInvalid:      {"invalid_argument", "What the command sent was refused; the message names the field and what it may be.", "Correct what the message names, and run the command again."},
-	codeCheckFailed:  {"check_failed", "A check answered no, as with 'policy explain --expect'.", "Look at the result on standard output: it says why."},
+	codeCheckFailed:  {"check_failed", "A check answered no, as 'policy lint', 'policy test' and 'policy explain --expect' do.", "Look at the result on standard output: it says why."},
 	codeNotFound:     {"not_found", "What was named is not there.", "List what there is with the 'list' of the same command."},
 	codeExists:       {"already_exists", "The name is taken.", "Choose another name, or remove what has it."},
 	codeDenied:       {"permission_denied", "The caller may not do this.", "Ask an owner; 'warder role list' shows what roles may do."},

@@ -19,7 +19,7 @@ const (
 	exitOK           = 0
 	exitError        = 1
 	exitUsage        = 2
-	exitCheckFailed  = 3 // a check answered no: policy explain under --expect
+	exitCheckFailed  = 3 // a check answered no: policy lint and test, explain under --expect
 	exitNotFound     = 4
 	exitDenied       = 5
 	exitUnavailable  = 6 // try again later

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -115,6 +116,11 @@ func minute(t *timestamppb.Timestamp) string {
 		return ""
 	}
 	return t.AsTime().Local().Format("2006-01-02 15:04")
+}
+
+// colour reports whether results are for a terminal that shows colours.
+func (c *cli) colour() bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(c.stdout)
 }
 
 // enumName turns TOOL_STATE_PENDING into "pending".

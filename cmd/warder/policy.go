@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 
 	"connectrpc.com/connect"
@@ -15,42 +14,20 @@ import (
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
-// maxDocument bounds what is read of a policy file, in bytes; the API has the
-// same bound.
-const maxDocument = 1 << 20
-
 func (c *cli) policyCommand() *cobra.Command {
-	return group("policy", "The rules that decide each call", c.policyApply(), c.policyShow(), c.policyExplain())
+	return group("policy", "The rules that decide each call",
+		c.policyGet(), c.policyApply(), c.policyLint(), c.policyTest(), c.policyDiff(), c.policySimulate(), c.policyExplain(),
+		c.policyHistory(), c.policyRollback(), c.policySchema())
 }
 
-func (c *cli) policyApply() *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:   "apply -f FILE",
-		Short: "Replace the rules with those of a file",
-		Long: `Replace the rules with those of a YAML file. A file with an unknown field or
-effect, or that fails its own tests, is refused whole; the rules in force stay.`,
-		Example: "  warder policy apply -f policy.yaml",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			document, err := c.readFile(file)
-			if err != nil {
-				return err
-			}
-			response, err := c.api().policy.ApplyPolicy(cmd.Context(), connect.NewRequest(&adminv1.ApplyPolicyRequest{Document: document}))
-			if err != nil {
-				return err
-			}
-			return c.print(response.Msg, func(w io.Writer) {
-				p := response.Msg.GetPolicy()
-				fmt.Fprintf(w, "Version %d with %d rules is in force from revision %d.\n",
-					p.GetVersion(), len(p.GetRules()), response.Msg.GetRevision())
-			})
-		},
-	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy file; - for standard input")
+// maxDocument bounds what is read of a policy file, in bytes; the API has the
+// same bound.
+const maxDocument = policy.MaxDocument
+
+// fileFlag adds the flag that names the policy file.
+func fileFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "file", "f", "", "the policy file; - for standard input")
 	_ = cmd.MarkFlagRequired("file")
-	return cmd
 }
 
 // readFile reads a policy file, or standard input for "-".
@@ -77,13 +54,16 @@ func (c *cli) readFile(name string) (string, error) {
 	return string(data), nil
 }
 
-func (c *cli) policyShow() *cobra.Command {
-	return &cobra.Command{
-		Use:   "show",
-		Short: "Show the rules in force, as they were applied",
-		Args:  exactly(),
+func (c *cli) policyGet() *cobra.Command {
+	request := &adminv1.GetPolicyRequest{}
+	cmd := &cobra.Command{
+		Use:   "get",
+		Short: "Show the document in force, or a version, as it was applied",
+		Example: `  warder policy get >policy.yaml
+  warder policy get --version 3`,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			response, err := c.api().policy.GetPolicy(cmd.Context(), connect.NewRequest(&adminv1.GetPolicyRequest{}))
+			response, err := c.api().policy.GetPolicy(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
 				return err
 			}
@@ -97,60 +77,100 @@ func (c *cli) policyShow() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (c *cli) policyExplain() *cobra.Command {
-	request := &adminv1.ExplainDecisionRequest{}
-	var expect string
-	cmd := &cobra.Command{
-		Use:   "explain --user USER --application APPLICATION --tool SERVER/TOOL | --prompt SERVER/PROMPT | --resource SERVER/URI [--method METHOD]",
-		Short: "Say how a call would be decided, and why",
-		Example: `  warder policy explain --user ana --application cursor --tool github/delete_repo
-  warder policy explain --user ci --application pipeline --tool github/merge --expect deny
-  warder policy explain --user ana --resource docs/file:///readme.md
-  warder policy explain --user ana --tool github/review --method sampling/createMessage`,
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(slices.DeleteFunc([]string{request.Tool, request.Prompt, request.Resource}, func(s string) bool { return s == "" })) != 1 {
-				return usageError(errors.New("say what is asked for: exactly one of --tool, --prompt and --resource"))
-			}
-			response, err := c.api().policy.ExplainDecision(cmd.Context(), connect.NewRequest(request))
-			if err != nil {
-				return err
-			}
-			if err := c.print(response.Msg, func(w io.Writer) { printExplanation(w, response.Msg) }); err != nil {
-				return err
-			}
-			if got := response.Msg.GetDecision(); expect != "" && got != expect {
-				return &exitCodeError{exit: exitCheckFailed, err: fmt.Errorf("the decision is %s, not %s", got, expect)}
-			}
-			return nil
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&request.User, "user", "", "who calls")
-	flags.StringVar(&request.Application, "application", "", "with which client program")
-	flags.StringVar(&request.Tool, "tool", "", "the tool that is called, as SERVER/TOOL")
-	flags.StringVar(&request.Prompt, "prompt", "", "the prompt that is asked for, as SERVER/PROMPT")
-	flags.StringVar(&request.Resource, "resource", "", "the resource that is read, as SERVER/URI, listed or not")
-	choose(cmd, &request.Method, "method", "", "what is done with it, or asked by its server meanwhile (default tools/call, prompts/get or resources/read)", policy.Methods()...)
-	flags.StringVar(&request.Arguments, "arguments", "", "the arguments, as a JSON object")
-	choose(cmd, &expect, "expect", "", "fail (exit 3) unless the decision is this", decisions...)
-	_ = cmd.MarkFlagRequired("user")
+	cmd.Flags().Int64Var(&request.Version, "version", 0, "the version (default: the one in force)")
 	return cmd
 }
 
-func printExplanation(w io.Writer, m *adminv1.ExplainDecisionResponse) {
-	facts(w, "Decision", m.GetDecision(), "By", m.GetRule(), "Reason", m.GetReason(),
-		"Revision", strconv.FormatUint(m.GetRevision(), 10))
-	fmt.Fprintln(w)
-	var rows [][]string
-	for _, s := range m.GetSteps() {
-		matched := "no"
-		if s.GetMatched() {
-			matched = "yes"
-		}
-		rows = append(rows, []string{s.GetStage(), s.GetName(), matched, s.GetDetail()})
+func (c *cli) policyHistory() *cobra.Command {
+	request := &adminv1.ListPoliciesRequest{}
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "List the versions of the policy, newest first: who applied them, when and why",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			response, err := c.api().policy.ListPolicies(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				var rows [][]string
+				for _, p := range response.Msg.GetPolicies() {
+					of := ""
+					if p.GetRollbackOf() != 0 {
+						of = strconv.FormatInt(p.GetRollbackOf(), 10)
+					}
+					rows = append(rows, []string{strconv.FormatInt(p.GetVersion(), 10), clock(p.GetCreatedAt()), p.GetCreatedBy(), of, short(p.GetReason(), 80)})
+				}
+				columns(w, []string{"VERSION", "TIME", "BY", "ROLLBACK-OF", "REASON"}, rows)
+			})
+		},
 	}
-	columns(w, []string{"STAGE", "NAME", "MATCHED", "DETAIL"}, rows)
+	count(cmd.Flags(), &request.PageSize, "limit", 50, 1, 1000, "how many at most")
+	cmd.Flags().StringVar(&request.PageToken, "after", "", "go on behind a page, by its `next_page_token`")
+	return cmd
 }
+
+func (c *cli) policyRollback() *cobra.Command {
+	request := &adminv1.RollbackPolicyRequest{}
+	var expected int64
+	cmd := &cobra.Command{
+		Use:   "rollback VERSION",
+		Short: "Apply the document of an earlier version anew",
+		Long: `Apply the document of an earlier version as a new version. It is refused if it does
+not hold today: if it does not compile, or its tests fail.`,
+		Example: "  warder policy rollback 3 --reason 'version 4 denied the release'",
+		Args:    exactly("VERSION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			version, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || version < 1 {
+				return usageError(fmt.Errorf("%q is no version; 'warder policy history' lists them", args[0]))
+			}
+			request.Version = version
+			if cmd.Flags().Changed("expect-version") {
+				request.ExpectedVersion = &expected
+			}
+			response, err := c.api().policy.RollbackPolicy(cmd.Context(), connect.NewRequest(request))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) {
+				fmt.Fprintf(w, "Version %d, which is version %d again, is in force from revision %d.\n",
+					response.Msg.GetPolicy().GetVersion(), version, response.Msg.GetRevision())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the history")
+	expectFlag(cmd, &expected)
+	return cmd
+}
+
+// expectFlag adds the flag of whoever must not overwrite what he has not seen.
+func expectFlag(cmd *cobra.Command, expected *int64) {
+	cmd.Flags().Int64Var(expected, "expect-version", 0, "fail (exit 7) unless this version is in force; 0: none yet")
+}
+
+func (c *cli) policySchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of policy files, for editors",
+		Long: `Print the JSON Schema (2020-12) of policy files. The control plane serves it at
+/schemas/policy.json. An editor with a language server for YAML takes it from a
+comment at the top of the file:
+
+    # yaml-language-server: $schema=http://127.0.0.1:7070/schemas/policy.json`,
+		Example: "  warder policy schema >policy.schema.json",
+		Args:    exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := c.stdout.Write(policy.Schema)
+			return err
+		},
+	}
+}
+
+// checkFailed is the end of a check that answered no; the result is on standard
+// output.
+func checkFailed(format string, args ...any) error {
+	return &exitCodeError{exit: exitCheckFailed, err: fmt.Errorf(format, args...)}
+}
+
+var errNoTarget = errors.New("say what is asked for: exactly one of --tool, --prompt and --resource, or --call")
