@@ -23,6 +23,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/ledger"
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
+	"github.com/warder-gateway/warder/controlplane/internal/share"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/seal"
@@ -40,6 +41,7 @@ type Plane struct {
 	feed      *feed.Feed
 	publisher *publisher.Publisher
 	sessions  *ended.List
+	shares    *share.Allocator
 	ledger    *ledger.Ledger
 	refresher *catalog.Refresher
 	setup     *login.SetupToken // nil once an administrator exists
@@ -101,9 +103,10 @@ func (p *Plane) open(ctx context.Context) (err error) {
 		Store: p.store, Keys: keys, Discoverer: catalog.NewDiscoverer(p.config.Version), Log: p.log,
 	})
 	p.sessions = ended.New(ended.Config{Store: p.store, Log: p.log})
+	p.shares = share.New(share.Config{Count: p.countNodes, Log: p.log})
 	p.publisher = publisher.New(publisher.Config{
 		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Ahead: p.suspect,
-		Sessions: p.sessions, ServerChanged: p.refresher.Changed,
+		Sessions: p.sessions, Shares: p.shares, ServerChanged: p.refresher.Changed,
 		Registerer: p.config.Registerer, Log: p.log,
 	})
 	p.ledger = ledger.New(ledger.Config{Store: p.store, Registerer: p.config.Registerer, Log: p.log})
@@ -111,6 +114,12 @@ func (p *Plane) open(ctx context.Context) (err error) {
 		return err
 	}
 	return p.openAdmin(keys, secrets.Pepper)
+}
+
+// countNodes returns how many nodes are connected, to whichever replica.
+func (p *Plane) countNodes(ctx context.Context) (int, error) {
+	n, err := p.store.CountNodes(ctx)
+	return int(n), err
 }
 
 // openKeys reads the key-encryption key. The data directory is made only when it is

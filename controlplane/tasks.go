@@ -34,6 +34,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.ledger.Run,
 		p.refresher.Run,
 		p.sessions.Run,
+		p.shares.Run,
 		p.keepHouse,
 		p.watchSetup,
 		p.watchHistory,

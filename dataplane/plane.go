@@ -16,6 +16,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/limit"
 	"github.com/warder-gateway/warder/dataplane/internal/listener"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/replica"
@@ -39,6 +40,7 @@ type Plane struct {
 	tokens   *token.Keeper
 	board    *notice.Board
 	queue    *spool.Queue
+	limits   *limit.Buckets
 	session  *session.Session
 	listener *listener.Listener
 	link     *grpc.ClientConn
@@ -54,7 +56,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plane{config: config.withDefaults(), flushing: make(chan struct{})}
+	p := &Plane{config: config.withDefaults(), limits: limit.New(), flushing: make(chan struct{})}
 	p.log = p.config.Log
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
@@ -74,6 +76,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		Upstream:   p.pool,
 		Board:      p.board,
 		Audit:      recorder{p.queue},
+		Limits:     p.limits,
 		Current:    p.current,
 		Version:    p.config.Version,
 		Log:        p.log,
@@ -119,6 +122,8 @@ func (p *Plane) openReplica() error {
 		Log:     p.log,
 
 		SessionEnded: p.sessionEnded,
+		Demand:       p.limits.Demand,
+		Shares:       p.limits.SetShares,
 	})
 	if err := p.replica.Load(); err != nil {
 		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)

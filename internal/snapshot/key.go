@@ -43,6 +43,8 @@ func Key(item *snapshotv1.Item) (string, error) {
 		return join("key", kind.Key.GetId())
 	case *snapshotv1.Item_Deny:
 		return denyKey(kind.Deny)
+	case *snapshotv1.Item_Limit:
+		return join("limit", kind.Limit.GetName())
 	case *snapshotv1.Item_Issuer:
 		return join("issuer", kind.Issuer.GetName())
 	case *snapshotv1.Item_Settings:

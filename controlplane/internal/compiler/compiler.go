@@ -81,6 +81,7 @@ type builder struct {
 	err   error
 
 	compiledRules  []*snapshotv1.Rule
+	compiledLimits []*snapshotv1.Limit
 	compiledRoles  []*snapshotv1.Role
 	compiledDenies []*snapshotv1.Deny
 }
@@ -193,7 +194,7 @@ func (b *builder) denies(rows []db.Deny) {
 	}
 }
 
-// policy adds the rules of the document in force.
+// policy adds the rules and limits of the document in force.
 func (b *builder) policy(row *db.PolicyVersion) {
 	if row == nil {
 		return
@@ -207,6 +208,10 @@ func (b *builder) policy(row *db.PolicyVersion) {
 	for _, rule := range document.Rules {
 		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Rule{Rule: rule}})
 	}
+	b.compiledLimits = document.Limits
+	for _, limit := range document.Limits {
+		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Limit{Limit: limit}})
+	}
 }
 
 // checkPolicy compiles rules, roles and denies as a node will.
@@ -214,7 +219,7 @@ func (b *builder) checkPolicy(revision uint64) {
 	if b.err != nil {
 		return
 	}
-	if _, err := policy.Compile(revision, b.compiledRules, b.compiledRoles, b.compiledDenies); err != nil {
+	if _, err := policy.Compile(revision, b.compiledRules, b.compiledRoles, b.compiledDenies, b.compiledLimits...); err != nil {
 		b.fail("policy: %w", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -21,8 +22,9 @@ const maxReason = 2000
 //	receive ──requests──▶ loop (owns the follower) ──updates──▶ send
 //	                        │ latest only                 ▲
 //	                        ├──▶ reporter ──▶ Book        │ chunk after chunk
-//	                        └──▶ record ──▶ Sessions ──▶ tell
-//	                             bounded
+//	                        ├──▶ record ──▶ Sessions ──▶ tell
+//	                        │    bounded
+//	                        └──▶ asks ──▶ Shares ──▶ divide
 //
 // Only the loop touches the follower. It never blocks on the network or on the
 // database, so it can always cut off a node that stopped reading.
@@ -38,6 +40,9 @@ type conversation struct {
 	// endings are sessions that the node says have ended, and wait to be written
 	// down. When it is full, they are dropped: the node says them again.
 	endings chan []*syncv1.EndedSession
+
+	// demand is what the node's calls asked of limits, until it is counted.
+	demand atomic.Pointer[syncv1.Demand]
 
 	follower follower
 	report   *reporter
@@ -59,7 +64,9 @@ func (c *conversation) run(ctx context.Context) error {
 	}
 	// One update is in flight at most, so one place is always free.
 	updates, ended := make(chan *syncv1.Update, 1), make(chan *syncv1.EndedSessions)
-	go c.send(ctx, updates, ended)
+	shares := make(chan *syncv1.Shares)
+	go c.send(ctx, updates, ended, shares)
+	defer c.divide(ctx, shares)()
 	defer c.sessions(ctx, ended)()
 
 	c.report = newReporter(c.publisher.config.Book, c.node, c.publisher.config.Replica+"/"+c.id, c.log)
@@ -151,6 +158,9 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 	case *syncv1.SyncRequest_ServerChanged:
 		c.publisher.config.ServerChanged(clean(kind.ServerChanged.GetServer()))
 		return nil
+	case *syncv1.SyncRequest_Demand:
+		c.asks(kind.Demand)
+		return nil
 	case *syncv1.SyncRequest_EndedSessions:
 		return c.takeEnded(kind.EndedSessions.GetSessions())
 	case *syncv1.SyncRequest_Hello:
@@ -201,14 +211,15 @@ func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.Sync
 	}
 }
 
-// send writes updates and ended sessions until ctx ends. A send that blocks is
+// send writes updates, ended sessions and shares until ctx ends. A send that blocks is
 // released when the handler returns, which the loop decides.
-func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions) {
+func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions, shares <-chan *syncv1.Shares) {
 	for {
 		var response syncv1.SyncResponse
 		select {
 		case response.Update = <-updates:
 		case response.EndedSessions = <-ended:
+		case response.Shares = <-shares:
 		case <-ctx.Done():
 			return
 		}

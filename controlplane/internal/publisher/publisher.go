@@ -50,6 +50,9 @@ type Config struct {
 	Ahead func(epoch string, revision uint64)
 	// Sessions keeps sessions that clients ended; nil: nobody is told of any.
 	Sessions Sessions
+	// Shares divides the limits of the policy between nodes; nil: each node takes that
+	// it is alone.
+	Shares Shares
 	// ServerChanged is told of a server that a node says has new lists; nil: nobody
 	// is. What it is told is a hint, may be no server's name, and may come often. It
 	// must not block.
@@ -87,6 +90,9 @@ func New(c Config) *Publisher {
 	}
 	if c.Sessions == nil {
 		c.Sessions = noSessions{}
+	}
+	if c.Shares == nil {
+		c.Shares = noShares{}
 	}
 	if c.ServerChanged == nil {
 		c.ServerChanged = func(string) {}

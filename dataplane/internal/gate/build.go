@@ -28,7 +28,7 @@ func Build(set *snapshot.Set) (*Index, error) {
 			return nil, fmt.Errorf("read item %s: %w", key, err)
 		}
 	}
-	compiled, err := policy.Compile(set.Revision(), b.rules, b.roles, nil)
+	compiled, err := policy.Compile(set.Revision(), b.rules, b.roles, nil, b.limits...)
 	if err != nil {
 		return nil, fmt.Errorf("compile policy: %w", err)
 	}
@@ -39,7 +39,7 @@ func Build(set *snapshot.Set) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	b.index = &core{policy: compiled, sealer: sealer, sealKeys: b.settings.GetSealKeys()}
+	b.index = &core{policy: compiled, limited: len(b.limits) > 0, sealer: sealer, sealKeys: b.settings.GetSealKeys()}
 	b.index.setDigestKey(b.settings.GetDigestKey())
 	b.addServers()
 	b.addEntries()
@@ -58,6 +58,7 @@ type builder struct {
 	servers  []*snapshotv1.Server
 	offers   []offer
 	rules    []*snapshotv1.Rule
+	limits   []*snapshotv1.Limit
 	roles    []*snapshotv1.Role
 	users    []*snapshotv1.User
 	keys     []*snapshotv1.Key
@@ -89,6 +90,8 @@ func (b *builder) sort(item *snapshotv1.Item) error {
 			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
 	case *snapshotv1.Item_Rule:
 		b.rules = append(b.rules, kind.Rule)
+	case *snapshotv1.Item_Limit:
+		b.limits = append(b.limits, kind.Limit)
 	case *snapshotv1.Item_Role:
 		b.roles = append(b.roles, kind.Role)
 	case *snapshotv1.Item_User:

@@ -27,6 +27,7 @@ type Index struct {
 // core is all of a snapshot but its deny overlay.
 type core struct {
 	policy  *policy.Set       // without denials
+	limited bool              // the policy has limits
 	keys    *credential.Table // revoked ones included
 	callers callers
 	servers map[string]*Server

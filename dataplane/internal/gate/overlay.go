@@ -127,7 +127,7 @@ func (x *Index) Denied(caller *credential.Caller, e *Entry) string {
 	if reason := x.overlay.denials.Caller(caller.Principal); reason != "" {
 		return reason
 	}
-	target := e.target()
+	target := e.Target()
 	return x.overlay.denials.Target(&target)
 }
 
@@ -167,7 +167,7 @@ func (p *Profile) bars(e *Entry) *policy.Verdict {
 	if p.refusal != nil || p.overlay == nil {
 		return p.refusal
 	}
-	target := e.target()
+	target := e.Target()
 	if reason := p.overlay.denials.Target(&target); reason != "" {
 		return p.overlay.denials.Verdict(reason, p.overlay.revision)
 	}

@@ -36,6 +36,8 @@ type Profile struct {
 type memos struct {
 	main  memo             // on the main method of each entry
 	other [numMethods]memo // on a method, where rules tell it from the main ones
+
+	bounds bounds
 }
 
 // kindSet has a bit for each list.
@@ -77,13 +79,13 @@ func (x *Index) Decide(caller *credential.Caller, e *Entry, method string, call 
 	if decision.Rule != policy.RuleDefaultDeny {
 		return decision
 	}
-	request := policy.Request{Principal: caller.Principal, Method: method, Target: e.target()}
+	request := policy.Request{Principal: caller.Principal, Method: method, Target: e.Target()}
 	return request.InWords(decision)
 }
 
 // weigh decides where conditions wait for the facts of the call.
 func (p *Profile) weigh(v *policy.Verdict, caller *principal.Principal, e *Entry, method string, call Call) policy.Decision {
-	target := e.target()
+	target := e.Target()
 	if call == nil {
 		return p.policy.Decide(&target, method)
 	}
@@ -97,8 +99,8 @@ var mixed = policy.Decision{
 	Reason: "caller and target belong to different revisions",
 }
 
-// target is what the policy is asked about.
-func (e *Entry) target() policy.Target {
+// Target is what the policy is asked about.
+func (e *Entry) Target() policy.Target {
 	return policy.Target{Kind: e.Kind, Server: e.Server.Name(), Name: e.Name, Risk: e.Risk}
 }
 
@@ -123,7 +125,7 @@ func (p *Profile) verdict(e *Entry, method string) *policy.Verdict {
 
 // work works a verdict out.
 func (p *Profile) work(e *Entry, method string) *policy.Verdict {
-	target := e.target()
+	target := e.Target()
 	return p.policy.Verdict(&target, method)
 }
 

@@ -71,9 +71,11 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 		if err != nil {
 			return ended(err)
 		}
-		sessions := response.GetEndedSessions()
-		r.hear(sessions)
-		if response.GetUpdate() == nil && sessions != nil {
+		r.hear(response.GetEndedSessions())
+		if shares := response.GetShares(); shares != nil && r.config.Shares != nil {
+			r.config.Shares(shares)
+		}
+		if response.GetUpdate() == nil && (response.GetEndedSessions() != nil || response.GetShares() != nil) {
 			continue
 		}
 		select {

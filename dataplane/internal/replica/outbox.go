@@ -21,6 +21,8 @@ const (
 	endedChunk = 4096
 	// repeatEnded is how often what is not confirmed is said again.
 	repeatEnded = 30 * time.Second
+	// tellDemand is how often the control plane is told what calls ask of limits.
+	tellDemand = time.Second
 )
 
 // ServerChanged tells the control plane that a server announced new lists. It is a hint: without a stream, and behind too
@@ -165,6 +167,8 @@ func (r *Replica[I]) speak(ctx context.Context, stream stream, answers <-chan *s
 	defer r.outbox.disconnect()
 	ticker := time.NewTicker(repeatEnded)
 	defer ticker.Stop()
+	demand := time.NewTicker(tellDemand)
+	defer demand.Stop()
 	for {
 		select {
 		case answer := <-answers:
@@ -177,10 +181,26 @@ func (r *Replica[I]) speak(ctx context.Context, stream stream, answers <-chan *s
 			}
 		case <-ticker.C:
 			r.outbox.repeat()
+		case <-demand.C:
+			if err := r.tell(stream); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// tell says what calls ask of limits, if they ask anything.
+func (r *Replica[I]) tell(stream stream) error {
+	if r.config.Demand == nil {
+		return nil
+	}
+	demand := r.config.Demand()
+	if demand == nil {
+		return nil
+	}
+	return stream.Send(&syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Demand{Demand: demand}})
 }
 
 // empty sends what waits in the outbox. An answer goes first: the control plane waits for it.

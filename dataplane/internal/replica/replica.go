@@ -35,6 +35,10 @@ type Config[I any] struct {
 	// SessionEnded, if not nil, is told of each session that must not be served any more, wherever it was ended: when that
 	// happens, and at each connection of all that have not expired. It must not keep the follower waiting.
 	SessionEnded func(id [16]byte, expires time.Time)
+	// Demand, if not nil, says each second what calls ask of limits; nil: nothing new. Shares, if not nil, is told which
+	// parts of them the node has. Neither may keep the follower waiting.
+	Demand func() *syncv1.Demand
+	Shares func(*syncv1.Shares)
 	// Version and Address are told to the control plane, for people to read.
 	Version, Address string
 	// Log gets refused updates and files. Default: nowhere.

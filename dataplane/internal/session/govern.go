@@ -37,6 +37,9 @@ func (x *exchange) govern(ctx context.Context) Answer {
 	event := x.begin()
 	x.setEntry(event)
 	setDecision(event, decision)
+	if over, ok := x.charge(decision); !ok {
+		return x.limited(event, over)
+	}
 	if !decision.Allowed() {
 		x.countDecision(effectDeny, sortOf(decision), x.entry.Server.Name())
 		x.recordRefusal(kindDenied, event)

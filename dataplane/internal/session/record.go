@@ -34,6 +34,7 @@ const (
 	kindEvent     = "bad-event-id"
 	kindNode      = "wrong-node"
 	kindDenied    = "denied"
+	kindLimited   = "rate-limited"
 	kindAudit     = "audit-unavailable"
 	kindAsks      = "asks-too-often"
 	kindTells     = "tells-too-often"

@@ -90,6 +90,8 @@ type Config struct {
 	Upstream Upstream
 	Board    Board
 	Audit    Recorder
+	// Limits has what calls may still take; nil: there are no limits.
+	Limits Limits
 	// Current returns what the node knows.
 	Current func() *gate.Index
 	// Version is shown to clients.
@@ -133,6 +135,7 @@ type Session struct {
 	upstream Upstream
 	board    Board
 	audit    Recorder
+	buckets  Limits
 	refusals *Refusals
 	metrics  *metrics
 	log      *slog.Logger
@@ -161,6 +164,7 @@ func New(config Config) *Session {
 		upstream: config.Upstream,
 		board:    config.Board,
 		audit:    config.Audit,
+		buckets:  config.Limits,
 		refusals: newRefusals(&config, metrics),
 		metrics:  metrics,
 		log:      config.Log,

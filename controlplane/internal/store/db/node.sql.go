@@ -38,6 +38,18 @@ func (q *Queries) ConnectNode(ctx context.Context, arg ConnectNodeParams) error 
 	return err
 }
 
+const countNodes = `-- name: CountNodes :one
+SELECT count(*) FROM node WHERE connected_to <> '' AND seen_at > now() - interval '1 minute'
+`
+
+// Those that are connected to any replica, by the same rule as ListNodes.
+func (q *Queries) CountNodes(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, countNodes)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const disconnectNode = `-- name: DisconnectNode :exec
 UPDATE node SET connected_to = '', seen_at = now() WHERE name = $1 AND connected_to = $2
 `

@@ -22,6 +22,10 @@ WHERE name = @name AND connected_to = @connected_to;
 -- happens.
 UPDATE node SET connected_to = '', seen_at = now() WHERE name = @name AND connected_to = @connected_to;
 
+-- name: CountNodes :one
+-- Those that are connected to any replica, by the same rule as ListNodes.
+SELECT count(*) FROM node WHERE connected_to <> '' AND seen_at > now() - interval '1 minute';
+
 -- name: ListNodes :many
 -- A node counts as connected while the replica that holds it says so; a replica
 -- that died leaves its name behind, so the time must be recent too.

@@ -1,0 +1,81 @@
+package publisher
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// divideEvery is how often a node is told of its shares, if they have changed.
+const divideEvery = time.Second
+
+// Shares divides the limits of the policy between nodes. *share.Allocator is one.
+type Shares interface {
+	// Enter and Leave say when a node has a stream to this replica.
+	Enter(node string)
+	Leave(node string)
+	// Report takes what a node's calls asked of limits in the last second; nil: nothing.
+	Report(node string, demand *syncv1.Demand)
+	// For returns a node's shares.
+	For(node string) *syncv1.Shares
+}
+
+// noShares leaves each node all of every limit.
+type noShares struct{}
+
+func (noShares) Enter(string)                  {}
+func (noShares) Leave(string)                  {}
+func (noShares) Report(string, *syncv1.Demand) {}
+func (noShares) For(string) *syncv1.Shares     { return nil }
+
+// asks keeps what the node says of its demand for the next turn of divide.
+func (c *conversation) asks(demand *syncv1.Demand) { c.demand.Store(demand) }
+
+// divide tells the node of its shares beside the loop, at once and whenever they have
+// changed. The function returned stops it, and waits until it has.
+func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	shares := c.publisher.config.Shares
+	shares.Enter(c.node)
+	var running sync.WaitGroup
+	running.Go(func() {
+		ticker := time.NewTicker(divideEvery)
+		defer ticker.Stop()
+		var told *syncv1.Shares
+		for {
+			if next := shares.For(c.node); next != nil && !proto.Equal(next, told) {
+				select {
+				case out <- next:
+					told = next
+				case <-ctx.Done():
+					return
+				}
+			}
+			select {
+			case <-ticker.C:
+				// Without a word for a second the demand falls, too.
+				shares.Report(c.node, c.demand.Swap(nil))
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+		if !c.superseded() {
+			shares.Leave(c.node)
+		}
+	}
+}
+
+// superseded reports whether a later stream of the node took over.
+func (c *conversation) superseded() bool {
+	c.publisher.mu.Lock()
+	defer c.publisher.mu.Unlock()
+	return c.publisher.streams[c.node] != c
+}
