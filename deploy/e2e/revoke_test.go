@@ -29,6 +29,10 @@ import (
 // 'make revocations' measures.
 const reach = 5 * time.Second
 
+// pace is the pause between two calls of a client that makes load: together they
+// keep the nodes busy, and leave processors to measure with.
+const pace = 5 * time.Millisecond
+
 // fleet is a control plane and three nodes.
 type fleet struct {
 	*apart
@@ -266,6 +270,7 @@ func TestRevocationsReachThreeNodesWhileTheyAreBusy(t *testing.T) {
 				if may(t, f.nodes[i%len(f.nodes)], owner) {
 					calls.Add(1)
 				}
+				time.Sleep(pace)
 			}
 		})
 	}
