@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -44,6 +46,9 @@ type Config struct {
 	NodeListen string
 	// AllowedHosts are further host names under which people come.
 	AllowedHosts []string
+	// PublicURL is the origin under which browsers reach the administration, for
+	// single sign-on; empty: that of Listen if it is on loopback.
+	PublicURL string
 	// TLSCert and TLSKey are the certificate for people, in PEM files; empty: in
 	// the clear.
 	TLSCert, TLSKey string
@@ -68,6 +73,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address of the admin API and the dashboard")
 	fs.StringVar(&c.NodeListen, "node-listen", cmp.Or(c.NodeListen, defaultNodeListen), "address for nodes: gRPC with mutual TLS")
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name under which people come (repeatable)")
+	fs.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`origin` under which browsers reach the dashboard, for single sign-on: https://HOST[:PORT]")
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for people, in PEM")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
 	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to people")
@@ -99,6 +105,9 @@ func (c *Config) Validate() error {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
 	}
+	if _, err := c.publicURL(); err != nil {
+		return err
+	}
 	for flag, address := range map[string]string{"--listen": c.Listen, "--node-listen": c.NodeListen} {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
 			return fault.Wrap(fault.Invalid, flag+" must be HOST:PORT, not "+address, err)
@@ -121,11 +130,25 @@ func (c *Config) validateListen() error {
 }
 
 // hosts returns the names, besides those of loopback, under which people come.
-func (c *Config) hosts() []string {
+func (c *Config) hosts() (hosts []string) {
 	if host := address.Host(c.Listen); host != "" {
-		return append([]string{host}, c.AllowedHosts...)
+		hosts = append(hosts, host)
 	}
-	return c.AllowedHosts
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, u.Hostname())
+	}
+	return append(hosts, c.AllowedHosts...)
+}
+
+// publicURL returns the origin under which browsers come; empty if nobody can know.
+func (c *Config) publicURL() (string, error) {
+	switch {
+	case c.PublicURL != "":
+		return signon.ParsePublicURL(c.PublicURL)
+	case c.BehindProxy:
+		return "", nil // They come to the proxy.
+	}
+	return signon.LoopbackURL(c.Listen, c.TLSCert != ""), nil
 }
 
 // tls returns how the admin listener speaks to people, nil for in the clear.

@@ -24,6 +24,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
 	"github.com/warder-gateway/warder/controlplane/internal/share"
+	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/seal"
@@ -113,7 +114,7 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	if err := p.openSetup(ctx); err != nil {
 		return err
 	}
-	return p.openAdmin(keys, secrets.Pepper)
+	return p.openAdmin(keys, secrets)
 }
 
 // countNodes returns how many nodes are connected, to whichever replica.
@@ -136,14 +137,26 @@ func (p *Plane) openKeys(ctx context.Context) (*seal.Vault, error) {
 }
 
 // openAdmin wires the API of the administration.
-func (p *Plane) openAdmin(keys *seal.Vault, pepper []byte) (err error) {
+func (p *Plane) openAdmin(keys *seal.Vault, secrets *instance.Secrets) error {
+	desk := login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, DeviceKey: deviceKey(secrets.Pepper), Log: p.log})
+	publicURL, err := p.config.publicURL()
+	if err != nil {
+		return err
+	}
+	signOn, err := signon.New(signon.Config{
+		Store: p.store, Desk: desk, Keys: keys, CookieKey: secrets.SignOnKey, PublicURL: publicURL, Log: p.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open sign-on: %w", err)
+	}
 	p.admin, err = admin.New(admin.Config{
 		Store:      p.store,
-		Desk:       login.NewDesk(login.Config{Book: login.NewBook(p.store), Setup: p.setup, DeviceKey: deviceKey(pepper), Log: p.log}),
+		Desk:       desk,
+		SignOn:     signOn,
 		Guard:      login.Guard{Hosts: p.config.hosts(), Secure: p.config.BehindProxy},
 		Refresher:  p.refresher,
 		Keys:       keys,
-		Pepper:     pepper,
+		Pepper:     secrets.Pepper,
 		CurrentSet: p.publisher.Current,
 		AwaitNodes: p.publisher.AwaitNodes,
 		IssueNode:  p.authority.IssueNode,

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
+	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/dashboard"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/policy"
@@ -34,7 +35,7 @@ const (
 )
 
 // AdminHandler serves what people and orchestrators see: the Connect API, the
-// dashboard, and health.
+// dashboard, single sign-on, and health.
 func (p *Plane) AdminHandler() http.Handler {
 	api := p.ending(p.admin.Handler())
 	mux := http.NewServeMux()
@@ -42,6 +43,7 @@ func (p *Plane) AdminHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", p.ready)
 	mux.HandleFunc("GET /schemas/policy.json", policySchema)
+	mux.Handle(signon.Prefix, p.admin.SignOnHandler())
 	mux.Handle("/", astray(dashboard.Handler()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, apiPrefix) {

@@ -32,6 +32,7 @@ type api struct {
 	audit        adminv1connect.AuditServiceClient
 	nodes        adminv1connect.NodeServiceClient
 	sealKeys     adminv1connect.SealKeyServiceClient
+	providers    adminv1connect.ProviderServiceClient
 	health       adminv1connect.HealthServiceClient
 }
 
@@ -63,6 +64,7 @@ func (c *cli) api() *api {
 		audit:        adminv1connect.NewAuditServiceClient(client, localURL, explain),
 		nodes:        adminv1connect.NewNodeServiceClient(client, localURL, explain),
 		sealKeys:     adminv1connect.NewSealKeyServiceClient(client, localURL, explain),
+		providers:    adminv1connect.NewProviderServiceClient(client, localURL, explain),
 		health:       adminv1connect.NewHealthServiceClient(client, localURL, explain),
 	}
 }

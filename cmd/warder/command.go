@@ -66,7 +66,7 @@ data directory and need no login on the same machine.`,
 	addTo(root, "servers", c.serverCommand(), c.entryCommand(toolFamily), c.entryCommand(promptFamily),
 		c.entryCommand(resourceFamily))
 	addTo(root, "access", c.userCommand(), c.roleCommand(), c.sessionCommand(), c.keyCommand(), c.applicationCommand(),
-		c.issuerCommand(), c.denyCommand(), c.policyCommand(), c.sealKeysCommand(),
+		c.issuerCommand(), c.providerCommand(), c.denyCommand(), c.policyCommand(), c.sealKeysCommand(),
 		c.secretCommand())
 	addTo(root, "observe", c.auditCommand(), c.alertCommand(), c.nodeCommand(), c.healthCommand())
 	return root

@@ -93,7 +93,7 @@ func TestEveryCommandThatFailsSaysSoInOneObject(t *testing.T) {
 			continue
 		}
 		path = append(path, required(cmd, document)...)
-		for _, more := range [][]string{nil, {"a/b"}, {"--all"}, {"--role", "viewer", "name"}, {"--everything", "name"}, {"--remove", "name"}, {"name", "--tool", "a/b"}, {"--version", "1"}, {"7"}, {"a/b", "write"}} {
+		for _, more := range [][]string{nil, {"a/b"}, {"--all"}, {"--role", "viewer", "name"}, {"--everything", "name"}, {"--remove", "name"}, {"name", "--tool", "a/b"}, {"--version", "1"}, {"--title", "x", "name"}, {"7"}, {"a/b", "write"}} {
 			if fails(t, append(path, more...)...).Error.Code == "WARDER-LOCAL-001" {
 				unreached++
 				break

@@ -45,17 +45,13 @@ func (s *issuerSettings) register(cmd *cobra.Command) {
 
 // read makes of the flags what they mean.
 func (s *issuerSettings) read() error {
-	for _, given := range s.groupRoles {
-		at := strings.LastIndex(given, "=")
-		if at <= 0 || at == len(given)-1 {
-			return usageError(fmt.Errorf("--group-role %q: it is GROUP=ROLE, for example engineering=developer", given))
-		}
-		s.issuer.GroupRoles = append(s.issuer.GroupRoles, &adminv1.GroupRole{Group: given[:at], Role: given[at+1:]})
+	var err error
+	if s.issuer.GroupRoles, err = parseGroupRoles(s.groupRoles); err != nil {
+		return err
 	}
 	if s.caFile == "" {
 		return nil
 	}
-	var err error
 	s.issuer.CaCertificates, err = readAuthorities(s.caFile)
 	return err
 }

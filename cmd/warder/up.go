@@ -66,7 +66,7 @@ everything.`,
 	flags.BoolVar(&config.behindProxy, "behind-proxy", false, "allow another address than loopback without TLS: a proxy in front ends TLS")
 	flags.StringSliceVar(&config.hosts, "allowed-host", nil, "a further `host` name under which clients reach it")
 	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
-	flags.StringSliceVar(&config.publicURLs, "public-url", nil, "`URL` of the gateway as clients know it, for example https://mcp.example.com; OAuth clients need it unless they are on this machine")
+	flags.StringSliceVar(&config.publicURLs, "public-url", nil, "`URL` of the gateway as clients and browsers know it, for example https://mcp.example.com; OAuth clients and single sign-on need it unless they are on this machine. Of several, people sign in at the first")
 	flags.StringVar(&config.metrics, "metrics-listen", "", "`address` of /metrics alone (default: with all else)")
 	choose(cmd, &config.logLevel, "log-level", "warn", "what is logged at least", logLevels...)
 	return cmd
@@ -179,6 +179,9 @@ func (u *allInOne) openControlPlane(ctx context.Context) (err error) {
 		DatabaseURL: u.config.databaseURL, DataDir: u.dataDir, Listen: u.public.Addr().String(),
 		AllowedHosts: u.config.hosts, BehindProxy: u.config.behindProxy,
 		Log: u.log.With("plane", "control"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
+	}
+	if len(u.config.publicURLs) > 0 {
+		config.PublicURL = u.config.publicURLs[0]
 	}
 	if u.database != nil {
 		config.DatabaseURL, config.MigrateURL = u.database.AppDSN, u.database.OwnerDSN

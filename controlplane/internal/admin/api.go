@@ -11,6 +11,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/login"
+	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -28,7 +29,9 @@ const maxSettle = time.Second
 type Config struct {
 	Store *store.Store
 	Desk  *login.Desk
-	Guard login.Guard
+	// SignOn lets people in by providers.
+	SignOn *signon.SignOn
+	Guard  login.Guard
 	// Refresher discovers servers.
 	Refresher *catalog.Refresher
 	// Keys seal the headers of servers and the seal keys.
@@ -72,6 +75,12 @@ func (a *API) Handler() http.Handler {
 	return a.Guard.Handler(a.Desk.Handler(a.services))
 }
 
+// SignOnHandler serves browsers on their way to providers and back, below
+// signon.Prefix.
+func (a *API) SignOnHandler() http.Handler {
+	return a.Guard.Handler(a.Desk.Handler(a.SignOn.Handler()))
+}
+
 // LocalHandler serves the Unix socket: the caller is the local owner.
 func (a *API) LocalHandler() http.Handler {
 	return login.Local(a.services)
@@ -91,7 +100,7 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	mux.Handle(adminv1connect.NewAuditServiceHandler(audits{a}, options))
 	mux.Handle(adminv1connect.NewHealthServiceHandler(healths{a}, options))
 	mux.Handle(adminv1connect.NewKeyServiceHandler(keys{a}, options))
-	mux.Handle(adminv1connect.NewLoginServiceHandler(logins{API: a}, options))
+	mux.Handle(adminv1connect.NewLoginServiceHandler(logins{a}, options))
 	mux.Handle(adminv1connect.NewNodeServiceHandler(nodes{a}, options))
 	mux.Handle(adminv1connect.NewPolicyServiceHandler(policies{a}, options))
 	mux.Handle(adminv1connect.NewRoleServiceHandler(roles{a}, options))
@@ -102,7 +111,7 @@ func (a *API) mux(c *chain) *http.ServeMux {
 	mux.Handle(adminv1connect.NewAlertServiceHandler(alerts{a}, options))
 	mux.Handle(adminv1connect.NewDenialServiceHandler(denials{a}, options))
 	mux.Handle(adminv1connect.NewIssuerServiceHandler(issuers{a}, options))
-	mux.Handle(adminv1connect.NewProviderServiceHandler(providers{API: a}, options))
+	mux.Handle(adminv1connect.NewProviderServiceHandler(providers{a}, options))
 	mux.Handle(adminv1connect.NewSecretServiceHandler(secrets{a}, options))
 	return mux
 }

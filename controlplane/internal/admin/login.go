@@ -12,17 +12,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/login"
+	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
-	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
-type logins struct {
-	*API
-	adminv1connect.UnimplementedLoginServiceHandler // until each method is here
-}
+type logins struct{ *API }
 
 // SetUp creates the first owner and signs in.
 func (l logins) SetUp(ctx context.Context, r *connect.Request[adminv1.SetUpRequest]) (*connect.Response[adminv1.SetUpResponse], error) {
@@ -63,6 +60,21 @@ func (l logins) WhoAmI(ctx context.Context, _ *connect.Request[adminv1.WhoAmIReq
 	response := &adminv1.WhoAmIResponse{Name: c.Name, Roles: c.Roles, Local: c.Local}
 	for _, p := range c.Permissions() {
 		response.Permissions = append(response.Permissions, string(p))
+	}
+	return reply(response), nil
+}
+
+// ListSignOns returns the ways to sign in.
+func (l logins) ListSignOns(ctx context.Context, _ *connect.Request[adminv1.ListSignOnsRequest]) (*connect.Response[adminv1.ListSignOnsResponse], error) {
+	rows, err := l.Store.ListProviders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	response := &adminv1.ListSignOnsResponse{Password: true}
+	for _, row := range rows {
+		response.Providers = append(response.Providers, &adminv1.SignOn{
+			Name: row.Name, Title: cmp.Or(row.Title, row.Name), Path: signon.Path(row.Name),
+		})
 	}
 	return reply(response), nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/compiler"
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/login"
+	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -59,10 +60,15 @@ func newRig(t *testing.T) *rig {
 	setup := login.NewSetupToken(time.Now())
 	r.token = setup.Reveal(time.Now())
 	pepper := bytes.Repeat([]byte{7}, 32)
+	desk := login.NewDesk(login.Config{Book: login.NewBook(s), Setup: setup, Log: log})
+	signOn, err := signon.New(signon.Config{Store: s, Desk: desk, Keys: kek, CookieKey: pepper, PublicURL: "https://warder.example", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.API, err = New(Config{
 		Store: s, Keys: kek, Pepper: pepper,
-		Refresher:  catalog.NewRefresher(catalog.Config{Store: s, Keys: kek, Discoverer: catalog.NewDiscoverer("test"), Log: log}),
-		Desk:       login.NewDesk(login.Config{Book: login.NewBook(s), Setup: setup, Log: log}),
+		Refresher: catalog.NewRefresher(catalog.Config{Store: s, Keys: kek, Discoverer: catalog.NewDiscoverer("test"), Log: log}),
+		Desk:      desk, SignOn: signOn,
 		CurrentSet: func() *snapshot.Set { return compile(t, s, kek, pepper) },
 		AwaitNodes: func(context.Context, uint64) {},
 		IssueNode:  authority.IssueNode, Version: "test", StartedAt: time.Now(), Log: log,
@@ -115,6 +121,7 @@ type client struct {
 	nodes        adminv1connect.NodeServiceClient
 	policy       adminv1connect.PolicyServiceClient
 	roles        adminv1connect.RoleServiceClient
+	providers    adminv1connect.ProviderServiceClient
 	sealKeys     adminv1connect.SealKeyServiceClient
 	servers      adminv1connect.ServerServiceClient
 	tools        adminv1connect.ToolServiceClient
@@ -134,6 +141,7 @@ func newClient(h *http.Client, url string) *client {
 		nodes:        adminv1connect.NewNodeServiceClient(h, url),
 		policy:       adminv1connect.NewPolicyServiceClient(h, url),
 		roles:        adminv1connect.NewRoleServiceClient(h, url),
+		providers:    adminv1connect.NewProviderServiceClient(h, url),
 		sealKeys:     adminv1connect.NewSealKeyServiceClient(h, url),
 		servers:      adminv1connect.NewServerServiceClient(h, url),
 		tools:        adminv1connect.NewToolServiceClient(h, url),

@@ -30,12 +30,15 @@ type Store interface {
 	InsertInstanceSecret(ctx context.Context, arg db.InsertInstanceSecretParams) (int64, error)
 }
 
-// Secrets are those that every node's snapshot depends on.
+// Secrets are those that the control plane works with all the time.
 type Secrets struct {
 	// Pepper keys the hashes of API keys. 32 bytes.
 	Pepper []byte
 	// DigestKey keys the digests of payloads in audit events. 32 bytes.
 	DigestKey []byte
+	// SignOnKey seals what browsers carry to a provider of identity and back. 32
+	// bytes.
+	SignOnKey []byte
 	// Signing signs snapshots.
 	Signing ed25519.PrivateKey
 }
@@ -84,6 +87,10 @@ func Load(ctx context.Context, store Store, keys *seal.Vault) (*Secrets, error) 
 	if err != nil {
 		return nil, err
 	}
+	signOn, _, err := Secret(ctx, store, keys, "sign_on_key", randomKey)
+	if err != nil {
+		return nil, err
+	}
 	seed, _, err := Secret(ctx, store, keys, "snapshot_signing", signingKey)
 	if err != nil {
 		return nil, err
@@ -91,7 +98,7 @@ func Load(ctx context.Context, store Store, keys *seal.Vault) (*Secrets, error) 
 	if len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("instance secret snapshot_signing has %d bytes, not %d", len(seed), ed25519.SeedSize)
 	}
-	return &Secrets{Pepper: pepper, DigestKey: digest, Signing: ed25519.NewKeyFromSeed(seed)}, nil
+	return &Secrets{Pepper: pepper, DigestKey: digest, SignOnKey: signOn, Signing: ed25519.NewKeyFromSeed(seed)}, nil
 }
 
 // Secret returns a secret by name, with what may be known of it. Where there is

@@ -188,6 +188,7 @@ var needed = map[string]Permission{
 	adminv1connect.ProviderServiceAddProviderProcedure:    WriteProviders,
 	adminv1connect.ProviderServiceUpdateProviderProcedure: WriteProviders,
 	adminv1connect.ProviderServiceRemoveProviderProcedure: WriteProviders,
+	adminv1connect.ProviderServiceLinkUserProcedure:       WriteProviders,
 
 	adminv1connect.SecretServiceListKeyEncryptionKeysProcedure: Read,
 	adminv1connect.SecretServiceRewrapSecretsProcedure:         RewrapSecrets,

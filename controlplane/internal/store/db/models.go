@@ -85,6 +85,26 @@ type PolicyVersion struct {
 	RollbackOf *int64
 }
 
+type Provider struct {
+	Name               string
+	Title              string
+	URL                string
+	ClientID           string
+	ClientSecretSealed []byte
+	Scopes             []string
+	UserClaim          string
+	GroupsClaim        string
+	Private            bool
+	CaCertificates     string
+	CreatedAt          time.Time
+}
+
+type ProviderGroupRole struct {
+	Provider  string
+	GroupName string
+	Role      string
+}
+
 type Role struct {
 	Name        string
 	BuiltIn     bool

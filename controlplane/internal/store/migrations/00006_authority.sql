@@ -103,6 +103,15 @@ CREATE TABLE provider_subject (
     PRIMARY KEY (provider, subject)
 );
 
+-- States of sign-ins that came back from a provider, so that none comes twice,
+-- whichever replica it comes to.
+CREATE TABLE sign_on_spent (
+    state_hash bytea       PRIMARY KEY CHECK (octet_length(state_hash) = 32),
+    -- Until then the state itself is good.
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX sign_on_spent_expires ON sign_on_spent (expires_at);
+
 ALTER TABLE deny
     DROP CONSTRAINT deny_kind_check,
     ADD CONSTRAINT deny_kind_check CHECK (kind IN ('key', 'user', 'application', 'server', 'tool', 'all', 'token')),
@@ -189,7 +198,7 @@ ALTER TABLE deny
     ADD PRIMARY KEY (kind, name),
     DROP CONSTRAINT deny_kind_check,
     ADD CONSTRAINT deny_kind_check CHECK (kind IN ('key', 'user', 'application', 'server', 'tool', 'all'));
-DROP TABLE provider_subject, provider_group_role, provider, issuer_group_role, issuer;
+DROP TABLE sign_on_spent, provider_subject, provider_group_role, provider, issuer_group_role, issuer;
 DROP INDEX login_session_user;
 ALTER TABLE login_session DROP COLUMN id, DROP COLUMN address, DROP COLUMN user_agent, DROP COLUMN method;
 ALTER TABLE api_key DROP COLUMN servers, DROP COLUMN last_used_at, DROP COLUMN successor;

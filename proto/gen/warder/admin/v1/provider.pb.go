@@ -529,6 +529,103 @@ func (*RemoveProviderResponse) Descriptor() ([]byte, []int) {
 	return file_warder_admin_v1_provider_proto_rawDescGZIP(), []int{8}
 }
 
+type LinkUserRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Provider string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	User     string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The claim sub of the account.
+	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkUserRequest) Reset() {
+	*x = LinkUserRequest{}
+	mi := &file_warder_admin_v1_provider_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkUserRequest) ProtoMessage() {}
+
+func (x *LinkUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_provider_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkUserRequest.ProtoReflect.Descriptor instead.
+func (*LinkUserRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_provider_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LinkUserRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *LinkUserRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *LinkUserRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+type LinkUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkUserResponse) Reset() {
+	*x = LinkUserResponse{}
+	mi := &file_warder_admin_v1_provider_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkUserResponse) ProtoMessage() {}
+
+func (x *LinkUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_provider_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkUserResponse.ProtoReflect.Descriptor instead.
+func (*LinkUserResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_provider_proto_rawDescGZIP(), []int{10}
+}
+
 var File_warder_admin_v1_provider_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_provider_proto_rawDesc = "" +
@@ -572,12 +669,19 @@ const file_warder_admin_v1_provider_proto_rawDesc = "" +
 	"\bprovider\x18\x01 \x01(\v2\x19.warder.admin.v1.ProviderR\bprovider\"4\n" +
 	"\x15RemoveProviderRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\x18\n" +
-	"\x16RemoveProviderResponse2\x96\x03\n" +
+	"\x16RemoveProviderResponse\"y\n" +
+	"\x0fLinkUserRequest\x12#\n" +
+	"\bprovider\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12\x1b\n" +
+	"\x04user\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04user\x12$\n" +
+	"\asubject\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\asubject\"\x12\n" +
+	"\x10LinkUserResponse2\xe7\x03\n" +
 	"\x0fProviderService\x12X\n" +
 	"\vAddProvider\x12#.warder.admin.v1.AddProviderRequest\x1a$.warder.admin.v1.AddProviderResponse\x12c\n" +
 	"\rListProviders\x12%.warder.admin.v1.ListProvidersRequest\x1a&.warder.admin.v1.ListProvidersResponse\"\x03\x90\x02\x01\x12a\n" +
 	"\x0eUpdateProvider\x12&.warder.admin.v1.UpdateProviderRequest\x1a'.warder.admin.v1.UpdateProviderResponse\x12a\n" +
-	"\x0eRemoveProvider\x12&.warder.admin.v1.RemoveProviderRequest\x1a'.warder.admin.v1.RemoveProviderResponseB\xc6\x01\n" +
+	"\x0eRemoveProvider\x12&.warder.admin.v1.RemoveProviderRequest\x1a'.warder.admin.v1.RemoveProviderResponse\x12O\n" +
+	"\bLinkUser\x12 .warder.admin.v1.LinkUserRequest\x1a!.warder.admin.v1.LinkUserResponseB\xc6\x01\n" +
 	"\x13com.warder.admin.v1B\rProviderProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -592,7 +696,7 @@ func file_warder_admin_v1_provider_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_provider_proto_rawDescData
 }
 
-var file_warder_admin_v1_provider_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_warder_admin_v1_provider_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_warder_admin_v1_provider_proto_goTypes = []any{
 	(*Provider)(nil),               // 0: warder.admin.v1.Provider
 	(*AddProviderRequest)(nil),     // 1: warder.admin.v1.AddProviderRequest
@@ -603,12 +707,14 @@ var file_warder_admin_v1_provider_proto_goTypes = []any{
 	(*UpdateProviderResponse)(nil), // 6: warder.admin.v1.UpdateProviderResponse
 	(*RemoveProviderRequest)(nil),  // 7: warder.admin.v1.RemoveProviderRequest
 	(*RemoveProviderResponse)(nil), // 8: warder.admin.v1.RemoveProviderResponse
-	(*GroupRole)(nil),              // 9: warder.admin.v1.GroupRole
-	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
+	(*LinkUserRequest)(nil),        // 9: warder.admin.v1.LinkUserRequest
+	(*LinkUserResponse)(nil),       // 10: warder.admin.v1.LinkUserResponse
+	(*GroupRole)(nil),              // 11: warder.admin.v1.GroupRole
+	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_provider_proto_depIdxs = []int32{
-	9,  // 0: warder.admin.v1.Provider.group_roles:type_name -> warder.admin.v1.GroupRole
-	10, // 1: warder.admin.v1.Provider.created_at:type_name -> google.protobuf.Timestamp
+	11, // 0: warder.admin.v1.Provider.group_roles:type_name -> warder.admin.v1.GroupRole
+	12, // 1: warder.admin.v1.Provider.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: warder.admin.v1.AddProviderRequest.provider:type_name -> warder.admin.v1.Provider
 	0,  // 3: warder.admin.v1.AddProviderResponse.provider:type_name -> warder.admin.v1.Provider
 	0,  // 4: warder.admin.v1.ListProvidersResponse.providers:type_name -> warder.admin.v1.Provider
@@ -618,12 +724,14 @@ var file_warder_admin_v1_provider_proto_depIdxs = []int32{
 	3,  // 8: warder.admin.v1.ProviderService.ListProviders:input_type -> warder.admin.v1.ListProvidersRequest
 	5,  // 9: warder.admin.v1.ProviderService.UpdateProvider:input_type -> warder.admin.v1.UpdateProviderRequest
 	7,  // 10: warder.admin.v1.ProviderService.RemoveProvider:input_type -> warder.admin.v1.RemoveProviderRequest
-	2,  // 11: warder.admin.v1.ProviderService.AddProvider:output_type -> warder.admin.v1.AddProviderResponse
-	4,  // 12: warder.admin.v1.ProviderService.ListProviders:output_type -> warder.admin.v1.ListProvidersResponse
-	6,  // 13: warder.admin.v1.ProviderService.UpdateProvider:output_type -> warder.admin.v1.UpdateProviderResponse
-	8,  // 14: warder.admin.v1.ProviderService.RemoveProvider:output_type -> warder.admin.v1.RemoveProviderResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
+	9,  // 11: warder.admin.v1.ProviderService.LinkUser:input_type -> warder.admin.v1.LinkUserRequest
+	2,  // 12: warder.admin.v1.ProviderService.AddProvider:output_type -> warder.admin.v1.AddProviderResponse
+	4,  // 13: warder.admin.v1.ProviderService.ListProviders:output_type -> warder.admin.v1.ListProvidersResponse
+	6,  // 14: warder.admin.v1.ProviderService.UpdateProvider:output_type -> warder.admin.v1.UpdateProviderResponse
+	8,  // 15: warder.admin.v1.ProviderService.RemoveProvider:output_type -> warder.admin.v1.RemoveProviderResponse
+	10, // 16: warder.admin.v1.ProviderService.LinkUser:output_type -> warder.admin.v1.LinkUserResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -642,7 +750,7 @@ func file_warder_admin_v1_provider_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_provider_proto_rawDesc), len(file_warder_admin_v1_provider_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/provider.proto.
  */
 export const file_warder_admin_v1_provider: GenFile = /*@__PURE__*/
-  fileDesc("Ch53YXJkZXIvYWRtaW4vdjEvcHJvdmlkZXIucHJvdG8SD3dhcmRlci5hZG1pbi52MSKnAgoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRILCgN1cmwYAyABKAkSEQoJY2xpZW50X2lkGAQgASgJEg4KBnNjb3BlcxgFIAMoCRISCgp1c2VyX2NsYWltGAYgASgJEhQKDGdyb3Vwc19jbGFpbRgHIAEoCRIvCgtncm91cF9yb2xlcxgIIAMoCzIaLndhcmRlci5hZG1pbi52MS5Hcm91cFJvbGUSDwoHcHJpdmF0ZRgJIAEoCBIXCg9jYV9jZXJ0aWZpY2F0ZXMYCiABKAkSGQoRaGFzX2NsaWVudF9zZWNyZXQYCyABKAgSLgoKY3JlYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoSQWRkUHJvdmlkZXJSZXF1ZXN0EisKCHByb3ZpZGVyGAEgASgLMhkud2FyZGVyLmFkbWluLnYxLlByb3ZpZGVyEhUKDWNsaWVudF9zZWNyZXQYAiABKAkiWAoTQWRkUHJvdmlkZXJSZXNwb25zZRIrCghwcm92aWRlchgBIAEoCzIZLndhcmRlci5hZG1pbi52MS5Qcm92aWRlchIUCgxyZWRpcmVjdF91cmwYAiABKAkiFgoUTGlzdFByb3ZpZGVyc1JlcXVlc3QiRQoVTGlzdFByb3ZpZGVyc1Jlc3BvbnNlEiwKCXByb3ZpZGVycxgBIAMoCzIZLndhcmRlci5hZG1pbi52MS5Qcm92aWRlciJyChVVcGRhdGVQcm92aWRlclJlcXVlc3QSKwoIcHJvdmlkZXIYASABKAsyGS53YXJkZXIuYWRtaW4udjEuUHJvdmlkZXISGgoNY2xpZW50X3NlY3JldBgCIAEoCUgAiAEBQhAKDl9jbGllbnRfc2VjcmV0IkUKFlVwZGF0ZVByb3ZpZGVyUmVzcG9uc2USKwoIcHJvdmlkZXIYASABKAsyGS53YXJkZXIuYWRtaW4udjEuUHJvdmlkZXIiJQoVUmVtb3ZlUHJvdmlkZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWUmVtb3ZlUHJvdmlkZXJSZXNwb25zZTKWAwoPUHJvdmlkZXJTZXJ2aWNlElgKC0FkZFByb3ZpZGVyEiMud2FyZGVyLmFkbWluLnYxLkFkZFByb3ZpZGVyUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5BZGRQcm92aWRlclJlc3BvbnNlEmMKDUxpc3RQcm92aWRlcnMSJS53YXJkZXIuYWRtaW4udjEuTGlzdFByb3ZpZGVyc1JlcXVlc3QaJi53YXJkZXIuYWRtaW4udjEuTGlzdFByb3ZpZGVyc1Jlc3BvbnNlIgOQAgESYQoOVXBkYXRlUHJvdmlkZXISJi53YXJkZXIuYWRtaW4udjEuVXBkYXRlUHJvdmlkZXJSZXF1ZXN0Gicud2FyZGVyLmFkbWluLnYxLlVwZGF0ZVByb3ZpZGVyUmVzcG9uc2USYQoOUmVtb3ZlUHJvdmlkZXISJi53YXJkZXIuYWRtaW4udjEuUmVtb3ZlUHJvdmlkZXJSZXF1ZXN0Gicud2FyZGVyLmFkbWluLnYxLlJlbW92ZVByb3ZpZGVyUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_warder_admin_v1_issuer]);
+  fileDesc("Ch53YXJkZXIvYWRtaW4vdjEvcHJvdmlkZXIucHJvdG8SD3dhcmRlci5hZG1pbi52MSKnAgoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRILCgN1cmwYAyABKAkSEQoJY2xpZW50X2lkGAQgASgJEg4KBnNjb3BlcxgFIAMoCRISCgp1c2VyX2NsYWltGAYgASgJEhQKDGdyb3Vwc19jbGFpbRgHIAEoCRIvCgtncm91cF9yb2xlcxgIIAMoCzIaLndhcmRlci5hZG1pbi52MS5Hcm91cFJvbGUSDwoHcHJpdmF0ZRgJIAEoCBIXCg9jYV9jZXJ0aWZpY2F0ZXMYCiABKAkSGQoRaGFzX2NsaWVudF9zZWNyZXQYCyABKAgSLgoKY3JlYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoSQWRkUHJvdmlkZXJSZXF1ZXN0EisKCHByb3ZpZGVyGAEgASgLMhkud2FyZGVyLmFkbWluLnYxLlByb3ZpZGVyEhUKDWNsaWVudF9zZWNyZXQYAiABKAkiWAoTQWRkUHJvdmlkZXJSZXNwb25zZRIrCghwcm92aWRlchgBIAEoCzIZLndhcmRlci5hZG1pbi52MS5Qcm92aWRlchIUCgxyZWRpcmVjdF91cmwYAiABKAkiFgoUTGlzdFByb3ZpZGVyc1JlcXVlc3QiRQoVTGlzdFByb3ZpZGVyc1Jlc3BvbnNlEiwKCXByb3ZpZGVycxgBIAMoCzIZLndhcmRlci5hZG1pbi52MS5Qcm92aWRlciJyChVVcGRhdGVQcm92aWRlclJlcXVlc3QSKwoIcHJvdmlkZXIYASABKAsyGS53YXJkZXIuYWRtaW4udjEuUHJvdmlkZXISGgoNY2xpZW50X3NlY3JldBgCIAEoCUgAiAEBQhAKDl9jbGllbnRfc2VjcmV0IkUKFlVwZGF0ZVByb3ZpZGVyUmVzcG9uc2USKwoIcHJvdmlkZXIYASABKAsyGS53YXJkZXIuYWRtaW4udjEuUHJvdmlkZXIiJQoVUmVtb3ZlUHJvdmlkZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiGAoWUmVtb3ZlUHJvdmlkZXJSZXNwb25zZSJCCg9MaW5rVXNlclJlcXVlc3QSEAoIcHJvdmlkZXIYASABKAkSDAoEdXNlchgCIAEoCRIPCgdzdWJqZWN0GAMgASgJIhIKEExpbmtVc2VyUmVzcG9uc2Uy5wMKD1Byb3ZpZGVyU2VydmljZRJYCgtBZGRQcm92aWRlchIjLndhcmRlci5hZG1pbi52MS5BZGRQcm92aWRlclJlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuQWRkUHJvdmlkZXJSZXNwb25zZRJjCg1MaXN0UHJvdmlkZXJzEiUud2FyZGVyLmFkbWluLnYxLkxpc3RQcm92aWRlcnNSZXF1ZXN0GiYud2FyZGVyLmFkbWluLnYxLkxpc3RQcm92aWRlcnNSZXNwb25zZSIDkAIBEmEKDlVwZGF0ZVByb3ZpZGVyEiYud2FyZGVyLmFkbWluLnYxLlVwZGF0ZVByb3ZpZGVyUmVxdWVzdBonLndhcmRlci5hZG1pbi52MS5VcGRhdGVQcm92aWRlclJlc3BvbnNlEmEKDlJlbW92ZVByb3ZpZGVyEiYud2FyZGVyLmFkbWluLnYxLlJlbW92ZVByb3ZpZGVyUmVxdWVzdBonLndhcmRlci5hZG1pbi52MS5SZW1vdmVQcm92aWRlclJlc3BvbnNlEk8KCExpbmtVc2VyEiAud2FyZGVyLmFkbWluLnYxLkxpbmtVc2VyUmVxdWVzdBohLndhcmRlci5hZG1pbi52MS5MaW5rVXNlclJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_warder_admin_v1_issuer]);
 
 /**
  * @generated from message warder.admin.v1.Provider
@@ -257,6 +257,48 @@ export const RemoveProviderResponseSchema: GenMessage<RemoveProviderResponse> = 
   messageDesc(file_warder_admin_v1_provider, 8);
 
 /**
+ * @generated from message warder.admin.v1.LinkUserRequest
+ */
+export type LinkUserRequest = Message<"warder.admin.v1.LinkUserRequest"> & {
+  /**
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * @generated from field: string user = 2;
+   */
+  user: string;
+
+  /**
+   * The claim sub of the account.
+   *
+   * @generated from field: string subject = 3;
+   */
+  subject: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.LinkUserRequest.
+ * Use `create(LinkUserRequestSchema)` to create a new message.
+ */
+export const LinkUserRequestSchema: GenMessage<LinkUserRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_provider, 9);
+
+/**
+ * @generated from message warder.admin.v1.LinkUserResponse
+ */
+export type LinkUserResponse = Message<"warder.admin.v1.LinkUserResponse"> & {
+};
+
+/**
+ * Describes the message warder.admin.v1.LinkUserResponse.
+ * Use `create(LinkUserResponseSchema)` to create a new message.
+ */
+export const LinkUserResponseSchema: GenMessage<LinkUserResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_provider, 10);
+
+/**
  * ProviderService manages the OpenID providers by which people sign in to the
  * administration (authorization code with PKCE).
  *
@@ -298,6 +340,17 @@ export const ProviderService: GenService<{
     methodKind: "unary";
     input: typeof RemoveProviderRequestSchema;
     output: typeof RemoveProviderResponseSchema;
+  },
+  /**
+   * LinkUser says that an account at a provider is a user who exists. From his
+   * next sign-in by it, his roles are those that his groups there give.
+   *
+   * @generated from rpc warder.admin.v1.ProviderService.LinkUser
+   */
+  linkUser: {
+    methodKind: "unary";
+    input: typeof LinkUserRequestSchema;
+    output: typeof LinkUserResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_provider, 0);

@@ -47,6 +47,9 @@ const (
 	// ProviderServiceRemoveProviderProcedure is the fully-qualified name of the ProviderService's
 	// RemoveProvider RPC.
 	ProviderServiceRemoveProviderProcedure = "/warder.admin.v1.ProviderService/RemoveProvider"
+	// ProviderServiceLinkUserProcedure is the fully-qualified name of the ProviderService's LinkUser
+	// RPC.
+	ProviderServiceLinkUserProcedure = "/warder.admin.v1.ProviderService/LinkUser"
 )
 
 // ProviderServiceClient is a client for the warder.admin.v1.ProviderService service.
@@ -57,6 +60,9 @@ type ProviderServiceClient interface {
 	UpdateProvider(context.Context, *connect.Request[v1.UpdateProviderRequest]) (*connect.Response[v1.UpdateProviderResponse], error)
 	// RemoveProvider also ends the sessions that it began.
 	RemoveProvider(context.Context, *connect.Request[v1.RemoveProviderRequest]) (*connect.Response[v1.RemoveProviderResponse], error)
+	// LinkUser says that an account at a provider is a user who exists. From his
+	// next sign-in by it, his roles are those that his groups there give.
+	LinkUser(context.Context, *connect.Request[v1.LinkUserRequest]) (*connect.Response[v1.LinkUserResponse], error)
 }
 
 // NewProviderServiceClient constructs a client for the warder.admin.v1.ProviderService service. By
@@ -95,6 +101,12 @@ func NewProviderServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(providerServiceMethods.ByName("RemoveProvider")),
 			connect.WithClientOptions(opts...),
 		),
+		linkUser: connect.NewClient[v1.LinkUserRequest, v1.LinkUserResponse](
+			httpClient,
+			baseURL+ProviderServiceLinkUserProcedure,
+			connect.WithSchema(providerServiceMethods.ByName("LinkUser")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -104,6 +116,7 @@ type providerServiceClient struct {
 	listProviders  *connect.Client[v1.ListProvidersRequest, v1.ListProvidersResponse]
 	updateProvider *connect.Client[v1.UpdateProviderRequest, v1.UpdateProviderResponse]
 	removeProvider *connect.Client[v1.RemoveProviderRequest, v1.RemoveProviderResponse]
+	linkUser       *connect.Client[v1.LinkUserRequest, v1.LinkUserResponse]
 }
 
 // AddProvider calls warder.admin.v1.ProviderService.AddProvider.
@@ -126,6 +139,11 @@ func (c *providerServiceClient) RemoveProvider(ctx context.Context, req *connect
 	return c.removeProvider.CallUnary(ctx, req)
 }
 
+// LinkUser calls warder.admin.v1.ProviderService.LinkUser.
+func (c *providerServiceClient) LinkUser(ctx context.Context, req *connect.Request[v1.LinkUserRequest]) (*connect.Response[v1.LinkUserResponse], error) {
+	return c.linkUser.CallUnary(ctx, req)
+}
+
 // ProviderServiceHandler is an implementation of the warder.admin.v1.ProviderService service.
 type ProviderServiceHandler interface {
 	// AddProvider saves a provider. Its metadata is fetched once before.
@@ -134,6 +152,9 @@ type ProviderServiceHandler interface {
 	UpdateProvider(context.Context, *connect.Request[v1.UpdateProviderRequest]) (*connect.Response[v1.UpdateProviderResponse], error)
 	// RemoveProvider also ends the sessions that it began.
 	RemoveProvider(context.Context, *connect.Request[v1.RemoveProviderRequest]) (*connect.Response[v1.RemoveProviderResponse], error)
+	// LinkUser says that an account at a provider is a user who exists. From his
+	// next sign-in by it, his roles are those that his groups there give.
+	LinkUser(context.Context, *connect.Request[v1.LinkUserRequest]) (*connect.Response[v1.LinkUserResponse], error)
 }
 
 // NewProviderServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -168,6 +189,12 @@ func NewProviderServiceHandler(svc ProviderServiceHandler, opts ...connect.Handl
 		connect.WithSchema(providerServiceMethods.ByName("RemoveProvider")),
 		connect.WithHandlerOptions(opts...),
 	)
+	providerServiceLinkUserHandler := connect.NewUnaryHandler(
+		ProviderServiceLinkUserProcedure,
+		svc.LinkUser,
+		connect.WithSchema(providerServiceMethods.ByName("LinkUser")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.ProviderService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ProviderServiceAddProviderProcedure:
@@ -178,6 +205,8 @@ func NewProviderServiceHandler(svc ProviderServiceHandler, opts ...connect.Handl
 			providerServiceUpdateProviderHandler.ServeHTTP(w, r)
 		case ProviderServiceRemoveProviderProcedure:
 			providerServiceRemoveProviderHandler.ServeHTTP(w, r)
+		case ProviderServiceLinkUserProcedure:
+			providerServiceLinkUserHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -201,4 +230,8 @@ func (UnimplementedProviderServiceHandler) UpdateProvider(context.Context, *conn
 
 func (UnimplementedProviderServiceHandler) RemoveProvider(context.Context, *connect.Request[v1.RemoveProviderRequest]) (*connect.Response[v1.RemoveProviderResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ProviderService.RemoveProvider is not implemented"))
+}
+
+func (UnimplementedProviderServiceHandler) LinkUser(context.Context, *connect.Request[v1.LinkUserRequest]) (*connect.Response[v1.LinkUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.ProviderService.LinkUser is not implemented"))
 }
