@@ -43,7 +43,7 @@ func schema(t testing.TB) func(text string) error {
 
 func TestSchemaAcceptsWhatIsADocument(t *testing.T) {
 	validate := schema(t)
-	page, err := os.ReadFile("../../docs/concepts.md")
+	page, err := os.ReadFile("../../docs/policy.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestSchemaAcceptsWhatIsADocument(t *testing.T) {
 		text, _, _ := strings.Cut(part, "```")
 		examples = append(examples, text)
 	}
-	if len(examples) < 5 {
+	if len(examples) < 7 {
 		t.Fatalf("only %d examples", len(examples))
 	}
 	for _, text := range examples {

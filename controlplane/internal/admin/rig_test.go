@@ -40,8 +40,6 @@ type rig struct {
 	token string // for setup
 	url   string // sessions
 	local *client
-
-	tools []*adminv1.Tool // once catalogue has read them
 }
 
 func newRig(t *testing.T) *rig {

@@ -146,8 +146,8 @@ func (g gamble) call(n int) db.CopyAuditCallsParams {
 	return call
 }
 
-// decide is what policy says of a recorded call under a document.
-func (g gamble) decide(t *testing.T, r *rig, set *policy.Set, call *db.CopyAuditCallsParams) policy.Decision {
+// decideAgain is what policy says of a recorded call under a document.
+func decideAgain(t *testing.T, tools []*adminv1.Tool, set *policy.Set, call *db.CopyAuditCallsParams) policy.Decision {
 	category, err := risk.Parse(call.Risk)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func (g gamble) decide(t *testing.T, r *rig, set *policy.Set, call *db.CopyAudit
 	if strings.HasPrefix(call.Method, "resources/") {
 		target.Kind = policy.Resource
 	}
-	for _, tool := range r.catalogue(t) { // The category of today counts.
+	for _, tool := range tools { // The category of today counts.
 		if tool.GetServer() == call.Server && tool.GetName() == call.Tool {
 			target.Risk, _ = risk.Parse(tool.GetRisk())
 		}
@@ -166,15 +166,6 @@ func (g gamble) decide(t *testing.T, r *rig, set *policy.Set, call *db.CopyAudit
 		Method:    call.Method, Target: target,
 		Facts: policy.Facts{Client: policy.Client{Name: call.ClientName, Version: call.ClientVersion}, Now: call.At},
 	})
-}
-
-// catalogue returns the tools that are known.
-func (r *rig) catalogue(t *testing.T) []*adminv1.Tool {
-	t.Helper()
-	if r.tools == nil {
-		r.tools = must(r.local.tools.ListTools(t.Context(), connect.NewRequest(&adminv1.ListToolsRequest{}))).or(t).GetTools()
-	}
-	return r.tools
 }
 
 // Where nothing is open, a simulation says what policy.Decide says of each call.
@@ -190,6 +181,7 @@ func TestSimulateDecidesAsTheCallsWouldHaveBeenDecided(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tools := must(r.local.tools.ListTools(t.Context(), connect.NewRequest(&adminv1.ListToolsRequest{}))).or(t).GetTools()
 	seen := map[string]int64{}
 	for range 60 {
 		text := random.document()
@@ -203,7 +195,7 @@ func TestSimulateDecidesAsTheCallsWouldHaveBeenDecided(t *testing.T) {
 		}
 		want, flips := &adminv1.SimulatePolicyResponse{Calls: int64(len(calls))}, map[string]int64{}
 		for i := range calls {
-			decision := random.decide(t, r, set, &calls[i])
+			decision := decideAgain(t, tools, set, &calls[i])
 			switch after := effectName(decision.Effect); {
 			case after == calls[i].Decision:
 				want.Unchanged++
