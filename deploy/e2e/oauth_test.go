@@ -211,10 +211,11 @@ func TestAnOAuthClientFindsItsWay(t *testing.T) {
 		}
 	}
 
-	calls := admin(t, g.dataDir, "audit", "list", "--tool", "calc/add")["calls"].([]any)
-	if len(calls) != 2 {
-		t.Fatalf("%d calls are recorded", len(calls))
-	}
+	var calls []any
+	eventually(t, "both calls are recorded", func() bool {
+		calls, _ = admin(t, g.dataDir, "audit", "list", "--tool", "calc/add")["calls"].([]any)
+		return len(calls) == 2
+	})
 	for _, recorded := range calls {
 		c := recorded.(object)
 		if c["user"] != "corp:ana" || c["application"] != "editor" || c["issuer"] != "corp" || c["tokenId"] == nil ||
