@@ -45,6 +45,7 @@ type Plane struct {
 	listener *listener.Listener
 	link     *grpc.ClientConn
 	draining atomic.Bool
+	applying sync.Mutex
 	spare    spare
 	flushing chan struct{} // closed when the end waits for the audit
 }
@@ -115,6 +116,7 @@ func (p *Plane) openReplica() error {
 		Seal:    keyring,
 		Build:   p.build,
 		Amend:   amend,
+		Deny:    (*gate.Index).Deny,
 		Aside:   p.spare.run,
 		Applied: p.applied,
 		Version: p.config.Version,
@@ -139,7 +141,11 @@ func (p *Plane) sessionEnded(id [16]byte, expires time.Time) { p.session.Ended(i
 
 // applied ends what is denied now, lets go of servers that are gone, and tells
 // clients what they see now.
-func (p *Plane) applied(index *gate.Index) {
+func (p *Plane) applied(*gate.Index) {
+	// Denials that come ahead of an update are applied beside it.
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	index := p.current()
 	if p.session != nil { // It is made after the snapshot on disk was read.
 		p.session.Revoke(index)
 	}

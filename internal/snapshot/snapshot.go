@@ -149,6 +149,12 @@ func (s *Set) All() iter.Seq2[string, *snapshotv1.Item] {
 	}
 }
 
+// DenyPrefix begins the keys of the deny overlay, and KeyPrefix those of API keys.
+const (
+	DenyPrefix = "deny/"
+	KeyPrefix  = "key/"
+)
+
 // Under returns the items whose key begins with a prefix, in key order. They must
 // not be edited. What it costs does not grow with the other items.
 func (s *Set) Under(prefix string) iter.Seq[*snapshotv1.Item] {

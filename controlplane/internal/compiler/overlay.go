@@ -43,7 +43,7 @@ func Overlay(base *snapshot.Set, rows *store.Overlay) (*snapshot.Set, error) {
 	}
 	for _, change := range rows.Changes {
 		if change.Action == "key.revoke" {
-			removals = append(removals, "key/"+change.Target)
+			removals = append(removals, snapshot.KeyPrefix+change.Target)
 		}
 	}
 	revision := reached(base.Revision(), rows)
@@ -70,7 +70,7 @@ func denyChanges(base *snapshot.Set, items []*snapshotv1.Item) (upserts []*snaps
 			upserts = append(upserts, item)
 		}
 	}
-	for item := range base.Under("deny/") {
+	for item := range base.Under(snapshot.DenyPrefix) {
 		key, err := snapshot.Key(item)
 		if err != nil {
 			return nil, nil, err

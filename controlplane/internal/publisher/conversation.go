@@ -11,6 +11,7 @@ import (
 
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/snapshot"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -44,6 +45,11 @@ type conversation struct {
 	// demand is what the node's calls asked of limits, until it is counted.
 	demand atomic.Pointer[syncv1.Demand]
 
+	// ahead has denials that go ahead of the next update: the latest, of which those
+	// before are a part.
+	ahead  chan *syncv1.Denials
+	warned *snapshot.Set // that they are of
+
 	follower follower
 	report   *reporter
 	// answered is the highest revision that the node acked or nacked on this
@@ -65,6 +71,7 @@ func (c *conversation) run(ctx context.Context) error {
 	// One update is in flight at most, so one place is always free.
 	updates, ended := make(chan *syncv1.Update, 1), make(chan *syncv1.EndedSessions)
 	shares := make(chan *syncv1.Shares)
+	c.ahead = make(chan *syncv1.Denials, 1)
 	go c.send(ctx, updates, ended, shares)
 	defer c.divide(ctx, shares)()
 	defer c.sessions(ctx, ended)()
@@ -124,9 +131,14 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 		if update := c.follower.next(known, c.id); update != nil {
 			snapshot.Sign(update, c.publisher.config.Key)
 			c.publisher.metrics.sent(update)
+			select {
+			case <-c.ahead: // The update has them.
+			default:
+			}
 			updates <- update
 			patience.Reset(AckTimeout)
 		}
+		c.warn(known)
 		select {
 		case request := <-requests:
 			if err := c.answer(request); err != nil {
@@ -144,6 +156,36 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// warn sends what is denied now and was not by the update under way. A node takes as
+// long for an update as it takes to index it, and nothing revoked waits for that.
+func (c *conversation) warn(known *history) {
+	latest := known.latest()
+	if !c.follower.waiting() || latest == c.warned || markOf(latest) == c.follower.inFlight.to {
+		return
+	}
+	c.warned = latest
+	sent := known.find(c.follower.inFlight.to)
+	var denies []*snapshotv1.Deny
+	for item := range latest.Under(snapshot.DenyPrefix) {
+		if sent != nil {
+			if key, err := snapshot.Key(item); err == nil {
+				if _, there := sent.Get(key); there {
+					continue
+				}
+			}
+		}
+		denies = append(denies, item.GetDeny())
+	}
+	if len(denies) == 0 {
+		return
+	}
+	select {
+	case <-c.ahead: // What was not sent yet is a part of it.
+	default:
+	}
+	c.ahead <- &syncv1.Denials{Denies: denies}
 }
 
 // answer takes one message of the node.
@@ -219,6 +261,7 @@ func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, 
 		select {
 		case response.Update = <-updates:
 		case response.EndedSessions = <-ended:
+		case response.Denials = <-c.ahead:
 		case response.Shares = <-shares:
 		case <-ctx.Done():
 			return

@@ -16,6 +16,8 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -321,4 +323,40 @@ func TestAStreamOutlivesTheDatabase(t *testing.T) {
 			t.Errorf("stream ended with %v", err)
 		}
 	})
+}
+
+// A node indexes an update for as long as that takes; what is revoked meanwhile is
+// told ahead of the next one (security.md P-08).
+func TestWhatIsDeniedWhileANodeIsBusyGoesAhead(t *testing.T) {
+	p := newPublisher(t, nil)
+	denying := func(revision uint64, names ...string) {
+		t.Helper()
+		var items []*snapshotv1.Item
+		for _, name := range names {
+			items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: &snapshotv1.Deny{Kind: snapshotv1.DenyKind_DENY_KIND_USER, Name: name}}})
+		}
+		set, err := snapshot.New("e1", revision, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	denying(1, "old")
+	s, _ := connect(t, p, "edge")
+	s.requests <- hello()
+	first := (<-s.updates).GetUpdate()
+	denying(2, "old", "ana")
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetName() != "ana" {
+		t.Fatalf("ahead of the next update comes %v", got)
+	}
+	denying(3, "old", "ana", "bob")
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 2 {
+		t.Fatalf("then comes %v; want all since the update under way", got)
+	}
+	s.requests <- ack(first.GetNonce())
+	if next := (<-s.updates).GetUpdate(); next.GetRevision() != 3 {
+		t.Errorf("after the answer comes %v", next)
+	}
 }

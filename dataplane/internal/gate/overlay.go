@@ -24,13 +24,6 @@ type overlay struct {
 	masked sync.Map
 }
 
-// denyItems are the keys of the overlay's items, and keyItems those of API keys; see
-// snapshot.Key.
-const (
-	denyItems = "deny/"
-	keyItems  = "key/"
-)
-
 // withOverlay returns an index with this core, of a snapshot that differs from the
 // core's in its denials and in keys that are gone.
 func (x *core) withOverlay(revision uint64, denies []*snapshotv1.Deny, gone map[string]struct{}) (*Index, error) {
@@ -74,9 +67,9 @@ func (x *Index) Amend(set *snapshot.Set, upserts []*snapshotv1.Item, removals []
 	}
 	copied := false
 	for _, key := range removals {
-		id, isKey := strings.CutPrefix(key, keyItems)
+		id, isKey := strings.CutPrefix(key, snapshot.KeyPrefix)
 		switch {
-		case strings.HasPrefix(key, denyItems):
+		case strings.HasPrefix(key, snapshot.DenyPrefix):
 			continue
 		case !isKey:
 			return nil, false, nil
@@ -112,7 +105,7 @@ func (x *Index) Deny(denies []*snapshotv1.Deny, set *snapshot.Set) (*Index, erro
 
 // deniesOf returns the overlay of a snapshot.
 func deniesOf(set *snapshot.Set) (denies []*snapshotv1.Deny) {
-	for item := range set.Under(denyItems) {
+	for item := range set.Under(snapshot.DenyPrefix) {
 		denies = append(denies, item.GetDeny())
 	}
 	return denies

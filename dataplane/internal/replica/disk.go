@@ -72,7 +72,7 @@ func (r *Replica[I]) restore(sealed []byte) error {
 	if err := proto.Unmarshal(plain, update); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
-	_, err = r.apply(update, r.pinned)
+	_, err = r.apply(update, r.ahead.arrived(), r.pinned)
 	return err
 }
 

@@ -62,10 +62,18 @@ func (r *Replica[I]) converse(ctx context.Context, cancel context.CancelFunc, st
 	return err
 }
 
-// listen applies what comes, until the stream ends. After silent nobody takes answers any more.
+// listen takes what comes, until the stream ends. After silent nobody takes answers any more. Updates are applied beside,
+// one after another, so that what must not wait for them is heard.
 func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, silent <-chan struct{}) error {
-	writer := r.startWriter()
-	defer writer.close()
+	updates, applied := make(chan arrival), make(chan struct{})
+	go func() {
+		defer close(applied)
+		r.applyAll(updates, answers, silent)
+	}()
+	defer func() {
+		close(updates)
+		<-applied
+	}()
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -75,11 +83,28 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 		if shares := response.GetShares(); shares != nil && r.config.Shares != nil {
 			r.config.Shares(shares)
 		}
-		if response.GetUpdate() == nil && (response.GetEndedSessions() != nil || response.GetShares() != nil) {
+		r.warn(response.GetDenials())
+		if response.GetUpdate() == nil && (response.GetEndedSessions() != nil || response.GetShares() != nil || response.GetDenials() != nil) {
 			continue
 		}
+		// A control plane sends an update when the last one is answered; one that does not is heard no further until then.
+		updates <- arrival{response.GetUpdate(), r.ahead.arrived()}
+	}
+}
+
+// arrival is an update, and its number among those received.
+type arrival struct {
+	update *syncv1.Update
+	number uint64
+}
+
+// applyAll applies updates and answers them.
+func (r *Replica[I]) applyAll(updates <-chan arrival, answers chan<- *syncv1.SyncRequest, silent <-chan struct{}) {
+	writer := r.startWriter()
+	defer writer.close()
+	for next := range updates {
 		select {
-		case answers <- r.answer(response.GetUpdate(), writer):
+		case answers <- r.answer(next, writer):
 		case <-silent:
 		}
 	}
@@ -96,10 +121,11 @@ func (r *Replica[I]) hello() *syncv1.SyncRequest {
 }
 
 // answer applies one update and says how that went.
-func (r *Replica[I]) answer(update *syncv1.Update, writer *writer) *syncv1.SyncRequest {
+func (r *Replica[I]) answer(arrived arrival, writer *writer) *syncv1.SyncRequest {
+	update := arrived.update
 	var next *state[I]
 	var err error
-	r.compute(r.isLarge(update), func() { next, err = r.receive(update) })
+	r.compute(r.isLarge(update), func() { next, err = r.receive(arrived) })
 	if err != nil {
 		r.config.Log.Error("an update of the snapshot is refused; the last good one serves on",
 			"revision", update.GetRevision(), "serving", r.Revision(), "reason", err)
@@ -135,15 +161,16 @@ func (r *Replica[I]) holdsMuch() bool {
 
 // receive applies an update of the control plane. At the first contact the key that the update names is pinned, once it
 // has proved to be the one that signed.
-func (r *Replica[I]) receive(update *syncv1.Update) (*state[I], error) {
+func (r *Replica[I]) receive(arrived arrival) (*state[I], error) {
+	update := arrived.update
 	if update.GetNonce() == "" {
 		return nil, errors.New("the update has no nonce, so no answer could name it")
 	}
 	if r.pinned != nil {
-		return r.apply(update, r.pinned)
+		return r.apply(update, arrived.number, r.pinned)
 	}
 	key := ed25519.PublicKey(update.GetPublicKey())
-	next, err := r.apply(update, key)
+	next, err := r.apply(update, arrived.number, key)
 	if err != nil {
 		return nil, err
 	}

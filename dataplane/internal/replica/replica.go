@@ -12,6 +12,7 @@ import (
 
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -30,6 +31,8 @@ type Config[I any] struct {
 	// Aside, if not nil, runs work that computes for long without a pause: decoding, applying or writing a large snapshot. It
 	// returns when the work has; a node gives calls a processor meanwhile. Called from several goroutines.
 	Aside func(work func())
+	// Deny, if not nil, makes of an index one that denies more than its set: what comes ahead of an update.
+	Deny func(former *I, denies []*snapshotv1.Deny, set *snapshot.Set) (*I, error)
 	// Applied, if not nil, is told of each index after calls are served from it. It must not keep the follower waiting.
 	Applied func(*I)
 	// SessionEnded, if not nil, is told of each session that must not be served any more, wherever it was ended: when that
@@ -50,6 +53,7 @@ type Config[I any] struct {
 type Replica[I any] struct {
 	config  Config[I]
 	current atomic.Pointer[state[I]]
+	ahead   ahead
 	outbox  *outbox
 
 	// following is held by whoever changes the state.
@@ -102,7 +106,9 @@ func (r *Replica[I]) Revision() uint64 {
 
 // apply verifies an update by a key, applies it to what is held, builds it and makes it current. On any error what is
 // held stays current. The caller holds following.
-func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state[I], error) {
+//
+// Number is that of the update among those received.
+func (r *Replica[I]) apply(update *syncv1.Update, number uint64, key ed25519.PublicKey) (*state[I], error) {
 	if err := snapshot.Verify(update, key); err != nil {
 		return nil, err
 	}
@@ -115,7 +121,7 @@ func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state
 		return nil, fmt.Errorf("build revision %d: %w", set.Revision(), err)
 	}
 	next := &state[I]{set: set, index: index, signature: update.GetSignature()}
-	r.current.Store(next)
+	index = r.put(next, number)
 	if r.config.Applied != nil {
 		r.config.Applied(index)
 	}

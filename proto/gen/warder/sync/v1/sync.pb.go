@@ -517,13 +517,14 @@ func (x *EndedSession) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// SyncResponse is what the control plane says: an update, ended sessions or
-// shares.
+// SyncResponse is what the control plane says: an update, ended sessions, shares or
+// denials.
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
 	EndedSessions *EndedSessions         `protobuf:"bytes,2,opt,name=ended_sessions,json=endedSessions,proto3" json:"ended_sessions,omitempty"`
 	Shares        *Shares                `protobuf:"bytes,3,opt,name=shares,proto3" json:"shares,omitempty"`
+	Denials       *Denials               `protobuf:"bytes,4,opt,name=denials,proto3" json:"denials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +580,62 @@ func (x *SyncResponse) GetShares() *Shares {
 	return nil
 }
 
+func (x *SyncResponse) GetDenials() *Denials {
+	if x != nil {
+		return x.Denials
+	}
+	return nil
+}
+
+// Denials are what the next update denies besides what the node has been sent. They
+// come ahead of it while an update is under way, and hold at once, also over that
+// one; the first update that is sent after them takes their place. They only take
+// away, so they are not signed apart from the stream. Each message takes the place of
+// the one before.
+type Denials struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Denies        []*v1.Deny             `protobuf:"bytes,1,rep,name=denies,proto3" json:"denies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Denials) Reset() {
+	*x = Denials{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Denials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Denials) ProtoMessage() {}
+
+func (x *Denials) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Denials.ProtoReflect.Descriptor instead.
+func (*Denials) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Denials) GetDenies() []*v1.Deny {
+	if x != nil {
+		return x.Denies
+	}
+	return nil
+}
+
 // Demand says how much a node's clients ask of limits, so that the control plane
 // gives each node the share it needs. It may be lost: the next one follows in a
 // second.
@@ -592,7 +649,7 @@ type Demand struct {
 
 func (x *Demand) Reset() {
 	*x = Demand{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +661,7 @@ func (x *Demand) String() string {
 func (*Demand) ProtoMessage() {}
 
 func (x *Demand) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +674,7 @@ func (x *Demand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Demand.ProtoReflect.Descriptor instead.
 func (*Demand) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Demand) GetBuckets() []*BucketDemand {
@@ -642,7 +699,7 @@ type BucketDemand struct {
 
 func (x *BucketDemand) Reset() {
 	*x = BucketDemand{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +711,7 @@ func (x *BucketDemand) String() string {
 func (*BucketDemand) ProtoMessage() {}
 
 func (x *BucketDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +724,7 @@ func (x *BucketDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDemand.ProtoReflect.Descriptor instead.
 func (*BucketDemand) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BucketDemand) GetLimit() string {
@@ -705,7 +762,7 @@ type Shares struct {
 
 func (x *Shares) Reset() {
 	*x = Shares{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +774,7 @@ func (x *Shares) String() string {
 func (*Shares) ProtoMessage() {}
 
 func (x *Shares) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +787,7 @@ func (x *Shares) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shares.ProtoReflect.Descriptor instead.
 func (*Shares) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Shares) GetNodes() uint32 {
@@ -760,7 +817,7 @@ type BucketShare struct {
 
 func (x *BucketShare) Reset() {
 	*x = BucketShare{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +829,7 @@ func (x *BucketShare) String() string {
 func (*BucketShare) ProtoMessage() {}
 
 func (x *BucketShare) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +842,7 @@ func (x *BucketShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketShare.ProtoReflect.Descriptor instead.
 func (*BucketShare) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BucketShare) GetLimit() string {
@@ -835,7 +892,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +904,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +917,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Update) GetNonce() string {
@@ -956,7 +1013,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1025,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1038,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Snapshot) GetItems() []*v1.Item {
@@ -1006,7 +1063,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1075,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1088,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -1094,11 +1151,14 @@ const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\fEndedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xb4\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe7\x01\n" +
 	"\fSyncResponse\x12.\n" +
 	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\x12D\n" +
 	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\x12.\n" +
-	"\x06shares\x18\x03 \x01(\v2\x16.warder.sync.v1.SharesR\x06shares\"@\n" +
+	"\x06shares\x18\x03 \x01(\v2\x16.warder.sync.v1.SharesR\x06shares\x121\n" +
+	"\adenials\x18\x04 \x01(\v2\x17.warder.sync.v1.DenialsR\adenials\";\n" +
+	"\aDenials\x120\n" +
+	"\x06denies\x18\x01 \x03(\v2\x18.warder.snapshot.v1.DenyR\x06denies\"@\n" +
 	"\x06Demand\x126\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1c.warder.sync.v1.BucketDemandR\abuckets\"N\n" +
 	"\fBucketDemand\x12\x14\n" +
@@ -1149,7 +1209,7 @@ func file_warder_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_warder_sync_v1_sync_proto_rawDescData
 }
 
-var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*SyncRequest)(nil),           // 0: warder.sync.v1.SyncRequest
 	(*Hello)(nil),                 // 1: warder.sync.v1.Hello
@@ -1159,15 +1219,17 @@ var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*EndedSessions)(nil),         // 5: warder.sync.v1.EndedSessions
 	(*EndedSession)(nil),          // 6: warder.sync.v1.EndedSession
 	(*SyncResponse)(nil),          // 7: warder.sync.v1.SyncResponse
-	(*Demand)(nil),                // 8: warder.sync.v1.Demand
-	(*BucketDemand)(nil),          // 9: warder.sync.v1.BucketDemand
-	(*Shares)(nil),                // 10: warder.sync.v1.Shares
-	(*BucketShare)(nil),           // 11: warder.sync.v1.BucketShare
-	(*Update)(nil),                // 12: warder.sync.v1.Update
-	(*Snapshot)(nil),              // 13: warder.sync.v1.Snapshot
-	(*Delta)(nil),                 // 14: warder.sync.v1.Delta
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*v1.Item)(nil),               // 16: warder.snapshot.v1.Item
+	(*Denials)(nil),               // 8: warder.sync.v1.Denials
+	(*Demand)(nil),                // 9: warder.sync.v1.Demand
+	(*BucketDemand)(nil),          // 10: warder.sync.v1.BucketDemand
+	(*Shares)(nil),                // 11: warder.sync.v1.Shares
+	(*BucketShare)(nil),           // 12: warder.sync.v1.BucketShare
+	(*Update)(nil),                // 13: warder.sync.v1.Update
+	(*Snapshot)(nil),              // 14: warder.sync.v1.Snapshot
+	(*Delta)(nil),                 // 15: warder.sync.v1.Delta
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*v1.Deny)(nil),               // 17: warder.snapshot.v1.Deny
+	(*v1.Item)(nil),               // 18: warder.snapshot.v1.Item
 }
 var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
@@ -1175,25 +1237,27 @@ var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	3,  // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
 	4,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
 	5,  // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	8,  // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
+	9,  // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
 	6,  // 6: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
-	15, // 7: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 8: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
+	16, // 7: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
+	13, // 8: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
 	5,  // 9: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	10, // 10: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
-	9,  // 11: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
-	11, // 12: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
-	13, // 13: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
-	14, // 14: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
-	16, // 15: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
-	16, // 16: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
-	0,  // 17: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
-	7,  // 18: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	11, // 10: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
+	8,  // 11: warder.sync.v1.SyncResponse.denials:type_name -> warder.sync.v1.Denials
+	17, // 12: warder.sync.v1.Denials.denies:type_name -> warder.snapshot.v1.Deny
+	10, // 13: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
+	12, // 14: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
+	14, // 15: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
+	15, // 16: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
+	18, // 17: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
+	18, // 18: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
+	0,  // 19: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
+	7,  // 20: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
+	20, // [20:21] is the sub-list for method output_type
+	19, // [19:20] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_warder_sync_v1_sync_proto_init() }
@@ -1209,7 +1273,7 @@ func file_warder_sync_v1_sync_proto_init() {
 		(*SyncRequest_EndedSessions)(nil),
 		(*SyncRequest_Demand)(nil),
 	}
-	file_warder_sync_v1_sync_proto_msgTypes[12].OneofWrappers = []any{
+	file_warder_sync_v1_sync_proto_msgTypes[13].OneofWrappers = []any{
 		(*Update_Snapshot)(nil),
 		(*Update_Delta)(nil),
 	}
@@ -1219,7 +1283,7 @@ func file_warder_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_sync_v1_sync_proto_rawDesc), len(file_warder_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
