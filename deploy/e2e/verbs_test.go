@@ -69,7 +69,7 @@ func TestEachVerbPrintsATableAndTheMessageOfTheAPI(t *testing.T) {
 		{"audit list --limit 5 --user ana --tool s/add --decision deny", &adminv1.ListCallsResponse{}, "DECISION"},
 		{"audit changes", &adminv1.ListChangesResponse{}, "server.add"},
 		{"node list", &adminv1.ListNodesResponse{}, "connected"},
-		{"application list", &adminv1.ListApplicationsResponse{}, "cursor"},
+		{"app list", &adminv1.ListApplicationsResponse{}, "cursor"},
 		{"health", &adminv1.GetHealthResponse{}, "Database ready"},
 		{"server remove t", nil, "Removed t"},
 		{"server remove s", &adminv1.RemoveServerResponse{}, ""},
