@@ -89,6 +89,20 @@ test("who is not signed in is led to the sign-in, and back afterwards", async ()
   expect(new URLSearchParams(window.location.search).get("next")).toBe("/tools?state=pending");
 });
 
+test("providers have buttons that lead back to where somebody was", async () => {
+  const page = open("/tools?state=pending", {
+    whoAmI: signedOut,
+    listSignOns: () => ({
+      password: true,
+      providers: [{ name: "corp", title: attack, path: "/login/oidc/corp" }],
+    }),
+  });
+  await vi.waitFor(() => expect(page.textContent).toContain(`Sign in with ${attack}`), 5_000);
+  const link = page.querySelector("a[href^='/login/oidc/corp']");
+  expect(link?.getAttribute("href")).toBe("/login/oidc/corp?next=%2Ftools%3Fstate%3Dpending");
+  expect(page.querySelector("img")).toBeNull();
+});
+
 test("T-38: the setup token goes to SetUp and nowhere else", async () => {
   const setUp = vi.fn(() => ({ name: "ana" }));
   const page = open("/setup", { whoAmI: signedOut, setUp }, "wds_secret");

@@ -93,14 +93,14 @@ func (p *peer) check() error {
 		return fault.New(fault.Precondition, "the provider's metadata names another issuer than its URL here; "+
 			"write the issuer exactly as the provider's documentation has it, with or without a / at the end, and with your own tenant")
 	}
-	for _, endpoint := range []struct{ what, url string }{
-		{"the provider's authorization_endpoint", p.AuthorizationURL}, {"the provider's token_endpoint", p.TokenURL},
-		{"the provider's jwks_uri", p.KeysURL}, {"the provider's userinfo_endpoint", p.UserInfoURL},
-	} {
-		if endpoint.url == "" && endpoint.url == p.UserInfoURL {
-			continue // The one that a provider need not have.
-		}
-		if err := egress.Check(endpoint.what, endpoint.url, p.Private); err != nil {
+	endpoints := map[string]string{
+		"the provider's authorization_endpoint": p.AuthorizationURL, "the provider's token_endpoint": p.TokenURL, "the provider's jwks_uri": p.KeysURL,
+	}
+	if p.UserInfoURL != "" { // The one that a provider need not have.
+		endpoints["the provider's userinfo_endpoint"] = p.UserInfoURL
+	}
+	for what, url := range endpoints {
+		if err := egress.Check(what, url, p.Private); err != nil {
 			return fault.Wrap(fault.Precondition, fault.Text(err), err)
 		}
 	}

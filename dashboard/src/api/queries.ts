@@ -34,6 +34,10 @@ export const whoAmI = (transport: Transport) => ({
 export const health = (transport: Transport) =>
   createQueryOptions(HealthService.method.getHealth, {}, { transport });
 
+/** The ways to sign in. */
+export const signOns = (transport: Transport) =>
+  createQueryOptions(LoginService.method.listSignOns, {}, { transport });
+
 export const servers = (transport: Transport) =>
   createQueryOptions(ServerService.method.listServers, {}, { transport });
 

@@ -1,6 +1,6 @@
-import { Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Divider, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -23,7 +23,34 @@ export function LoginPage() {
         </Text>
       )}
       <LoginForm />
+      <Providers />
     </PublicFrame>
+  );
+}
+
+/** A button for each provider; they are links, since the browser itself has to go there. */
+function Providers() {
+  const { transport } = route.useRouteContext();
+  const { next } = route.useSearch();
+  // Who has a password signs in whether or not this answers.
+  const { data } = useQuery(queries.signOns(transport));
+  if (data === undefined || data.providers.length === 0) {
+    return null;
+  }
+  return (
+    <Stack>
+      <Divider label="or" />
+      {data.providers.map(({ name, title, path }) => (
+        <Button
+          key={name}
+          component="a"
+          href={`${path}?${new URLSearchParams({ next: safeReturn(next) })}`}
+          variant="default"
+        >
+          {`Sign in with ${title}`}
+        </Button>
+      ))}
+    </Stack>
   );
 }
 
