@@ -373,6 +373,28 @@ func TestSignatureCoversWhatTheSetBecomes(t *testing.T) {
 	}
 }
 
+// What two sets hold in common is in memory once, and nothing else of a set changes.
+func TestAdoptSharesWhatIsTheSame(t *testing.T) {
+	old := mustNew(t, 1, tool("s", "a"), tool("s", "b"), user("bob"))
+	next := mustNew(t, 2, tool("s", "a"), tool("s", "c"), user("bob"), user("ana"))
+	got := old.Adopt(next)
+	if got.Digest() != next.Digest() || got.Revision() != 2 || got.Len() != next.Len() {
+		t.Errorf("revision %d, %d items, digest %x", got.Revision(), got.Len(), got.Digest())
+	}
+	for name, item := range got.All() {
+		before, there := old.Get(name)
+		if there && before != item {
+			t.Errorf("%s is in memory twice", name)
+		}
+		if given, _ := next.Get(name); !there && given != item {
+			t.Errorf("%s is another one", name)
+		}
+	}
+	if again := got.Adopt(got); again != got {
+		t.Error("a set that shares all is copied")
+	}
+}
+
 func BenchmarkApply20000ToolsAnd20000Keys(b *testing.B) {
 	all := make([]*snapshotv1.Item, 0, 40_000)
 	for i := range 20_000 {

@@ -34,6 +34,32 @@ func Diff(from, to *Set) (upserts []*snapshotv1.Item, removals []string) {
 	return upserts, removals
 }
 
+// Adopt returns a set that is equal to set, with the items of s wherever they are the
+// same: what both hold is in memory once.
+func (s *Set) Adopt(set *Set) *Set {
+	var shared []entry // nil: there was nothing to replace
+	i := 0
+	for j := range set.entries {
+		e := &set.entries[j]
+		for i < len(s.entries) && s.entries[i].key < e.key {
+			i++
+		}
+		if i == len(s.entries) {
+			break
+		}
+		if old := &s.entries[i]; old.key == e.key && old.digest == e.digest && old.item != e.item {
+			if shared == nil {
+				shared = slices.Clone(set.entries)
+			}
+			shared[j] = *old
+		}
+	}
+	if shared == nil {
+		return set
+	}
+	return &Set{epoch: set.epoch, revision: set.revision, digest: set.digest, entries: shared}
+}
+
 // FullUpdate returns the update that makes s out of nothing. Its items are
 // those of s and must not be edited; nonce and signature are left to the
 // publisher.

@@ -54,10 +54,7 @@ func (h *history) with(set *snapshot.Set) (*history, error) {
 	if set.Revision() < latest.Revision() {
 		return nil, fmt.Errorf("publish revision %d: %d is published already", set.Revision(), latest.Revision())
 	}
-	shared, err := latest.Apply(snapshot.DeltaUpdate(latest, set))
-	if err != nil {
-		return nil, fmt.Errorf("publish revision %d: %w", set.Revision(), err)
-	}
+	shared := latest.Adopt(set)
 	next := &history{sets: append(append([]*snapshot.Set(nil), h.sets...), shared), entries: h.entries + shared.Len()}
 	for len(next.sets) > 1 && (len(next.sets) > maxSets || next.entries > maxEntries) {
 		next.entries -= next.sets[0].Len()

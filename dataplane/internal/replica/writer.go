@@ -1,28 +1,53 @@
 package replica
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"time"
+)
+
+const (
+	// restFactor is how much longer than a write the writer rests after it: to write a large snapshot takes the time of many
+	// calls, and one revocation after another would have it written without a pause.
+	restFactor = 4
+	// maxRest bounds that, and with it how old the file may be: what a node that is killed then does not know of when it
+	// starts without a control plane.
+	maxRest = 2 * time.Second
+)
 
 // writer writes the latest snapshot to disk. Only one waits at a time: a newer one takes its place, because nobody needs
 // those in between.
 type writer struct {
 	pending chan func() ([]byte, error) // capacity 1
+	closing chan struct{}
 	done    chan struct{}
 }
 
 // startWriter starts the goroutine that writes.
 func (r *Replica[I]) startWriter() *writer {
-	w := &writer{pending: make(chan func() ([]byte, error), 1), done: make(chan struct{})}
+	w := &writer{pending: make(chan func() ([]byte, error), 1), closing: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for content := range w.pending {
 			var err error
+			start := time.Now()
 			r.compute(r.holdsMuch(), func() { err = r.write(content) })
 			if err != nil {
 				r.config.Log.Error("the snapshot could not be written to disk; a restart without the control plane would serve an older one", "error", err)
 			}
+			w.rest(min(restFactor*time.Since(start), maxRest))
 		}
 	}()
 	return w
+}
+
+// rest waits, but not beyond close.
+func (w *writer) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.closing:
+	}
 }
 
 // put makes content the next to be written. It does not wait. One goroutine puts.
@@ -42,6 +67,7 @@ func (w *writer) put(content func() ([]byte, error)) {
 
 // close waits until what was put is written.
 func (w *writer) close() {
+	close(w.closing)
 	close(w.pending)
 	<-w.done
 }
