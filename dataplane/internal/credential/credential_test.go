@@ -194,8 +194,13 @@ func BenchmarkAuthenticate(b *testing.B) {
 func TestPlacesOfAKeyOutliveItsTable(t *testing.T) {
 	w := newWorld(t)
 	good, old := w.Key(w.good.ID), w.Key(w.old.ID)
-	if !good.Enter(2) || !good.Enter(2) || good.Enter(2) || !old.Enter(2) {
-		t.Error("a key has other places than its own two")
+	for i, want := range []bool{true, true, false} {
+		if got := good.Enter(2); got != want {
+			t.Errorf("entry %d of two: %v", i+1, got)
+		}
+	}
+	if !old.Enter(2) {
+		t.Error("a key has no place, since another has taken its own two")
 	}
 	next := NewTable([]byte("pepper"), []*Key{
 		{Principal: &principal.Principal{KeyID: w.good.ID}}, {Principal: &principal.Principal{KeyID: "new"}},
