@@ -41,7 +41,6 @@ type Plane struct {
 	listener *listener.Listener
 	link     *grpc.ClientConn
 	draining atomic.Bool
-	spare    spare
 	flushing chan struct{} // closed when the end waits for the audit
 }
 
@@ -106,7 +105,6 @@ func (p *Plane) openReplica() error {
 		Dir:     p.config.DataDir,
 		Seal:    keyring,
 		Build:   p.build,
-		Aside:   p.spare.run,
 		Applied: p.applied,
 		Version: p.config.Version,
 		Address: p.config.Listen,
@@ -137,14 +135,11 @@ func (p *Plane) applied(index *gate.Index) {
 func (p *Plane) serverChanged(server string) { p.replica.ServerChanged(server) }
 
 // build makes an index of a snapshot and says what it had to leave out.
-func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
+func (p *Plane) build(set *snapshot.Set, breathe func()) (*gate.Index, error) {
 	start := time.Now()
-	index, err := gate.Build(set)
+	index, err := p.current().Next(set, breathe)
 	if err != nil {
 		return nil, err
-	}
-	if before := p.current(); before != nil {
-		index.Credentials().Follow(before.Credentials())
 	}
 	for i, item := range index.Unusable() {
 		if i == maxLogged {

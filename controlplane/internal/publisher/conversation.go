@@ -20,7 +20,7 @@ const maxReason = 2000
 //
 //	receive ──requests──▶ loop (owns the follower) ──updates──▶ send
 //	                        │ latest only                 ▲
-//	                        ├──▶ reporter ──▶ Book        │ chunk after chunk
+//	                        ├──▶ reporter ──▶ Book        │ part after part
 //	                        └──▶ record ──▶ Sessions ──▶ tell
 //	                             bounded
 //
@@ -204,19 +204,44 @@ func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.Sync
 // send writes updates and ended sessions until ctx ends. A send that blocks is
 // released when the handler returns, which the loop decides.
 func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions) {
-	for {
-		var response syncv1.SyncResponse
+	for sent := true; sent; {
 		select {
-		case response.Update = <-updates:
-		case response.EndedSessions = <-ended:
+		case update := <-updates:
+			sent = c.sendUpdate(update, ended)
+		case sessions := <-ended:
+			sent = c.say(&syncv1.SyncResponse{EndedSessions: sessions})
 		case <-ctx.Done():
 			return
 		}
-		if err := c.stream.Send(&response); err != nil {
-			c.end(gone(err))
-			return
+	}
+}
+
+// sendUpdate writes an update part by part. Sessions that ended do not wait for the
+// last one. It reports whether the stream goes on.
+func (c *conversation) sendUpdate(update *syncv1.Update, ended <-chan *syncv1.EndedSessions) bool {
+	for message := range snapshot.Split(update) {
+		select {
+		case sessions := <-ended:
+			if !c.say(&syncv1.SyncResponse{EndedSessions: sessions}) {
+				return false
+			}
+		default:
+		}
+		if !c.say(message) {
+			return false
 		}
 	}
+	return true
+}
+
+// say writes one message, and ends the stream if that fails. It reports whether
+// the stream goes on.
+func (c *conversation) say(response *syncv1.SyncResponse) bool {
+	err := c.stream.Send(response)
+	if err != nil {
+		c.end(gone(err))
+	}
+	return err == nil
 }
 
 // gone is the reason for the end of a stream that the node, or the network,

@@ -31,7 +31,7 @@ func newWorld(t testing.TB) world {
 			Expires:   noon,
 			Principal: &principal.Principal{User: "bob", KeyID: w.old.ID},
 		},
-	})
+	}, nil, func() {})
 	return w
 }
 
@@ -204,8 +204,7 @@ func TestPlacesOfAKeyOutliveItsTable(t *testing.T) {
 	}
 	next := NewTable([]byte("pepper"), []*Key{
 		{Principal: &principal.Principal{KeyID: w.good.ID}}, {Principal: &principal.Principal{KeyID: "new"}},
-	})
-	next.Follow(w.Table)
+	}, w.Table, func() {})
 	if next.Key(w.good.ID).Enter(2) || !next.Key("new").Enter(1) {
 		t.Error("the next table gives an old key new places, or a new one none")
 	}

@@ -62,33 +62,36 @@ type mac struct {
 }
 
 // NewTable returns a table of the keys, each under its Principal.KeyID. It
-// takes ownership of both arguments.
-func NewTable(pepper []byte, keys []*Key) *Table {
+// takes ownership of pepper and keys. The places that are taken of the keys of the
+// former table, if there is one, stay taken of the same keys in this one, so that a new
+// snapshot gives nobody new ones. It calls breathe for each key.
+func NewTable(pepper []byte, keys []*Key, former *Table, breathe func()) *Table {
 	t := &Table{keys: make(map[string]*Key, len(keys))}
 	t.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, pepper)} }
 	for _, key := range keys {
-		key.places = new(places)
-		t.keys[key.Principal.KeyID] = key
+		breathe()
+		id := key.Principal.KeyID
+		if before := former.Key(id); before != nil {
+			key.places = before.places
+		} else {
+			key.places = new(places)
+		}
+		t.keys[id] = key
 	}
 	return t
-}
-
-// Follow makes the places that are taken of former's keys be taken of the same keys
-// in t, so that a new snapshot gives nobody new ones. It must be called before t is
-// used.
-func (t *Table) Follow(former *Table) {
-	for id, key := range t.keys {
-		if before := former.keys[id]; before != nil {
-			key.places = before.places
-		}
-	}
 }
 
 // Len returns the number of keys.
 func (t *Table) Len() int { return len(t.keys) }
 
-// Key returns the key with this id, expired or not; nil if there is none.
-func (t *Table) Key(id string) *Key { return t.keys[id] }
+// Key returns the key with this id, expired or not; nil if there is none, or no
+// table.
+func (t *Table) Key(id string) *Key {
+	if t == nil {
+		return nil
+	}
+	return t.keys[id]
+}
 
 // nobody stands in for a key that is not there: its hash is compared like any
 // other and equals none, because no secret is known that hashes to zeros.

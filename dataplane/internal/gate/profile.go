@@ -89,7 +89,7 @@ func (p *Profile) decide(e *Entry, method string) policy.Decision {
 
 // verdict returns what is said of the main method of an entry.
 func (p *Profile) verdict(number int) *policy.Decision {
-	p.main.once.Do(func() { p.main.decideAll(p) })
+	p.decideAll(func() {})
 	return &p.main.decisions[p.main.verdicts[number]]
 }
 
@@ -101,10 +101,15 @@ type table struct {
 	decisions []policy.Decision // each one once
 }
 
-func (t *table) decideAll(p *Profile) {
+func (p *Profile) decideAll(breathe func()) {
+	p.main.once.Do(func() { p.main.fill(p, breathe) })
+}
+
+func (t *table) fill(p *Profile, breathe func()) {
 	numbers := make(map[policy.Decision]uint32)
 	verdicts := make([]uint32, len(p.index.entries))
 	for i, e := range p.index.entries {
+		breathe()
 		target := e.target()
 		decision := p.policy.Decide(&target, e.Kind.Method())
 		number, ok := numbers[decision]
@@ -236,10 +241,14 @@ func (p *Profile) Servers(server *Server) []*Server {
 
 // resolve works out what is seen of each server, once. Lists and use ask one
 // question: may this be called, got, or read?
-func (p *Profile) resolve() {
+func (p *Profile) resolve() { p.resolveSlowly(func() {}) }
+
+func (p *Profile) resolveSlowly(breathe func()) {
 	p.once.Do(func() {
+		p.decideAll(breathe)
 		p.seen = make(map[*Server]kindSet)
 		for i, e := range p.index.entries {
+			breathe()
 			if p.verdict(i).Allowed() {
 				p.seen[e.Server] |= 1 << e.what
 			}
@@ -258,17 +267,18 @@ func (p *Profile) resolve() {
 const eagerDecisions = 2_000_000
 
 // prepare works out verdicts ahead of the calls that need them.
-func (x *Index) prepare() {
+func (x *Index) prepare(breathe func()) {
 	budget := eagerDecisions
 	done := make(map[*Profile]bool)
 	for _, profile := range x.profiles {
+		breathe()
 		if done[profile] {
 			continue
 		}
 		if budget -= len(x.entries); budget < 0 {
 			return
 		}
-		profile.resolve()
+		profile.resolveSlowly(breathe)
 		done[profile] = true
 	}
 }

@@ -9,11 +9,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/warder-gateway/warder/internal/snapshot"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
-
-// maxUpdate bounds one update on the wire, in bytes: ten times a snapshot of 20,000 tools.
-const maxUpdate = 256 << 20
 
 // stream is the node's side of a sync.
 type stream = grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
@@ -32,7 +30,7 @@ func (r *Replica[I]) Follow(ctx context.Context, client syncv1.SyncServiceClient
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(maxUpdate), grpc.ForceCodecV2(newCodec(r.config.Aside)))
+	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(snapshot.MaxUpdate))
 	if err != nil {
 		return fmt.Errorf("follow: open stream: %w", err)
 	}
@@ -66,18 +64,25 @@ func (r *Replica[I]) converse(ctx context.Context, cancel context.CancelFunc, st
 func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, silent <-chan struct{}) error {
 	writer := r.startWriter()
 	defer writer.close()
+	var parts snapshot.Parts
 	for {
 		response, err := stream.Recv()
 		if err != nil {
 			return ended(err)
 		}
-		sessions := response.GetEndedSessions()
-		r.hear(sessions)
-		if response.GetUpdate() == nil && sessions != nil {
+		r.hear(response.GetEndedSessions())
+		if part := response.GetPart(); part != nil {
+			r.turns.Run(func(breathe func()) {
+				parts.Add(part)
+				breathe()
+			})
+			continue
+		}
+		if response.GetUpdate() == nil && response.GetEndedSessions() != nil {
 			continue
 		}
 		select {
-		case answers <- r.answer(response.GetUpdate(), writer):
+		case answers <- r.answer(response.GetUpdate(), &parts, writer):
 		case <-silent:
 		}
 	}
@@ -93,55 +98,35 @@ func (r *Replica[I]) hello() *syncv1.SyncRequest {
 	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Hello{Hello: hello}}
 }
 
-// answer applies one update and says how that went.
-func (r *Replica[I]) answer(update *syncv1.Update, writer *writer) *syncv1.SyncRequest {
+// answer applies one update, of which parts may have come, and says how that went.
+func (r *Replica[I]) answer(update *syncv1.Update, parts *snapshot.Parts, writer *writer) *syncv1.SyncRequest {
 	var next *state[I]
-	var err error
-	r.compute(r.isLarge(update), func() { next, err = r.receive(update) })
+	err := parts.Complete(update)
+	if err == nil {
+		r.turns.Run(func(breathe func()) { next, err = r.receive(update, breathe) })
+	}
 	if err != nil {
 		r.config.Log.Error("an update of the snapshot is refused; the last good one serves on",
 			"revision", update.GetRevision(), "serving", r.Revision(), "reason", err)
 		return nack(update.GetNonce(), err)
 	}
-	writer.put(next.file(r.pinned))
+	pinned := r.pinned
+	writer.put(func(file io.Writer, breathe func()) error { return r.encode(file, next, pinned, breathe) })
 	r.config.Log.Info("snapshot applied", "revision", next.set.Revision(), "items", next.set.Len())
 	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Nonce: update.GetNonce(), Revision: next.set.Revision()}}}
 }
 
-// compute does work, aside if it is large.
-func (r *Replica[I]) compute(large bool, work func()) {
-	if large {
-		r.config.Aside(work)
-		return
-	}
-	work()
-}
-
-// largeItems is how many items make a snapshot large: indexing them takes milliseconds.
-const largeItems = 2000
-
-// isLarge reports whether the update makes a large snapshot, whether or not it brings much itself.
-func (r *Replica[I]) isLarge(update *syncv1.Update) bool {
-	return r.holdsMuch() || len(update.GetSnapshot().GetItems()) >= largeItems || len(update.GetDelta().GetUpserts()) >= largeItems
-}
-
-// holdsMuch reports whether the current snapshot is large.
-func (r *Replica[I]) holdsMuch() bool {
-	set := r.Set()
-	return set != nil && set.Len() >= largeItems
-}
-
 // receive applies an update of the control plane. At the first contact the key that the update names is pinned, once it
 // has proved to be the one that signed.
-func (r *Replica[I]) receive(update *syncv1.Update) (*state[I], error) {
+func (r *Replica[I]) receive(update *syncv1.Update, breathe func()) (*state[I], error) {
 	if update.GetNonce() == "" {
 		return nil, errors.New("the update has no nonce, so no answer could name it")
 	}
 	if r.pinned != nil {
-		return r.apply(update, r.pinned)
+		return r.apply(update, r.pinned, breathe)
 	}
 	key := ed25519.PublicKey(update.GetPublicKey())
-	next, err := r.apply(update, key)
+	next, err := r.apply(update, key, breathe)
 	if err != nil {
 		return nil, err
 	}

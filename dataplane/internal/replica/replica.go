@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
@@ -22,11 +23,8 @@ type Config[I any] struct {
 	// Seal seals the snapshot on disk: it holds hashes of keys, and credentials of servers.
 	Seal *seal.Keyring
 	// Build makes of a set what calls are served from. An error refuses the set. It must not keep the set from being
-	// shared: sets are immutable.
-	Build func(*snapshot.Set) (*I, error)
-	// Aside, if not nil, runs work that computes for long without a pause: decoding, applying or writing a large snapshot. It
-	// returns when the work has; a node gives calls a processor meanwhile. Called from several goroutines.
-	Aside func(work func())
+	// shared: sets are immutable. It calls breathe as turns.Run says.
+	Build func(set *snapshot.Set, breathe func()) (*I, error)
 	// Applied, if not nil, is told of each index after calls are served from it. It must not keep the follower waiting.
 	Applied func(*I)
 	// SessionEnded, if not nil, is told of each session that must not be served any more, wherever it was ended: when that
@@ -44,6 +42,7 @@ type Replica[I any] struct {
 	config  Config[I]
 	current atomic.Pointer[state[I]]
 	outbox  *outbox
+	turns   *turns.Turns // receiving, applying and writing take turns with calls
 
 	// following is held by whoever changes the state.
 	following sync.Mutex
@@ -63,10 +62,7 @@ func New[I any](config Config[I]) *Replica[I] {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	if config.Aside == nil {
-		config.Aside = func(work func()) { work() }
-	}
-	return &Replica[I]{config: config, outbox: newOutbox(config.Log)}
+	return &Replica[I]{config: config, outbox: newOutbox(config.Log), turns: turns.New()}
 }
 
 // Current returns what calls are served from, or nil before the first snapshot. It is one atomic load.
@@ -95,15 +91,15 @@ func (r *Replica[I]) Revision() uint64 {
 
 // apply verifies an update by a key, applies it to what is held, builds it and makes it current. On any error what is
 // held stays current. The caller holds following.
-func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state[I], error) {
+func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey, breathe func()) (*state[I], error) {
 	if err := snapshot.Verify(update, key); err != nil {
 		return nil, err
 	}
-	set, err := r.Set().Apply(update)
+	set, err := r.Set().ApplySlowly(update, breathe)
 	if err != nil {
 		return nil, err
 	}
-	index, err := r.build(set)
+	index, err := r.build(set, breathe)
 	if err != nil {
 		return nil, fmt.Errorf("build revision %d: %w", set.Revision(), err)
 	}
@@ -117,14 +113,14 @@ func (r *Replica[I]) apply(update *syncv1.Update, key ed25519.PublicKey) (*state
 
 // build calls Build. A panic refuses the set, because otherwise one snapshot could end every node at once, and again
 // whenever it starts.
-func (r *Replica[I]) build(set *snapshot.Set) (index *I, err error) {
+func (r *Replica[I]) build(set *snapshot.Set, breathe func()) (index *I, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			r.config.Log.Error("building a snapshot panicked; it is refused", "revision", set.Revision(), "panic", cause, "stack", string(debug.Stack()))
 			index, err = nil, fmt.Errorf("panic: %v", cause)
 		}
 	}()
-	index, err = r.config.Build(set)
+	index, err = r.config.Build(set, breathe)
 	if err == nil && index == nil {
 		return nil, errors.New("nothing was built")
 	}

@@ -501,11 +501,13 @@ func (x *EndedSession) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// SyncResponse is what the control plane says: an update or ended sessions.
+// SyncResponse is what the control plane says: an update, a part of one that
+// follows, or ended sessions.
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
 	EndedSessions *EndedSessions         `protobuf:"bytes,2,opt,name=ended_sessions,json=endedSessions,proto3" json:"ended_sessions,omitempty"`
+	Part          *Part                  `protobuf:"bytes,3,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -554,6 +556,70 @@ func (x *SyncResponse) GetEndedSessions() *EndedSessions {
 	return nil
 }
 
+func (x *SyncResponse) GetPart() *Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// Part brings items of a large update ahead of it, so that no side sends or reads
+// it in one piece, and other messages come in between. The items of the parts that
+// have the nonce of an update stand before those that it has itself (items of a
+// snapshot, upserts of a delta). A part with another nonce begins another update:
+// what came of the one before is forgotten.
+type Part struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         string                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Items         []*v1.Item             `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Part) GetNonce() string {
+	if x != nil {
+		return x.Nonce
+	}
+	return ""
+}
+
+func (x *Part) GetItems() []*v1.Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // Update is a snapshot or a delta.
 type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -580,7 +646,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +658,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +671,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Update) GetNonce() string {
@@ -701,7 +767,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +779,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +792,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Snapshot) GetItems() []*v1.Item {
@@ -751,7 +817,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +829,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +842,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -838,10 +904,14 @@ const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\fEndedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x84\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xae\x01\n" +
 	"\fSyncResponse\x12.\n" +
 	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\x12D\n" +
-	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\"\x94\x02\n" +
+	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\x12(\n" +
+	"\x04part\x18\x03 \x01(\v2\x14.warder.sync.v1.PartR\x04part\"L\n" +
+	"\x04Part\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12.\n" +
+	"\x05items\x18\x02 \x03(\v2\x18.warder.snapshot.v1.ItemR\x05items\"\x94\x02\n" +
 	"\x06Update\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
@@ -877,7 +947,7 @@ func file_warder_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_warder_sync_v1_sync_proto_rawDescData
 }
 
-var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*SyncRequest)(nil),           // 0: warder.sync.v1.SyncRequest
 	(*Hello)(nil),                 // 1: warder.sync.v1.Hello
@@ -887,11 +957,12 @@ var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*EndedSessions)(nil),         // 5: warder.sync.v1.EndedSessions
 	(*EndedSession)(nil),          // 6: warder.sync.v1.EndedSession
 	(*SyncResponse)(nil),          // 7: warder.sync.v1.SyncResponse
-	(*Update)(nil),                // 8: warder.sync.v1.Update
-	(*Snapshot)(nil),              // 9: warder.sync.v1.Snapshot
-	(*Delta)(nil),                 // 10: warder.sync.v1.Delta
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*v1.Item)(nil),               // 12: warder.snapshot.v1.Item
+	(*Part)(nil),                  // 8: warder.sync.v1.Part
+	(*Update)(nil),                // 9: warder.sync.v1.Update
+	(*Snapshot)(nil),              // 10: warder.sync.v1.Snapshot
+	(*Delta)(nil),                 // 11: warder.sync.v1.Delta
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*v1.Item)(nil),               // 13: warder.snapshot.v1.Item
 }
 var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
@@ -900,20 +971,22 @@ var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	4,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
 	5,  // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
 	6,  // 5: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
-	11, // 6: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
-	8,  // 7: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
+	12, // 6: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 7: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
 	5,  // 8: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	9,  // 9: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
-	10, // 10: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
-	12, // 11: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
-	12, // 12: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
-	0,  // 13: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
-	7,  // 14: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 9: warder.sync.v1.SyncResponse.part:type_name -> warder.sync.v1.Part
+	13, // 10: warder.sync.v1.Part.items:type_name -> warder.snapshot.v1.Item
+	10, // 11: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
+	11, // 12: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
+	13, // 13: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
+	13, // 14: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
+	0,  // 15: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
+	7,  // 16: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
+	16, // [16:17] is the sub-list for method output_type
+	15, // [15:16] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_warder_sync_v1_sync_proto_init() }
@@ -928,7 +1001,7 @@ func file_warder_sync_v1_sync_proto_init() {
 		(*SyncRequest_ServerChanged)(nil),
 		(*SyncRequest_EndedSessions)(nil),
 	}
-	file_warder_sync_v1_sync_proto_msgTypes[8].OneofWrappers = []any{
+	file_warder_sync_v1_sync_proto_msgTypes[9].OneofWrappers = []any{
 		(*Update_Snapshot)(nil),
 		(*Update_Delta)(nil),
 	}
@@ -938,7 +1011,7 @@ func file_warder_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_sync_v1_sync_proto_rawDesc), len(file_warder_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
