@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -158,6 +159,15 @@ const maxLogged = 20
 
 // Handler serves /mcp and /mcp/{server}.
 func (p *Plane) Handler() http.Handler { return p.listener }
+
+// Socket prepares a server that has a node's Handler, and the socket that it is to
+// serve from, to send a large answer in one piece and to notice at little cost that
+// a client has gone. It returns the socket to serve from. The server must not have a
+// ConnContext. Without all this, and over TLS, the handler works as well.
+func Socket(server *http.Server, plain net.Listener) net.Listener {
+	server.ConnContext = listener.ConnContext
+	return listener.Socket(plain)
+}
 
 // Ready returns nil if the node serves calls, else why it does not.
 func (p *Plane) Ready() error {

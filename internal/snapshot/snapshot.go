@@ -38,10 +38,11 @@ type Set struct {
 	epoch    string
 	revision uint64
 	digest   [32]byte
-	entries  []entry // by key
+	entries  []*entry // by key
 }
 
-// entry is an item with what is derived from it.
+// entry is an item with what is derived from it. Nobody changes it: sets share what
+// they have in common.
 type entry struct {
 	key    string
 	item   *snapshotv1.Item
@@ -67,8 +68,8 @@ func build(epoch string, revision uint64, items []*snapshotv1.Item, breathe func
 func never() {}
 
 // enter derives keys and digests and sorts by key.
-func enter(items []*snapshotv1.Item, breathe func()) ([]entry, error) {
-	entries := make([]entry, 0, len(items))
+func enter(items []*snapshotv1.Item, breathe func()) ([]*entry, error) {
+	entries := make([]*entry, 0, len(items))
 	var scratch []byte
 	for _, item := range items {
 		breathe()
@@ -83,9 +84,9 @@ func enter(items []*snapshotv1.Item, breathe func()) ([]entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("item %s: %w", key, err)
 		}
-		entries = append(entries, entry{key, item, sha256.Sum256(scratch)})
+		entries = append(entries, &entry{key, item, sha256.Sum256(scratch)})
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
+	slices.SortFunc(entries, func(a, b *entry) int {
 		breathe()
 		return cmp.Compare(a.key, b.key)
 	})
@@ -98,7 +99,7 @@ func enter(items []*snapshotv1.Item, breathe func()) ([]entry, error) {
 }
 
 // assemble makes a set of sorted entries, which it takes over.
-func assemble(epoch string, revision uint64, entries []entry, breathe func()) (*Set, error) {
+func assemble(epoch string, revision uint64, entries []*entry, breathe func()) (*Set, error) {
 	if epoch == "" {
 		return nil, errors.New("make snapshot: it has no epoch")
 	}
@@ -107,12 +108,11 @@ func assemble(epoch string, revision uint64, entries []entry, breathe func()) (*
 
 // digest covers the number of items and, in key order, each key with its length
 // and each item's digest.
-func digest(entries []entry, breathe func()) [32]byte {
+func digest(entries []*entry, breathe func()) [32]byte {
 	hash := sha256.New()
 	scratch := binary.BigEndian.AppendUint64(nil, uint64(len(entries)))
-	for i := range entries {
+	for _, e := range entries {
 		breathe()
-		e := &entries[i]
 		scratch = binary.BigEndian.AppendUint64(scratch, uint64(len(e.key)))
 		scratch = append(scratch, e.key...)
 		scratch = append(scratch, e.digest[:]...)
@@ -145,7 +145,7 @@ func (s *Set) Get(key string) (*snapshotv1.Item, bool) {
 }
 
 func (s *Set) find(key string) (int, bool) {
-	return slices.BinarySearchFunc(s.entries, key, func(e entry, key string) int { return cmp.Compare(e.key, key) })
+	return slices.BinarySearchFunc(s.entries, key, func(e *entry, key string) int { return cmp.Compare(e.key, key) })
 }
 
 // All returns keys and items in key order. The items must not be edited.

@@ -15,7 +15,7 @@ import (
 func Diff(from, to *Set) (upserts []*snapshotv1.Item, removals []string) {
 	i := 0
 	for j := range to.entries {
-		next := &to.entries[j]
+		next := to.entries[j]
 		for ; i < len(from.entries) && from.entries[i].key < next.key; i++ {
 			removals = append(removals, from.entries[i].key)
 		}
@@ -118,7 +118,7 @@ func (s *Set) construct(update *syncv1.Update, breathe func()) (*Set, error) {
 
 // share makes entries that did not change those of old, so that the same item is
 // one in memory, and whoever made something of it knows it again.
-func share(old, entries []entry, breathe func()) {
+func share(old, entries []*entry, breathe func()) {
 	i := 0
 	for j := range entries {
 		breathe()
@@ -157,7 +157,7 @@ func (s *Set) precedes(next *Set) error {
 // merge returns old with the changes of a delta made, sorted. Old is left as it
 // is. Changes that do not fit are errors: they mean that the sender had another
 // set in mind.
-func merge(old []entry, delta *syncv1.Delta, breathe func()) ([]entry, error) {
+func merge(old []*entry, delta *syncv1.Delta, breathe func()) ([]*entry, error) {
 	upserts, err := enter(delta.GetUpserts(), breathe)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func merge(old []entry, delta *syncv1.Delta, breathe func()) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged := make([]entry, 0, len(old)+len(upserts))
+	merged := make([]*entry, 0, len(old)+len(upserts))
 	for len(old) > 0 || len(upserts) > 0 {
 		breathe()
 		switch {

@@ -62,7 +62,7 @@ type builder struct {
 	breathe func()
 
 	servers  []*snapshotv1.Server
-	offers   []offer
+	offers   []*snapshotv1.Item // tools, prompts, resources and templates
 	rules    []*snapshotv1.Rule
 	roles    []*snapshotv1.Role
 	users    []*snapshotv1.User
@@ -76,22 +76,8 @@ func (b *builder) sort(item *snapshotv1.Item) error {
 	switch kind := item.GetKind().(type) {
 	case *snapshotv1.Item_Server:
 		b.servers = append(b.servers, kind.Server)
-	case *snapshotv1.Item_Tool:
-		t := kind.Tool
-		b.offers = append(b.offers, offer{item, Tools, t.GetServer(), t.GetName(), t.GetExposedName(), false,
-			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
-	case *snapshotv1.Item_Prompt:
-		p := kind.Prompt
-		b.offers = append(b.offers, offer{item, Prompts, p.GetServer(), p.GetName(), p.GetExposedName(), false,
-			p.GetDefinition(), p.GetDefinitionHash(), p.GetRisk(), p.GetPosition()})
-	case *snapshotv1.Item_Resource:
-		r := kind.Resource
-		b.offers = append(b.offers, offer{item, Resources, r.GetServer(), r.GetUri(), "", r.GetWithheld(),
-			r.GetDefinition(), r.GetDefinitionHash(), r.GetRisk(), r.GetPosition()})
-	case *snapshotv1.Item_Template:
-		t := kind.Template
-		b.offers = append(b.offers, offer{item, Templates, t.GetServer(), t.GetUriTemplate(), "", t.GetWithheld(),
-			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
+	case *snapshotv1.Item_Tool, *snapshotv1.Item_Prompt, *snapshotv1.Item_Resource, *snapshotv1.Item_Template:
+		b.offers = append(b.offers, item)
 	case *snapshotv1.Item_Rule:
 		b.rules = append(b.rules, kind.Rule)
 	case *snapshotv1.Item_Role:
@@ -166,9 +152,9 @@ func newServer(item *snapshotv1.Server) (*Server, error) {
 // addEntries makes entries of what the servers offer.
 func (b *builder) addEntries() {
 	made := make([]*Entry, 0, len(b.offers))
-	for i := range b.offers {
+	for _, item := range b.offers {
 		b.breathe()
-		o := &b.offers[i]
+		o := offerOf(item)
 		server, ok := b.index.servers[o.server]
 		if !ok {
 			b.setAside(o.what.String(), o.server+"/"+o.name, "its server is missing or set aside")
@@ -178,7 +164,7 @@ func (b *builder) addEntries() {
 			server.withhold(o.what, o.name)
 			continue
 		}
-		e, err := b.entry(o, server)
+		e, err := b.entry(&o, server)
 		if err != nil {
 			b.dropEntry(o.what, server, o.name, err.Error())
 			continue

@@ -140,6 +140,28 @@ type offer struct {
 	position              uint32
 }
 
+// offerOf returns what a tool, a prompt, a resource or a template offers.
+func offerOf(item *snapshotv1.Item) offer {
+	switch kind := item.GetKind().(type) {
+	case *snapshotv1.Item_Tool:
+		t := kind.Tool
+		return offer{item, Tools, t.GetServer(), t.GetName(), t.GetExposedName(), false,
+			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()}
+	case *snapshotv1.Item_Prompt:
+		p := kind.Prompt
+		return offer{item, Prompts, p.GetServer(), p.GetName(), p.GetExposedName(), false,
+			p.GetDefinition(), p.GetDefinitionHash(), p.GetRisk(), p.GetPosition()}
+	case *snapshotv1.Item_Resource:
+		r := kind.Resource
+		return offer{item, Resources, r.GetServer(), r.GetUri(), "", r.GetWithheld(),
+			r.GetDefinition(), r.GetDefinitionHash(), r.GetRisk(), r.GetPosition()}
+	default:
+		t := item.GetTemplate()
+		return offer{item, Templates, t.GetServer(), t.GetUriTemplate(), "", t.GetWithheld(),
+			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()}
+	}
+}
+
 // newEntry makes an entry of an offer that is not withheld.
 func newEntry(o *offer, server *Server) (*Entry, error) {
 	e := &Entry{
