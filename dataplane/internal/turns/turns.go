@@ -24,9 +24,13 @@ const (
 	// three of them: for its request, and for the answer.
 	slice = 250 * time.Microsecond
 	// pause is how long work pauses at least. An idle process sleeps for a
-	// millisecond instead, as the system counts; a busy one comes back when it has
-	// nothing else to run.
-	pause = 150 * time.Microsecond
+	// millisecond instead, as the system counts. A busy one pauses again while others
+	// wait for the processor, up to maxPause, so that the work keeps a share.
+	pause    = 150 * time.Microsecond
+	maxPause = 2 * time.Millisecond
+	// atOnce is how soon whoever gives way has the processor back if nobody else
+	// wants it.
+	atOnce = 10 * time.Microsecond
 	// every is how many breaths look at the clock once.
 	every = 4
 )
@@ -67,9 +71,14 @@ func (t *Turns) breathe() {
 		return
 	}
 	// Whoever works next finds the pause made: nobody else has a turn while it lasts.
-	time.Sleep(pause)
-	runtime.Gosched() // A sleeper comes first; those who were waiting are before him now.
-	t.resumed = time.Now()
+	for began := time.Now(); ; {
+		time.Sleep(pause)
+		asked := time.Now()
+		runtime.Gosched() // A sleeper comes first; those who were waiting are before him now.
+		if t.resumed = time.Now(); t.resumed.Sub(asked) < atOnce || t.resumed.Sub(began) > maxPause {
+			break
+		}
+	}
 	t.free <- struct{}{} // Who has waited longest takes it.
 	<-t.free
 }
