@@ -21,9 +21,10 @@ const (
 	steady    = 10 * time.Second
 	pingEvery = 10 * time.Second
 	pingWait  = 5 * time.Second
-	// maxUpdate bounds one message from the control plane, in bytes: a whole
-	// snapshot.
-	maxUpdate = 256 << 20
+	// window is how many bytes of snapshots may be on their way, or wait to be
+	// applied: little enough that receiving them never takes the processor for
+	// long, and enough for some 20 MB a second over a distance of 25 ms.
+	window = 512 << 10
 )
 
 // dial makes the connection to the control plane, which is opened when it is
@@ -38,7 +39,8 @@ func dial(config *Config) (*grpc.ClientConn, error) {
 	link, err := grpc.NewClient("dns:///"+config.ControlPlane,
 		grpc.WithTransportCredentials(credentials.NewTLS(secure)),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxUpdate)),
+		grpc.WithStaticStreamWindowSize(window),
+		grpc.WithStaticConnWindowSize(2*window),
 		grpc.WithUserAgent("warder-dataplane/"+config.Version),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, Jitter: 0.3, MaxDelay: maxPause},

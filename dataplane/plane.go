@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,7 +47,6 @@ type Plane struct {
 	link     *grpc.ClientConn
 	draining atomic.Bool
 	applying sync.Mutex
-	spare    spare
 	flushing chan struct{} // closed when the end waits for the audit
 }
 
@@ -117,7 +117,6 @@ func (p *Plane) openReplica() error {
 		Build:   p.build,
 		Amend:   amend,
 		Deny:    (*gate.Index).Deny,
-		Aside:   p.spare.run,
 		Applied: p.applied,
 		Version: p.config.Version,
 		Address: p.config.Listen,
@@ -159,17 +158,14 @@ func (p *Plane) applied(*gate.Index) {
 func (p *Plane) serverChanged(server string) { p.replica.ServerChanged(server) }
 
 // build makes an index of a snapshot and says what it had to leave out.
-func (p *Plane) build(set *snapshot.Set) (*gate.Index, error) {
+func (p *Plane) build(set *snapshot.Set, breathe func()) (*gate.Index, error) {
 	start := time.Now()
-	index, err := gate.Build(set)
+	index, err := p.current().Next(set, breathe)
 	if err != nil {
 		return nil, err
 	}
 	index.Credentials().Verify(p.tokens)
 	p.tokens.Add(index.Credentials().Issuers())
-	if before := p.current(); before != nil {
-		index.Credentials().Follow(before.Credentials())
-	}
 	for i, item := range index.Unusable() {
 		if i == maxLogged {
 			p.log.Warn("further items are set aside", "revision", index.Revision(), "count", len(index.Unusable())-i)
@@ -203,6 +199,14 @@ func (p *Plane) Metadata() http.Handler { return p.listener.Metadata() }
 
 // MetadataPath is where Metadata belongs, with all below it.
 const MetadataPath = listener.MetadataPath + "/"
+// Socket prepares a server that has a node's Handler, and the socket that it is to
+// serve from, to send a large answer in one piece and to notice at little cost that
+// a client has gone. It returns the socket to serve from. The server must not have a
+// ConnContext. Without all this, and over TLS, the handler works as well.
+func Socket(server *http.Server, plain net.Listener) net.Listener {
+	server.ConnContext = listener.ConnContext
+	return listener.Socket(plain)
+}
 
 // Ready returns nil if the node serves calls, else why it does not.
 func (p *Plane) Ready() error {

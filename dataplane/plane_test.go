@@ -642,7 +642,7 @@ func TestPlacesOfAKeyStayTakenUnderTheNextSnapshot(t *testing.T) {
 	}
 	defer p.drain(time.Second)
 	before := p.current().Credentials().Key(key.ID)
-	next, err := p.build(set)
+	next, err := p.build(set, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,8 +75,8 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients := &server{httpserver.New(front{p.listener, mux}, p.log), listener.Socket(socket)}
-	clients.ConnContext = listener.ConnContext
+	clients := &server{Server: httpserver.New(front{p.listener, mux}, p.log)}
+	clients.socket = Socket(clients.Server, socket)
 	if clients.TLSConfig, err = p.config.clientTLS(); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}

@@ -229,12 +229,12 @@ func (u *allInOne) run(ctx context.Context) error {
 	defer stopControl()
 	defer stopNode()
 
-	public := httpserver.New(u.handler(), u.log)
+	public, socket := publicServer(u.handler(), u.public, u.log)
 	local := httpserver.New(u.control.LocalHandler(), u.log)
 	public.RegisterOnShutdown(u.control.Drain) // Else a live view would hold up the end.
 	nodeDone := make(chan struct{})
 
-	group.Go(func() error { return serve(public, u.public) })
+	group.Go(func() error { return serve(public, socket) })
 	group.Go(func() error { return serve(local, u.local) })
 	group.Go(func() error { return u.serveMetrics(controlCtx) })
 	group.Go(func() error { return u.control.ServeNodes(controlCtx, u.nodes) })
@@ -271,6 +271,13 @@ func (u *allInOne) watchDatabase(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// publicServer makes the server of the one port, and the socket that it serves
+// from. Clients of MCP are most of who comes, so it is as on a node.
+func publicServer(handler http.Handler, plain net.Listener, log *slog.Logger) (*http.Server, net.Listener) {
+	server := httpserver.New(handler, log)
+	return server, dataplane.Socket(server, plain)
 }
 
 // handler shares the one port: MCP to the node, the rest to the control plane.

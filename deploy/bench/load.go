@@ -40,10 +40,26 @@ type work struct {
 	ready func(*connection) error
 }
 
+// proxyRounds is how often a round of the proxy is tried. On a busy machine it drops
+// an answer now and then: its transport gives up a connection whose writer has not been
+// heard of some time after the answer began. That is its own failing, and what is compared
+// here is its speed. No other subject gets a second try.
+const proxyRounds = 4
+
 // drive calls a subject. In a closed loop each caller has a connection of its
 // own and sends the next call when the last is answered; in an open loop calls
 // begin by the clock, and wait for a free caller if there is none.
-func drive(ctx context.Context, s *subject, w work, d time.Duration) (sample, error) {
+func drive(ctx context.Context, s *subject, w work, d time.Duration) (got sample, err error) {
+	for range proxyRounds {
+		got, err = driveOnce(ctx, s, w, d)
+		if s.name != "proxy" || !errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+	}
+	return got, err
+}
+
+func driveOnce(ctx context.Context, s *subject, w work, d time.Duration) (sample, error) {
 	connections, err := connect(cmp.Or(w.address, s.address), w)
 	if err != nil {
 		return sample{}, err

@@ -92,7 +92,7 @@ func (b *bench) snapshotReadings(u *updates, rate float64, samples [][]sample) [
 // so that two are enough.
 type updates struct {
 	node  *node
-	turns [2]*grpc.PreparedMsg
+	turns [2][]*grpc.PreparedMsg
 	sent  int
 	// How long each took from being sent until the node said that it serves by it,
 	// in seconds.

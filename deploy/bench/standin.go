@@ -138,18 +138,31 @@ func (s *standIn) withStream(ctx context.Context, do func(syncv1.SyncService_Syn
 	}
 }
 
-// prepare encodes an update ahead of time, so that sending it costs the core of
-// the load no more than it must.
-func (s *standIn) prepare(ctx context.Context, update *syncv1.Update) (*grpc.PreparedMsg, error) {
-	prepared := new(grpc.PreparedMsg)
-	return prepared, s.withStream(ctx, func(stream syncv1.SyncService_SyncServer) error {
-		return prepared.Encode(stream, &syncv1.SyncResponse{Update: update})
+// prepare encodes the messages of an update ahead of time, so that sending them
+// costs the core of the load no more than it must.
+func (s *standIn) prepare(ctx context.Context, update *syncv1.Update) (messages []*grpc.PreparedMsg, err error) {
+	return messages, s.withStream(ctx, func(stream syncv1.SyncService_SyncServer) error {
+		for message := range snapshot.Split(update) {
+			prepared := new(grpc.PreparedMsg)
+			if err := prepared.Encode(stream, message); err != nil {
+				return err
+			}
+			messages = append(messages, prepared)
+		}
+		return nil
 	})
 }
 
 // apply sends a prepared update and waits until the node has applied it.
-func (s *standIn) apply(ctx context.Context, update *grpc.PreparedMsg, nonce string) error {
-	err := s.withStream(ctx, func(stream syncv1.SyncService_SyncServer) error { return stream.SendMsg(update) })
+func (s *standIn) apply(ctx context.Context, update []*grpc.PreparedMsg, nonce string) error {
+	err := s.withStream(ctx, func(stream syncv1.SyncService_SyncServer) error {
+		for _, message := range update {
+			if err := stream.SendMsg(message); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	for err == nil {
 		select {
 		case acked := <-s.acks:

@@ -40,10 +40,11 @@ type Set struct {
 	epoch    string
 	revision uint64
 	digest   [32]byte
-	entries  []entry // by key
+	entries  []*entry // by key
 }
 
-// entry is an item with what is derived from it.
+// entry is an item with what is derived from it. Nobody changes it: sets share what
+// they have in common.
 type entry struct {
 	key    string
 	item   *snapshotv1.Item
@@ -54,18 +55,26 @@ type entry struct {
 // without a proper key, on a field that this build does not know and on two
 // items with the same key. The order of items does not matter.
 func New(epoch string, revision uint64, items []*snapshotv1.Item) (*Set, error) {
-	entries, err := enter(items)
+	return build(epoch, revision, items, never)
+}
+
+func build(epoch string, revision uint64, items []*snapshotv1.Item, breathe func()) (*Set, error) {
+	entries, err := enter(items, breathe)
 	if err != nil {
 		return nil, fmt.Errorf("make snapshot at revision %d: %w", revision, err)
 	}
-	return assemble(epoch, revision, entries)
+	return assemble(epoch, revision, entries, breathe)
 }
 
+// never is a breath that nobody takes.
+func never() {}
+
 // enter derives keys and digests and sorts by key.
-func enter(items []*snapshotv1.Item) ([]entry, error) {
-	entries := make([]entry, 0, len(items))
+func enter(items []*snapshotv1.Item, breathe func()) ([]*entry, error) {
+	entries := make([]*entry, 0, len(items))
 	var scratch []byte
 	for _, item := range items {
+		breathe()
 		key, err := Key(item)
 		if err != nil {
 			return nil, err
@@ -77,9 +86,12 @@ func enter(items []*snapshotv1.Item) ([]entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("item %s: %w", key, err)
 		}
-		entries = append(entries, entry{key, item, sha256.Sum256(scratch)})
+		entries = append(entries, &entry{key, item, sha256.Sum256(scratch)})
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
+	slices.SortFunc(entries, func(a, b *entry) int {
+		breathe()
+		return cmp.Compare(a.key, b.key)
+	})
 	for i := 1; i < len(entries); i++ {
 		if entries[i].key == entries[i-1].key {
 			return nil, fmt.Errorf("item %s occurs twice", entries[i].key)
@@ -89,20 +101,20 @@ func enter(items []*snapshotv1.Item) ([]entry, error) {
 }
 
 // assemble makes a set of sorted entries, which it takes over.
-func assemble(epoch string, revision uint64, entries []entry) (*Set, error) {
+func assemble(epoch string, revision uint64, entries []*entry, breathe func()) (*Set, error) {
 	if epoch == "" {
 		return nil, errors.New("make snapshot: it has no epoch")
 	}
-	return &Set{epoch: epoch, revision: revision, digest: digest(entries), entries: entries}, nil
+	return &Set{epoch: epoch, revision: revision, digest: digest(entries, breathe), entries: entries}, nil
 }
 
 // digest covers the number of items and, in key order, each key with its length
 // and each item's digest.
-func digest(entries []entry) [32]byte {
+func digest(entries []*entry, breathe func()) [32]byte {
 	hash := sha256.New()
 	scratch := binary.BigEndian.AppendUint64(nil, uint64(len(entries)))
-	for i := range entries {
-		e := &entries[i]
+	for _, e := range entries {
+		breathe()
 		scratch = binary.BigEndian.AppendUint64(scratch, uint64(len(e.key)))
 		scratch = append(scratch, e.key...)
 		scratch = append(scratch, e.digest[:]...)
@@ -135,7 +147,7 @@ func (s *Set) Get(key string) (*snapshotv1.Item, bool) {
 }
 
 func (s *Set) find(key string) (int, bool) {
-	return slices.BinarySearchFunc(s.entries, key, func(e entry, key string) int { return cmp.Compare(e.key, key) })
+	return slices.BinarySearchFunc(s.entries, key, func(e *entry, key string) int { return cmp.Compare(e.key, key) })
 }
 
 // All returns keys and items in key order. The items must not be edited.
@@ -176,9 +188,9 @@ func (s *Set) With(revision uint64, upserts []*snapshotv1.Item, removals []strin
 		_, found := s.find(key)
 		return !found
 	})
-	entries, err := merge(s.entries, &syncv1.Delta{Upserts: upserts, Removals: there})
+	entries, err := merge(s.entries, &syncv1.Delta{Upserts: upserts, Removals: there}, never)
 	if err != nil {
 		return nil, fmt.Errorf("make snapshot at revision %d: %w", revision, err)
 	}
-	return assemble(s.epoch, revision, entries)
+	return assemble(s.epoch, revision, entries, never)
 }

@@ -15,7 +15,7 @@ import (
 func Diff(from, to *Set) (upserts []*snapshotv1.Item, removals []string) {
 	i := 0
 	for j := range to.entries {
-		next := &to.entries[j]
+		next := to.entries[j]
 		for ; i < len(from.entries) && from.entries[i].key < next.key; i++ {
 			removals = append(removals, from.entries[i].key)
 		}
@@ -37,27 +37,11 @@ func Diff(from, to *Set) (upserts []*snapshotv1.Item, removals []string) {
 // Adopt returns a set that is equal to set, with the items of s wherever they are the
 // same: what both hold is in memory once.
 func (s *Set) Adopt(set *Set) *Set {
-	var shared []entry // nil: there was nothing to replace
-	i := 0
-	for j := range set.entries {
-		e := &set.entries[j]
-		for i < len(s.entries) && s.entries[i].key < e.key {
-			i++
-		}
-		if i == len(s.entries) {
-			break
-		}
-		if old := &s.entries[i]; old.key == e.key && old.digest == e.digest && old.item != e.item {
-			if shared == nil {
-				shared = slices.Clone(set.entries)
-			}
-			shared[j] = *old
-		}
-	}
-	if shared == nil {
+	entries := slices.Clone(set.entries)
+	if !share(s.entries, entries, never) {
 		return set
 	}
-	return &Set{epoch: set.epoch, revision: set.revision, digest: set.digest, entries: shared}
+	return &Set{epoch: set.epoch, revision: set.revision, digest: set.digest, entries: entries}
 }
 
 // FullUpdate returns the update that makes s out of nothing. Its items are
@@ -101,8 +85,12 @@ func (s *Set) update() *syncv1.Update {
 // with other content: another build may make other bytes of the same rows, and
 // nodes must not be held up by that until somebody changes something. Apply does
 // not check the signature: see Verify.
-func (s *Set) Apply(update *syncv1.Update) (*Set, error) {
-	next, err := s.construct(update)
+func (s *Set) Apply(update *syncv1.Update) (*Set, error) { return s.ApplySlowly(update, never) }
+
+// ApplySlowly is Apply for whoever shares a processor with other work: it calls
+// breathe again and again, with a few microseconds of computing in between.
+func (s *Set) ApplySlowly(update *syncv1.Update, breathe func()) (*Set, error) {
+	next, err := s.construct(update, breathe)
 	if err != nil {
 		return nil, fmt.Errorf("apply update to revision %d: %w", update.GetRevision(), err)
 	}
@@ -116,22 +104,43 @@ func (s *Set) Apply(update *syncv1.Update) (*Set, error) {
 	return next, nil
 }
 
-func (s *Set) construct(update *syncv1.Update) (*Set, error) {
+func (s *Set) construct(update *syncv1.Update, breathe func()) (*Set, error) {
 	switch kind := update.GetKind().(type) {
 	case *syncv1.Update_Snapshot:
-		return New(update.GetEpoch(), update.GetRevision(), kind.Snapshot.GetItems())
+		next, err := build(update.GetEpoch(), update.GetRevision(), kind.Snapshot.GetItems(), breathe)
+		if err == nil && s != nil {
+			share(s.entries, next.entries, breathe)
+		}
+		return next, err
 	case *syncv1.Update_Delta:
 		if err := s.startsAt(update.GetEpoch(), kind.Delta); err != nil {
 			return nil, err
 		}
-		entries, err := merge(s.entries, kind.Delta)
+		entries, err := merge(s.entries, kind.Delta, breathe)
 		if err != nil {
 			return nil, err
 		}
-		return assemble(update.GetEpoch(), update.GetRevision(), entries)
+		return assemble(update.GetEpoch(), update.GetRevision(), entries, breathe)
 	default:
 		return nil, errors.New("it is neither a snapshot nor a delta")
 	}
+}
+
+// share makes entries that did not change those of old, so that the same item is
+// one in memory, and whoever made something of it knows it again. It reports whether
+// it replaced any.
+func share(old, entries []*entry, breathe func()) (replaced bool) {
+	i := 0
+	for j := range entries {
+		breathe()
+		for i < len(old) && old[i].key < entries[j].key {
+			i++
+		}
+		if i < len(old) && old[i].key == entries[j].key && old[i].digest == entries[j].digest && old[i] != entries[j] {
+			entries[j], replaced = old[i], true
+		}
+	}
+	return replaced
 }
 
 // startsAt checks that a delta is one of s.
@@ -160,8 +169,8 @@ func (s *Set) precedes(next *Set) error {
 // merge returns old with the changes of a delta made, sorted. Old is left as it
 // is. Changes that do not fit are errors: they mean that the sender had another
 // set in mind.
-func merge(old []entry, delta *syncv1.Delta) ([]entry, error) {
-	upserts, err := enter(delta.GetUpserts())
+func merge(old []*entry, delta *syncv1.Delta, breathe func()) ([]*entry, error) {
+	upserts, err := enter(delta.GetUpserts(), breathe)
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +178,9 @@ func merge(old []entry, delta *syncv1.Delta) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged := make([]entry, 0, len(old)+len(upserts))
+	merged := make([]*entry, 0, len(old)+len(upserts))
 	for len(old) > 0 || len(upserts) > 0 {
+		breathe()
 		switch {
 		case len(upserts) == 0 || len(old) > 0 && old[0].key < upserts[0].key:
 			if len(removals) > 0 && removals[0] == old[0].key {

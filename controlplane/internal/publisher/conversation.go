@@ -22,7 +22,7 @@ const maxReason = 2000
 //
 //	receive ──requests──▶ loop (owns the follower) ──updates──▶ send
 //	                        │ latest only                 ▲
-//	                        ├──▶ reporter ──▶ Book        │ chunk after chunk
+//	                        ├──▶ reporter ──▶ Book        │ part after part
 //	                        ├──▶ record ──▶ Sessions ──▶ tell
 //	                        │    bounded
 //	                        └──▶ asks ──▶ Shares ──▶ divide
@@ -47,7 +47,7 @@ type conversation struct {
 
 	// ahead has denials that go ahead of the next update: the latest, of which those
 	// before are a part.
-	ahead  chan *syncv1.Denials
+	ahead  chan *warning
 	warned *snapshot.Set // that they are of
 
 	follower follower
@@ -55,6 +55,12 @@ type conversation struct {
 	// answered is the highest revision that the node acked or nacked on this
 	// stream; the publisher's lock guards it.
 	answered uint64
+}
+
+// warning is denials that go over the update under way, which is named by its nonce.
+type warning struct {
+	over    string
+	denials *syncv1.Denials
 }
 
 // newStreamID returns a name for a stream.
@@ -71,7 +77,7 @@ func (c *conversation) run(ctx context.Context) error {
 	// One update is in flight at most, so one place is always free.
 	updates, ended := make(chan *syncv1.Update, 1), make(chan *syncv1.EndedSessions)
 	shares := make(chan *syncv1.Shares)
-	c.ahead = make(chan *syncv1.Denials, 1)
+	c.ahead = make(chan *warning, 1)
 	go c.send(ctx, updates, ended, shares)
 	defer c.divide(ctx, shares)()
 	defer c.sessions(ctx, ended)()
@@ -185,7 +191,7 @@ func (c *conversation) warn(known *history) {
 	case <-c.ahead: // What was not sent yet is a part of it.
 	default:
 	}
-	c.ahead <- &syncv1.Denials{Denies: denies}
+	c.ahead <- &warning{over: c.follower.inFlight.nonce, denials: &syncv1.Denials{Denies: denies}}
 }
 
 // answer takes one message of the node.
@@ -256,21 +262,70 @@ func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.Sync
 // send writes updates, ended sessions and shares until ctx ends. A send that blocks is
 // released when the handler returns, which the loop decides.
 func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions, shares <-chan *syncv1.Shares) {
-	for {
-		var response syncv1.SyncResponse
+	for sent := true; sent; {
 		select {
-		case response.Update = <-updates:
-		case response.EndedSessions = <-ended:
-		case response.Denials = <-c.ahead:
-		case response.Shares = <-shares:
+		case update := <-updates:
+			sent = c.sendUpdate(update, ended, nil)
+		case sessions := <-ended:
+			sent = c.say(&syncv1.SyncResponse{EndedSessions: sessions})
+		case warning := <-c.ahead:
+			sent = c.sendWarning(warning, updates, ended)
+		case mine := <-shares:
+			sent = c.say(&syncv1.SyncResponse{Shares: mine})
 		case <-ctx.Done():
 			return
 		}
-		if err := c.stream.Send(&response); err != nil {
-			c.end(gone(err))
-			return
+	}
+}
+
+// sendWarning writes denials, behind the update that they go over.
+func (c *conversation) sendWarning(w *warning, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions) bool {
+	select {
+	case update := <-updates:
+		if update.GetNonce() != w.over {
+			w = nil // The update came later, and has them.
+		}
+		return c.sendUpdate(update, ended, w)
+	default:
+		return c.say(&syncv1.SyncResponse{Denials: w.denials})
+	}
+}
+
+// sendUpdate writes an update part by part. Denials that go over it, such as those of
+// a warning, and sessions that ended do not wait for the last one. It reports whether
+// the stream goes on.
+func (c *conversation) sendUpdate(update *syncv1.Update, ended <-chan *syncv1.EndedSessions, w *warning) bool {
+	for message := range snapshot.Split(update) {
+		if !c.say(message) {
+			return false
+		}
+		select {
+		case w = <-c.ahead:
+		default:
+		}
+		if w != nil && !c.say(&syncv1.SyncResponse{Denials: w.denials}) {
+			return false
+		}
+		w = nil
+		select {
+		case sessions := <-ended:
+			if !c.say(&syncv1.SyncResponse{EndedSessions: sessions}) {
+				return false
+			}
+		default:
 		}
 	}
+	return true
+}
+
+// say writes one message, and ends the stream if that fails. It reports whether
+// the stream goes on.
+func (c *conversation) say(response *syncv1.SyncResponse) bool {
+	err := c.stream.Send(response)
+	if err != nil {
+		c.end(gone(err))
+	}
+	return err == nil
 }
 
 // gone is the reason for the end of a stream that the node, or the network,

@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/warder-gateway/warder/internal/snapshot"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -130,6 +133,58 @@ func TestEverySessionThatEndedReachesEveryNode(t *testing.T) {
 		}
 		if got := p.Connected(); got != 2 {
 			t.Errorf("%d nodes are connected", got)
+		}
+		p.Stop()
+	})
+}
+
+// A node hears of a session that ended while a large update is on its way, and the
+// parts of the update make it whole.
+func TestEndedSessionsDoNotWaitForALargeUpdate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b := withTable(t)
+		var items []*snapshotv1.Item
+		for i := range 1000 {
+			items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: fmt.Sprintf("%0500d", i)}}})
+		}
+		large, err := snapshot.New("e1", 2, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(large); err != nil {
+			t.Fatal(err)
+		}
+		node, _ := connect(t, p, "n1")
+		node.requests <- hello()
+		var parts snapshot.Parts
+		var update *syncv1.Update
+		messages, heard := 0, 0
+		for update == nil {
+			response := <-node.updates
+			messages++
+			if messages == 3 {
+				if err := b.End(t.Context(), []*syncv1.EndedSession{session('a')}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+			}
+			if response.GetEndedSessions() != nil {
+				heard = messages
+			}
+			if response.GetPart() != nil {
+				parts.Add(response.GetPart())
+			}
+			update = response.GetUpdate()
+		}
+		if err := parts.Complete(update); err != nil {
+			t.Fatal(err)
+		}
+		held, err := (*snapshot.Set)(nil).Apply(update)
+		if err != nil || held.Digest() != large.Digest() || messages < 10 {
+			t.Errorf("%d messages make %v", messages, err)
+		}
+		if heard == 0 {
+			t.Error("the ended session waited for the whole update")
 		}
 		p.Stop()
 	})

@@ -31,7 +31,7 @@ func newWorld(t testing.TB) world {
 			Expires:   noon,
 			Principal: &principal.Principal{User: "bob", KeyID: w.old.ID},
 		},
-	})
+	}, func() {})
 	return w
 }
 
@@ -193,13 +193,18 @@ func BenchmarkAuthenticate(b *testing.B) {
 func TestPlacesOfAKeyOutliveItsTable(t *testing.T) {
 	w := newWorld(t)
 	good, old := w.Key(w.good.ID), w.Key(w.old.ID)
-	if !good.Enter(2) || !good.Enter(2) || good.Enter(2) || !old.Enter(2) {
-		t.Error("a key has other places than its own two")
+	for i, want := range []bool{true, true, false} {
+		if got := good.Enter(2); got != want {
+			t.Errorf("entry %d of two: %v", i+1, got)
+		}
+	}
+	if !old.Enter(2) {
+		t.Error("a key has no place, since another has taken its own two")
 	}
 	next := NewTable([]byte("pepper"), []*Caller{
 		{Principal: &principal.Principal{KeyID: w.good.ID}}, {Principal: &principal.Principal{KeyID: "new"}},
-	})
-	next.Follow(w.Table)
+	}, func() {})
+	next.Follow(w.Table, func() {})
 	if next.Key(w.good.ID).Enter(2) || !next.Key("new").Enter(1) {
 		t.Error("the next table gives an old key new places, or a new one none")
 	}

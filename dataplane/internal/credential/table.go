@@ -42,14 +42,15 @@ type mac struct {
 }
 
 // NewTable returns a table of the keys, each under its Principal.KeyID. It
-// takes ownership of both arguments.
-func NewTable(pepper []byte, keys []*Caller) *Table {
+// takes ownership of pepper and keys, and calls breathe for each key.
+func NewTable(pepper []byte, keys []*Caller, breathe func()) *Table {
 	t := &Table{
 		keys:  make(map[string]*Caller, len(keys)),
 		macs:  &sync.Pool{New: func() any { return &mac{hash: hmac.New(sha256.New, pepper)} }},
 		trust: &trust{crowd: &crowd{taken: make(map[string]int64)}},
 	}
 	for _, key := range keys {
+		breathe()
 		key.places, key.ID = new(places), key.Principal.KeyID
 		t.keys[key.Principal.KeyID] = key
 	}
@@ -71,10 +72,11 @@ func (t *Table) Issuers() *token.Issuers { return t.trust.issuers }
 
 // Follow makes the places that are taken of former's callers be taken of the same
 // callers in t, so that a new snapshot gives nobody new ones. It must be called
-// before t is used.
-func (t *Table) Follow(former *Table) {
+// before t is used. It calls breathe for each key.
+func (t *Table) Follow(former *Table, breathe func()) {
 	t.trust.crowd = former.trust.crowd
 	for id, key := range t.keys {
+		breathe()
 		if before := former.keys[id]; before != nil {
 			key.places = before.places
 		}

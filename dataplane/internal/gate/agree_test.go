@@ -41,9 +41,10 @@ func TestP06_ListAndUseAgreeForEveryCaller(t *testing.T) {
 			Resources: rapid.SampledFrom([][]string{nil, {"*"}, {"mail/*"}, {"*/https://*"}}).Draw(r, "resources"),
 		}}}}})
 		keys := drawCallers(r, w)
+		former := w.Index(6)
 		drawRules(r, w)
 		set := w.Set(7)
-		index, err := gate.Build(set)
+		index, err := former.Next(set, func() {})
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -173,6 +174,28 @@ func BenchmarkBuild(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := gate.Build(set); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkNext is BenchmarkBuild where one user has gone since.
+func BenchmarkNext(b *testing.B) {
+	w := bigWorld(b, 20_000, 20_000)
+	set := w.Set(1)
+	index, err := gate.Build(set)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.Items = w.Items[:len(w.Items)-2] // his key, too
+	delta := snapshot.DeltaUpdate(set, w.Set(2))
+	b.ReportAllocs()
+	for b.Loop() {
+		next, err := set.Apply(delta)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := index.Next(next, func() {}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -21,9 +21,16 @@ import (
 
 // Build makes an index of a snapshot. An error means that the snapshot must not
 // be used; what makes one is in the package comment.
-func Build(set *snapshot.Set) (*Index, error) {
-	var b builder
+func Build(set *snapshot.Set) (*Index, error) { return (*Index)(nil).Next(set, func() {}) }
+
+// Next makes an index of the snapshot that comes after that of x; nil is before the
+// first. What was made of an item that is still the same is taken over, and the
+// requests that x serves of a key are counted on. It calls breathe again and again, with
+// a few microseconds of computing in between, so that it can share a processor.
+func (x *Index) Next(set *snapshot.Set, breathe func()) (*Index, error) {
+	b := builder{former: x, breathe: breathe}
 	for key, item := range set.All() {
+		b.breathe()
 		if err := b.sort(item); err != nil {
 			return nil, fmt.Errorf("read item %s: %w", key, err)
 		}
@@ -45,7 +52,7 @@ func Build(set *snapshot.Set) (*Index, error) {
 	b.addEntries()
 	b.addKeys()
 	b.index.sortMethods()
-	b.index.prepare()
+	b.index.prepare(b.breathe)
 	index, err := b.index.withOverlay(set.Revision(), b.denies, nil)
 	if err != nil {
 		return nil, fmt.Errorf("compile denials: %w", err)
@@ -55,8 +62,11 @@ func Build(set *snapshot.Set) (*Index, error) {
 
 // builder sorts the items of a set by kind and makes an index of them.
 type builder struct {
+	former  *Index // nil: there is none
+	breathe func()
+
 	servers  []*snapshotv1.Server
-	offers   []offer
+	offers   []*snapshotv1.Item // tools, prompts, resources and templates
 	rules    []*snapshotv1.Rule
 	limits   []*snapshotv1.Limit
 	roles    []*snapshotv1.Role
@@ -72,22 +82,8 @@ func (b *builder) sort(item *snapshotv1.Item) error {
 	switch kind := item.GetKind().(type) {
 	case *snapshotv1.Item_Server:
 		b.servers = append(b.servers, kind.Server)
-	case *snapshotv1.Item_Tool:
-		t := kind.Tool
-		b.offers = append(b.offers, offer{Tools, t.GetServer(), t.GetName(), t.GetExposedName(), false,
-			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
-	case *snapshotv1.Item_Prompt:
-		p := kind.Prompt
-		b.offers = append(b.offers, offer{Prompts, p.GetServer(), p.GetName(), p.GetExposedName(), false,
-			p.GetDefinition(), p.GetDefinitionHash(), p.GetRisk(), p.GetPosition()})
-	case *snapshotv1.Item_Resource:
-		r := kind.Resource
-		b.offers = append(b.offers, offer{Resources, r.GetServer(), r.GetUri(), "", r.GetWithheld(),
-			r.GetDefinition(), r.GetDefinitionHash(), r.GetRisk(), r.GetPosition()})
-	case *snapshotv1.Item_Template:
-		t := kind.Template
-		b.offers = append(b.offers, offer{Templates, t.GetServer(), t.GetUriTemplate(), "", t.GetWithheld(),
-			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()})
+	case *snapshotv1.Item_Tool, *snapshotv1.Item_Prompt, *snapshotv1.Item_Resource, *snapshotv1.Item_Template:
+		b.offers = append(b.offers, item)
 	case *snapshotv1.Item_Rule:
 		b.rules = append(b.rules, kind.Rule)
 	case *snapshotv1.Item_Limit:
@@ -166,8 +162,9 @@ func newServer(item *snapshotv1.Server) (*Server, error) {
 // addEntries makes entries of what the servers offer.
 func (b *builder) addEntries() {
 	made := make([]*Entry, 0, len(b.offers))
-	for i := range b.offers {
-		o := &b.offers[i]
+	for _, item := range b.offers {
+		b.breathe()
+		o := offerOf(item)
 		server, ok := b.index.servers[o.server]
 		if !ok {
 			b.setAside(o.what.String(), o.server+"/"+o.name, "its server is missing or set aside")
@@ -177,7 +174,7 @@ func (b *builder) addEntries() {
 			server.withhold(o.what, o.name)
 			continue
 		}
-		e, err := newEntry(o, server)
+		e, err := b.entry(&o, server)
 		if err != nil {
 			b.dropEntry(o.what, server, o.name, err.Error())
 			continue
@@ -188,6 +185,16 @@ func (b *builder) addEntries() {
 	for _, server := range b.index.order {
 		server.open(b.index)
 	}
+}
+
+// entry makes an entry, out of that of the former index if the item is the same.
+func (b *builder) entry(o *offer, server *Server) (*Entry, error) {
+	if b.former != nil && b.former.servers[o.server] != nil {
+		if e := b.former.servers[o.server].listed[o.what][o.name]; e != nil && e.item == o.item {
+			return e.again(server), nil
+		}
+	}
+	return newEntry(o, server)
 }
 
 // dropEntry sets an entry aside. It must not come back as one that its server
@@ -216,9 +223,11 @@ func (b *builder) distinct(made []*Entry) []*Entry {
 	}
 	claims := make(map[claim]int, len(made))
 	for _, e := range made {
+		b.breathe()
 		claims[claim{e.what, e.Exposed}]++
 	}
 	return slices.DeleteFunc(made, func(e *Entry) bool {
+		b.breathe()
 		if e.what > Prompts || claims[claim{e.what, e.Exposed}] == 1 {
 			return false
 		}
@@ -240,12 +249,16 @@ func inOrder(a, b *Entry) int {
 // file puts the entries in order and where look-ups find them.
 func (b *builder) file(entries []*Entry) {
 	x := b.index
-	slices.SortFunc(entries, inOrder)
+	slices.SortFunc(entries, func(a, c *Entry) int {
+		b.breathe()
+		return inOrder(a, c)
+	})
 	x.entries = entries
 	for list := range x.exposed {
 		x.exposed[list] = make(map[string]*Entry)
 	}
 	for i, e := range entries {
+		b.breathe()
 		e.index, e.number = x, i
 		e.Server.listed[e.what][e.Name] = e
 		x.spans[e.what].add(i)
@@ -298,6 +311,7 @@ func (b *builder) addKeys() {
 	keys := make([]*credential.Caller, 0, len(b.keys))
 	b.index.callers.profiles = make(map[*policy.Profile]*Profile)
 	for _, item := range b.keys {
+		b.breathe()
 		user, why := users[item.GetUser()], ""
 		switch {
 		case user == nil:
@@ -313,7 +327,10 @@ func (b *builder) addKeys() {
 		keys = append(keys, key)
 		key.Standing = b.index.profileOf(key.Principal)
 	}
-	b.index.keys = credential.NewTable(b.settings.GetKeyPepper(), keys)
+	b.index.keys = credential.NewTable(b.settings.GetKeyPepper(), keys, b.breathe)
+	if b.former != nil {
+		b.index.keys.Follow(b.former.keys, b.breathe)
+	}
 	b.addIssuers(users)
 }
 
@@ -341,6 +358,7 @@ func (b *builder) usableUsers() map[string]*snapshotv1.User {
 	}
 	users := make(map[string]*snapshotv1.User, len(b.users))
 	for _, user := range b.users {
+		b.breathe()
 		missing := slices.IndexFunc(user.GetRoles(), func(role string) bool { return !roles[role] })
 		if missing >= 0 {
 			b.setAside("user", user.GetName(), "its role "+mcp.EscapeName(user.GetRoles()[missing], 64)+" does not exist")

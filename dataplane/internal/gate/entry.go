@@ -77,6 +77,7 @@ type Entry struct {
 	// Params are the arguments of a tool that modern clients repeat in headers.
 	Params []mcp.Param
 
+	item     *snapshotv1.Item // that it was made of
 	index    *core
 	number   int // in Index.entries; -1 for what Resolve made up
 	what     ListKind
@@ -130,6 +131,7 @@ func (e *Entry) in(era mcp.Era) *variant {
 
 // offer is an item that a server offers, in one shape for all lists.
 type offer struct {
+	item                  *snapshotv1.Item
 	what                  ListKind
 	server, name, exposed string
 	withheld              bool
@@ -138,11 +140,33 @@ type offer struct {
 	position              uint32
 }
 
+// offerOf returns what a tool, a prompt, a resource or a template offers.
+func offerOf(item *snapshotv1.Item) offer {
+	switch kind := item.GetKind().(type) {
+	case *snapshotv1.Item_Tool:
+		t := kind.Tool
+		return offer{item, Tools, t.GetServer(), t.GetName(), t.GetExposedName(), false,
+			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()}
+	case *snapshotv1.Item_Prompt:
+		p := kind.Prompt
+		return offer{item, Prompts, p.GetServer(), p.GetName(), p.GetExposedName(), false,
+			p.GetDefinition(), p.GetDefinitionHash(), p.GetRisk(), p.GetPosition()}
+	case *snapshotv1.Item_Resource:
+		r := kind.Resource
+		return offer{item, Resources, r.GetServer(), r.GetUri(), "", r.GetWithheld(),
+			r.GetDefinition(), r.GetDefinitionHash(), r.GetRisk(), r.GetPosition()}
+	default:
+		t := item.GetTemplate()
+		return offer{item, Templates, t.GetServer(), t.GetUriTemplate(), "", t.GetWithheld(),
+			t.GetDefinition(), t.GetDefinitionHash(), t.GetRisk(), t.GetPosition()}
+	}
+}
+
 // newEntry makes an entry of an offer that is not withheld.
 func newEntry(o *offer, server *Server) (*Entry, error) {
 	e := &Entry{
 		Kind: o.what.kind(), Template: o.what == Templates, Server: server,
-		Name: o.name, Exposed: o.exposed, Hash: o.hash, what: o.what, position: o.position,
+		Name: o.name, Exposed: o.exposed, Hash: o.hash, item: o.item, what: o.what, position: o.position,
 	}
 	var err error
 	if o.what == Tools || o.what == Prompts {
@@ -165,6 +189,13 @@ func newEntry(o *offer, server *Server) (*Entry, error) {
 	}
 	e.digest = e.sum()
 	return e, nil
+}
+
+// again returns an entry of the same item, for another index.
+func (e *Entry) again(server *Server) *Entry {
+	next := *e
+	next.Server, next.index, next.number, next.hidden = server, nil, 0, false
+	return &next
 }
 
 // exposable reports whether language models' tool interfaces take the name.

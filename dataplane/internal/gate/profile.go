@@ -213,10 +213,13 @@ func (p *Profile) Servers(server *Server) []*Server {
 // resolve works out what is seen of each server, once. Lists and use ask one
 // question: may this be called, got, or read? Where conditions wait for the call,
 // the list has what some call may use.
-func (p *Profile) resolve() {
+func (p *Profile) resolve() { p.resolveSlowly(func() {}) }
+
+func (p *Profile) resolveSlowly(breathe func()) {
 	p.once.Do(func() {
 		p.seen = make(map[*Server]kindSet)
 		for _, e := range p.index.entries {
+			breathe()
 			if p.listed(e) {
 				p.seen[e.Server] |= 1 << e.what
 			}
@@ -234,12 +237,13 @@ func (p *Profile) resolve() {
 const eagerTime = time.Second
 
 // prepare works out verdicts ahead of the calls that need them.
-func (x *core) prepare() {
+func (x *core) prepare(breathe func()) {
 	start := time.Now()
 	for _, profile := range x.callers.profiles {
+		breathe()
 		if time.Since(start) > eagerTime {
 			return
 		}
-		profile.resolve()
+		profile.resolveSlowly(breathe)
 	}
 }

@@ -20,10 +20,10 @@ func TestDenialsWaitForNoUpdate(t *testing.T) {
 	building, finish := make(chan struct{}, 3), make(chan struct{})
 	var told []string
 	r := New(Config[index]{
-		Build: func(set *snapshot.Set) (*index, error) {
+		Build: func(set *snapshot.Set, breathe func()) (*index, error) {
 			building <- struct{}{}
 			<-finish
-			return build(set)
+			return build(set, breathe)
 		},
 		Deny: func(former *index, denies []*snapshotv1.Deny, set *snapshot.Set) (*index, error) {
 			denied := *former
@@ -51,7 +51,7 @@ func TestDenialsWaitForNoUpdate(t *testing.T) {
 	applied := make(chan error)
 	apply := func(update *syncv1.Update, number uint64) {
 		go func() {
-			_, err := r.apply(update, number, key.Public().(ed25519.PublicKey))
+			_, err := r.apply(update, number, key.Public().(ed25519.PublicKey), func() {})
 			applied <- err
 		}()
 		<-building
@@ -78,5 +78,26 @@ func TestDenialsWaitForNoUpdate(t *testing.T) {
 	end()
 	if got := r.Current().users; got != "ana bob " {
 		t.Errorf("after an update that was sent later %q serves", got)
+	}
+}
+
+// TestDenialsGoOverAnUpdateOfWhichPartsCameBefore numbers an update by its first part: what is denied between its parts is
+// not in it.
+func TestDenialsGoOverAnUpdateOfWhichPartsCameBefore(t *testing.T) {
+	var a ahead
+	var coming incoming
+	first := a.arrived()
+	coming.add(&syncv1.Part{Nonce: "2"}, &a)
+	between := a.received
+	coming.add(&syncv1.Part{Nonce: "2"}, &a)
+	if got := coming.complete(&syncv1.Update{Nonce: "2", Kind: &syncv1.Update_Snapshot{Snapshot: &syncv1.Snapshot{}}}, &a); got.number != first+1 || got.number > between || got.flaw != nil {
+		t.Errorf("an update in parts: %+v; want number %d", got, first+1)
+	}
+	if got := coming.complete(&syncv1.Update{Nonce: "3"}, &a); got.number != first+2 {
+		t.Errorf("an update without parts: %+v; want number %d", got, first+2)
+	}
+	coming.add(&syncv1.Part{Nonce: "4"}, &a)
+	if got := coming.complete(&syncv1.Update{Nonce: "5"}, &a); got.number != first+4 {
+		t.Errorf("an update after parts of another: %+v; want number %d", got, first+4)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,18 +13,12 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/warder-gateway/warder/internal/snapshot"
-	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
 )
 
 const (
 	snapshotFile = "snapshot.sealed"
 	pinFile      = "control-plane.pub"
-
-	// sealContext binds the sealed snapshot to its purpose.
-	sealContext = "warder/replica/snapshot/v1"
 )
 
 // Load reads the last good snapshot from disk, verifies it and makes it current. Without a file it does nothing. A file
@@ -64,25 +59,12 @@ func (r *Replica[I]) restore(sealed []byte) error {
 	if r.pinned == nil {
 		return errors.New("no key is pinned to verify it by")
 	}
-	plain, err := r.config.Seal.Open(sealed, sealContext)
+	update, err := r.decode(sealed)
 	if err != nil {
 		return err
 	}
-	update := new(syncv1.Update)
-	if err := proto.Unmarshal(plain, update); err != nil {
-		return fmt.Errorf("decode: %w", err)
-	}
-	_, err = r.apply(update, r.ahead.arrived(), r.pinned)
+	_, err = r.apply(update, r.ahead.arrived(), r.pinned, func() {})
 	return err
-}
-
-// file returns what writes the state to disk: called later, by the writer.
-func (s *state[I]) file(pinned ed25519.PublicKey) func() ([]byte, error) {
-	return func() ([]byte, error) {
-		update := snapshot.FullUpdate(s.set)
-		update.Signature, update.PublicKey = s.signature, pinned
-		return proto.Marshal(update)
-	}
 }
 
 // setAside renames a file to a name that says when it was refused.
@@ -114,22 +96,36 @@ func (r *Replica[I]) loadPin() error {
 
 // savePin writes the pinned key down. There is no other: loadPin would have found it.
 func (r *Replica[I]) savePin() error {
-	return replaceFile(filepath.Join(r.config.Dir, pinFile), []byte(base64.StdEncoding.EncodeToString(r.pinned)+"\n"))
+	return replaceFile(filepath.Join(r.config.Dir, pinFile), func(file io.Writer) error {
+		_, err := io.WriteString(file, base64.StdEncoding.EncodeToString(r.pinned)+"\n")
+		return err
+	})
 }
 
-// replaceFile writes a file so that after a crash either the old content is there or the new.
-func replaceFile(path string, content []byte) error {
+// replaceFile has a file written so that after a crash either the old content is there or the new.
+func replaceFile(path string, write func(file io.Writer) error) error {
 	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	defer os.Remove(draft.Name()) // fails once renamed, as it should
-	_, err = draft.Write(content)
-	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+	if err = write(draft); err != nil {
+		return fmt.Errorf("replace %s: %w", path, errors.Join(err, draft.Close()))
+	}
+	turns.Wait(func() { err = settle(draft, path) })
+	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
+	return nil
+}
+
+// settle gives a draft, which it closes, its name for good.
+func settle(draft *os.File, path string) error {
+	if err := errors.Join(draft.Sync(), draft.Close()); err != nil {
+		return err
+	}
 	if err := os.Rename(draft.Name(), path); err != nil {
-		return fmt.Errorf("replace %s: %w", path, err)
+		return err
 	}
 	return syncDir(filepath.Dir(path))
 }

@@ -9,11 +9,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/warder-gateway/warder/internal/snapshot"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
-
-// maxUpdate bounds one update on the wire, in bytes: ten times a snapshot of 20,000 tools.
-const maxUpdate = 256 << 20
 
 // stream is the node's side of a sync.
 type stream = grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
@@ -32,7 +30,7 @@ func (r *Replica[I]) Follow(ctx context.Context, client syncv1.SyncServiceClient
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(maxUpdate), grpc.ForceCodecV2(newCodec(r.config.Aside)))
+	stream, err := client.Sync(ctx, grpc.MaxCallRecvMsgSize(snapshot.MaxUpdate))
 	if err != nil {
 		return fmt.Errorf("follow: open stream: %w", err)
 	}
@@ -74,6 +72,7 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 		close(updates)
 		<-applied
 	}()
+	var coming incoming
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -84,18 +83,51 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 			r.config.Shares(shares)
 		}
 		r.warn(response.GetDenials())
+		if part := response.GetPart(); part != nil {
+			r.turns.Run(func(breathe func()) {
+				coming.add(part, &r.ahead)
+				breathe()
+			})
+			continue
+		}
 		if response.GetUpdate() == nil && (response.GetEndedSessions() != nil || response.GetShares() != nil || response.GetDenials() != nil) {
 			continue
 		}
 		// A control plane sends an update when the last one is answered; one that does not is heard no further until then.
-		updates <- arrival{response.GetUpdate(), r.ahead.arrived()}
+		updates <- coming.complete(response.GetUpdate(), &r.ahead)
 	}
 }
 
-// arrival is an update, and its number among those received.
+// arrival is an update, its number among those received, and why it must not be applied, if so.
 type arrival struct {
 	update *syncv1.Update
 	number uint64
+	flaw   error
+}
+
+// incoming is an update of which parts came. Its number is that of the first part: denials that come between the parts go
+// over it.
+type incoming struct {
+	parts  snapshot.Parts
+	nonce  string // "": no part came
+	number uint64
+}
+
+func (i *incoming) add(part *syncv1.Part, a *ahead) {
+	if i.nonce == "" || i.nonce != part.GetNonce() {
+		i.nonce, i.number = part.GetNonce(), a.arrived()
+	}
+	i.parts.Add(part)
+}
+
+// complete returns the update with its parts.
+func (i *incoming) complete(update *syncv1.Update, a *ahead) arrival {
+	number := i.number
+	if i.nonce == "" || i.nonce != update.GetNonce() {
+		number = a.arrived()
+	}
+	i.nonce = ""
+	return arrival{update, number, i.parts.Complete(update)}
 }
 
 // applyAll applies updates and answers them.
@@ -124,53 +156,33 @@ func (r *Replica[I]) hello() *syncv1.SyncRequest {
 func (r *Replica[I]) answer(arrived arrival, writer *writer) *syncv1.SyncRequest {
 	update := arrived.update
 	var next *state[I]
-	var err error
-	r.compute(r.isLarge(update), func() { next, err = r.receive(arrived) })
+	err := arrived.flaw
+	if err == nil {
+		r.turns.Run(func(breathe func()) { next, err = r.receive(arrived, breathe) })
+	}
 	if err != nil {
 		r.config.Log.Error("an update of the snapshot is refused; the last good one serves on",
 			"revision", update.GetRevision(), "serving", r.Revision(), "reason", err)
 		return nack(update.GetNonce(), err)
 	}
-	writer.put(next.file(r.pinned))
+	pinned := r.pinned
+	writer.put(func(file io.Writer, breathe func()) error { return r.encode(file, next, pinned, breathe) })
 	r.config.Log.Info("snapshot applied", "revision", next.set.Revision(), "items", next.set.Len())
 	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Nonce: update.GetNonce(), Revision: next.set.Revision()}}}
 }
 
-// compute does work, aside if it is large.
-func (r *Replica[I]) compute(large bool, work func()) {
-	if large {
-		r.config.Aside(work)
-		return
-	}
-	work()
-}
-
-// largeItems is how many items make a snapshot large: indexing them takes milliseconds.
-const largeItems = 2000
-
-// isLarge reports whether the update makes a large snapshot, whether or not it brings much itself.
-func (r *Replica[I]) isLarge(update *syncv1.Update) bool {
-	return r.holdsMuch() || len(update.GetSnapshot().GetItems()) >= largeItems || len(update.GetDelta().GetUpserts()) >= largeItems
-}
-
-// holdsMuch reports whether the current snapshot is large.
-func (r *Replica[I]) holdsMuch() bool {
-	set := r.Set()
-	return set != nil && set.Len() >= largeItems
-}
-
 // receive applies an update of the control plane. At the first contact the key that the update names is pinned, once it
 // has proved to be the one that signed.
-func (r *Replica[I]) receive(arrived arrival) (*state[I], error) {
+func (r *Replica[I]) receive(arrived arrival, breathe func()) (*state[I], error) {
 	update := arrived.update
 	if update.GetNonce() == "" {
 		return nil, errors.New("the update has no nonce, so no answer could name it")
 	}
 	if r.pinned != nil {
-		return r.apply(update, arrived.number, r.pinned)
+		return r.apply(update, arrived.number, r.pinned, breathe)
 	}
 	key := ed25519.PublicKey(update.GetPublicKey())
-	next, err := r.apply(update, arrived.number, key)
+	next, err := r.apply(update, arrived.number, key, breathe)
 	if err != nil {
 		return nil, err
 	}

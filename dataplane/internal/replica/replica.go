@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -23,14 +24,11 @@ type Config[I any] struct {
 	// Seal seals the snapshot on disk: it holds hashes of keys, and credentials of servers.
 	Seal *seal.Keyring
 	// Build makes of a set what calls are served from. An error refuses the set. It must not keep the set from being
-	// shared: sets are immutable.
-	Build func(*snapshot.Set) (*I, error)
+	// shared: sets are immutable. It calls breathe as turns.Run says.
+	Build func(set *snapshot.Set, breathe func()) (*I, error)
 	// Amend, if not nil, makes of an index that of the set which a delta leads to, where that takes much less than Build; nil
 	// where it does not, and Build is called. An error refuses the set.
 	Amend func(former *I, set *snapshot.Set, delta *syncv1.Delta) (*I, error)
-	// Aside, if not nil, runs work that computes for long without a pause: decoding, applying or writing a large snapshot. It
-	// returns when the work has; a node gives calls a processor meanwhile. Called from several goroutines.
-	Aside func(work func())
 	// Deny, if not nil, makes of an index one that denies more than its set: what comes ahead of an update.
 	Deny func(former *I, denies []*snapshotv1.Deny, set *snapshot.Set) (*I, error)
 	// Applied, if not nil, is told of each index after calls are served from it. It must not keep the follower waiting.
@@ -55,6 +53,7 @@ type Replica[I any] struct {
 	current atomic.Pointer[state[I]]
 	ahead   ahead
 	outbox  *outbox
+	turns   *turns.Turns // receiving, applying and writing take turns with calls
 
 	// following is held by whoever changes the state.
 	following sync.Mutex
@@ -74,10 +73,7 @@ func New[I any](config Config[I]) *Replica[I] {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	if config.Aside == nil {
-		config.Aside = func(work func()) { work() }
-	}
-	return &Replica[I]{config: config, outbox: newOutbox(config.Log)}
+	return &Replica[I]{config: config, outbox: newOutbox(config.Log), turns: turns.New()}
 }
 
 // Current returns what calls are served from, or nil before the first snapshot. It is one atomic load.
@@ -108,15 +104,15 @@ func (r *Replica[I]) Revision() uint64 {
 // held stays current. The caller holds following.
 //
 // Number is that of the update among those received.
-func (r *Replica[I]) apply(update *syncv1.Update, number uint64, key ed25519.PublicKey) (*state[I], error) {
+func (r *Replica[I]) apply(update *syncv1.Update, number uint64, key ed25519.PublicKey, breathe func()) (*state[I], error) {
 	if err := snapshot.Verify(update, key); err != nil {
 		return nil, err
 	}
-	set, err := r.Set().Apply(update)
+	set, err := r.Set().ApplySlowly(update, breathe)
 	if err != nil {
 		return nil, err
 	}
-	index, err := r.index(set, update.GetDelta())
+	index, err := r.index(set, update.GetDelta(), breathe)
 	if err != nil {
 		return nil, fmt.Errorf("build revision %d: %w", set.Revision(), err)
 	}
@@ -130,7 +126,7 @@ func (r *Replica[I]) apply(update *syncv1.Update, number uint64, key ed25519.Pub
 
 // index makes the index of a set: of the current one, if a small delta leads there, or anew. A panic refuses the set,
 // because otherwise one snapshot could end every node at once, and again whenever it starts.
-func (r *Replica[I]) index(set *snapshot.Set, delta *syncv1.Delta) (index *I, err error) {
+func (r *Replica[I]) index(set *snapshot.Set, delta *syncv1.Delta, breathe func()) (index *I, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			r.config.Log.Error("building a snapshot panicked; it is refused", "revision", set.Revision(), "panic", cause, "stack", string(debug.Stack()))
@@ -142,7 +138,7 @@ func (r *Replica[I]) index(set *snapshot.Set, delta *syncv1.Delta) (index *I, er
 			return index, err
 		}
 	}
-	index, err = r.config.Build(set)
+	index, err = r.config.Build(set, breathe)
 	if err == nil && index == nil {
 		return nil, errors.New("nothing was built")
 	}

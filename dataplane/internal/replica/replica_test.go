@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,6 +22,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -34,6 +37,28 @@ type publisher struct {
 	updates chan *syncv1.Update
 	answers chan *syncv1.SyncRequest
 	nonces  int
+
+	between  []*syncv1.SyncResponse // sent ahead of the last message of an update
+	change   func([]*syncv1.SyncResponse) []*syncv1.SyncResponse
+	messages int // that the last update took
+}
+
+func (p *publisher) tell(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse], update *syncv1.Update) error {
+	messages := slices.Collect(snapshot.Split(update))
+	if p.change != nil {
+		messages = p.change(messages)
+	}
+	p.messages = len(messages)
+	messages = slices.Insert(messages, 0, p.between...)
+	if last := len(messages) - 1; len(p.between) > 0 { // Once more, so that they stand among the parts.
+		messages = slices.Insert(messages, last, p.between[0])
+	}
+	for _, message := range messages {
+		if err := stream.Send(message); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *publisher) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]) error {
@@ -50,7 +75,7 @@ func (p *publisher) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syn
 			if update == nil {
 				return nil
 			}
-			if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
+			if err := p.tell(stream, update); err != nil {
 				return err
 			}
 			answer, err := stream.Recv()
@@ -125,7 +150,7 @@ type index struct {
 	users    string
 }
 
-func build(set *snapshot.Set) (*index, error) {
+func build(set *snapshot.Set, _ func()) (*index, error) {
 	built := &index{revision: set.Revision()}
 	for _, item := range set.All() {
 		switch name := item.GetUser().GetName(); name {
@@ -217,35 +242,81 @@ func TestAppliedIsToldOfWhatServesAlready(t *testing.T) {
 	}
 }
 
-// TestALargeSnapshotIsDecodedAppliedAndWrittenAside counts the works that calls are given a processor beside: also those
-// of a small change to what is large, and none of what is small.
-func TestALargeSnapshotIsDecodedAppliedAndWrittenAside(t *testing.T) {
-	p, n := newPublisher(t), newNode(t, t.TempDir())
-	var works atomic.Int64
-	n.config.Aside = func(work func()) { works.Add(1); work() }
-	names := make([]string, largeItems)
+// many returns so many names of users, enough for a snapshot in parts.
+func many(n int) []string {
+	names := make([]string, n)
 	for i := range names {
-		names[i] = fmt.Sprintf("%0600d", i) // more than 1 MiB in all
+		names[i] = fmt.Sprintf("%0600d", i)
 	}
-	small, large := set(t, 1, "ana"), set(t, 2, names...)
+	return names
+}
+
+// TestALargeSnapshotComesAndIsKeptInParts has messages of other kinds come in between.
+func TestALargeSnapshotComesAndIsKeptInParts(t *testing.T) {
+	p, n := newPublisher(t), newNode(t, t.TempDir())
+	var told atomic.Int64
+	n.config.SessionEnded = func([16]byte, time.Time) { told.Add(1) }
+	n.config.Build = func(set *snapshot.Set, breathe func()) (*index, error) {
+		if set.Revision() == 7 && told.Load() == 0 {
+			t.Error("what came between the parts was not heard before the update was applied")
+		}
+		return build(set, breathe)
+	}
 	_, stop := n.follow(t, p)
-	p.send(t, snapshot.FullUpdate(small))
-	if got := works.Load(); got != 0 {
-		t.Errorf("a small snapshot made %d works aside; want 0", got)
+	names := many(1000)
+	large := set(t, 7, names...)
+	p.between = []*syncv1.SyncResponse{
+		{EndedSessions: &syncv1.EndedSessions{Sessions: []*syncv1.EndedSession{{Id: make([]byte, 16), ExpiresAt: timestamppb.New(time.Now().Add(time.Hour))}}}},
+		{Part: &syncv1.Part{Nonce: "another", Items: []*snapshotv1.Item{{}}}},
 	}
-	p.send(t, snapshot.FullUpdate(large))
-	if got := works.Load(); got < 2 {
-		t.Errorf("a large snapshot made %d works aside; want two: it is decoded, and applied", got)
+	if answer := p.send(t, snapshot.FullUpdate(large)); answer.GetAck() == nil {
+		t.Fatalf("refused: %v", answer)
+	}
+	if n.Set().Digest() != large.Digest() || p.messages < 10 {
+		t.Errorf("holds %d items out of %d messages; want %d out of many", n.Set().Len(), p.messages, len(names))
+	}
+	p.between = nil
+	larger := set(t, 8, append(many(2000), "eve")...)
+	if answer := p.send(t, snapshot.DeltaUpdate(large, larger)); answer.GetAck() == nil {
+		t.Fatalf("a delta in parts is refused: %v", answer)
 	}
 	stop()
-	if got := works.Load(); got != 3 {
-		t.Errorf("%d works aside in the end; want three: it is written, too", got)
+	again := newNode(t, n.dir)
+	if err := again.Load(); err != nil {
+		t.Fatal(err)
 	}
-	_, stop = n.follow(t, p)
-	p.send(t, snapshot.DeltaUpdate(large, set(t, 3, names[1:]...)))
-	stop()
-	if got := works.Load(); got < 4 {
-		t.Error("a small change of a large set is not applied aside")
+	if again.Set() == nil || again.Set().Digest() != larger.Digest() {
+		t.Error("what is read from disk is another set")
+	}
+}
+
+// TestPartsThatAreNotTheUpdatesOwnAreNotApplied leaves out the first message, or takes it from elsewhere.
+func TestPartsThatAreNotTheUpdatesOwnAreNotApplied(t *testing.T) {
+	p, n := newPublisher(t), newNode(t, t.TempDir())
+	_, stop := n.follow(t, p)
+	defer stop()
+	for name, change := range map[string]func(messages []*syncv1.SyncResponse) []*syncv1.SyncResponse{
+		"one is missing": func(messages []*syncv1.SyncResponse) []*syncv1.SyncResponse { return messages[1:] },
+		"one is of another": func(messages []*syncv1.SyncResponse) []*syncv1.SyncResponse {
+			messages[0].Part.Items[0] = &snapshotv1.Item{Kind: &snapshotv1.Item_User{User: &snapshotv1.User{Name: "eve"}}}
+			return messages
+		},
+		"all are of another nonce": func(messages []*syncv1.SyncResponse) []*syncv1.SyncResponse {
+			for _, message := range messages[:len(messages)-1] {
+				message.Part.Nonce = "another"
+			}
+			return messages
+		},
+	} {
+		p.change = change
+		nack := p.send(t, snapshot.FullUpdate(set(t, 7, many(1000)...))).GetNack()
+		if !strings.Contains(nack.GetReason(), "digest") || n.Current() != nil {
+			t.Errorf("%s: nack %v, serving %v", name, nack, n.Current() != nil)
+		}
+	}
+	p.change = nil
+	if p.send(t, snapshot.FullUpdate(set(t, 7, many(1000)...))).GetAck() == nil {
+		t.Error("the next good update is refused")
 	}
 }
 
@@ -431,6 +502,14 @@ func TestAFileThatDoesNotVerifyIsSetAsideAndNeverServed(t *testing.T) {
 		"cut": func(t *testing.T, dir string) {
 			rewrite(t, filepath.Join(dir, snapshotFile), func(b []byte) []byte { return b[:len(b)/2] })
 		},
+		"cut between two parts": func(t *testing.T, dir string) {
+			rewrite(t, filepath.Join(dir, snapshotFile), func(b []byte) []byte { return b[:4+binary.BigEndian.Uint32(b)] })
+		},
+		"a part twice": func(t *testing.T, dir string) {
+			rewrite(t, filepath.Join(dir, snapshotFile), func(b []byte) []byte {
+				return append(slices.Clone(b[:4+binary.BigEndian.Uint32(b)]), b...)
+			})
+		},
 		"empty": func(t *testing.T, dir string) {
 			rewrite(t, filepath.Join(dir, snapshotFile), func([]byte) []byte { return nil })
 		},
@@ -449,7 +528,7 @@ func TestAFileThatDoesNotVerifyIsSetAsideAndNeverServed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, n := newPublisher(t), newNode(t, t.TempDir())
 			_, stop := n.follow(t, p)
-			p.send(t, snapshot.FullUpdate(set(t, 5, "ana")))
+			p.send(t, snapshot.FullUpdate(set(t, 5, many(200)...)))
 			stop()
 			damage(t, n.dir)
 			before, err := os.ReadFile(filepath.Join(n.dir, snapshotFile))
@@ -502,7 +581,7 @@ func TestASetThatCannotBeBuiltAnyMoreIsSetAsideAtStart(t *testing.T) {
 	p.send(t, snapshot.FullUpdate(set(t, 5, "ana")))
 	stop()
 	again := newNode(t, n.dir)
-	again.config.Build = func(*snapshot.Set) (*index, error) { return nil, errors.New("no longer") }
+	again.config.Build = func(*snapshot.Set, func()) (*index, error) { return nil, errors.New("no longer") }
 	if err := again.Load(); err != nil || again.Current() != nil || !strings.Contains(again.log.String(), "no longer") {
 		t.Errorf("Load = %v, serving %v, log %s", err, again.Current(), again.log)
 	}
@@ -512,21 +591,17 @@ func TestTheWriterSkipsWhatIsSuperseded(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	w := n.startWriter()
 	started, release := make(chan struct{}), make(chan struct{})
-	w.put(func() ([]byte, error) { close(started); <-release; return []byte("first"), nil })
+	w.put(func(io.Writer, func()) error { close(started); <-release; return nil })
 	<-started
 	for range 100 {
-		w.put(func() ([]byte, error) { t.Error("a superseded snapshot was written"); return nil, nil })
+		w.put(func(io.Writer, func()) error { t.Error("a superseded snapshot was written"); return nil })
 	}
-	w.put(func() ([]byte, error) { return []byte("last"), nil })
+	w.put(func(file io.Writer, _ func()) error { _, err := io.WriteString(file, "last"); return err })
 	close(release)
 	w.close()
 
-	sealed, err := os.ReadFile(filepath.Join(n.dir, snapshotFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if plain, err := n.config.Seal.Open(sealed, sealContext); err != nil || string(plain) != "last" {
-		t.Errorf("on disk is %q, %v", plain, err)
+	if content, err := os.ReadFile(filepath.Join(n.dir, snapshotFile)); err != nil || string(content) != "last" {
+		t.Errorf("on disk is %q, %v", content, err)
 	}
 	if entries, _ := os.ReadDir(n.dir); len(entries) != 2 { // the key and the snapshot
 		t.Errorf("drafts are left over: %v", entries)

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"io"
 	"path/filepath"
 	"time"
 )
@@ -17,21 +18,22 @@ const (
 // writer writes the latest snapshot to disk. Only one waits at a time: a newer one takes its place, because nobody needs
 // those in between.
 type writer struct {
-	pending chan func() ([]byte, error) // capacity 1
+	pending chan content // capacity 1
 	closing chan struct{}
 	done    chan struct{}
 }
 
+// content writes itself to a file, and breathes meanwhile.
+type content func(file io.Writer, breathe func()) error
+
 // startWriter starts the goroutine that writes.
 func (r *Replica[I]) startWriter() *writer {
-	w := &writer{pending: make(chan func() ([]byte, error), 1), closing: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{pending: make(chan content, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for content := range w.pending {
-			var err error
 			start := time.Now()
-			r.compute(r.holdsMuch(), func() { err = r.write(content) })
-			if err != nil {
+			if err := r.write(content); err != nil {
 				r.config.Log.Error("the snapshot could not be written to disk; a restart without the control plane would serve an older one", "error", err)
 			}
 			w.rest(min(restFactor*time.Since(start), maxRest))
@@ -51,7 +53,7 @@ func (w *writer) rest(d time.Duration) {
 }
 
 // put makes content the next to be written. It does not wait. One goroutine puts.
-func (w *writer) put(content func() ([]byte, error)) {
+func (w *writer) put(content content) {
 	for {
 		select {
 		case w.pending <- content:
@@ -72,15 +74,10 @@ func (w *writer) close() {
 	<-w.done
 }
 
-// write seals and writes one snapshot.
-func (r *Replica[I]) write(content func() ([]byte, error)) error {
-	plain, err := content()
-	if err != nil {
+// write writes one snapshot to its file. It waits for the disk outside of its turns.
+func (r *Replica[I]) write(content content) error {
+	return replaceFile(filepath.Join(r.config.Dir, snapshotFile), func(file io.Writer) (err error) {
+		r.turns.Run(func(breathe func()) { err = content(file, breathe) })
 		return err
-	}
-	sealed, err := r.config.Seal.Seal(plain, sealContext)
-	if err != nil {
-		return err
-	}
-	return replaceFile(filepath.Join(r.config.Dir, snapshotFile), sealed)
+	})
 }

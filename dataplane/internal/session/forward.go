@@ -18,7 +18,7 @@ import (
 )
 
 // forward makes the call and records its result, also if the call panics.
-func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
+func (x *exchange) forward(ticket Ticket) Answer {
 	var answer *upstream.Answer
 	defer func() {
 		if answer == nil { // the call panics
@@ -31,18 +31,17 @@ func (x *exchange) forward(ctx context.Context, ticket Ticket) Answer {
 		answer = x.keepSubscription()
 		return reply(http.StatusOK, answer.Body)
 	}
-	answer = x.do(ctx)
+	answer = x.do()
 	return x.answered(answer)
 }
 
-// do makes the call. That of a modern client ends when the client goes away, as ctx
-// does, at less cost than to watch ctx. That of a legacy client goes on for a while when the client
-// is gone (mcp.md 2.6), and can be cancelled.
-func (x *exchange) do(ctx context.Context) *upstream.Answer {
-	life := x.lifetime()
-	defer life.End(nil)
-	ctx = life
-	x.flights.enter(x, life)
+// do makes the call. That of a modern client ends when the client goes away, as the
+// context of its request does, at less cost than to watch that. That of a legacy client
+// goes on for a while when the client is gone (mcp.md 2.6), and can be cancelled.
+func (x *exchange) do() *upstream.Answer {
+	ctx := x.lifetime()
+	defer ctx.End(nil)
+	x.flights.enter(x, ctx)
 	defer x.flights.leave(&x.flight)
 	if index := x.config.Current(); index != nil && index != x.in.Index {
 		x.flight.review(index) // What came since it was decided on was not told to it.

@@ -51,7 +51,7 @@ func (x *exchange) govern(ctx context.Context) Answer {
 		return x.unrecorded(event, err)
 	}
 	x.countDecision(effectAllow, sortOf(decision), x.entry.Server.Name())
-	return x.forward(ctx, ticket)
+	return x.forward(ticket)
 }
 
 // question returns the method that the policy is asked about. Who may subscribe

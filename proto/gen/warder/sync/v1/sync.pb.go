@@ -517,14 +517,15 @@ func (x *EndedSession) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// SyncResponse is what the control plane says: an update, ended sessions, shares or
-// denials.
+// SyncResponse is what the control plane says: an update, a part of one that
+// follows, ended sessions, shares or denials.
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
 	EndedSessions *EndedSessions         `protobuf:"bytes,2,opt,name=ended_sessions,json=endedSessions,proto3" json:"ended_sessions,omitempty"`
 	Shares        *Shares                `protobuf:"bytes,3,opt,name=shares,proto3" json:"shares,omitempty"`
 	Denials       *Denials               `protobuf:"bytes,4,opt,name=denials,proto3" json:"denials,omitempty"`
+	Part          *Part                  `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,11 +588,75 @@ func (x *SyncResponse) GetDenials() *Denials {
 	return nil
 }
 
+func (x *SyncResponse) GetPart() *Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// Part brings items of a large update ahead of it, so that no side sends or reads
+// it in one piece, and other messages come in between. The items of the parts that
+// have the nonce of an update stand before those that it has itself (items of a
+// snapshot, upserts of a delta). A part with another nonce begins another update:
+// what came of the one before is forgotten.
+type Part struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         string                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Items         []*v1.Item             `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Part) GetNonce() string {
+	if x != nil {
+		return x.Nonce
+	}
+	return ""
+}
+
+func (x *Part) GetItems() []*v1.Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // Denials are what the next update denies besides what the node has been sent. They
 // come ahead of it while an update is under way, and hold at once, also over that
-// one; the first update that is sent after them takes their place. They only take
-// away, so they are not signed apart from the stream. Each message takes the place of
-// the one before.
+// one; the first update of which nothing, not even a part, was sent before them takes
+// their place. They only take away, so they are not signed apart from the stream. Each
+// message takes the place of the one before.
 type Denials struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Denies        []*v1.Deny             `protobuf:"bytes,1,rep,name=denies,proto3" json:"denies,omitempty"`
@@ -601,7 +666,7 @@ type Denials struct {
 
 func (x *Denials) Reset() {
 	*x = Denials{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +678,7 @@ func (x *Denials) String() string {
 func (*Denials) ProtoMessage() {}
 
 func (x *Denials) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +691,7 @@ func (x *Denials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denials.ProtoReflect.Descriptor instead.
 func (*Denials) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Denials) GetDenies() []*v1.Deny {
@@ -649,7 +714,7 @@ type Demand struct {
 
 func (x *Demand) Reset() {
 	*x = Demand{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +726,7 @@ func (x *Demand) String() string {
 func (*Demand) ProtoMessage() {}
 
 func (x *Demand) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +739,7 @@ func (x *Demand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Demand.ProtoReflect.Descriptor instead.
 func (*Demand) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Demand) GetBuckets() []*BucketDemand {
@@ -699,7 +764,7 @@ type BucketDemand struct {
 
 func (x *BucketDemand) Reset() {
 	*x = BucketDemand{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +776,7 @@ func (x *BucketDemand) String() string {
 func (*BucketDemand) ProtoMessage() {}
 
 func (x *BucketDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +789,7 @@ func (x *BucketDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDemand.ProtoReflect.Descriptor instead.
 func (*BucketDemand) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BucketDemand) GetLimit() string {
@@ -762,7 +827,7 @@ type Shares struct {
 
 func (x *Shares) Reset() {
 	*x = Shares{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +839,7 @@ func (x *Shares) String() string {
 func (*Shares) ProtoMessage() {}
 
 func (x *Shares) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +852,7 @@ func (x *Shares) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shares.ProtoReflect.Descriptor instead.
 func (*Shares) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Shares) GetNodes() uint32 {
@@ -817,7 +882,7 @@ type BucketShare struct {
 
 func (x *BucketShare) Reset() {
 	*x = BucketShare{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +894,7 @@ func (x *BucketShare) String() string {
 func (*BucketShare) ProtoMessage() {}
 
 func (x *BucketShare) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +907,7 @@ func (x *BucketShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketShare.ProtoReflect.Descriptor instead.
 func (*BucketShare) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BucketShare) GetLimit() string {
@@ -892,7 +957,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +969,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +982,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Update) GetNonce() string {
@@ -1013,7 +1078,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1090,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1103,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Snapshot) GetItems() []*v1.Item {
@@ -1063,7 +1128,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1140,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1153,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -1151,12 +1216,16 @@ const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\fEndedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe7\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x91\x02\n" +
 	"\fSyncResponse\x12.\n" +
 	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\x12D\n" +
 	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\x12.\n" +
 	"\x06shares\x18\x03 \x01(\v2\x16.warder.sync.v1.SharesR\x06shares\x121\n" +
-	"\adenials\x18\x04 \x01(\v2\x17.warder.sync.v1.DenialsR\adenials\";\n" +
+	"\adenials\x18\x04 \x01(\v2\x17.warder.sync.v1.DenialsR\adenials\x12(\n" +
+	"\x04part\x18\x05 \x01(\v2\x14.warder.sync.v1.PartR\x04part\"L\n" +
+	"\x04Part\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12.\n" +
+	"\x05items\x18\x02 \x03(\v2\x18.warder.snapshot.v1.ItemR\x05items\";\n" +
 	"\aDenials\x120\n" +
 	"\x06denies\x18\x01 \x03(\v2\x18.warder.snapshot.v1.DenyR\x06denies\"@\n" +
 	"\x06Demand\x126\n" +
@@ -1209,7 +1278,7 @@ func file_warder_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_warder_sync_v1_sync_proto_rawDescData
 }
 
-var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*SyncRequest)(nil),           // 0: warder.sync.v1.SyncRequest
 	(*Hello)(nil),                 // 1: warder.sync.v1.Hello
@@ -1219,17 +1288,18 @@ var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*EndedSessions)(nil),         // 5: warder.sync.v1.EndedSessions
 	(*EndedSession)(nil),          // 6: warder.sync.v1.EndedSession
 	(*SyncResponse)(nil),          // 7: warder.sync.v1.SyncResponse
-	(*Denials)(nil),               // 8: warder.sync.v1.Denials
-	(*Demand)(nil),                // 9: warder.sync.v1.Demand
-	(*BucketDemand)(nil),          // 10: warder.sync.v1.BucketDemand
-	(*Shares)(nil),                // 11: warder.sync.v1.Shares
-	(*BucketShare)(nil),           // 12: warder.sync.v1.BucketShare
-	(*Update)(nil),                // 13: warder.sync.v1.Update
-	(*Snapshot)(nil),              // 14: warder.sync.v1.Snapshot
-	(*Delta)(nil),                 // 15: warder.sync.v1.Delta
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*v1.Deny)(nil),               // 17: warder.snapshot.v1.Deny
+	(*Part)(nil),                  // 8: warder.sync.v1.Part
+	(*Denials)(nil),               // 9: warder.sync.v1.Denials
+	(*Demand)(nil),                // 10: warder.sync.v1.Demand
+	(*BucketDemand)(nil),          // 11: warder.sync.v1.BucketDemand
+	(*Shares)(nil),                // 12: warder.sync.v1.Shares
+	(*BucketShare)(nil),           // 13: warder.sync.v1.BucketShare
+	(*Update)(nil),                // 14: warder.sync.v1.Update
+	(*Snapshot)(nil),              // 15: warder.sync.v1.Snapshot
+	(*Delta)(nil),                 // 16: warder.sync.v1.Delta
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 	(*v1.Item)(nil),               // 18: warder.snapshot.v1.Item
+	(*v1.Deny)(nil),               // 19: warder.snapshot.v1.Deny
 }
 var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
@@ -1237,27 +1307,29 @@ var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	3,  // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
 	4,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
 	5,  // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	9,  // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
+	10, // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
 	6,  // 6: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
-	16, // 7: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
-	13, // 8: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
+	17, // 7: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 8: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
 	5,  // 9: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	11, // 10: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
-	8,  // 11: warder.sync.v1.SyncResponse.denials:type_name -> warder.sync.v1.Denials
-	17, // 12: warder.sync.v1.Denials.denies:type_name -> warder.snapshot.v1.Deny
-	10, // 13: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
-	12, // 14: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
-	14, // 15: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
-	15, // 16: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
-	18, // 17: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
-	18, // 18: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
-	0,  // 19: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
-	7,  // 20: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	12, // 10: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
+	9,  // 11: warder.sync.v1.SyncResponse.denials:type_name -> warder.sync.v1.Denials
+	8,  // 12: warder.sync.v1.SyncResponse.part:type_name -> warder.sync.v1.Part
+	18, // 13: warder.sync.v1.Part.items:type_name -> warder.snapshot.v1.Item
+	19, // 14: warder.sync.v1.Denials.denies:type_name -> warder.snapshot.v1.Deny
+	11, // 15: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
+	13, // 16: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
+	15, // 17: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
+	16, // 18: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
+	18, // 19: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
+	18, // 20: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
+	0,  // 21: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
+	7,  // 22: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_warder_sync_v1_sync_proto_init() }
@@ -1273,7 +1345,7 @@ func file_warder_sync_v1_sync_proto_init() {
 		(*SyncRequest_EndedSessions)(nil),
 		(*SyncRequest_Demand)(nil),
 	}
-	file_warder_sync_v1_sync_proto_msgTypes[13].OneofWrappers = []any{
+	file_warder_sync_v1_sync_proto_msgTypes[14].OneofWrappers = []any{
 		(*Update_Snapshot)(nil),
 		(*Update_Delta)(nil),
 	}
@@ -1283,7 +1355,7 @@ func file_warder_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_sync_v1_sync_proto_rawDesc), len(file_warder_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
