@@ -39,6 +39,9 @@ func (i issuers) AddIssuer(ctx context.Context, r *connect.Request[adminv1.AddIs
 		}
 		m.CreatedAt = timestamppb.New(created)
 		tx.Record("issuer.add", m.GetName(), issuerDetails(m))
+		if err := mayTrust(ctx, tx.Queries, m); err != nil { // Once more: to find keys takes time.
+			return err
+		}
 		return giveGroupRoles(ctx, tx, m)
 	})
 	if err != nil {
@@ -54,6 +57,9 @@ func (i issuers) UpdateIssuer(ctx context.Context, r *connect.Request[adminv1.Up
 		return nil, err
 	}
 	_, err = i.change(ctx, func(tx *store.Tx) error {
+		if err := mayReplace(ctx, tx, m); err != nil {
+			return err
+		}
 		created, err := tx.UpdateIssuer(ctx, db.UpdateIssuerParams{
 			Name: m.GetName(), URL: m.GetUrl(), Audiences: list(m.GetAudiences()), JwksURL: m.GetJwksUrl(), Algorithms: list(m.GetAlgorithms()),
 			UserClaim: m.GetUserClaim(), GroupsClaim: m.GetGroupsClaim(), ApplicationClaim: m.GetApplicationClaim(),
@@ -127,7 +133,10 @@ func (i issuers) prepare(ctx context.Context, asked *adminv1.Issuer) (*adminv1.I
 	if err := checkIssuer(m); err != nil {
 		return nil, err
 	}
-	if err := i.mayTrust(ctx, m); err != nil {
+	if err := i.knownRoles(ctx, rolesOf(m)); err != nil {
+		return nil, err
+	}
+	if err := mayTrust(ctx, i.Store.Queries, m); err != nil {
 		return nil, err
 	}
 	found, err := issuer.Find(ctx, issuer.Source{
@@ -176,24 +185,50 @@ func plain(s string) bool {
 }
 
 // mayTrust holds the caller to P-16. Tokens of an issuer may have the roles of its
-// groups; and unless its prefix keeps them apart, those of any user here: whoever
-// says which issuer names the users says who they are.
-func (i issuers) mayTrust(ctx context.Context, m *adminv1.Issuer) error {
-	var roles []string
+// groups, and what the policy allows to users and groups by name; and unless its
+// prefix keeps them apart, what any user here has: whoever says which issuer names
+// the users says who they are.
+func mayTrust(ctx context.Context, q *db.Queries, m *adminv1.Issuer) error {
+	g, err := newGiver(ctx, q)
+	if err != nil || g.owner {
+		return err
+	}
+	if !apart(m.GetUserPrefix()) {
+		return fault.New(fault.Denied, "without a user prefix that no user here can begin with (one with a ':', for example --user-prefix corp:), its tokens could name any user here; only an owner may say so")
+	}
+	bearers := person{} // Of any name, and any groups.
+	if m.GetGroupsClaim() == "" {
+		bearers.groups = []string{}
+	}
+	if err := g.mayGive(bearers); err != nil {
+		return err
+	}
+	return mayGive(ctx, q, rolesOf(m))
+}
+
+// mayReplace is mayTrust of an issuer that is there already: the caller must hold
+// what its tokens have until now as well, for he says to whom they go on.
+func mayReplace(ctx context.Context, tx *store.Tx, m *adminv1.Issuer) error {
+	row, err := tx.LockIssuer(ctx, m.GetName())
+	if err != nil {
+		return noIssuer(err, m.GetName())
+	}
+	given, err := tx.ListIssuerGroupRoles(ctx)
+	if err != nil {
+		return err
+	}
+	if err := mayTrust(ctx, tx.Queries, issuerMessage(row, given)); err != nil {
+		return err
+	}
+	return mayTrust(ctx, tx.Queries, m)
+}
+
+// rolesOf returns the roles that tokens of an issuer may have.
+func rolesOf(m *adminv1.Issuer) (roles []string) {
 	for _, given := range m.GetGroupRoles() {
 		roles = append(roles, given.GetRole())
 	}
-	if err := i.knownRoles(ctx, roles); err != nil {
-		return err
-	}
-	g, err := newGiver(ctx, i.Store.Queries)
-	switch {
-	case err != nil:
-		return err
-	case !apart(m.GetUserPrefix()) && !g.owner:
-		return fault.New(fault.Denied, "without a user prefix that no user here can begin with (one with a ':', for example --user-prefix corp:), its tokens could name any user here; only an owner may say so")
-	}
-	return mayGive(ctx, i.Store.Queries, roles)
+	return roles
 }
 
 // apart reports whether no user of this installation can have a name that begins

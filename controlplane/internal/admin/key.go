@@ -58,7 +58,7 @@ func (k keys) RotateKey(ctx context.Context, r *connect.Request[adminv1.RotateKe
 		if old, err = lockKey(ctx, tx, m.GetId()); err != nil {
 			return err
 		}
-		if err := rotatable(&old, time.Now()); err != nil {
+		if err := rotatable(ctx, tx, &old, time.Now()); err != nil {
 			return err
 		}
 		order := keyOrder{user: old.UserName, application: old.Application, servers: old.Servers, expiresIn: m.GetExpiresIn()}
@@ -82,8 +82,10 @@ func (k keys) RotateKey(ctx context.Context, r *connect.Request[adminv1.RotateKe
 }
 
 // rotatable refuses to rotate a key that does not work any more, or that somebody
-// rotated already: it would leave two successors, of which one is forgotten.
-func rotatable(row *db.GetAPIKeyRow, now time.Time) error {
+// rotated already: it would leave two successors, of which one is forgotten. A
+// server of it that was removed is not left out of the successor's list either: of
+// an empty one it would come to mean all.
+func rotatable(ctx context.Context, tx *store.Tx, row *db.GetAPIKeyRow, now time.Time) error {
 	switch {
 	case row.RevokedAt != nil:
 		return fault.Newf(fault.Precondition, "the key %s is revoked, which is final; make a new one with 'warder key create'", row.ID)
@@ -92,7 +94,11 @@ func rotatable(row *db.GetAPIKeyRow, now time.Time) error {
 	case row.ExpiresAt != nil && !now.Before(*row.ExpiresAt):
 		return fault.Newf(fault.Precondition, "the key %s has expired; make a new one with 'warder key create'", row.ID)
 	}
-	return nil
+	gone, err := missingServer(ctx, tx, row.Servers)
+	if gone != "" {
+		return fault.Newf(fault.Precondition, "the key is good for the server %s, which was removed; make a new one with 'warder key create', for servers that there are", gone)
+	}
+	return err
 }
 
 // lockKey reads a key, locked.
@@ -130,8 +136,8 @@ func (k keys) make(ctx context.Context, tx *store.Tx, o keyOrder) (*newKey, erro
 	if err := mayActFor(ctx, tx.Queries, user); err != nil {
 		return nil, err
 	}
-	if user.DisabledAt != nil {
-		return nil, fault.Newf(fault.Precondition, "the user %s is disabled; a key of his would be refused", user.Name)
+	if err := usable(user); err != nil {
+		return nil, err
 	}
 	if err := knownServers(ctx, tx, o.servers); err != nil {
 		return nil, err
@@ -160,17 +166,37 @@ func (k keys) make(ctx context.Context, tx *store.Tx, o keyOrder) (*newKey, erro
 	}}, nil
 }
 
+// usable refuses a user whose keys no node would take.
+func usable(user db.GetUserRow) error {
+	switch {
+	case user.RemovedAt != nil:
+		return fault.Newf(fault.Precondition, "the user %s was removed, which is final; make the key for somebody else", user.Name)
+	case user.DisabledAt != nil:
+		return fault.Newf(fault.Precondition, "the user %s is disabled, so that a key of his would be refused; first: warder user enable %[1]s", user.Name)
+	}
+	return nil
+}
+
 // knownServers refuses slugs of which there is no server: a key that was meant for
 // one must not turn out to be good for nothing, or for a server that comes later.
 func knownServers(ctx context.Context, tx *store.Tx, slugs []string) error {
+	slug, err := missingServer(ctx, tx, slugs)
+	if slug != "" {
+		return fault.Newf(fault.Invalid, "there is no server named %q; 'warder server list' shows the servers", slug)
+	}
+	return err
+}
+
+// missingServer returns the first of the slugs of which there is no server, or "".
+func missingServer(ctx context.Context, tx *store.Tx, slugs []string) (string, error) {
 	for _, slug := range slugs {
 		if _, err := tx.GetServer(ctx, slug); fault.Is(err, fault.NotFound) {
-			return fault.Newf(fault.Invalid, "there is no server named %q; 'warder server list' shows the servers", slug)
+			return slug, nil
 		} else if err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // secretly wraps an answer that holds a secret: nothing on the way keeps it.
@@ -180,13 +206,25 @@ func secretly[T any](message *T) *connect.Response[T] {
 	return response
 }
 
-// ensureApplication saves an application that is new.
+// ensureApplication saves an application that is new, and refuses one that is
+// disabled: no node would take a key of it.
 func ensureApplication(ctx context.Context, tx *store.Tx, name string) error {
 	added, err := tx.EnsureApplication(ctx, name)
+	if err != nil {
+		return err
+	}
 	if added > 0 {
 		tx.Note("application.create", name, nil)
+		return nil
 	}
-	return err
+	row, err := tx.GetApplication(ctx, name)
+	if err != nil {
+		return err
+	}
+	if row.Disabled {
+		return fault.Newf(fault.Precondition, "the application %s is disabled, so that a key of it would be refused; first: warder app enable %[1]s", name)
+	}
+	return nil
 }
 
 // ListKeys returns keys without secrets, newest first.

@@ -1,10 +1,13 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -131,6 +134,49 @@ func TestP16_AProviderGivesNoMoreThanWhoAddsIt(t *testing.T) {
 	must(r.local.providers.LinkUser(t.Context(), connect.NewRequest(link))).refused(t, connect.CodeAlreadyExists, "is the user ivo already")
 	m.GroupRoles = groupRoles("all=viewer", "some=operator")
 	updateProvider(t, ivo, m, nil).refused(t, connect.CodePermissionDenied, "so you cannot give it")
+}
+
+// A provider that is down, or takes requests and never answers, keeps nobody from
+// his password, nor from the page that asks for it.
+func TestPasswordsOpenWhileAProviderIsDown(t *testing.T) {
+	r := newRig(t)
+	silent, waits := make(chan struct{}), make(chan struct{}, 100)
+	var added atomic.Bool
+	var url string
+	url = serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if added.Load() {
+			waits <- struct{}{}
+			<-silent
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"issuer":%q,"authorization_endpoint":%q,"token_endpoint":%q,"jwks_uri":%q}`, url, url+"/a", url+"/t", url+"/k")
+	}))
+	t.Cleanup(func() { close(silent) })
+	m := &adminv1.Provider{Name: "corp", Url: url, ClientId: "warder", Private: true, GroupRoles: groupRoles("ops=viewer")}
+	addProvider(t, r.local, m, "").or(t)
+	added.Store(true)
+	ana := r.person(t, "ana", "viewer")
+	ways := must(r.stranger(t).login.ListSignOns(t.Context(), connect.NewRequest(&adminv1.ListSignOnsRequest{}))).or(t)
+	if !ways.GetPassword() || len(ways.GetProviders()) != 1 || ana.whoAmI(t).or(t).GetName() != "ana" {
+		t.Errorf("ways to sign in: %v", ways)
+	}
+	if len(waits) != 0 {
+		t.Error("to sign in by password asked the provider")
+	}
+	// Whoever needs the provider waits for it, and nobody else does.
+	ctx, leave := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		settings := providerSettings(m, "")
+		settings.ClientID = "another"
+		if err := r.SignOn.Check(ctx, settings); err == nil {
+			t.Error("a provider that says nothing is right")
+		}
+	})
+	<-waits
+	r.signIn(t, "ana").whoAmI(t).or(t)
+	leave()
+	waiting.Wait()
 }
 
 func TestTheOnlyWayOfTheLastOwnerIsNotRemoved(t *testing.T) {

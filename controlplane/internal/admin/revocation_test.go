@@ -80,6 +80,56 @@ func TestARotatedKeyEndsAfterTheOverlapAndHasOneSuccessor(t *testing.T) {
 	rotate("nosuchkeyhere", 0).refused(t, connect.CodeNotFound, "nosuchkeyhere")
 }
 
+// A key for whom nothing would take it is not made, neither anew nor by rotation.
+func TestNoKeyIsMadeForWhoIsDisabledOrRemoved(t *testing.T) {
+	r := newRig(t)
+	user := func(name string) { ask(t, r.local.users.CreateUser, &adminv1.CreateUserRequest{Name: name}).or(t) }
+	for name, test := range map[string]struct {
+		off  func()
+		text string
+	}{
+		"disabled": {func() { ask(t, r.local.users.DisableUser, &adminv1.DisableUserRequest{Name: "disabled"}).or(t) }, "warder user enable disabled"},
+		"removed":  {func() { ask(t, r.local.users.RemoveUser, &adminv1.RemoveUserRequest{Name: "removed"}).or(t) }, "was removed"},
+		"application": {func() {
+			ask(t, r.local.applications.DisableApplication, &adminv1.DisableApplicationRequest{Name: "of-application"}).or(t)
+		}, "warder app enable of-application"},
+	} {
+		user(name)
+		order := &adminv1.CreateKeyRequest{User: name, Application: "of-" + name}
+		id := ask(t, r.local.keys.CreateKey, order).or(t).GetDetails().GetId()
+		test.off()
+		if name == "removed" { // Its keys are revoked; one that slipped in while he was being removed is not.
+			r.exec(t, "UPDATE api_key SET revoked_at = NULL, revoked_by = NULL, revoked_reason = NULL WHERE id = '"+id+"'")
+		}
+		before := r.actions(t)
+		ask(t, r.local.keys.CreateKey, order).refused(t, connect.CodeFailedPrecondition, test.text)
+		ask(t, r.local.keys.RotateKey, &adminv1.RotateKeyRequest{Id: id}).refused(t, connect.CodeFailedPrecondition, test.text)
+		if diff := cmp.Diff(before, r.actions(t)); diff != "" {
+			t.Errorf("%s: refused and done:\n%s", name, diff)
+		}
+	}
+}
+
+// A server that goes away leaves the keys for it good for nothing: their list never
+// becomes the one that stands for all servers.
+func TestAKeyWhoseServerIsRemovedIsNotForAllServers(t *testing.T) {
+	r := newRig(t)
+	r.add(t, "github", newUpstream(t), false)
+	r.add(t, "jira", newUpstream(t), false)
+	r.person(t, "ana", "viewer")
+	made := ask(t, r.local.keys.CreateKey, &adminv1.CreateKeyRequest{User: "ana", Application: "cursor", Servers: []string{"github"}}).or(t)
+	id := made.GetDetails().GetId()
+	ask(t, r.local.servers.RemoveServer, &adminv1.RemoveServerRequest{Name: "github"}).or(t)
+	listed := ask(t, r.local.keys.ListKeys, &adminv1.ListKeysRequest{}).or(t).GetKeys()
+	item, _ := r.CurrentSet().Get("key/" + id)
+	for where, got := range map[string][]string{"list": listed[0].GetServers(), "snapshot": item.GetKey().GetServers()} {
+		if diff := cmp.Diff([]string{"github"}, got); diff != "" {
+			t.Errorf("servers in the %s (-want +got):\n%s", where, diff)
+		}
+	}
+	ask(t, r.local.keys.RotateKey, &adminv1.RotateKeyRequest{Id: id}).refused(t, connect.CodeFailedPrecondition, "the key is good for the server github, which was removed")
+}
+
 // An expiry that a rotation would put off is none.
 func TestRotationNeverProlongsAKey(t *testing.T) {
 	r := newRig(t)

@@ -114,12 +114,14 @@ type client struct {
 	audit        adminv1connect.AuditServiceClient
 	denials      adminv1connect.DenialServiceClient
 	health       adminv1connect.HealthServiceClient
+	issuers      adminv1connect.IssuerServiceClient
 	keys         adminv1connect.KeyServiceClient
 	login        adminv1connect.LoginServiceClient
 	nodes        adminv1connect.NodeServiceClient
 	policy       adminv1connect.PolicyServiceClient
 	roles        adminv1connect.RoleServiceClient
 	providers    adminv1connect.ProviderServiceClient
+	secrets      adminv1connect.SecretServiceClient
 	sealKeys     adminv1connect.SealKeyServiceClient
 	servers      adminv1connect.ServerServiceClient
 	tools        adminv1connect.ToolServiceClient
@@ -134,12 +136,14 @@ func newClient(h *http.Client, url string) *client {
 		audit:        adminv1connect.NewAuditServiceClient(h, url),
 		denials:      adminv1connect.NewDenialServiceClient(h, url),
 		health:       adminv1connect.NewHealthServiceClient(h, url),
+		issuers:      adminv1connect.NewIssuerServiceClient(h, url),
 		keys:         adminv1connect.NewKeyServiceClient(h, url),
 		login:        adminv1connect.NewLoginServiceClient(h, url),
 		nodes:        adminv1connect.NewNodeServiceClient(h, url),
 		policy:       adminv1connect.NewPolicyServiceClient(h, url),
 		roles:        adminv1connect.NewRoleServiceClient(h, url),
 		providers:    adminv1connect.NewProviderServiceClient(h, url),
+		secrets:      adminv1connect.NewSecretServiceClient(h, url),
 		sealKeys:     adminv1connect.NewSealKeyServiceClient(h, url),
 		servers:      adminv1connect.NewServerServiceClient(h, url),
 		tools:        adminv1connect.NewToolServiceClient(h, url),

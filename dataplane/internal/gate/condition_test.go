@@ -323,6 +323,8 @@ func TestAKeyForSomeServersSeesAndUsesNoOthers(t *testing.T) {
 	w.User("ana", "all")
 	some := w.Key("ana", "ide", time.Time{})
 	w.Items[len(w.Items)-1].GetKey().Servers = []string{"git"}
+	gone := w.Key("ana", "ide", time.Time{})
+	w.Items[len(w.Items)-1].GetKey().Servers = []string{"was-removed"} // Must not come to mean all.
 	any := w.Key("ana", "ide", time.Time{})
 	index := w.Index(1)
 	of := func(key *credential.Caller, slug string) (shown int, allowed map[string]bool) {
@@ -357,6 +359,8 @@ func TestAKeyForSomeServersSeesAndUsesNoOthers(t *testing.T) {
 		{caller(t, index, any), "mail", 8, map[string]bool{"role:all": true}},
 		{caller(t, index, some), "git", 8, map[string]bool{"role:all": true}},
 		{caller(t, index, some), "mail", 0, map[string]bool{policy.RuleKeyServers: false, policy.RuleDefaultDeny: false}},
+		{caller(t, index, gone), "git", 0, map[string]bool{policy.RuleKeyServers: false, policy.RuleDefaultDeny: false}},
+		{caller(t, index, gone), "mail", 0, map[string]bool{policy.RuleKeyServers: false, policy.RuleDefaultDeny: false}},
 	} {
 		shown, got := of(test.key, test.slug)
 		server, _ := index.Server(test.slug)
