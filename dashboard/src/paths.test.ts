@@ -9,6 +9,10 @@ test("each page has one path", () => {
         "search": {},
         "to": "/access",
       },
+      "alerts": {
+        "search": {},
+        "to": "/alerts",
+      },
       "audit": {
         "search": {},
         "to": "/audit",

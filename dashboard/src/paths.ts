@@ -23,6 +23,25 @@ export const methods: Record<TargetName, readonly [string, ...string[]]> = {
   resource: ["resources/read", "resources/subscribe", "completion/complete", ...asked],
 };
 
+/** The risk categories, as in internal/risk. */
+export const risks = [
+  "read",
+  "write",
+  "destructive",
+  "admin",
+  "execute",
+  "external",
+  "unclassified",
+] as const;
+export type RiskName = (typeof risks)[number];
+
+/** What the scanner found: hard findings, any, or none. */
+export const findingFilters = ["hard", "any", "none"] as const;
+export type FindingFilter = (typeof findingFilters)[number];
+
+export const policyTabs = ["document", "change", "history", "explain"] as const;
+export type PolicyTab = (typeof policyTabs)[number];
+
 export const decisions = ["allow", "deny"] as const;
 export type DecisionName = (typeof decisions)[number];
 
@@ -44,10 +63,17 @@ export interface ToolsSearch {
   kind?: KindName;
   server?: string;
   state?: ToolStateName;
+  risk?: RiskName;
+  findings?: FindingFilter;
   /** Part of a name. */
   q?: string;
   /** The entry in the drawer, "server/name". */
   tool?: string;
+}
+
+export interface AlertsSearch {
+  /** Also those that are closed. */
+  closed?: boolean;
 }
 
 export interface AccessSearch {
@@ -55,6 +81,12 @@ export interface AccessSearch {
 }
 
 export interface PolicySearch {
+  /** Absent: the document in force. */
+  tab?: PolicyTab;
+  /** The version in the drawer of the history. */
+  version?: number;
+  /** The recorded call that is explained; the rest below is about any other. */
+  call?: string;
   user?: string;
   application?: string;
   /** What tool names. Absent: a tool. */
@@ -87,6 +119,7 @@ export const pb = {
   login: (search: LoginSearch = {}) => ({ to: "/login", search }) as const,
   servers: (search: ServersSearch = {}) => ({ to: "/servers", search }) as const,
   tools: (search: ToolsSearch = {}) => ({ to: "/tools", search }) as const,
+  alerts: (search: AlertsSearch = {}) => ({ to: "/alerts", search }) as const,
   access: (search: AccessSearch = {}) => ({ to: "/access", search }) as const,
   policy: (search: PolicySearch = {}) => ({ to: "/policy", search }) as const,
   audit: (search: AuditSearch = {}) => ({ to: "/audit", search }) as const,
@@ -119,11 +152,20 @@ export const parseSearch = {
     kind: oneOf(raw, "kind", kinds),
     server: text(raw, "server"),
     state: oneOf(raw, "state", toolStates),
+    risk: oneOf(raw, "risk", risks),
+    findings: oneOf(raw, "findings", findingFilters),
     q: text(raw, "q"),
     tool: text(raw, "tool"),
   }),
+  alerts: (raw: Raw): AlertsSearch => ({ closed: raw.closed === true ? true : undefined }),
   access: (raw: Raw): AccessSearch => ({ tab: oneOf(raw, "tab", accessTabs) }),
   policy: (raw: Raw): PolicySearch => ({
+    tab: oneOf(raw, "tab", policyTabs),
+    version:
+      Number.isSafeInteger(raw.version) && Number(raw.version) > 0
+        ? Number(raw.version)
+        : undefined,
+    call: text(raw, "call"),
     user: text(raw, "user"),
     application: text(raw, "application"),
     kind: oneOf(raw, "kind", targets),

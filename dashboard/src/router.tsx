@@ -90,6 +90,16 @@ const tools = createRoute({
   component: lazyRouteComponent(() => import("./pages/ToolsPage"), "ToolsPage"),
 });
 
+const alerts = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/alerts",
+  validateSearch: parseSearch.alerts,
+  loaderDeps: ({ search: { closed } }) => ({ closed }),
+  loader: ({ context: { queryClient, transport }, deps: { closed = false } }) =>
+    queryClient.ensureQueryData(queries.alerts(transport, closed)),
+  component: lazyRouteComponent(() => import("./pages/AlertsPage"), "AlertsPage"),
+});
+
 const access = createRoute({
   getParentRoute: () => signedIn,
   path: "/access",
@@ -129,7 +139,7 @@ const audit = createRoute({
 const routeTree = root.addChildren([
   setup,
   login,
-  signedIn.addChildren([overview, servers, tools, access, policy, audit]),
+  signedIn.addChildren([overview, servers, tools, alerts, access, policy, audit]),
 ]);
 
 export function createAppRouter(context: RouterContext) {

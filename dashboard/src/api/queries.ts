@@ -5,6 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createInfiniteQueryOptions, createQueryOptions } from "@connectrpc/connect-query";
+import { AlertService } from "../gen/warder/admin/v1/alert_pb";
 import { ApplicationService } from "../gen/warder/admin/v1/application_pb";
 import { AuditService, type CallFilterSchema } from "../gen/warder/admin/v1/audit_pb";
 import { HealthService } from "../gen/warder/admin/v1/health_pb";
@@ -71,6 +72,12 @@ export const tool = (transport: Transport, kind: KindName, name: string) =>
 
 export const server = (transport: Transport, name: string) =>
   createQueryOptions(ServerService.method.getServer, { name }, { transport });
+
+/** How often alerts are asked for again. */
+export const alertsInterval = 15_000;
+
+export const alerts = (transport: Transport, closed: boolean) =>
+  createQueryOptions(AlertService.method.listAlerts, { closed }, { transport });
 
 export const users = (transport: Transport) =>
   createQueryOptions(UserService.method.listUsers, {}, { transport });

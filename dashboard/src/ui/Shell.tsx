@@ -1,6 +1,7 @@
-import { useSuspenseQuery } from "@connectrpc/connect-query";
+import { useSuspenseQuery, useTransport } from "@connectrpc/connect-query";
 import {
   AppShell,
+  Badge,
   Burger,
   Button,
   Group,
@@ -11,8 +12,9 @@ import {
   useMantineColorScheme,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouter } from "@tanstack/react-router";
+import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { LoginService } from "../gen/warder/admin/v1/login_pb";
 import { pb } from "../paths";
@@ -22,6 +24,7 @@ const pages = [
   ["Overview", pb.overview()],
   ["Servers", pb.servers()],
   ["Tools", pb.tools()],
+  ["Alerts", pb.alerts()],
   ["Access", pb.access()],
   ["Policy", pb.policy()],
   ["Audit", pb.audit()],
@@ -56,6 +59,7 @@ export function Shell() {
               <NavLink
                 key={label}
                 label={label}
+                rightSection={label === "Alerts" && <OpenAlerts />}
                 variant="filled"
                 onClick={close}
                 renderRoot={(props) => (
@@ -76,6 +80,22 @@ export function Shell() {
         <Outlet />
       </AppShell.Main>
     </AppShell>
+  );
+}
+
+/** How many alerts are open. It says nothing while it does not know. */
+function OpenAlerts() {
+  const { data } = useQuery({
+    ...queries.alerts(useTransport(), false),
+    refetchInterval: queries.alertsInterval,
+  });
+  const open = data?.alerts.length ?? 0;
+  return (
+    open > 0 && (
+      <Badge component="span" size="sm" color="red" variant="filled" tt="none">
+        {open} open
+      </Badge>
+    )
   );
 }
 

@@ -83,6 +83,13 @@ export function OutcomeBadge({ outcome }: { outcome: string }) {
   );
 }
 
+/** What an alert is about, and whether somebody has seen to it. */
+export function AlertBadge({ open, label }: { open: boolean; label: string }) {
+  return (
+    <StateBadge icon={open ? "changed" : "allow"} color={open ? "red" : "gray"} label={label} />
+  );
+}
+
 /** Good, or in need of someone. */
 export function HealthBadge({ ok, label }: { ok: boolean; label: string }) {
   return <StateBadge icon={ok ? "allow" : "changed"} color={ok ? "green" : "red"} label={label} />;
