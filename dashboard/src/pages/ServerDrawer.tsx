@@ -71,6 +71,7 @@ function Details({ server }: { server: Server }) {
     <Facts
       rows={[
         ["Address", <VisibleText key="url" text={server.url} />],
+        ["Calls itself", server.claimedName && <VisibleText text={server.claimedName} />],
         ["Private address", server.private ? "allowed" : "not allowed"],
         ["Headers", server.headerNames.join(", ")],
         ["Protocol", server.protocolVersion && <VisibleText text={server.protocolVersion} />],

@@ -1,17 +1,17 @@
-import { Button, Group } from "@mantine/core";
-import { useMutation } from "@tanstack/react-query";
+import { Group } from "@mantine/core";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
-import { Kind, type Tool, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import { type Tool, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import { ActButton } from "../ui/ActButton";
 import { ReasonModal } from "../ui/ReasonModal";
-import { fullName, kindName, words } from "./toolName";
+import { ApproveTools } from "./ApproveTools";
+import { asked, named, use } from "./toolName";
 
-type Verb = "Approve" | "Reject" | "Disable" | "Enable";
+const verbs = ["Approve", "Reject", "Disable", "Enable"] as const;
+type Verb = (typeof verbs)[number];
 
 /** What a verb means, by what can be done with the entries. */
-const explanations: Record<Verb, (use: string) => string> = {
-  Approve: (use) =>
-    `It may be ${use} as shown, as far as the policy allows. A later change blocks it again.`,
+const explanations: Record<Exclude<Verb, "Approve">, (use: string) => string> = {
   Reject: (use) => `It cannot be ${use} until someone approves it.`,
   Disable: (use) => `It cannot be ${use}. A new discovery does not switch it on again.`,
   Enable: (use) => `It can be ${use} again, if it is approved and the policy allows it.`,
@@ -31,103 +31,74 @@ function applies(verb: Verb, tool: Tool): boolean {
   }
 }
 
-const verbs = Object.keys(explanations) as Verb[];
+/** Why a verb has nothing to act on. */
+const idle: Record<Verb, string> = {
+  Approve: "It is approved already, or no longer offered.",
+  Reject: "It is rejected already.",
+  Disable: "It is disabled already.",
+  Enable: "It is not disabled.",
+};
 
-/** The buttons that decide on tools, each with a question and a reason. */
+/** The buttons that decide on entries, each with a question and a reason. */
 export function ToolActions({ tools, onDone }: { tools: Tool[]; onDone?: () => void }) {
-  const [verb, setVerb] = useState<Verb>();
+  // What is asked about stays, although the list behind is asked for again.
+  const [act, setAct] = useState<{ verb: Verb; tools: Tool[] }>();
+  const close = () => setAct(undefined);
+  const done = () => {
+    close();
+    onDone?.();
+  };
   return (
     <Group gap="xs">
-      {verbs.map((each) => (
-        <Button
-          key={each}
-          size="xs"
-          variant={each === "Approve" ? "filled" : "default"}
-          disabled={!tools.some((tool) => applies(each, tool))}
-          onClick={() => setVerb(each)}
-        >
-          {each}
-        </Button>
-      ))}
-      {verb !== undefined && (
-        <Confirmation
-          verb={verb}
-          tools={tools.filter((tool) => applies(verb, tool))}
-          onClose={() => setVerb(undefined)}
-          onDone={() => {
-            setVerb(undefined);
-            onDone?.();
-          }}
-        />
+      {verbs.map((verb) => {
+        const fitting = tools.filter((tool) => applies(verb, tool));
+        return (
+          <ActButton
+            key={verb}
+            size="xs"
+            variant={verb === "Approve" ? "filled" : "default"}
+            needs="tools:approve"
+            unless={fitting.length === 0 ? idle[verb] : undefined}
+            onClick={() => setAct({ verb, tools: fitting })}
+          >
+            {verb}
+          </ActButton>
+        );
+      })}
+      {act?.verb === "Approve" && <ApproveTools tools={act.tools} onClose={close} onDone={done} />}
+      {act !== undefined && act.verb !== "Approve" && (
+        <Confirmation verb={act.verb} tools={act.tools} onClose={close} onDone={done} />
       )}
     </Group>
   );
 }
 
 interface ConfirmationProps {
-  verb: Verb;
+  verb: Exclude<Verb, "Approve">;
   tools: Tool[];
   onClose: () => void;
   onDone: () => void;
 }
 
-function Confirmation({ verb, tools: chosen, onClose, onDone }: ConfirmationProps) {
-  // What was asked about stays, although the list behind is asked for again.
-  const [tools] = useState(chosen);
-  const act = useToolAct(verb);
-  const run = useMutation({
-    mutationFn: (reason: string) => act(tools, reason),
-    onSuccess: onDone,
-  });
-  const kind = words[kindName(tools[0] ?? { kind: Kind.TOOL })];
-  const subject =
-    tools.length === 1 && tools[0] !== undefined
-      ? fullName(tools[0])
-      : `${tools.length} ${kind.many.toLowerCase()}`;
+function Confirmation({ verb, tools, onClose, onDone }: ConfirmationProps) {
+  const enable = useApiMutation(ToolService.method.enableTools, { onSuccess: onDone });
+  const reject = useApiMutation(ToolService.method.rejectTools, { onSuccess: onDone });
+  const disable = useApiMutation(ToolService.method.disableTools, { onSuccess: onDone });
+  const run = { Enable: enable, Reject: reject, Disable: disable }[verb];
   return (
     <ReasonModal
-      title={`${verb} ${subject}?`}
-      explanation={explanations[verb](kind.use)}
+      title={`${verb} ${asked(tools)}?`}
+      explanation={explanations[verb](use(tools))}
       verb={verb}
       withReason={verb !== "Enable"}
       pending={run.isPending}
       error={run.error}
-      onConfirm={(reason) => run.mutate(reason)}
+      onConfirm={(reason) =>
+        verb === "Enable"
+          ? enable.mutate(named(tools))
+          : (verb === "Reject" ? reject : disable).mutate({ ...named(tools), reason })
+      }
       onClose={onClose}
     />
   );
-}
-
-/** How requests name entries, which are of one kind. */
-function named(tools: Tool[]) {
-  const kinds = [...new Set(tools.map((tool) => tool.kind))];
-  return { names: tools.map(fullName), kinds: kinds.filter((kind) => kind !== Kind.UNSPECIFIED) };
-}
-
-/** Returns the act of a verb on tools. It stops at the first error. */
-function useToolAct(verb: Verb): (tools: Tool[], reason: string) => Promise<unknown> {
-  const approve = useApiMutation(ToolService.method.approveTools);
-  const reject = useApiMutation(ToolService.method.rejectTools);
-  const disable = useApiMutation(ToolService.method.disableTools);
-  const enable = useApiMutation(ToolService.method.enableTools);
-  switch (verb) {
-    case "Approve":
-      // One at a time, each with the hash of the definition that was on the
-      // screen: what changed in the meantime is refused, not approved unseen.
-      return async (tools, reason) => {
-        for (const tool of tools) {
-          await approve.mutateAsync({
-            ...named([tool]),
-            definitionHash: tool.definitionHash,
-            reason,
-          });
-        }
-      };
-    case "Reject":
-      return (tools, reason) => reject.mutateAsync({ ...named(tools), reason });
-    case "Disable":
-      return (tools, reason) => disable.mutateAsync({ ...named(tools), reason });
-    case "Enable":
-      return (tools) => enable.mutateAsync(named(tools));
-  }
 }

@@ -1,19 +1,19 @@
-import { Code, Drawer, Loader, Stack, Text, Title } from "@mantine/core";
+import { Code, Drawer, Loader, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import * as queries from "../api/queries";
-import type { RiskReason, Tool } from "../gen/warder/admin/v1/tool_pb";
+import type { Tool } from "../gen/warder/admin/v1/tool_pb";
 import type { KindName } from "../paths";
 import { countHidden } from "../text/invisible";
 import { indentJson } from "../text/json";
-import { type DiffLine, lineDiff } from "../text/lineDiff";
 import { VisibleText } from "../text/VisibleText";
 import { ToolBadges } from "../ui/badges";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
 import { Time } from "../ui/Time";
 import { ToolActions } from "./ToolActions";
-import classes from "./ToolDrawer.module.css";
+import { Differences, Findings, History, Part } from "./ToolReview";
+import { ToolRisk } from "./ToolRisk";
 
 const route = getRouteApi("/signed-in/tools");
 
@@ -58,11 +58,6 @@ function Details({ tool }: { tool: Tool }) {
         rows={[
           ["Title", tool.title && <VisibleText text={tool.title} />],
           ["Description", tool.description && <VisibleText text={tool.description} />],
-          ["Risk", tool.risk],
-          [
-            "Because",
-            tool.riskReasons.length > 0 && <RiskReasons key="because" reasons={tool.riskReasons} />,
-          ],
           ["Name for clients", tool.exposedName && <VisibleText text={tool.exposedName} />],
           ["Decided by", tool.decidedBy],
           ["Decided at", tool.decidedAt && <Time at={tool.decidedAt} />],
@@ -71,60 +66,24 @@ function Details({ tool }: { tool: Tool }) {
           ["Hash", <Code key="hash">{tool.definitionHash}</Code>],
         ]}
       />
+      <Findings findings={tool.findings} />
       {tool.approvedDefinition === "" ? (
-        <Definition title="Definition" text={tool.definition} />
+        <Definition text={tool.definition} />
       ) : (
-        <Difference before={tool.approvedDefinition} after={tool.definition} />
+        <Differences tool={tool} />
       )}
+      <ToolRisk tool={tool} />
+      <History verdicts={tool.verdicts} />
     </Stack>
   );
 }
 
-function RiskReasons({ reasons }: { reasons: RiskReason[] }) {
-  return reasons.map(({ risk, what, where }) => (
-    <div key={`${risk} ${what} ${where}`}>
-      {risk}: <VisibleText text={where === "definition" ? what : `“${what}” in the ${where}`} />
-    </div>
-  ));
-}
-
-function Definition({ title, text }: { title: string; text: string }) {
+function Definition({ text }: { text: string }) {
   return (
-    <Stack gap="xs" component="section">
-      <Title order={2} size="h5">
-        {title}
-      </Title>
+    <Part title="Definition">
       <Code block>
         <VisibleText text={indentJson(text)} />
       </Code>
-    </Stack>
-  );
-}
-
-const marks: Record<DiffLine["kind"], { sign: string; word: string }> = {
-  same: { sign: " ", word: "" },
-  added: { sign: "+", word: "added: " },
-  removed: { sign: "-", word: "removed: " },
-};
-
-/** What changed since the approval, line by line. */
-function Difference({ before, after }: { before: string; after: string }) {
-  const lines = lineDiff(indentJson(before), indentJson(after));
-  return (
-    <Stack gap="xs" component="section">
-      <Title order={2} size="h5">
-        What changed since it was approved
-      </Title>
-      <div className={classes.diff}>
-        {lines.map((line, index) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: the lines of one difference never move.
-          <div key={index} className={classes[line.kind]}>
-            <span aria-hidden="true">{marks[line.kind].sign} </span>
-            <span className={classes.word}>{marks[line.kind].word}</span>
-            <VisibleText text={line.text} />
-          </div>
-        ))}
-      </div>
-    </Stack>
+    </Part>
   );
 }

@@ -4,14 +4,16 @@ import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import * as queries from "../api/queries";
 import type { Tool } from "../gen/warder/admin/v1/tool_pb";
-import { kinds, pb, type ToolsSearch, toolStates } from "../paths";
+import { findingFilters, kinds, pb, risks, type ToolsSearch, toolStates } from "../paths";
 import { countHidden } from "../text/invisible";
 import { VisibleText } from "../text/VisibleText";
-import { ToolBadges } from "../ui/badges";
+import { SeverityBadge, ToolBadges } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
+import { checksOf, hasFindings, isSuspect } from "./scan";
 import { ToolActions } from "./ToolActions";
 import { ToolDrawer } from "./ToolDrawer";
+import { RiskText } from "./ToolRisk";
 import { fullName, words } from "./toolName";
 
 const route = getRouteApi("/signed-in/tools");
@@ -23,13 +25,13 @@ export function ToolsPage() {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const navigate = useNavigate();
 
-  const shown = data.tools.filter((tool) => matches(tool, search.q));
+  const shown = data.tools.filter((tool) => matches(tool, search));
   const kind = search.kind ?? "tool";
   const selected = shown.filter((tool) => chosen.has(fullName(tool)));
   return (
     <Page title={words[kind].many}>
       <KindTabs />
-      <Filters key={JSON.stringify([kind, search.server, search.state, search.q])} />
+      <Filters key={JSON.stringify({ ...search, tool: undefined })} />
       {selected.length > 0 && (
         <Group>
           <Text size="sm" role="status">
@@ -44,6 +46,7 @@ export function ToolsPage() {
         rows={shown}
         rowKey={fullName}
         empty={nothing(search, data.tools.length)}
+        minWidth={860}
       />
       {search.tool !== undefined && (
         <ToolDrawer
@@ -88,9 +91,16 @@ function KindTabs() {
   );
 }
 
-function matches(tool: Tool, part = ""): boolean {
-  return fullName(tool).toLowerCase().includes(part.toLowerCase());
+/** Whether an entry is what the address asks for, as far as the control plane was not asked. */
+function matches(tool: Tool, { q = "", risk, findings }: ToolsSearch): boolean {
+  return (
+    fullName(tool).toLowerCase().includes(q.toLowerCase()) &&
+    (risk === undefined || tool.risk === risk) &&
+    hasFindings(tool, findings)
+  );
 }
+
+const findingLabels = { hard: "hard findings", any: "any finding", none: "no finding" };
 
 function Filters() {
   const { transport } = route.useRouteContext();
@@ -107,6 +117,7 @@ function Filters() {
       <Group align="flex-end">
         <Select
           label="Server"
+          w={180}
           clearable
           placeholder="All"
           data={data.servers.map((server) => server.name)}
@@ -115,11 +126,30 @@ function Filters() {
         />
         <Select
           label="State"
+          w={130}
           clearable
           placeholder="All"
           data={toolStates}
           value={search.state ?? null}
           onChange={(value) => go({ state: toolStates.find((state) => state === value) })}
+        />
+        <Select
+          label="Risk"
+          w={150}
+          clearable
+          placeholder="All"
+          data={risks}
+          value={search.risk ?? null}
+          onChange={(value) => go({ risk: risks.find((risk) => risk === value) })}
+        />
+        <Select
+          label="Found"
+          w={150}
+          clearable
+          placeholder="All"
+          data={findingFilters.map((value) => ({ value, label: findingLabels[value] }))}
+          value={search.findings ?? null}
+          onChange={(value) => go({ findings: findingFilters.find((filter) => filter === value) })}
         />
         <TextInput label="Part of the name" name="q" defaultValue={search.q} />
         <Button type="submit" variant="default">
@@ -168,7 +198,8 @@ const columns = (
     ),
   },
   { title: "State", cell: (tool) => <ToolBadges tool={tool} /> },
-  { title: "Risk", cell: (tool) => tool.risk },
+  { title: "Risk", cell: (tool) => <RiskText tool={tool} /> },
+  { title: "Found", cell: (tool) => <Found tool={tool} /> },
   {
     title: "Description, as the server claims",
     cell: (tool) => <Description text={tool.description} />,
@@ -181,6 +212,19 @@ function toggled(chosen: ReadonlySet<string>, name: string): ReadonlySet<string>
     next.add(name);
   }
   return next;
+}
+
+/** What the scanner found, at a glance. */
+function Found({ tool }: { tool: Tool }) {
+  if (tool.findings.length === 0) {
+    return <Text size="sm">–</Text>;
+  }
+  return (
+    <>
+      <SeverityBadge hard={isSuspect(tool)} />
+      <Text size="xs">{checksOf(tool.findings).join(", ")}</Text>
+    </>
+  );
 }
 
 function Description({ text }: { text: string }) {

@@ -26,3 +26,25 @@ const names: Partial<Record<Kind, KindName>> = {
 export function kindName(tool: Pick<Tool, "kind">): KindName {
   return names[tool.kind] ?? "tool";
 }
+
+/** What a question about entries of one kind calls them. */
+export function asked(tools: readonly Tool[]): string {
+  return tools.length === 1 && tools[0] !== undefined
+    ? fullName(tools[0])
+    : `${tools.length} ${wordsOf(tools).many.toLowerCase()}`;
+}
+
+/** What becomes of them: "called or listed". */
+export function use(tools: readonly Tool[]): string {
+  return wordsOf(tools).use;
+}
+
+function wordsOf(tools: readonly Tool[]) {
+  return words[kindName(tools[0] ?? { kind: Kind.TOOL })];
+}
+
+/** How requests name entries, which are of one kind. */
+export function named(tools: readonly Tool[]) {
+  const kinds = [...new Set(tools.map((tool) => tool.kind))];
+  return { names: tools.map(fullName), kinds: kinds.filter((kind) => kind !== Kind.UNSPECIFIED) };
+}

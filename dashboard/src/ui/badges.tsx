@@ -83,6 +83,45 @@ export function OutcomeBadge({ outcome }: { outcome: string }) {
   );
 }
 
+/** How grave a finding of the scanner is. */
+export function SeverityBadge({ hard }: { hard: boolean }) {
+  return hard ? (
+    <StateBadge icon="changed" color="red" label="Hard" />
+  ) : (
+    <StateBadge icon="unknown" color="orange" label="Soft" />
+  );
+}
+
+const changeLooks: Record<string, BadgeLook> = {
+  added: { icon: "added", color: "green", label: "Added" },
+  removed: { icon: "missing", color: "red", label: "Removed" },
+  changed: { icon: "changed", color: "orange", label: "Changed" },
+};
+
+/** How a place of a text differs from what it was. */
+export function ChangeBadge({ change }: { change: string }) {
+  return (
+    <StateBadge {...(changeLooks[change] ?? { icon: "unknown", color: "gray", label: change })} />
+  );
+}
+
+const verdictLooks: Record<string, BadgeLook> = {
+  approved: { icon: "allow", color: "green", label: "Approved" },
+  rejected: { icon: "deny", color: "red", label: "Rejected" },
+  disabled: { icon: "off", color: "gray", label: "Disabled" },
+  enabled: { icon: "allow", color: "gray", label: "Enabled" },
+  risk: { icon: "changed", color: "blue", label: "Risk set" },
+};
+
+/** What a person decided about an entry. */
+export function VerdictBadge({ verdict }: { verdict: string }) {
+  return (
+    <StateBadge
+      {...(verdictLooks[verdict] ?? { icon: "unknown", color: "gray", label: verdict })}
+    />
+  );
+}
+
 /** What an alert is about, and whether somebody has seen to it. */
 export function AlertBadge({ open, label }: { open: boolean; label: string }) {
   return (
