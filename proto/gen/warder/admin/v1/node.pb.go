@@ -34,10 +34,16 @@ type Node struct {
 	// The revision it should serve.
 	DesiredRevision uint64 `protobuf:"varint,4,opt,name=desired_revision,json=desiredRevision,proto3" json:"desired_revision,omitempty"`
 	// Why it refused the last update; empty if it did not.
-	Refusal       string                 `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
-	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Address       string                 `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
-	LastSeenAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
+	Refusal    string                 `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	Version    string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Address    string                 `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
+	LastSeenAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
+	Region     string                 `protobuf:"bytes,9,opt,name=region,proto3" json:"region,omitempty"`
+	// Where agents and other nodes reach it.
+	TunnelAddress string `protobuf:"bytes,10,opt,name=tunnel_address,json=tunnelAddress,proto3" json:"tunnel_address,omitempty"`
+	// Agents that have a tunnel to it.
+	Agents        []string `protobuf:"bytes,11,rep,name=agents,proto3" json:"agents,omitempty"`
+	Revoked       bool     `protobuf:"varint,12,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,6 +132,34 @@ func (x *Node) GetLastSeenAt() *timestamppb.Timestamp {
 		return x.LastSeenAt
 	}
 	return nil
+}
+
+func (x *Node) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Node) GetTunnelAddress() string {
+	if x != nil {
+		return x.TunnelAddress
+	}
+	return ""
+}
+
+func (x *Node) GetAgents() []string {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+func (x *Node) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
 }
 
 type ListNodesRequest struct {
@@ -327,7 +361,7 @@ var File_warder_admin_v1_node_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/node.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x02\n" +
+	"\x1awarder/admin/v1/node.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x1a\n" +
@@ -337,7 +371,12 @@ const file_warder_admin_v1_node_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x18\n" +
 	"\aaddress\x18\a \x01(\tR\aaddress\x12<\n" +
 	"\flast_seen_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"lastSeenAt\"\x12\n" +
+	"lastSeenAt\x12\x16\n" +
+	"\x06region\x18\t \x01(\tR\x06region\x12%\n" +
+	"\x0etunnel_address\x18\n" +
+	" \x01(\tR\rtunnelAddress\x12\x16\n" +
+	"\x06agents\x18\v \x03(\tR\x06agents\x12\x18\n" +
+	"\arevoked\x18\f \x01(\bR\arevoked\"\x12\n" +
 	"\x10ListNodesRequest\"@\n" +
 	"\x11ListNodesResponse\x12+\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x15.warder.admin.v1.NodeR\x05nodes\"\xb6\x01\n" +

@@ -124,7 +124,19 @@ type Server struct {
 	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
 	// What it calls itself at the last discovery: a claim that nothing relies on, but
 	// whose change is an alert. Empty: nothing.
-	ClaimedName   string `protobuf:"bytes,23,opt,name=claimed_name,json=claimedName,proto3" json:"claimed_name,omitempty"`
+	ClaimedName string `protobuf:"bytes,23,opt,name=claimed_name,json=claimedName,proto3" json:"claimed_name,omitempty"`
+	// The agent that has it; url is empty then, unless the server speaks HTTP beside the
+	// agent. Empty: nodes reach it by url.
+	Agent string `protobuf:"bytes,24,opt,name=agent,proto3" json:"agent,omitempty"`
+	// What the agent runs: program and arguments.
+	Command []string `protobuf:"bytes,25,rep,name=command,proto3" json:"command,omitempty"`
+	// Names of the variables that are set for it. Their values are never returned.
+	EnvironmentNames []string `protobuf:"bytes,26,rep,name=environment_names,json=environmentNames,proto3" json:"environment_names,omitempty"`
+	Directory        string   `protobuf:"bytes,27,opt,name=directory,proto3" json:"directory,omitempty"`
+	// One process for all sessions.
+	Shared bool `protobuf:"varint,28,opt,name=shared,proto3" json:"shared,omitempty"`
+	// The agent's own file declares it: command and url are not known here.
+	Declared      bool `protobuf:"varint,29,opt,name=declared,proto3" json:"declared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -320,6 +332,102 @@ func (x *Server) GetClaimedName() string {
 	return ""
 }
 
+func (x *Server) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Server) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Server) GetEnvironmentNames() []string {
+	if x != nil {
+		return x.EnvironmentNames
+	}
+	return nil
+}
+
+func (x *Server) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *Server) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *Server) GetDeclared() bool {
+	if x != nil {
+		return x.Declared
+	}
+	return false
+}
+
+// Variable is one of a process's environment.
+type Variable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Secret: sealed at rest, never returned.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Variable) Reset() {
+	*x = Variable{}
+	mi := &file_warder_admin_v1_server_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Variable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Variable) ProtoMessage() {}
+
+func (x *Variable) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_server_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Variable.ProtoReflect.Descriptor instead.
+func (*Variable) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Variable) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Variable) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -331,7 +439,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +451,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[1]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +464,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{1}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Header) GetName() string {
@@ -392,7 +500,7 @@ type DiscoveryReport struct {
 
 func (x *DiscoveryReport) Reset() {
 	*x = DiscoveryReport{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +512,7 @@ func (x *DiscoveryReport) String() string {
 func (*DiscoveryReport) ProtoMessage() {}
 
 func (x *DiscoveryReport) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[2]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +525,7 @@ func (x *DiscoveryReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscoveryReport.ProtoReflect.Descriptor instead.
 func (*DiscoveryReport) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{2}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *DiscoveryReport) GetAdded() []string {
@@ -463,11 +571,13 @@ func (x *DiscoveryReport) GetFailed() []string {
 }
 
 type AddServerRequest struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Url     string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	Headers []*Header              `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
-	Private bool                   `protobuf:"varint,4,opt,name=private,proto3" json:"private,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Exactly one of url and command; with an agent, neither is given for a server that
+	// the agent's own file declares.
+	Url     string    `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Headers []*Header `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
+	Private bool      `protobuf:"varint,4,opt,name=private,proto3" json:"private,omitempty"`
 	// Approve all that is found now, of every kind, but for what has hard findings:
 	// for servers that the administrator wrote or already reviewed.
 	Approve bool `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
@@ -475,13 +585,20 @@ type AddServerRequest struct {
 	CaCertificates string               `protobuf:"bytes,6,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
 	CallTimeout    *durationpb.Duration `protobuf:"bytes,7,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
 	MaxInFlight    int32                `protobuf:"varint,8,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// See Server. Nothing of these can be changed later but environment: what an agent
+	// runs is another server.
+	Agent         string      `protobuf:"bytes,9,opt,name=agent,proto3" json:"agent,omitempty"`
+	Command       []string    `protobuf:"bytes,10,rep,name=command,proto3" json:"command,omitempty"`
+	Environment   []*Variable `protobuf:"bytes,11,rep,name=environment,proto3" json:"environment,omitempty"`
+	Directory     string      `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
+	Shared        bool        `protobuf:"varint,13,opt,name=shared,proto3" json:"shared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddServerRequest) Reset() {
 	*x = AddServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +610,7 @@ func (x *AddServerRequest) String() string {
 func (*AddServerRequest) ProtoMessage() {}
 
 func (x *AddServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[3]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +623,7 @@ func (x *AddServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddServerRequest.ProtoReflect.Descriptor instead.
 func (*AddServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{3}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AddServerRequest) GetName() string {
@@ -565,6 +682,41 @@ func (x *AddServerRequest) GetMaxInFlight() int32 {
 	return 0
 }
 
+func (x *AddServerRequest) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AddServerRequest) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *AddServerRequest) GetEnvironment() []*Variable {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *AddServerRequest) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *AddServerRequest) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
 type AddServerResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Server    *Server                `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
@@ -578,7 +730,7 @@ type AddServerResponse struct {
 
 func (x *AddServerResponse) Reset() {
 	*x = AddServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +742,7 @@ func (x *AddServerResponse) String() string {
 func (*AddServerResponse) ProtoMessage() {}
 
 func (x *AddServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[4]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +755,7 @@ func (x *AddServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddServerResponse.ProtoReflect.Descriptor instead.
 func (*AddServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{4}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AddServerResponse) GetServer() *Server {
@@ -642,7 +794,7 @@ type ListServersRequest struct {
 
 func (x *ListServersRequest) Reset() {
 	*x = ListServersRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +806,7 @@ func (x *ListServersRequest) String() string {
 func (*ListServersRequest) ProtoMessage() {}
 
 func (x *ListServersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[5]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +819,7 @@ func (x *ListServersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServersRequest.ProtoReflect.Descriptor instead.
 func (*ListServersRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{5}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{6}
 }
 
 type ListServersResponse struct {
@@ -679,7 +831,7 @@ type ListServersResponse struct {
 
 func (x *ListServersResponse) Reset() {
 	*x = ListServersResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +843,7 @@ func (x *ListServersResponse) String() string {
 func (*ListServersResponse) ProtoMessage() {}
 
 func (x *ListServersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[6]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +856,7 @@ func (x *ListServersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServersResponse.ProtoReflect.Descriptor instead.
 func (*ListServersResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{6}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListServersResponse) GetServers() []*Server {
@@ -723,7 +875,7 @@ type GetServerRequest struct {
 
 func (x *GetServerRequest) Reset() {
 	*x = GetServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +887,7 @@ func (x *GetServerRequest) String() string {
 func (*GetServerRequest) ProtoMessage() {}
 
 func (x *GetServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[7]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +900,7 @@ func (x *GetServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerRequest.ProtoReflect.Descriptor instead.
 func (*GetServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{7}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetServerRequest) GetName() string {
@@ -771,7 +923,7 @@ type GetServerResponse struct {
 
 func (x *GetServerResponse) Reset() {
 	*x = GetServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +935,7 @@ func (x *GetServerResponse) String() string {
 func (*GetServerResponse) ProtoMessage() {}
 
 func (x *GetServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[8]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +948,7 @@ func (x *GetServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerResponse.ProtoReflect.Descriptor instead.
 func (*GetServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{8}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetServerResponse) GetServer() *Server {
@@ -845,7 +997,7 @@ type UpdateServerRequest struct {
 
 func (x *UpdateServerRequest) Reset() {
 	*x = UpdateServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1009,7 @@ func (x *UpdateServerRequest) String() string {
 func (*UpdateServerRequest) ProtoMessage() {}
 
 func (x *UpdateServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[9]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1022,7 @@ func (x *UpdateServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateServerRequest.ProtoReflect.Descriptor instead.
 func (*UpdateServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{9}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateServerRequest) GetName() string {
@@ -940,7 +1092,7 @@ type UpdateServerResponse struct {
 
 func (x *UpdateServerResponse) Reset() {
 	*x = UpdateServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1104,7 @@ func (x *UpdateServerResponse) String() string {
 func (*UpdateServerResponse) ProtoMessage() {}
 
 func (x *UpdateServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[10]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1117,7 @@ func (x *UpdateServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateServerResponse.ProtoReflect.Descriptor instead.
 func (*UpdateServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{10}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateServerResponse) GetServer() *Server {
@@ -991,7 +1143,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1155,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[11]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1168,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{11}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -1034,7 +1186,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1198,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[12]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1211,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{12}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{13}
 }
 
 type RefreshServerRequest struct {
@@ -1071,7 +1223,7 @@ type RefreshServerRequest struct {
 
 func (x *RefreshServerRequest) Reset() {
 	*x = RefreshServerRequest{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[13]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1235,7 @@ func (x *RefreshServerRequest) String() string {
 func (*RefreshServerRequest) ProtoMessage() {}
 
 func (x *RefreshServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[13]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1248,7 @@ func (x *RefreshServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshServerRequest.ProtoReflect.Descriptor instead.
 func (*RefreshServerRequest) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{13}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RefreshServerRequest) GetName() string {
@@ -1116,7 +1268,7 @@ type RefreshServerResponse struct {
 
 func (x *RefreshServerResponse) Reset() {
 	*x = RefreshServerResponse{}
-	mi := &file_warder_admin_v1_server_proto_msgTypes[14]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1280,7 @@ func (x *RefreshServerResponse) String() string {
 func (*RefreshServerResponse) ProtoMessage() {}
 
 func (x *RefreshServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_admin_v1_server_proto_msgTypes[14]
+	mi := &file_warder_admin_v1_server_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1293,7 @@ func (x *RefreshServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshServerResponse.ProtoReflect.Descriptor instead.
 func (*RefreshServerResponse) Descriptor() ([]byte, []int) {
-	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{14}
+	return file_warder_admin_v1_server_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RefreshServerResponse) GetServer() *Server {
@@ -1162,7 +1314,7 @@ var File_warder_admin_v1_server_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\x83\a\n" +
+	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xb2\b\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1190,7 +1342,16 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\rfailing_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x129\n" +
 	"\n" +
 	"checked_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12!\n" +
-	"\fclaimed_name\x18\x17 \x01(\tR\vclaimedName\"\x88\x01\n" +
+	"\fclaimed_name\x18\x17 \x01(\tR\vclaimedName\x12\x14\n" +
+	"\x05agent\x18\x18 \x01(\tR\x05agent\x12\x18\n" +
+	"\acommand\x18\x19 \x03(\tR\acommand\x12+\n" +
+	"\x11environment_names\x18\x1a \x03(\tR\x10environmentNames\x12\x1c\n" +
+	"\tdirectory\x18\x1b \x01(\tR\tdirectory\x12\x16\n" +
+	"\x06shared\x18\x1c \x01(\bR\x06shared\x12\x1a\n" +
+	"\bdeclared\x18\x1d \x01(\bR\bdeclared\"c\n" +
+	"\bVariable\x126\n" +
+	"\x04name\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x012\x18^[A-Za-z_][A-Za-z0-9_]*$R\x04name\x12\x1f\n" +
+	"\x05value\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x02R\x05value\"\x88\x01\n" +
 	"\x06Header\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18\x80\x012\x1d^[!#$%&'*+.^_`|~0-9A-Za-z-]+$R\x04name\x12?\n" +
 	"\x05value\x18\x02 \x01(\tB)\xbaH&r$\x18\x80@2\x1f^[\\t\\x20-\\x7e\\x80-\\x{10ffff}]*$R\x05value\"\xab\x01\n" +
@@ -1200,19 +1361,25 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\amissing\x18\x03 \x03(\tR\amissing\x12\x1c\n" +
 	"\tunchanged\x18\x04 \x01(\x05R\tunchanged\x12\x18\n" +
 	"\arefused\x18\x05 \x03(\tR\arefused\x12\x16\n" +
-	"\x06failed\x18\x06 \x03(\tR\x06failed\"\xfb\x03\n" +
+	"\x06failed\x18\x06 \x03(\tR\x06failed\"\xcb\x05\n" +
 	"\x10AddServerRequest\x12\xa5\x01\n" +
 	"\x04name\x18\x01 \x01(\tB\x90\x01\xbaH\x8c\x01\xba\x01\x88\x01\n" +
-	"\vserver.name\x12Qa server's name is 1 to 20 characters of a-z, 0-9 and -, and begins with a letter\x1a&this.matches('^[a-z][a-z0-9-]{0,19}$')R\x04name\x12\x1c\n" +
-	"\x03url\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x10R\x03url\x12;\n" +
+	"\vserver.name\x12Qa server's name is 1 to 20 characters of a-z, 0-9 and -, and begins with a letter\x1a&this.matches('^[a-z][a-z0-9-]{0,19}$')R\x04name\x12\x1a\n" +
+	"\x03url\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x03url\x12;\n" +
 	"\aheaders\x18\x03 \x03(\v2\x17.warder.admin.v1.HeaderB\b\xbaH\x05\x92\x01\x02\x10 R\aheaders\x12\x18\n" +
 	"\aprivate\x18\x04 \x01(\bR\aprivate\x12\x18\n" +
 	"\aapprove\x18\x05 \x01(\bR\aapprove\x122\n" +
 	"\x0fca_certificates\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10R\x0ecaCertificates\x12K\n" +
 	"\fcall_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xaa\x01\a\"\x03\b\x90\x1c*\x00R\vcallTimeout\x12/\n" +
-	"\rmax_in_flight\x18\b \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\vmaxInFlight\"\xe0\x01\n" +
+	"\rmax_in_flight\x18\b \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\vmaxInFlight\x12\x1d\n" +
+	"\x05agent\x18\t \x01(\tB\a\xbaH\x04r\x02\x18?R\x05agent\x12*\n" +
+	"\acommand\x18\n" +
+	" \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\x80\x01\"\x05r\x03\x18\x80@R\acommand\x12E\n" +
+	"\venvironment\x18\v \x03(\v2\x19.warder.admin.v1.VariableB\b\xbaH\x05\x92\x01\x02\x10@R\venvironment\x12&\n" +
+	"\tdirectory\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\tdirectory\x12\x16\n" +
+	"\x06shared\x18\r \x01(\bR\x06shared\"\xe0\x01\n" +
 	"\x11AddServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12>\n" +
 	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery\x12+\n" +
@@ -1281,68 +1448,70 @@ func file_warder_admin_v1_server_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_admin_v1_server_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_warder_admin_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_warder_admin_v1_server_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_warder_admin_v1_server_proto_goTypes = []any{
 	(ServerState)(0),              // 0: warder.admin.v1.ServerState
 	(*Server)(nil),                // 1: warder.admin.v1.Server
-	(*Header)(nil),                // 2: warder.admin.v1.Header
-	(*DiscoveryReport)(nil),       // 3: warder.admin.v1.DiscoveryReport
-	(*AddServerRequest)(nil),      // 4: warder.admin.v1.AddServerRequest
-	(*AddServerResponse)(nil),     // 5: warder.admin.v1.AddServerResponse
-	(*ListServersRequest)(nil),    // 6: warder.admin.v1.ListServersRequest
-	(*ListServersResponse)(nil),   // 7: warder.admin.v1.ListServersResponse
-	(*GetServerRequest)(nil),      // 8: warder.admin.v1.GetServerRequest
-	(*GetServerResponse)(nil),     // 9: warder.admin.v1.GetServerResponse
-	(*UpdateServerRequest)(nil),   // 10: warder.admin.v1.UpdateServerRequest
-	(*UpdateServerResponse)(nil),  // 11: warder.admin.v1.UpdateServerResponse
-	(*RemoveServerRequest)(nil),   // 12: warder.admin.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),  // 13: warder.admin.v1.RemoveServerResponse
-	(*RefreshServerRequest)(nil),  // 14: warder.admin.v1.RefreshServerRequest
-	(*RefreshServerResponse)(nil), // 15: warder.admin.v1.RefreshServerResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*Tool)(nil),                  // 18: warder.admin.v1.Tool
+	(*Variable)(nil),              // 2: warder.admin.v1.Variable
+	(*Header)(nil),                // 3: warder.admin.v1.Header
+	(*DiscoveryReport)(nil),       // 4: warder.admin.v1.DiscoveryReport
+	(*AddServerRequest)(nil),      // 5: warder.admin.v1.AddServerRequest
+	(*AddServerResponse)(nil),     // 6: warder.admin.v1.AddServerResponse
+	(*ListServersRequest)(nil),    // 7: warder.admin.v1.ListServersRequest
+	(*ListServersResponse)(nil),   // 8: warder.admin.v1.ListServersResponse
+	(*GetServerRequest)(nil),      // 9: warder.admin.v1.GetServerRequest
+	(*GetServerResponse)(nil),     // 10: warder.admin.v1.GetServerResponse
+	(*UpdateServerRequest)(nil),   // 11: warder.admin.v1.UpdateServerRequest
+	(*UpdateServerResponse)(nil),  // 12: warder.admin.v1.UpdateServerResponse
+	(*RemoveServerRequest)(nil),   // 13: warder.admin.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),  // 14: warder.admin.v1.RemoveServerResponse
+	(*RefreshServerRequest)(nil),  // 15: warder.admin.v1.RefreshServerRequest
+	(*RefreshServerResponse)(nil), // 16: warder.admin.v1.RefreshServerResponse
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*Tool)(nil),                  // 19: warder.admin.v1.Tool
 }
 var file_warder_admin_v1_server_proto_depIdxs = []int32{
 	0,  // 0: warder.admin.v1.Server.state:type_name -> warder.admin.v1.ServerState
-	16, // 1: warder.admin.v1.Server.created_at:type_name -> google.protobuf.Timestamp
-	16, // 2: warder.admin.v1.Server.discovered_at:type_name -> google.protobuf.Timestamp
-	17, // 3: warder.admin.v1.Server.call_timeout:type_name -> google.protobuf.Duration
-	16, // 4: warder.admin.v1.Server.failing_since:type_name -> google.protobuf.Timestamp
-	16, // 5: warder.admin.v1.Server.checked_at:type_name -> google.protobuf.Timestamp
-	2,  // 6: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
-	17, // 7: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
-	1,  // 8: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 9: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	18, // 10: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
-	18, // 11: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
-	1,  // 12: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
-	1,  // 13: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
-	18, // 14: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
-	18, // 15: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
-	17, // 16: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
-	2,  // 17: warder.admin.v1.UpdateServerRequest.headers:type_name -> warder.admin.v1.Header
-	1,  // 18: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 19: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	1,  // 20: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
-	3,  // 21: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	4,  // 22: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
-	6,  // 23: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
-	8,  // 24: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
-	12, // 25: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
-	10, // 26: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
-	14, // 27: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
-	5,  // 28: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
-	7,  // 29: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
-	9,  // 30: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
-	13, // 31: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
-	11, // 32: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
-	15, // 33: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
-	28, // [28:34] is the sub-list for method output_type
-	22, // [22:28] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	17, // 1: warder.admin.v1.Server.created_at:type_name -> google.protobuf.Timestamp
+	17, // 2: warder.admin.v1.Server.discovered_at:type_name -> google.protobuf.Timestamp
+	18, // 3: warder.admin.v1.Server.call_timeout:type_name -> google.protobuf.Duration
+	17, // 4: warder.admin.v1.Server.failing_since:type_name -> google.protobuf.Timestamp
+	17, // 5: warder.admin.v1.Server.checked_at:type_name -> google.protobuf.Timestamp
+	3,  // 6: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
+	18, // 7: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	2,  // 8: warder.admin.v1.AddServerRequest.environment:type_name -> warder.admin.v1.Variable
+	1,  // 9: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 10: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	19, // 11: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
+	19, // 12: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
+	1,  // 13: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
+	1,  // 14: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
+	19, // 15: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
+	19, // 16: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
+	18, // 17: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	3,  // 18: warder.admin.v1.UpdateServerRequest.headers:type_name -> warder.admin.v1.Header
+	1,  // 19: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 20: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	1,  // 21: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 22: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	5,  // 23: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
+	7,  // 24: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
+	9,  // 25: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
+	13, // 26: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
+	11, // 27: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
+	15, // 28: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
+	6,  // 29: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
+	8,  // 30: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
+	10, // 31: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
+	14, // 32: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
+	12, // 33: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
+	16, // 34: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_server_proto_init() }
@@ -1351,14 +1520,14 @@ func file_warder_admin_v1_server_proto_init() {
 		return
 	}
 	file_warder_admin_v1_tool_proto_init()
-	file_warder_admin_v1_server_proto_msgTypes[9].OneofWrappers = []any{}
+	file_warder_admin_v1_server_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_server_proto_rawDesc), len(file_warder_admin_v1_server_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

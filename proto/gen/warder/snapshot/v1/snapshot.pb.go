@@ -220,6 +220,10 @@ const (
 	DenyKind_DENY_KIND_ALL         DenyKind = 6
 	// A token of an issuer.
 	DenyKind_DENY_KIND_TOKEN DenyKind = 7
+	// An agent: its tunnels end, and none is taken.
+	DenyKind_DENY_KIND_AGENT DenyKind = 8
+	// A node: other nodes neither relay to it nor for it.
+	DenyKind_DENY_KIND_NODE DenyKind = 9
 )
 
 // Enum value maps for DenyKind.
@@ -233,6 +237,8 @@ var (
 		5: "DENY_KIND_TOOL",
 		6: "DENY_KIND_ALL",
 		7: "DENY_KIND_TOKEN",
+		8: "DENY_KIND_AGENT",
+		9: "DENY_KIND_NODE",
 	}
 	DenyKind_value = map[string]int32{
 		"DENY_KIND_UNSPECIFIED": 0,
@@ -243,6 +249,8 @@ var (
 		"DENY_KIND_TOOL":        5,
 		"DENY_KIND_ALL":         6,
 		"DENY_KIND_TOKEN":       7,
+		"DENY_KIND_AGENT":       8,
+		"DENY_KIND_NODE":        9,
 	}
 )
 
@@ -560,7 +568,10 @@ type Server struct {
 	CallTimeout *durationpb.Duration `protobuf:"bytes,9,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
 	// How many calls the server may have at a time, per node. 0: the node's own
 	// bound.
-	MaxInFlight   uint32 `protobuf:"varint,10,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	MaxInFlight uint32 `protobuf:"varint,10,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	// The agent that has the server: calls go through its tunnels, and url, headers and
+	// ca_certificates are empty. Empty: the node reaches it by url.
+	Agent         string `protobuf:"bytes,11,opt,name=agent,proto3" json:"agent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,6 +674,13 @@ func (x *Server) GetMaxInFlight() uint32 {
 		return x.MaxInFlight
 	}
 	return 0
+}
+
+func (x *Server) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
 }
 
 // Header is one HTTP header of a request to a server.
@@ -1914,8 +1932,8 @@ func (x *Limit) GetResources() []string {
 type Deny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  DenyKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=warder.snapshot.v1.DenyKind" json:"kind,omitempty"`
-	// The key id, user, application, server, "server/tool", or "issuer/jti" with the
-	// issuer's name; empty for all.
+	// The key id, user, application, server, "server/tool", "issuer/jti" with the
+	// issuer's name, agent or node; empty for all.
 	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2115,7 +2133,7 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\btemplate\x18\v \x01(\v2\x1c.warder.snapshot.v1.TemplateH\x00R\btemplate\x124\n" +
 	"\x06issuer\x18\f \x01(\v2\x1a.warder.snapshot.v1.IssuerH\x00R\x06issuer\x121\n" +
 	"\x05limit\x18\r \x01(\v2\x19.warder.snapshot.v1.LimitH\x00R\x05limitB\x06\n" +
-	"\x04kind\"\xfc\x02\n" +
+	"\x04kind\"\x92\x03\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -2127,7 +2145,8 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x0fca_certificates\x18\b \x01(\fR\x0ecaCertificates\x12<\n" +
 	"\fcall_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\vcallTimeout\x12\"\n" +
 	"\rmax_in_flight\x18\n" +
-	" \x01(\rR\vmaxInFlight\"2\n" +
+	" \x01(\rR\vmaxInFlight\x12\x14\n" +
+	"\x05agent\x18\v \x01(\tR\x05agent\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"\xe8\x01\n" +
@@ -2281,7 +2300,7 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x0eLIMIT_PER_USER\x10\x02\x12\x19\n" +
 	"\x15LIMIT_PER_APPLICATION\x10\x03\x12\x14\n" +
 	"\x10LIMIT_PER_SERVER\x10\x04\x12\x12\n" +
-	"\x0eLIMIT_PER_TOOL\x10\x05*\xb9\x01\n" +
+	"\x0eLIMIT_PER_TOOL\x10\x05*\xe2\x01\n" +
 	"\bDenyKind\x12\x19\n" +
 	"\x15DENY_KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rDENY_KIND_KEY\x10\x01\x12\x12\n" +
@@ -2290,7 +2309,9 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	"\x10DENY_KIND_SERVER\x10\x04\x12\x12\n" +
 	"\x0eDENY_KIND_TOOL\x10\x05\x12\x11\n" +
 	"\rDENY_KIND_ALL\x10\x06\x12\x13\n" +
-	"\x0fDENY_KIND_TOKEN\x10\aB\xdb\x01\n" +
+	"\x0fDENY_KIND_TOKEN\x10\a\x12\x13\n" +
+	"\x0fDENY_KIND_AGENT\x10\b\x12\x12\n" +
+	"\x0eDENY_KIND_NODE\x10\tB\xdb\x01\n" +
 	"\x16com.warder.snapshot.v1B\rSnapshotProtoP\x01ZHgithub.com/warder-gateway/warder/proto/gen/warder/snapshot/v1;snapshotv1\xa2\x02\x03WSX\xaa\x02\x12Warder.Snapshot.V1\xca\x02\x12Warder\\Snapshot\\V1\xe2\x02\x1eWarder\\Snapshot\\V1\\GPBMetadata\xea\x02\x14Warder::Snapshot::V1b\x06proto3"
 
 var (

@@ -42,6 +42,7 @@ type SyncRequest struct {
 	//	*SyncRequest_ServerChanged
 	//	*SyncRequest_EndedSessions
 	//	*SyncRequest_Demand
+	//	*SyncRequest_Attached
 	Kind          isSyncRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -138,6 +139,15 @@ func (x *SyncRequest) GetDemand() *Demand {
 	return nil
 }
 
+func (x *SyncRequest) GetAttached() *Attached {
+	if x != nil {
+		if x, ok := x.Kind.(*SyncRequest_Attached); ok {
+			return x.Attached
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Kind interface {
 	isSyncRequest_Kind()
 }
@@ -167,6 +177,10 @@ type SyncRequest_Demand struct {
 	Demand *Demand `protobuf:"bytes,6,opt,name=demand,proto3,oneof"`
 }
 
+type SyncRequest_Attached struct {
+	Attached *Attached `protobuf:"bytes,7,opt,name=attached,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Kind() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Kind() {}
@@ -178,6 +192,8 @@ func (*SyncRequest_ServerChanged) isSyncRequest_Kind() {}
 func (*SyncRequest_EndedSessions) isSyncRequest_Kind() {}
 
 func (*SyncRequest_Demand) isSyncRequest_Kind() {}
+
+func (*SyncRequest_Attached) isSyncRequest_Kind() {}
 
 // Hello says what the node holds, so that a delta can continue from there.
 type Hello struct {
@@ -191,7 +207,12 @@ type Hello struct {
 	// Digest of the set that the node holds.
 	Digest []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Where the node listens for MCP, for people to read.
-	Address       string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	// Where agents and other nodes reach its tunnel listener, host:port; empty: it has
+	// none, and no part in tunnels.
+	TunnelAddress string `protobuf:"bytes,6,opt,name=tunnel_address,json=tunnelAddress,proto3" json:"tunnel_address,omitempty"`
+	// It leaves: agents are to look for another node.
+	Draining      bool `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -261,6 +282,298 @@ func (x *Hello) GetAddress() string {
 	return ""
 }
 
+func (x *Hello) GetTunnelAddress() string {
+	if x != nil {
+		return x.TunnelAddress
+	}
+	return ""
+}
+
+func (x *Hello) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+// Attached says which agents have a tunnel to the node. It is complete, and comes
+// again whenever it changes.
+type Attached struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Agents        []*AttachedAgent       `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attached) Reset() {
+	*x = Attached{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attached) ProtoMessage() {}
+
+func (x *Attached) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attached.ProtoReflect.Descriptor instead.
+func (*Attached) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Attached) GetAgents() []*AttachedAgent {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+// AttachedAgent is an agent, by the SAN of its certificate, and which of its servers
+// are ready.
+type AttachedAgent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Ready         []string               `protobuf:"bytes,2,rep,name=ready,proto3" json:"ready,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachedAgent) Reset() {
+	*x = AttachedAgent{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachedAgent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachedAgent) ProtoMessage() {}
+
+func (x *AttachedAgent) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachedAgent.ProtoReflect.Descriptor instead.
+func (*AttachedAgent) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AttachedAgent) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AttachedAgent) GetReady() []string {
+	if x != nil {
+		return x.Ready
+	}
+	return nil
+}
+
+// Locations says where agents are attached, and where nodes are. It is complete, and
+// comes again whenever it changes; until the next one it stays in force, and may be
+// wrong: a relay that is refused looks elsewhere.
+type Locations struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []*NodeLocation        `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Agents        []*AgentLocation       `protobuf:"bytes,2,rep,name=agents,proto3" json:"agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Locations) Reset() {
+	*x = Locations{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Locations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Locations) ProtoMessage() {}
+
+func (x *Locations) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Locations.ProtoReflect.Descriptor instead.
+func (*Locations) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Locations) GetNodes() []*NodeLocation {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *Locations) GetAgents() []*AgentLocation {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+type NodeLocation struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// host:port of its tunnel listener.
+	TunnelAddress string `protobuf:"bytes,3,opt,name=tunnel_address,json=tunnelAddress,proto3" json:"tunnel_address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeLocation) Reset() {
+	*x = NodeLocation{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeLocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeLocation) ProtoMessage() {}
+
+func (x *NodeLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeLocation.ProtoReflect.Descriptor instead.
+func (*NodeLocation) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *NodeLocation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodeLocation) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *NodeLocation) GetTunnelAddress() string {
+	if x != nil {
+		return x.TunnelAddress
+	}
+	return ""
+}
+
+type AgentLocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Names of the nodes that have a tunnel of it.
+	Nodes []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Its servers that are ready at any of them.
+	Ready         []string `protobuf:"bytes,3,rep,name=ready,proto3" json:"ready,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentLocation) Reset() {
+	*x = AgentLocation{}
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentLocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentLocation) ProtoMessage() {}
+
+func (x *AgentLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentLocation.ProtoReflect.Descriptor instead.
+func (*AgentLocation) Descriptor() ([]byte, []int) {
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AgentLocation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AgentLocation) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *AgentLocation) GetReady() []string {
+	if x != nil {
+		return x.Ready
+	}
+	return nil
+}
+
 // Ack means that the update with this nonce is applied and serves calls.
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -272,7 +585,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[2]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -284,7 +597,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[2]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -297,7 +610,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{2}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ack) GetNonce() string {
@@ -326,7 +639,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[3]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +651,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[3]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +664,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{3}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Nack) GetNonce() string {
@@ -380,7 +693,7 @@ type ServerChanged struct {
 
 func (x *ServerChanged) Reset() {
 	*x = ServerChanged{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +705,7 @@ func (x *ServerChanged) String() string {
 func (*ServerChanged) ProtoMessage() {}
 
 func (x *ServerChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[4]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +718,7 @@ func (x *ServerChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerChanged.ProtoReflect.Descriptor instead.
 func (*ServerChanged) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{4}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ServerChanged) GetServer() string {
@@ -427,7 +740,7 @@ type EndedSessions struct {
 
 func (x *EndedSessions) Reset() {
 	*x = EndedSessions{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +752,7 @@ func (x *EndedSessions) String() string {
 func (*EndedSessions) ProtoMessage() {}
 
 func (x *EndedSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[5]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +765,7 @@ func (x *EndedSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndedSessions.ProtoReflect.Descriptor instead.
 func (*EndedSessions) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EndedSessions) GetSessions() []*EndedSession {
@@ -475,7 +788,7 @@ type EndedSession struct {
 
 func (x *EndedSession) Reset() {
 	*x = EndedSession{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +800,7 @@ func (x *EndedSession) String() string {
 func (*EndedSession) ProtoMessage() {}
 
 func (x *EndedSession) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +813,7 @@ func (x *EndedSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndedSession.ProtoReflect.Descriptor instead.
 func (*EndedSession) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EndedSession) GetId() []byte {
@@ -518,7 +831,7 @@ func (x *EndedSession) GetExpiresAt() *timestamppb.Timestamp {
 }
 
 // SyncResponse is what the control plane says: an update, a part of one that
-// follows, ended sessions, shares or denials.
+// follows, ended sessions, shares, denials or locations.
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
@@ -526,13 +839,14 @@ type SyncResponse struct {
 	Shares        *Shares                `protobuf:"bytes,3,opt,name=shares,proto3" json:"shares,omitempty"`
 	Denials       *Denials               `protobuf:"bytes,4,opt,name=denials,proto3" json:"denials,omitempty"`
 	Part          *Part                  `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
+	Locations     *Locations             `protobuf:"bytes,6,opt,name=locations,proto3" json:"locations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +858,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +871,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{7}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SyncResponse) GetUpdate() *Update {
@@ -595,6 +909,13 @@ func (x *SyncResponse) GetPart() *Part {
 	return nil
 }
 
+func (x *SyncResponse) GetLocations() *Locations {
+	if x != nil {
+		return x.Locations
+	}
+	return nil
+}
+
 // Part brings items of a large update ahead of it, so that no side sends or reads
 // it in one piece, and other messages come in between. The items of the parts that
 // have the nonce of an update stand before those that it has itself (items of a
@@ -610,7 +931,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +943,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +956,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Part) GetNonce() string {
@@ -666,7 +987,7 @@ type Denials struct {
 
 func (x *Denials) Reset() {
 	*x = Denials{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +999,7 @@ func (x *Denials) String() string {
 func (*Denials) ProtoMessage() {}
 
 func (x *Denials) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +1012,7 @@ func (x *Denials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denials.ProtoReflect.Descriptor instead.
 func (*Denials) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Denials) GetDenies() []*v1.Deny {
@@ -714,7 +1035,7 @@ type Demand struct {
 
 func (x *Demand) Reset() {
 	*x = Demand{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +1047,7 @@ func (x *Demand) String() string {
 func (*Demand) ProtoMessage() {}
 
 func (x *Demand) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +1060,7 @@ func (x *Demand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Demand.ProtoReflect.Descriptor instead.
 func (*Demand) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Demand) GetBuckets() []*BucketDemand {
@@ -764,7 +1085,7 @@ type BucketDemand struct {
 
 func (x *BucketDemand) Reset() {
 	*x = BucketDemand{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +1097,7 @@ func (x *BucketDemand) String() string {
 func (*BucketDemand) ProtoMessage() {}
 
 func (x *BucketDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +1110,7 @@ func (x *BucketDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketDemand.ProtoReflect.Descriptor instead.
 func (*BucketDemand) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BucketDemand) GetLimit() string {
@@ -827,7 +1148,7 @@ type Shares struct {
 
 func (x *Shares) Reset() {
 	*x = Shares{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +1160,7 @@ func (x *Shares) String() string {
 func (*Shares) ProtoMessage() {}
 
 func (x *Shares) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +1173,7 @@ func (x *Shares) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shares.ProtoReflect.Descriptor instead.
 func (*Shares) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Shares) GetNodes() uint32 {
@@ -882,7 +1203,7 @@ type BucketShare struct {
 
 func (x *BucketShare) Reset() {
 	*x = BucketShare{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1215,7 @@ func (x *BucketShare) String() string {
 func (*BucketShare) ProtoMessage() {}
 
 func (x *BucketShare) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1228,7 @@ func (x *BucketShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketShare.ProtoReflect.Descriptor instead.
 func (*BucketShare) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BucketShare) GetLimit() string {
@@ -957,7 +1278,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1290,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1303,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Update) GetNonce() string {
@@ -1078,7 +1399,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1411,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1424,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Snapshot) GetItems() []*v1.Item {
@@ -1128,7 +1449,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1461,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_warder_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1474,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_warder_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -1188,21 +1509,40 @@ var File_warder_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x19warder/sync/v1/sync.proto\x12\x0ewarder.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!warder/snapshot/v1/snapshot.proto\"\xdb\x02\n" +
+	"\x19warder/sync/v1/sync.proto\x12\x0ewarder.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!warder/snapshot/v1/snapshot.proto\"\x93\x03\n" +
 	"\vSyncRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.warder.sync.v1.HelloH\x00R\x05hello\x12'\n" +
 	"\x03ack\x18\x02 \x01(\v2\x13.warder.sync.v1.AckH\x00R\x03ack\x12*\n" +
 	"\x04nack\x18\x03 \x01(\v2\x14.warder.sync.v1.NackH\x00R\x04nack\x12F\n" +
 	"\x0eserver_changed\x18\x04 \x01(\v2\x1d.warder.sync.v1.ServerChangedH\x00R\rserverChanged\x12F\n" +
 	"\x0eended_sessions\x18\x05 \x01(\v2\x1d.warder.sync.v1.EndedSessionsH\x00R\rendedSessions\x120\n" +
-	"\x06demand\x18\x06 \x01(\v2\x16.warder.sync.v1.DemandH\x00R\x06demandB\x06\n" +
-	"\x04kind\"\x85\x01\n" +
+	"\x06demand\x18\x06 \x01(\v2\x16.warder.sync.v1.DemandH\x00R\x06demand\x126\n" +
+	"\battached\x18\a \x01(\v2\x18.warder.sync.v1.AttachedH\x00R\battachedB\x06\n" +
+	"\x04kind\"\xc8\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\fR\x06digest\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"7\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x12%\n" +
+	"\x0etunnel_address\x18\x06 \x01(\tR\rtunnelAddress\x12\x1a\n" +
+	"\bdraining\x18\a \x01(\bR\bdraining\"A\n" +
+	"\bAttached\x125\n" +
+	"\x06agents\x18\x01 \x03(\v2\x1d.warder.sync.v1.AttachedAgentR\x06agents\"9\n" +
+	"\rAttachedAgent\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05ready\x18\x02 \x03(\tR\x05ready\"v\n" +
+	"\tLocations\x122\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x1c.warder.sync.v1.NodeLocationR\x05nodes\x125\n" +
+	"\x06agents\x18\x02 \x03(\v2\x1d.warder.sync.v1.AgentLocationR\x06agents\"a\n" +
+	"\fNodeLocation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12%\n" +
+	"\x0etunnel_address\x18\x03 \x01(\tR\rtunnelAddress\"O\n" +
+	"\rAgentLocation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x12\x14\n" +
+	"\x05ready\x18\x03 \x03(\tR\x05ready\"7\n" +
 	"\x03Ack\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"4\n" +
@@ -1216,13 +1556,14 @@ const file_warder_sync_v1_sync_proto_rawDesc = "" +
 	"\fEndedSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x91\x02\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xca\x02\n" +
 	"\fSyncResponse\x12.\n" +
 	"\x06update\x18\x01 \x01(\v2\x16.warder.sync.v1.UpdateR\x06update\x12D\n" +
 	"\x0eended_sessions\x18\x02 \x01(\v2\x1d.warder.sync.v1.EndedSessionsR\rendedSessions\x12.\n" +
 	"\x06shares\x18\x03 \x01(\v2\x16.warder.sync.v1.SharesR\x06shares\x121\n" +
 	"\adenials\x18\x04 \x01(\v2\x17.warder.sync.v1.DenialsR\adenials\x12(\n" +
-	"\x04part\x18\x05 \x01(\v2\x14.warder.sync.v1.PartR\x04part\"L\n" +
+	"\x04part\x18\x05 \x01(\v2\x14.warder.sync.v1.PartR\x04part\x127\n" +
+	"\tlocations\x18\x06 \x01(\v2\x19.warder.sync.v1.LocationsR\tlocations\"L\n" +
 	"\x04Part\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\tR\x05nonce\x12.\n" +
 	"\x05items\x18\x02 \x03(\v2\x18.warder.snapshot.v1.ItemR\x05items\";\n" +
@@ -1278,58 +1619,68 @@ func file_warder_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_warder_sync_v1_sync_proto_rawDescData
 }
 
-var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_warder_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_warder_sync_v1_sync_proto_goTypes = []any{
 	(*SyncRequest)(nil),           // 0: warder.sync.v1.SyncRequest
 	(*Hello)(nil),                 // 1: warder.sync.v1.Hello
-	(*Ack)(nil),                   // 2: warder.sync.v1.Ack
-	(*Nack)(nil),                  // 3: warder.sync.v1.Nack
-	(*ServerChanged)(nil),         // 4: warder.sync.v1.ServerChanged
-	(*EndedSessions)(nil),         // 5: warder.sync.v1.EndedSessions
-	(*EndedSession)(nil),          // 6: warder.sync.v1.EndedSession
-	(*SyncResponse)(nil),          // 7: warder.sync.v1.SyncResponse
-	(*Part)(nil),                  // 8: warder.sync.v1.Part
-	(*Denials)(nil),               // 9: warder.sync.v1.Denials
-	(*Demand)(nil),                // 10: warder.sync.v1.Demand
-	(*BucketDemand)(nil),          // 11: warder.sync.v1.BucketDemand
-	(*Shares)(nil),                // 12: warder.sync.v1.Shares
-	(*BucketShare)(nil),           // 13: warder.sync.v1.BucketShare
-	(*Update)(nil),                // 14: warder.sync.v1.Update
-	(*Snapshot)(nil),              // 15: warder.sync.v1.Snapshot
-	(*Delta)(nil),                 // 16: warder.sync.v1.Delta
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*v1.Item)(nil),               // 18: warder.snapshot.v1.Item
-	(*v1.Deny)(nil),               // 19: warder.snapshot.v1.Deny
+	(*Attached)(nil),              // 2: warder.sync.v1.Attached
+	(*AttachedAgent)(nil),         // 3: warder.sync.v1.AttachedAgent
+	(*Locations)(nil),             // 4: warder.sync.v1.Locations
+	(*NodeLocation)(nil),          // 5: warder.sync.v1.NodeLocation
+	(*AgentLocation)(nil),         // 6: warder.sync.v1.AgentLocation
+	(*Ack)(nil),                   // 7: warder.sync.v1.Ack
+	(*Nack)(nil),                  // 8: warder.sync.v1.Nack
+	(*ServerChanged)(nil),         // 9: warder.sync.v1.ServerChanged
+	(*EndedSessions)(nil),         // 10: warder.sync.v1.EndedSessions
+	(*EndedSession)(nil),          // 11: warder.sync.v1.EndedSession
+	(*SyncResponse)(nil),          // 12: warder.sync.v1.SyncResponse
+	(*Part)(nil),                  // 13: warder.sync.v1.Part
+	(*Denials)(nil),               // 14: warder.sync.v1.Denials
+	(*Demand)(nil),                // 15: warder.sync.v1.Demand
+	(*BucketDemand)(nil),          // 16: warder.sync.v1.BucketDemand
+	(*Shares)(nil),                // 17: warder.sync.v1.Shares
+	(*BucketShare)(nil),           // 18: warder.sync.v1.BucketShare
+	(*Update)(nil),                // 19: warder.sync.v1.Update
+	(*Snapshot)(nil),              // 20: warder.sync.v1.Snapshot
+	(*Delta)(nil),                 // 21: warder.sync.v1.Delta
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*v1.Item)(nil),               // 23: warder.snapshot.v1.Item
+	(*v1.Deny)(nil),               // 24: warder.snapshot.v1.Deny
 }
 var file_warder_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 0: warder.sync.v1.SyncRequest.hello:type_name -> warder.sync.v1.Hello
-	2,  // 1: warder.sync.v1.SyncRequest.ack:type_name -> warder.sync.v1.Ack
-	3,  // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
-	4,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
-	5,  // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	10, // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
-	6,  // 6: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
-	17, // 7: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
-	14, // 8: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
-	5,  // 9: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
-	12, // 10: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
-	9,  // 11: warder.sync.v1.SyncResponse.denials:type_name -> warder.sync.v1.Denials
-	8,  // 12: warder.sync.v1.SyncResponse.part:type_name -> warder.sync.v1.Part
-	18, // 13: warder.sync.v1.Part.items:type_name -> warder.snapshot.v1.Item
-	19, // 14: warder.sync.v1.Denials.denies:type_name -> warder.snapshot.v1.Deny
-	11, // 15: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
-	13, // 16: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
-	15, // 17: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
-	16, // 18: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
-	18, // 19: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
-	18, // 20: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
-	0,  // 21: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
-	7,  // 22: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	7,  // 1: warder.sync.v1.SyncRequest.ack:type_name -> warder.sync.v1.Ack
+	8,  // 2: warder.sync.v1.SyncRequest.nack:type_name -> warder.sync.v1.Nack
+	9,  // 3: warder.sync.v1.SyncRequest.server_changed:type_name -> warder.sync.v1.ServerChanged
+	10, // 4: warder.sync.v1.SyncRequest.ended_sessions:type_name -> warder.sync.v1.EndedSessions
+	15, // 5: warder.sync.v1.SyncRequest.demand:type_name -> warder.sync.v1.Demand
+	2,  // 6: warder.sync.v1.SyncRequest.attached:type_name -> warder.sync.v1.Attached
+	3,  // 7: warder.sync.v1.Attached.agents:type_name -> warder.sync.v1.AttachedAgent
+	5,  // 8: warder.sync.v1.Locations.nodes:type_name -> warder.sync.v1.NodeLocation
+	6,  // 9: warder.sync.v1.Locations.agents:type_name -> warder.sync.v1.AgentLocation
+	11, // 10: warder.sync.v1.EndedSessions.sessions:type_name -> warder.sync.v1.EndedSession
+	22, // 11: warder.sync.v1.EndedSession.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 12: warder.sync.v1.SyncResponse.update:type_name -> warder.sync.v1.Update
+	10, // 13: warder.sync.v1.SyncResponse.ended_sessions:type_name -> warder.sync.v1.EndedSessions
+	17, // 14: warder.sync.v1.SyncResponse.shares:type_name -> warder.sync.v1.Shares
+	14, // 15: warder.sync.v1.SyncResponse.denials:type_name -> warder.sync.v1.Denials
+	13, // 16: warder.sync.v1.SyncResponse.part:type_name -> warder.sync.v1.Part
+	4,  // 17: warder.sync.v1.SyncResponse.locations:type_name -> warder.sync.v1.Locations
+	23, // 18: warder.sync.v1.Part.items:type_name -> warder.snapshot.v1.Item
+	24, // 19: warder.sync.v1.Denials.denies:type_name -> warder.snapshot.v1.Deny
+	16, // 20: warder.sync.v1.Demand.buckets:type_name -> warder.sync.v1.BucketDemand
+	18, // 21: warder.sync.v1.Shares.buckets:type_name -> warder.sync.v1.BucketShare
+	20, // 22: warder.sync.v1.Update.snapshot:type_name -> warder.sync.v1.Snapshot
+	21, // 23: warder.sync.v1.Update.delta:type_name -> warder.sync.v1.Delta
+	23, // 24: warder.sync.v1.Snapshot.items:type_name -> warder.snapshot.v1.Item
+	23, // 25: warder.sync.v1.Delta.upserts:type_name -> warder.snapshot.v1.Item
+	0,  // 26: warder.sync.v1.SyncService.Sync:input_type -> warder.sync.v1.SyncRequest
+	12, // 27: warder.sync.v1.SyncService.Sync:output_type -> warder.sync.v1.SyncResponse
+	27, // [27:28] is the sub-list for method output_type
+	26, // [26:27] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_warder_sync_v1_sync_proto_init() }
@@ -1344,8 +1695,9 @@ func file_warder_sync_v1_sync_proto_init() {
 		(*SyncRequest_ServerChanged)(nil),
 		(*SyncRequest_EndedSessions)(nil),
 		(*SyncRequest_Demand)(nil),
+		(*SyncRequest_Attached)(nil),
 	}
-	file_warder_sync_v1_sync_proto_msgTypes[14].OneofWrappers = []any{
+	file_warder_sync_v1_sync_proto_msgTypes[19].OneofWrappers = []any{
 		(*Update_Snapshot)(nil),
 		(*Update_Delta)(nil),
 	}
@@ -1355,7 +1707,7 @@ func file_warder_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_sync_v1_sync_proto_rawDesc), len(file_warder_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

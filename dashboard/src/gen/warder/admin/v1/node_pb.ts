@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/node.proto.
  */
 export const file_warder_admin_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIrgBCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCISChBMaXN0Tm9kZXNSZXF1ZXN0IjkKEUxpc3ROb2Rlc1Jlc3BvbnNlEiQKBW5vZGVzGAEgAygLMhUud2FyZGVyLmFkbWluLnYxLk5vZGUiIAoQSXNzdWVOb2RlUmVxdWVzdBIMCgRuYW1lGAEgASgJIoABChFJc3N1ZU5vZGVSZXNwb25zZRITCgtjZXJ0aWZpY2F0ZRgBIAEoCRITCgtwcml2YXRlX2tleRgCIAEoCRIRCglhdXRob3JpdHkYAyABKAkSLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyugEKC05vZGVTZXJ2aWNlElcKCUxpc3ROb2RlcxIhLndhcmRlci5hZG1pbi52MS5MaXN0Tm9kZXNSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkxpc3ROb2Rlc1Jlc3BvbnNlIgOQAgESUgoJSXNzdWVOb2RlEiEud2FyZGVyLmFkbWluLnYxLklzc3VlTm9kZVJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuSXNzdWVOb2RlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoECCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIiAKEElzc3VlTm9kZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSKAAQoRSXNzdWVOb2RlUmVzcG9uc2USEwoLY2VydGlmaWNhdGUYASABKAkSEwoLcHJpdmF0ZV9rZXkYAiABKAkSEQoJYXV0aG9yaXR5GAMgASgJEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMroBCgtOb2RlU2VydmljZRJXCglMaXN0Tm9kZXMSIS53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5MaXN0Tm9kZXNSZXNwb25zZSIDkAIBElIKCUlzc3VlTm9kZRIhLndhcmRlci5hZG1pbi52MS5Jc3N1ZU5vZGVSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLklzc3VlTm9kZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Node
@@ -65,6 +65,30 @@ export type Node = Message<"warder.admin.v1.Node"> & {
    * @generated from field: google.protobuf.Timestamp last_seen_at = 8;
    */
   lastSeenAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string region = 9;
+   */
+  region: string;
+
+  /**
+   * Where agents and other nodes reach it.
+   *
+   * @generated from field: string tunnel_address = 10;
+   */
+  tunnelAddress: string;
+
+  /**
+   * Agents that have a tunnel to it.
+   *
+   * @generated from field: repeated string agents = 11;
+   */
+  agents: string[];
+
+  /**
+   * @generated from field: bool revoked = 12;
+   */
+  revoked: boolean;
 };
 
 /**

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/server.proto.
  */
 export const file_warder_admin_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvc2VydmVyLnByb3RvEg93YXJkZXIuYWRtaW4udjEi/QQKBlNlcnZlchIMCgRuYW1lGAEgASgJEgsKA3VybBgCIAEoCRIPCgdwcml2YXRlGAMgASgIEhQKDGhlYWRlcl9uYW1lcxgEIAMoCRIrCgVzdGF0ZRgFIAEoDjIcLndhcmRlci5hZG1pbi52MS5TZXJ2ZXJTdGF0ZRIYChBwcm90b2NvbF92ZXJzaW9uGAYgASgJEhIKCmxhc3RfZXJyb3IYByABKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGlzY292ZXJlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFdG9vbHMYCiABKAUSFQoNdG9vbHNfcGVuZGluZxgLIAEoBRIVCg10b29sc19jaGFuZ2VkGAwgASgFEg8KB3Byb21wdHMYDSABKAUSEQoJcmVzb3VyY2VzGA4gASgFEhEKCXRlbXBsYXRlcxgPIAEoBRIPCgd3YWl0aW5nGBAgASgFEhQKDGNhcGFiaWxpdGllcxgRIAEoCRIXCg9jYV9jZXJ0aWZpY2F0ZXMYEiABKAkSLwoMY2FsbF90aW1lb3V0GBMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDW1heF9pbl9mbGlnaHQYFCABKAUSMQoNZmFpbGluZ19zaW5jZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hlY2tlZF9hdBgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMY2xhaW1lZF9uYW1lGBcgASgJIiUKBkhlYWRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJInYKD0Rpc2NvdmVyeVJlcG9ydBINCgVhZGRlZBgBIAMoCRIPCgdjaGFuZ2VkGAIgAygJEg8KB21pc3NpbmcYAyADKAkSEQoJdW5jaGFuZ2VkGAQgASgFEg8KB3JlZnVzZWQYBSADKAkSDgoGZmFpbGVkGAYgAygJItoBChBBZGRTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSCwoDdXJsGAIgASgJEigKB2hlYWRlcnMYAyADKAsyFy53YXJkZXIuYWRtaW4udjEuSGVhZGVyEg8KB3ByaXZhdGUYBCABKAgSDwoHYXBwcm92ZRgFIAEoCBIXCg9jYV9jZXJ0aWZpY2F0ZXMYBiABKAkSLwoMY2FsbF90aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDW1heF9pbl9mbGlnaHQYCCABKAUivgEKEUFkZFNlcnZlclJlc3BvbnNlEicKBnNlcnZlchgBIAEoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXISMwoJZGlzY292ZXJ5GAIgASgLMiAud2FyZGVyLmFkbWluLnYxLkRpc2NvdmVyeVJlcG9ydBIkCgV0b29scxgDIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sEiUKBm90aGVycxgEIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIhQKEkxpc3RTZXJ2ZXJzUmVxdWVzdCI/ChNMaXN0U2VydmVyc1Jlc3BvbnNlEigKB3NlcnZlcnMYASADKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyIiAKEEdldFNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCSKJAQoRR2V0U2VydmVyUmVzcG9uc2USJwoGc2VydmVyGAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlNlcnZlchIkCgV0b29scxgCIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sEiUKBm90aGVycxgDIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ub29sIrICChNVcGRhdGVTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSHAoPY2FfY2VydGlmaWNhdGVzGAIgASgJSACIAQESLwoMY2FsbF90aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhoKDW1heF9pbl9mbGlnaHQYBCABKAVIAYgBARIQCgN1cmwYBSABKAlIAogBARIUCgdwcml2YXRlGAYgASgISAOIAQESKAoHaGVhZGVycxgHIAMoCzIXLndhcmRlci5hZG1pbi52MS5IZWFkZXISFgoOcmVtb3ZlX2hlYWRlcnMYCCADKAlCEgoQX2NhX2NlcnRpZmljYXRlc0IQCg5fbWF4X2luX2ZsaWdodEIGCgRfdXJsQgoKCF9wcml2YXRlInQKFFVwZGF0ZVNlcnZlclJlc3BvbnNlEicKBnNlcnZlchgBIAEoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXISMwoJZGlzY292ZXJ5GAIgASgLMiAud2FyZGVyLmFkbWluLnYxLkRpc2NvdmVyeVJlcG9ydCIjChNSZW1vdmVTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoUUmVtb3ZlU2VydmVyUmVzcG9uc2UiJAoUUmVmcmVzaFNlcnZlclJlcXVlc3QSDAoEbmFtZRgBIAEoCSJ1ChVSZWZyZXNoU2VydmVyUmVzcG9uc2USJwoGc2VydmVyGAEgASgLMhcud2FyZGVyLmFkbWluLnYxLlNlcnZlchIzCglkaXNjb3ZlcnkYAiABKAsyIC53YXJkZXIuYWRtaW4udjEuRGlzY292ZXJ5UmVwb3J0KnYKC1NlcnZlclN0YXRlEhwKGFNFUlZFUl9TVEFURV9VTlNQRUNJRklFRBAAEhYKElNFUlZFUl9TVEFURV9SRUFEWRABEhcKE1NFUlZFUl9TVEFURV9GQUlMRUQQAhIYChRTRVJWRVJfU1RBVEVfUEFSVElBTBADMrUECg1TZXJ2ZXJTZXJ2aWNlElIKCUFkZFNlcnZlchIhLndhcmRlci5hZG1pbi52MS5BZGRTZXJ2ZXJSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkFkZFNlcnZlclJlc3BvbnNlEl0KC0xpc3RTZXJ2ZXJzEiMud2FyZGVyLmFkbWluLnYxLkxpc3RTZXJ2ZXJzUmVxdWVzdBokLndhcmRlci5hZG1pbi52MS5MaXN0U2VydmVyc1Jlc3BvbnNlIgOQAgESVwoJR2V0U2VydmVyEiEud2FyZGVyLmFkbWluLnYxLkdldFNlcnZlclJlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuR2V0U2VydmVyUmVzcG9uc2UiA5ACARJbCgxSZW1vdmVTZXJ2ZXISJC53YXJkZXIuYWRtaW4udjEuUmVtb3ZlU2VydmVyUmVxdWVzdBolLndhcmRlci5hZG1pbi52MS5SZW1vdmVTZXJ2ZXJSZXNwb25zZRJbCgxVcGRhdGVTZXJ2ZXISJC53YXJkZXIuYWRtaW4udjEuVXBkYXRlU2VydmVyUmVxdWVzdBolLndhcmRlci5hZG1pbi52MS5VcGRhdGVTZXJ2ZXJSZXNwb25zZRJeCg1SZWZyZXNoU2VydmVyEiUud2FyZGVyLmFkbWluLnYxLlJlZnJlc2hTZXJ2ZXJSZXF1ZXN0GiYud2FyZGVyLmFkbWluLnYxLlJlZnJlc2hTZXJ2ZXJSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_warder_admin_v1_tool]);
+  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvc2VydmVyLnByb3RvEg93YXJkZXIuYWRtaW4udjEi7QUKBlNlcnZlchIMCgRuYW1lGAEgASgJEgsKA3VybBgCIAEoCRIPCgdwcml2YXRlGAMgASgIEhQKDGhlYWRlcl9uYW1lcxgEIAMoCRIrCgVzdGF0ZRgFIAEoDjIcLndhcmRlci5hZG1pbi52MS5TZXJ2ZXJTdGF0ZRIYChBwcm90b2NvbF92ZXJzaW9uGAYgASgJEhIKCmxhc3RfZXJyb3IYByABKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGlzY292ZXJlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFdG9vbHMYCiABKAUSFQoNdG9vbHNfcGVuZGluZxgLIAEoBRIVCg10b29sc19jaGFuZ2VkGAwgASgFEg8KB3Byb21wdHMYDSABKAUSEQoJcmVzb3VyY2VzGA4gASgFEhEKCXRlbXBsYXRlcxgPIAEoBRIPCgd3YWl0aW5nGBAgASgFEhQKDGNhcGFiaWxpdGllcxgRIAEoCRIXCg9jYV9jZXJ0aWZpY2F0ZXMYEiABKAkSLwoMY2FsbF90aW1lb3V0GBMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDW1heF9pbl9mbGlnaHQYFCABKAUSMQoNZmFpbGluZ19zaW5jZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hlY2tlZF9hdBgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMY2xhaW1lZF9uYW1lGBcgASgJEg0KBWFnZW50GBggASgJEg8KB2NvbW1hbmQYGSADKAkSGQoRZW52aXJvbm1lbnRfbmFtZXMYGiADKAkSEQoJZGlyZWN0b3J5GBsgASgJEg4KBnNoYXJlZBgcIAEoCBIQCghkZWNsYXJlZBgdIAEoCCInCghWYXJpYWJsZRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIiUKBkhlYWRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJInYKD0Rpc2NvdmVyeVJlcG9ydBINCgVhZGRlZBgBIAMoCRIPCgdjaGFuZ2VkGAIgAygJEg8KB21pc3NpbmcYAyADKAkSEQoJdW5jaGFuZ2VkGAQgASgFEg8KB3JlZnVzZWQYBSADKAkSDgoGZmFpbGVkGAYgAygJIs0CChBBZGRTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSCwoDdXJsGAIgASgJEigKB2hlYWRlcnMYAyADKAsyFy53YXJkZXIuYWRtaW4udjEuSGVhZGVyEg8KB3ByaXZhdGUYBCABKAgSDwoHYXBwcm92ZRgFIAEoCBIXCg9jYV9jZXJ0aWZpY2F0ZXMYBiABKAkSLwoMY2FsbF90aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDW1heF9pbl9mbGlnaHQYCCABKAUSDQoFYWdlbnQYCSABKAkSDwoHY29tbWFuZBgKIAMoCRIuCgtlbnZpcm9ubWVudBgLIAMoCzIZLndhcmRlci5hZG1pbi52MS5WYXJpYWJsZRIRCglkaXJlY3RvcnkYDCABKAkSDgoGc2hhcmVkGA0gASgIIr4BChFBZGRTZXJ2ZXJSZXNwb25zZRInCgZzZXJ2ZXIYASABKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyEjMKCWRpc2NvdmVyeRgCIAEoCzIgLndhcmRlci5hZG1pbi52MS5EaXNjb3ZlcnlSZXBvcnQSJAoFdG9vbHMYAyADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbBIlCgZvdGhlcnMYBCADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCIUChJMaXN0U2VydmVyc1JlcXVlc3QiPwoTTGlzdFNlcnZlcnNSZXNwb25zZRIoCgdzZXJ2ZXJzGAEgAygLMhcud2FyZGVyLmFkbWluLnYxLlNlcnZlciIgChBHZXRTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiiQEKEUdldFNlcnZlclJlc3BvbnNlEicKBnNlcnZlchgBIAEoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXISJAoFdG9vbHMYAiADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbBIlCgZvdGhlcnMYAyADKAsyFS53YXJkZXIuYWRtaW4udjEuVG9vbCKyAgoTVXBkYXRlU2VydmVyUmVxdWVzdBIMCgRuYW1lGAEgASgJEhwKD2NhX2NlcnRpZmljYXRlcxgCIAEoCUgAiAEBEi8KDGNhbGxfdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaCg1tYXhfaW5fZmxpZ2h0GAQgASgFSAGIAQESEAoDdXJsGAUgASgJSAKIAQESFAoHcHJpdmF0ZRgGIAEoCEgDiAEBEigKB2hlYWRlcnMYByADKAsyFy53YXJkZXIuYWRtaW4udjEuSGVhZGVyEhYKDnJlbW92ZV9oZWFkZXJzGAggAygJQhIKEF9jYV9jZXJ0aWZpY2F0ZXNCEAoOX21heF9pbl9mbGlnaHRCBgoEX3VybEIKCghfcHJpdmF0ZSJ0ChRVcGRhdGVTZXJ2ZXJSZXNwb25zZRInCgZzZXJ2ZXIYASABKAsyFy53YXJkZXIuYWRtaW4udjEuU2VydmVyEjMKCWRpc2NvdmVyeRgCIAEoCzIgLndhcmRlci5hZG1pbi52MS5EaXNjb3ZlcnlSZXBvcnQiIwoTUmVtb3ZlU2VydmVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIhYKFFJlbW92ZVNlcnZlclJlc3BvbnNlIiQKFFJlZnJlc2hTZXJ2ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkidQoVUmVmcmVzaFNlcnZlclJlc3BvbnNlEicKBnNlcnZlchgBIAEoCzIXLndhcmRlci5hZG1pbi52MS5TZXJ2ZXISMwoJZGlzY292ZXJ5GAIgASgLMiAud2FyZGVyLmFkbWluLnYxLkRpc2NvdmVyeVJlcG9ydCp2CgtTZXJ2ZXJTdGF0ZRIcChhTRVJWRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJTRVJWRVJfU1RBVEVfUkVBRFkQARIXChNTRVJWRVJfU1RBVEVfRkFJTEVEEAISGAoUU0VSVkVSX1NUQVRFX1BBUlRJQUwQAzK1BAoNU2VydmVyU2VydmljZRJSCglBZGRTZXJ2ZXISIS53YXJkZXIuYWRtaW4udjEuQWRkU2VydmVyUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5BZGRTZXJ2ZXJSZXNwb25zZRJdCgtMaXN0U2VydmVycxIjLndhcmRlci5hZG1pbi52MS5MaXN0U2VydmVyc1JlcXVlc3QaJC53YXJkZXIuYWRtaW4udjEuTGlzdFNlcnZlcnNSZXNwb25zZSIDkAIBElcKCUdldFNlcnZlchIhLndhcmRlci5hZG1pbi52MS5HZXRTZXJ2ZXJSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLkdldFNlcnZlclJlc3BvbnNlIgOQAgESWwoMUmVtb3ZlU2VydmVyEiQud2FyZGVyLmFkbWluLnYxLlJlbW92ZVNlcnZlclJlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuUmVtb3ZlU2VydmVyUmVzcG9uc2USWwoMVXBkYXRlU2VydmVyEiQud2FyZGVyLmFkbWluLnYxLlVwZGF0ZVNlcnZlclJlcXVlc3QaJS53YXJkZXIuYWRtaW4udjEuVXBkYXRlU2VydmVyUmVzcG9uc2USXgoNUmVmcmVzaFNlcnZlchIlLndhcmRlci5hZG1pbi52MS5SZWZyZXNoU2VydmVyUmVxdWVzdBomLndhcmRlci5hZG1pbi52MS5SZWZyZXNoU2VydmVyUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_warder_admin_v1_tool]);
 
 /**
  * @generated from message warder.admin.v1.Server
@@ -168,6 +168,47 @@ export type Server = Message<"warder.admin.v1.Server"> & {
    * @generated from field: string claimed_name = 23;
    */
   claimedName: string;
+
+  /**
+   * The agent that has it; url is empty then, unless the server speaks HTTP beside the
+   * agent. Empty: nodes reach it by url.
+   *
+   * @generated from field: string agent = 24;
+   */
+  agent: string;
+
+  /**
+   * What the agent runs: program and arguments.
+   *
+   * @generated from field: repeated string command = 25;
+   */
+  command: string[];
+
+  /**
+   * Names of the variables that are set for it. Their values are never returned.
+   *
+   * @generated from field: repeated string environment_names = 26;
+   */
+  environmentNames: string[];
+
+  /**
+   * @generated from field: string directory = 27;
+   */
+  directory: string;
+
+  /**
+   * One process for all sessions.
+   *
+   * @generated from field: bool shared = 28;
+   */
+  shared: boolean;
+
+  /**
+   * The agent's own file declares it: command and url are not known here.
+   *
+   * @generated from field: bool declared = 29;
+   */
+  declared: boolean;
 };
 
 /**
@@ -176,6 +217,32 @@ export type Server = Message<"warder.admin.v1.Server"> & {
  */
 export const ServerSchema: GenMessage<Server> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_server, 0);
+
+/**
+ * Variable is one of a process's environment.
+ *
+ * @generated from message warder.admin.v1.Variable
+ */
+export type Variable = Message<"warder.admin.v1.Variable"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Secret: sealed at rest, never returned.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.Variable.
+ * Use `create(VariableSchema)` to create a new message.
+ */
+export const VariableSchema: GenMessage<Variable> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_server, 1);
 
 /**
  * @generated from message warder.admin.v1.Header
@@ -199,7 +266,7 @@ export type Header = Message<"warder.admin.v1.Header"> & {
  * Use `create(HeaderSchema)` to create a new message.
  */
 export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 1);
+  messageDesc(file_warder_admin_v1_server, 2);
 
 /**
  * DiscoveryReport says what a discovery found.
@@ -251,7 +318,7 @@ export type DiscoveryReport = Message<"warder.admin.v1.DiscoveryReport"> & {
  * Use `create(DiscoveryReportSchema)` to create a new message.
  */
 export const DiscoveryReportSchema: GenMessage<DiscoveryReport> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 2);
+  messageDesc(file_warder_admin_v1_server, 3);
 
 /**
  * @generated from message warder.admin.v1.AddServerRequest
@@ -263,6 +330,9 @@ export type AddServerRequest = Message<"warder.admin.v1.AddServerRequest"> & {
   name: string;
 
   /**
+   * Exactly one of url and command; with an agent, neither is given for a server that
+   * the agent's own file declares.
+   *
    * @generated from field: string url = 2;
    */
   url: string;
@@ -301,6 +371,34 @@ export type AddServerRequest = Message<"warder.admin.v1.AddServerRequest"> & {
    * @generated from field: int32 max_in_flight = 8;
    */
   maxInFlight: number;
+
+  /**
+   * See Server. Nothing of these can be changed later but environment: what an agent
+   * runs is another server.
+   *
+   * @generated from field: string agent = 9;
+   */
+  agent: string;
+
+  /**
+   * @generated from field: repeated string command = 10;
+   */
+  command: string[];
+
+  /**
+   * @generated from field: repeated warder.admin.v1.Variable environment = 11;
+   */
+  environment: Variable[];
+
+  /**
+   * @generated from field: string directory = 12;
+   */
+  directory: string;
+
+  /**
+   * @generated from field: bool shared = 13;
+   */
+  shared: boolean;
 };
 
 /**
@@ -308,7 +406,7 @@ export type AddServerRequest = Message<"warder.admin.v1.AddServerRequest"> & {
  * Use `create(AddServerRequestSchema)` to create a new message.
  */
 export const AddServerRequestSchema: GenMessage<AddServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 3);
+  messageDesc(file_warder_admin_v1_server, 4);
 
 /**
  * @generated from message warder.admin.v1.AddServerResponse
@@ -342,7 +440,7 @@ export type AddServerResponse = Message<"warder.admin.v1.AddServerResponse"> & {
  * Use `create(AddServerResponseSchema)` to create a new message.
  */
 export const AddServerResponseSchema: GenMessage<AddServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 4);
+  messageDesc(file_warder_admin_v1_server, 5);
 
 /**
  * @generated from message warder.admin.v1.ListServersRequest
@@ -355,7 +453,7 @@ export type ListServersRequest = Message<"warder.admin.v1.ListServersRequest"> &
  * Use `create(ListServersRequestSchema)` to create a new message.
  */
 export const ListServersRequestSchema: GenMessage<ListServersRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 5);
+  messageDesc(file_warder_admin_v1_server, 6);
 
 /**
  * @generated from message warder.admin.v1.ListServersResponse
@@ -372,7 +470,7 @@ export type ListServersResponse = Message<"warder.admin.v1.ListServersResponse">
  * Use `create(ListServersResponseSchema)` to create a new message.
  */
 export const ListServersResponseSchema: GenMessage<ListServersResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 6);
+  messageDesc(file_warder_admin_v1_server, 7);
 
 /**
  * @generated from message warder.admin.v1.GetServerRequest
@@ -389,7 +487,7 @@ export type GetServerRequest = Message<"warder.admin.v1.GetServerRequest"> & {
  * Use `create(GetServerRequestSchema)` to create a new message.
  */
 export const GetServerRequestSchema: GenMessage<GetServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 7);
+  messageDesc(file_warder_admin_v1_server, 8);
 
 /**
  * @generated from message warder.admin.v1.GetServerResponse
@@ -419,7 +517,7 @@ export type GetServerResponse = Message<"warder.admin.v1.GetServerResponse"> & {
  * Use `create(GetServerResponseSchema)` to create a new message.
  */
 export const GetServerResponseSchema: GenMessage<GetServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 8);
+  messageDesc(file_warder_admin_v1_server, 9);
 
 /**
  * @generated from message warder.admin.v1.UpdateServerRequest
@@ -486,7 +584,7 @@ export type UpdateServerRequest = Message<"warder.admin.v1.UpdateServerRequest">
  * Use `create(UpdateServerRequestSchema)` to create a new message.
  */
 export const UpdateServerRequestSchema: GenMessage<UpdateServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 9);
+  messageDesc(file_warder_admin_v1_server, 10);
 
 /**
  * @generated from message warder.admin.v1.UpdateServerResponse
@@ -510,7 +608,7 @@ export type UpdateServerResponse = Message<"warder.admin.v1.UpdateServerResponse
  * Use `create(UpdateServerResponseSchema)` to create a new message.
  */
 export const UpdateServerResponseSchema: GenMessage<UpdateServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 10);
+  messageDesc(file_warder_admin_v1_server, 11);
 
 /**
  * @generated from message warder.admin.v1.RemoveServerRequest
@@ -527,7 +625,7 @@ export type RemoveServerRequest = Message<"warder.admin.v1.RemoveServerRequest">
  * Use `create(RemoveServerRequestSchema)` to create a new message.
  */
 export const RemoveServerRequestSchema: GenMessage<RemoveServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 11);
+  messageDesc(file_warder_admin_v1_server, 12);
 
 /**
  * @generated from message warder.admin.v1.RemoveServerResponse
@@ -540,7 +638,7 @@ export type RemoveServerResponse = Message<"warder.admin.v1.RemoveServerResponse
  * Use `create(RemoveServerResponseSchema)` to create a new message.
  */
 export const RemoveServerResponseSchema: GenMessage<RemoveServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 12);
+  messageDesc(file_warder_admin_v1_server, 13);
 
 /**
  * @generated from message warder.admin.v1.RefreshServerRequest
@@ -557,7 +655,7 @@ export type RefreshServerRequest = Message<"warder.admin.v1.RefreshServerRequest
  * Use `create(RefreshServerRequestSchema)` to create a new message.
  */
 export const RefreshServerRequestSchema: GenMessage<RefreshServerRequest> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 13);
+  messageDesc(file_warder_admin_v1_server, 14);
 
 /**
  * @generated from message warder.admin.v1.RefreshServerResponse
@@ -579,7 +677,7 @@ export type RefreshServerResponse = Message<"warder.admin.v1.RefreshServerRespon
  * Use `create(RefreshServerResponseSchema)` to create a new message.
  */
 export const RefreshServerResponseSchema: GenMessage<RefreshServerResponse> = /*@__PURE__*/
-  messageDesc(file_warder_admin_v1_server, 14);
+  messageDesc(file_warder_admin_v1_server, 15);
 
 /**
  * @generated from enum warder.admin.v1.ServerState
