@@ -109,6 +109,10 @@ func TestImportsRunOneWay(t *testing.T) {
 // them time and bytes.
 var edges = []string{"localpg", "localsock", "pgtest", "pgtest/cmd/withpg", "httpserver"}
 
+// timed are those that measure how long somebody else takes, and hold nothing else
+// by the clock.
+var timed = []string{"tunnel"}
+
 func TestTheDomainOpensNoSocketAndReadsNoClock(t *testing.T) {
 	checked := 0
 	for _, p := range packages(t) {
@@ -124,6 +128,9 @@ func TestTheDomainOpensNoSocketAndReadsNoClock(t *testing.T) {
 			}
 		}
 		for _, call := range outside(t, p) {
+			if strings.HasPrefix(call, "time.") && contains(timed, name) {
+				continue
+			}
 			t.Errorf("%s calls %s", p.ImportPath, call)
 		}
 	}

@@ -143,7 +143,9 @@ func (x *Frames) GetFrames() []*Frame {
 // Frame is one step of a stream, or of the tunnel (stream 0).
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by whoever opens; counts up, and none is used twice in a tunnel.
+	// Which stream. Each end numbers those that it opens 1, 2, 3 and so on, without
+	// gaps. This is twice that number in frames from who opened it, and one more in
+	// frames to him; so streams of both ends are told apart. 0: the tunnel.
 	Stream uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	// Types that are valid to be assigned to Kind:
 	//
@@ -335,7 +337,7 @@ type Frame_Pong struct {
 }
 
 type Frame_Drain struct {
-	// No more streams are to be opened; those that are open may end.
+	// Whoever sends this takes no more streams; those that are open may end.
 	Drain *Drain `protobuf:"bytes,10,opt,name=drain,proto3,oneof"`
 }
 
