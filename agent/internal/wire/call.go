@@ -1,0 +1,65 @@
+package wire
+
+import (
+	"context"
+
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// Call is a request that waits for its answer.
+type Call struct {
+	Method   string
+	LogLevel bool // the request asks for log messages, as modern ones can
+	Box      *Box // what the server says before it answers, with the caller's own id and token
+
+	conn     *Conn
+	own      []byte // our raw id, and progress token
+	clientID []byte // the caller's raw id
+	token    []byte // the caller's raw progress token; nil: none
+	done     chan struct{}
+	answer   []byte
+	err      error
+}
+
+// ID returns the caller's raw id.
+func (c *Call) ID() []byte { return c.clientID }
+
+// Done is closed when there is an answer, or none will come.
+func (c *Call) Done() <-chan struct{} { return c.done }
+
+// Answer returns the answer, once Done is closed: the server's bytes with the caller's id, or why there is none.
+func (c *Call) Answer() ([]byte, error) { return c.answer, c.err }
+
+// Wait waits for the answer. If ctx ends first, the call is cancelled.
+func (c *Call) Wait(ctx context.Context) ([]byte, error) {
+	select {
+	case <-c.done:
+		return c.answer, c.err
+	case <-ctx.Done():
+		c.Cancel("")
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Cancel gives the call up and tells the server so, if the call is open. A late answer is dropped. Reason is for people
+// and may be empty.
+func (c *Call) Cancel(reason string) {
+	if !c.conn.remove(c) {
+		return
+	}
+	c.end(nil, context.Canceled)
+	if c.Method == mcp.MethodInitialize {
+		return // The protocol has it that this one is never cancelled.
+	}
+	params := append([]byte(`{"requestId":`), c.own...)
+	if reason != "" {
+		params = mcp.AppendString(append(params, `,"reason":`...), reason)
+	}
+	c.conn.Tell(mcp.WriteNotification(nil, mcp.MethodCancelled, append(params, '}')))
+}
+
+// end settles the call. It is called once, by whoever took it out of the open ones.
+func (c *Call) end(answer []byte, err error) {
+	c.answer, c.err = answer, err
+	close(c.done)
+}
