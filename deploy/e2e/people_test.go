@@ -59,7 +59,7 @@ func (b *browser) ask(t *testing.T, procedure string, message any, header ...str
 	return response.StatusCode, answer, cookie
 }
 
-const password = "correct horse battery staple"
+const password = "correct horse battery"
 
 // TestTheFirstAdministratorIsMadeWithTheToken goes through the first minutes of a
 // person at the dashboard, over the port that a browser uses.
