@@ -20,7 +20,8 @@ type browser struct {
 	cookie *http.Cookie
 }
 
-// ask calls a procedure and returns status, answer and the cookie that was set.
+// ask calls a procedure and returns status, answer and the session's cookie if it was
+// set; that of the device is left out.
 func (b *browser) ask(t *testing.T, procedure string, message any, header ...string) (int, object, *http.Cookie) {
 	t.Helper()
 	body, err := json.Marshal(message)
@@ -53,8 +54,10 @@ func (b *browser) ask(t *testing.T, procedure string, message any, header ...str
 		answer = object{"text": string(data)}
 	}
 	var cookie *http.Cookie
-	if set := response.Cookies(); len(set) == 1 {
-		cookie = set[0]
+	for _, set := range response.Cookies() {
+		if !strings.HasSuffix(set.Name, "-device") {
+			cookie = set
+		}
 	}
 	return response.StatusCode, answer, cookie
 }
