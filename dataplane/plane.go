@@ -199,6 +199,7 @@ func (p *Plane) Metadata() http.Handler { return p.listener.Metadata() }
 
 // MetadataPath is where Metadata belongs, with all below it.
 const MetadataPath = listener.MetadataPath + "/"
+
 // Socket prepares a server that has a node's Handler, and the socket that it is to
 // serve from, to send a large answer in one piece and to notice at little cost that
 // a client has gone. It returns the socket to serve from. The server must not have a
