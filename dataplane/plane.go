@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/warder-gateway/warder/dataplane/internal/drift"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/limit"
@@ -40,6 +41,7 @@ type Plane struct {
 	pool     *upstream.Pool
 	tokens   *token.Keeper
 	board    *notice.Board
+	drift    *drift.Watch
 	queue    *spool.Queue
 	limits   *limit.Buckets
 	session  *session.Session
@@ -64,6 +66,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	})
 	p.tokens = token.NewKeeper(token.Config{Log: p.log, Registerer: p.config.Registerer})
 	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})
+	p.drift = drift.New(drift.Config{Upstream: p.pool, Current: p.current, Log: p.log})
 	if err := p.openReplica(); err != nil {
 		return nil, err
 	}
@@ -78,6 +81,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		Board:      p.board,
 		Audit:      recorder{p.queue},
 		Limits:     p.limits,
+		Drift:      p.drift,
 		Current:    p.current,
 		Version:    p.config.Version,
 		Log:        p.log,
@@ -150,12 +154,16 @@ func (p *Plane) applied(*gate.Index) {
 	}
 	p.board.Changed()
 	p.pool.Retain(index.Servers())
+	p.drift.Retain(index.Servers())
 	p.tokens.Retain(index.Credentials().Issuers())
 }
 
-// serverChanged passes on that a server has new lists, so that the catalogue asks
-// for them.
-func (p *Plane) serverChanged(server string) { p.replica.ServerChanged(server) }
+// serverChanged holds the calls of a server that has new lists until this node has
+// seen them, and passes it on, so that the catalogue asks for them.
+func (p *Plane) serverChanged(server string) {
+	p.drift.Suspect(server)
+	p.replica.ServerChanged(server)
+}
 
 // build makes an index of a snapshot and says what it had to leave out.
 func (p *Plane) build(set *snapshot.Set, breathe func()) (*gate.Index, error) {

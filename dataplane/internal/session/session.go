@@ -92,6 +92,9 @@ type Config struct {
 	Audit    Recorder
 	// Limits has what calls may still take; nil: there are no limits.
 	Limits Limits
+	// Drift knows which servers may have changed what they offer; nil: none is
+	// watched.
+	Drift Drift
 	// Current returns what the node knows.
 	Current func() *gate.Index
 	// Version is shown to clients.

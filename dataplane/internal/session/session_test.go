@@ -276,3 +276,36 @@ func TestARequestIsFreeOnlyIfNobodyKeepsIt(t *testing.T) {
 		}
 	}
 }
+
+// doubtful refuses what it is told to.
+type doubtful struct {
+	why     error
+	checked int
+}
+
+func (d *doubtful) Check(context.Context, *gate.Entry) error { d.checked++; return d.why }
+
+// TestT04_WhatMayHaveChangedReachesNoServer: a call whose tool is not sure to be as
+// it was approved is denied by name, and recorded as a refusal.
+func TestT04_WhatMayHaveChangedReachesNoServer(t *testing.T) {
+	for _, why := range []error{nil, fault.New(fault.Precondition, "it is another")} {
+		up := &stub{answer: upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK}}
+		drift, audit := &doubtful{why: why}, &nowhere{}
+		s := session.New(session.Config{
+			Current: func() *gate.Index { return nil }, Drift: drift,
+			Upstream: up, Board: notice.New(notice.Config{Upstream: up}), Audit: audit, Log: slog.New(slog.DiscardHandler),
+			Registerer: prometheus.NewRegistry(),
+		})
+		answer := s.Serve(t.Context(), request(t), client{})
+		body := string(answer.Parts[0])
+		if drift.checked != 1 || answer.Status != http.StatusOK {
+			t.Fatalf("checked %d times, status %d", drift.checked, answer.Status)
+		}
+		if denied := strings.Contains(body, `"code":1403`) && strings.Contains(body, `"rule":"definition-changed","reason":"it is another"`); denied != (why != nil) {
+			t.Errorf("%v: %s", why, body)
+		}
+		if want := map[bool]int{true: 1, false: 2}[why != nil]; audit.events != want { // A refusal, or an intent and its result.
+			t.Errorf("%v: %d events", why, audit.events)
+		}
+	}
+}
