@@ -35,7 +35,7 @@ type Config struct {
 	// Retry is how long a server that fails is left alone at first; later as long as
 	// it has been failing, and never longer than Age.
 	Retry time.Duration
-	// Look is how often servers of that age are looked for.
+	// Look is how often servers of that age are looked for; no less often than Age.
 	Look time.Duration
 	// Gather is how long a change that a node reports waits for more of them. A
 	// change is to hold on every node within a second, so it is short.
@@ -86,6 +86,7 @@ func NewRefresher(c Config) *Refresher {
 			*d.at = d.value
 		}
 	}
+	c.Look = min(c.Look, c.Age)
 	return &Refresher{
 		Config: c, slots: make(chan struct{}, atOnce), changed: make(map[string]time.Time),
 		again: make(map[string]bool), rests: make(map[string]time.Time), wake: make(chan struct{}, 1),

@@ -204,10 +204,10 @@ func (w *Watch) look(d *doubt, entry *gate.Entry) <-chan struct{} {
 		d.other, d.failed = other, err != nil
 		if err != nil {
 			w.config.Log.Info("a server that says that it changed could not be asked what it offers now; calls of it are refused",
-				"server", server.Name(), "list", list, "error", err)
+				"server", server.Name(), "list", list.String(), "error", err)
 		} else if len(other) > 0 {
 			w.config.Log.Warn("a server has other definitions than were approved; calls of them are refused",
-				"server", server.Name(), "list", list, "count", len(other))
+				"server", server.Name(), "list", list.String(), "count", len(other))
 		}
 		w.settle(server.Name(), list, d)
 		close(reading)
