@@ -7,14 +7,14 @@ import { AxeBuilder } from "@axe-core/playwright";
 const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const narrow = { width: 320, height: 640 };
 
-/** Watches one page of a browser. Problems gather until they are asked for. */
+/** Watches one page of a browser, which may ask these origins alone. Problems gather until they are asked for. */
 export class Watch {
   #problems = [];
   #refusals = new Set();
 
-  constructor(page, base, screenshots) {
+  constructor(page, origins, screenshots) {
     this.page = page;
-    this.base = base;
+    this.origins = origins;
     this.screenshots = screenshots;
     page.on("console", (message) => this.#console(message));
     page.on("pageerror", (error) => this.#problems.push(`uncaught: ${error.stack ?? error}`));
@@ -47,7 +47,7 @@ export class Watch {
 
   #request(request) {
     const url = request.url();
-    if (!url.startsWith(`${this.base}/`) && !url.startsWith("data:")) {
+    if (!this.origins.some((origin) => url.startsWith(`${origin}/`)) && !url.startsWith("data:")) {
       this.#problems.push(`foreign request: ${url}`);
     }
     if (/wds_|wdr_/.test(url)) {
