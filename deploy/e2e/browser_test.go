@@ -20,35 +20,52 @@ import (
 // person; what it must never see (a console error, a foreign request) is there
 // as well.
 func TestDashboard(t *testing.T) {
+	g, up := startUp(t)
+	server := startFull(t, true)
+	travel(t, "journey.mjs", g, up, "WARDER_SERVER="+server.url)
+	if added, deleted := server.added.Load(), server.deleted.Load(); added != 1 || deleted != 0 {
+		t.Errorf("the server was called %d and %d times, not once for the allowed call and never for the denied ones", added, deleted)
+	}
+}
+
+// TestDashboardOfPeople goes the same way through users, roles, keys, sessions,
+// denials, issuers and providers, and signs in by a real provider as somebody who
+// may only look.
+func TestDashboardOfPeople(t *testing.T) {
+	g, up := startUp(t)
+	server := startFull(t, true)
+	admin(t, g.dataDir, "server", "add", "calculator", "--url", server.url, "--private", "--approve")
+	const secret = "s3cret-of-the-client"
+	provider := startProvider(t, strings.TrimSuffix(g.mcp, "/mcp")+"/login/oidc/corp/callback", secret)
+	setClaims(t, provider, "eve", `{"groups": ["dev"]}`)
+	travel(t, "people.mjs", g, up, "WARDER_PROVIDER="+provider, "WARDER_CLIENT_SECRET="+secret)
+}
+
+// travel sends a person on a journey through the dashboard of a gateway that is
+// not set up yet.
+func travel(t *testing.T, journey string, g gateway, up *process, env ...string) {
+	t.Helper()
 	browser, err := findBrowser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, up := startUp(t)
-	server := startFull(t, true)
-	base := strings.TrimSuffix(g.mcp, "/mcp")
-	setupToken := up.waitFor(t, "/setup#t=")
-
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	journey := exec.CommandContext(ctx, "node", "journey.mjs")
-	journey.Dir = filepath.Join(repo, "deploy/e2e/browser")
-	journey.Env = append(environment(),
+	command := exec.CommandContext(ctx, "node", journey)
+	command.Dir = filepath.Join(repo, "deploy/e2e/browser")
+	command.Env = append(environment(),
 		"HOME="+t.TempDir(), // The browser keeps files there beside its profile.
 		"WARDER_BROWSER="+browser,
-		"WARDER_BASE="+base,
-		"WARDER_SETUP_TOKEN="+setupToken,
-		"WARDER_SERVER="+server.url,
+		"WARDER_BASE="+strings.TrimSuffix(g.mcp, "/mcp"),
+		"WARDER_SETUP_TOKEN="+up.waitFor(t, "/setup#t="),
 		"WARDER_SCREENSHOTS="+os.Getenv("WARDER_SCREENSHOTS"),
 	)
-	out, err := journey.CombinedOutput()
+	command.Env = append(command.Env, env...)
+	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the journey ended with %v:\n%s", err, out)
 	}
 	t.Logf("%s", out)
-	if added, deleted := server.added.Load(), server.deleted.Load(); added != 1 || deleted != 0 {
-		t.Errorf("the server was called %d and %d times, not once for the allowed call and never for the denied ones", added, deleted)
-	}
 }
 
 // startFull is startSDK with a prompt, a resource, a template and instructions

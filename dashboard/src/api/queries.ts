@@ -8,12 +8,17 @@ import { createInfiniteQueryOptions, createQueryOptions } from "@connectrpc/conn
 import { AlertService } from "../gen/warder/admin/v1/alert_pb";
 import { ApplicationService } from "../gen/warder/admin/v1/application_pb";
 import { AuditService, type CallFilterSchema } from "../gen/warder/admin/v1/audit_pb";
+import { DenialService } from "../gen/warder/admin/v1/denial_pb";
 import { HealthService } from "../gen/warder/admin/v1/health_pb";
+import { IssuerService } from "../gen/warder/admin/v1/issuer_pb";
 import { KeyService } from "../gen/warder/admin/v1/key_pb";
 import { LoginService } from "../gen/warder/admin/v1/login_pb";
 import { NodeService } from "../gen/warder/admin/v1/node_pb";
 import { PolicyService } from "../gen/warder/admin/v1/policy_pb";
+import { ProviderService } from "../gen/warder/admin/v1/provider_pb";
 import { RoleService } from "../gen/warder/admin/v1/role_pb";
+import { SealKeyService } from "../gen/warder/admin/v1/seal_key_pb";
+import { SecretService } from "../gen/warder/admin/v1/secret_pb";
 import { ServerService } from "../gen/warder/admin/v1/server_pb";
 import { Kind, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
 import { UserService } from "../gen/warder/admin/v1/user_pb";
@@ -90,6 +95,28 @@ export const keys = (transport: Transport) =>
 
 export const applications = (transport: Transport) =>
   createQueryOptions(ApplicationService.method.listApplications, {}, { transport });
+
+export const permissions = (transport: Transport) =>
+  createQueryOptions(RoleService.method.listPermissions, {}, { transport });
+
+/** Sessions of a user; "": of the person signed in; "*": of everybody. */
+export const sessions = (transport: Transport, user: string) =>
+  createQueryOptions(LoginService.method.listSessions, { user }, { transport });
+
+export const denials = (transport: Transport) =>
+  createQueryOptions(DenialService.method.listDenials, {}, { transport });
+
+export const issuers = (transport: Transport) =>
+  createQueryOptions(IssuerService.method.listIssuers, {}, { transport });
+
+export const providers = (transport: Transport) =>
+  createQueryOptions(ProviderService.method.listProviders, {}, { transport });
+
+export const keyEncryptionKeys = (transport: Transport) =>
+  createQueryOptions(SecretService.method.listKeyEncryptionKeys, {}, { transport });
+
+export const sealKeys = (transport: Transport) =>
+  createQueryOptions(SealKeyService.method.listSealKeys, {}, { transport });
 
 export const policy = (transport: Transport) =>
   createQueryOptions(PolicyService.method.getPolicy, {}, { transport });

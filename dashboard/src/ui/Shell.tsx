@@ -1,5 +1,6 @@
 import { useSuspenseQuery, useTransport } from "@connectrpc/connect-query";
 import {
+  Anchor,
   AppShell,
   Badge,
   Burger,
@@ -26,6 +27,7 @@ const pages = [
   ["Tools", pb.tools()],
   ["Alerts", pb.alerts()],
   ["Access", pb.access()],
+  ["Trust", pb.trust()],
   ["Policy", pb.policy()],
   ["Audit", pb.audit()],
 ] as const;
@@ -113,9 +115,15 @@ function Account() {
   });
   return (
     <Group gap="xs" wrap="nowrap">
-      <Text size="sm" truncate maw={200}>
+      <Anchor
+        size="sm"
+        truncate
+        maw={200}
+        title="Your account"
+        renderRoot={(props) => <Link {...props} {...pb.account()} />}
+      >
         {me.name}
-      </Text>
+      </Anchor>
       <Button
         size="xs"
         variant="default"

@@ -2,6 +2,7 @@
 
 import { Badge, Group, type MantineColor } from "@mantine/core";
 import { type Tool, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import type { KeyStateName, UserStateName } from "../paths";
 import { Icon, type IconName } from "./icons";
 
 interface BadgeLook {
@@ -127,6 +128,25 @@ export function AlertBadge({ open, label }: { open: boolean; label: string }) {
   return (
     <StateBadge icon={open ? "changed" : "allow"} color={open ? "red" : "gray"} label={label} />
   );
+}
+
+const standingLooks: Record<UserStateName | KeyStateName, BadgeLook> = {
+  active: { icon: "allow", color: "green", label: "Active" },
+  disabled: { icon: "off", color: "orange", label: "Disabled" },
+  removed: { icon: "missing", color: "gray", label: "Removed" },
+  valid: { icon: "allow", color: "green", label: "Valid" },
+  expired: { icon: "wait", color: "orange", label: "Expired" },
+  revoked: { icon: "deny", color: "red", label: "Revoked" },
+};
+
+/** Whether a user, or an application, may come in. */
+export function UserStateBadge({ state }: { state: UserStateName }) {
+  return <StateBadge {...standingLooks[state]} />;
+}
+
+/** Whether a key works. */
+export function KeyStateBadge({ state }: { state: KeyStateName }) {
+  return <StateBadge {...standingLooks[state]} />;
 }
 
 /** Good, or in need of someone. */

@@ -7,14 +7,18 @@ import { AxeBuilder } from "@axe-core/playwright";
 const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const narrow = { width: 320, height: 640 };
 
-/** Watches one page of a browser, which may ask these origins alone. Problems gather until they are asked for. */
+/**
+ * Watches one page of a browser, which may ask the gateway alone, and go to other
+ * origins whose pages are not ours to judge. Problems gather until they are asked for.
+ */
 export class Watch {
   #problems = [];
   #refusals = new Set();
 
-  constructor(page, origins, screenshots) {
+  constructor(page, base, others, screenshots) {
     this.page = page;
-    this.origins = origins;
+    this.base = base;
+    this.others = others;
     this.screenshots = screenshots;
     page.on("console", (message) => this.#console(message));
     page.on("pageerror", (error) => this.#problems.push(`uncaught: ${error.stack ?? error}`));
@@ -37,17 +41,23 @@ export class Watch {
     });
   }
 
+  /** Whether the page is one of another origin. */
+  #away() {
+    return this.others.some((origin) => this.page.url().startsWith(`${origin}/`));
+  }
+
   #console(message) {
     // What the server refused is counted by its answer.
     const refusal = message.text().startsWith("Failed to load resource: the server responded with");
-    if (["error", "warning"].includes(message.type()) && !refusal) {
+    if (["error", "warning"].includes(message.type()) && !refusal && !this.#away()) {
       this.#problems.push(`console ${message.type()}: ${message.text()}`);
     }
   }
 
   #request(request) {
     const url = request.url();
-    if (!this.origins.some((origin) => url.startsWith(`${origin}/`)) && !url.startsWith("data:")) {
+    const allowed = [this.base, ...this.others].some((origin) => url.startsWith(`${origin}/`));
+    if (!allowed && !url.startsWith("data:") && !this.#away()) {
       this.#problems.push(`foreign request: ${url}`);
     }
     if (/wds_|wdr_/.test(url)) {

@@ -22,7 +22,7 @@ export const context = await browser.newContext({ viewport: { width: 1280, heigh
 await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
 context.setDefaultTimeout(patience);
 export const page = await context.newPage();
-export const watch = new Watch(page, [base, WARDER_PROVIDER].filter(Boolean), WARDER_SCREENSHOTS);
+export const watch = new Watch(page, base, [WARDER_PROVIDER].filter(Boolean), WARDER_SCREENSHOTS);
 await watch.begin();
 
 let failed = false;
