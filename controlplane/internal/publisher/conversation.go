@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -41,9 +40,6 @@ type conversation struct {
 	// endings are sessions that the node says have ended, and wait to be written
 	// down. When it is full, they are dropped: the node says them again.
 	endings chan []*syncv1.EndedSession
-
-	// demand is what the node's calls asked of limits, until it is counted.
-	demand atomic.Pointer[syncv1.Demand]
 
 	// ahead has denials that go ahead of the next update: the latest, of which those
 	// before are a part.
@@ -207,7 +203,7 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 		c.publisher.config.ServerChanged(clean(kind.ServerChanged.GetServer()))
 		return nil
 	case *syncv1.SyncRequest_Demand:
-		c.asks(kind.Demand)
+		c.publisher.config.Shares.Report(c.node, kind.Demand)
 		return nil
 	case *syncv1.SyncRequest_EndedSessions:
 		return c.takeEnded(kind.EndedSessions.GetSessions())

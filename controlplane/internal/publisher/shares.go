@@ -18,9 +18,9 @@ type Shares interface {
 	// Enter and Leave say when a node has a stream to this replica.
 	Enter(node string)
 	Leave(node string)
-	// Report takes what a node's calls asked of limits in the last second; nil: nothing.
+	// Report takes what a node's calls asked of limits since it reported last.
 	Report(node string, demand *syncv1.Demand)
-	// For returns a node's shares.
+	// For returns a node's shares; nil: it stays with those that it has.
 	For(node string) *syncv1.Shares
 }
 
@@ -31,9 +31,6 @@ func (noShares) Enter(string)                  {}
 func (noShares) Leave(string)                  {}
 func (noShares) Report(string, *syncv1.Demand) {}
 func (noShares) For(string) *syncv1.Shares     { return nil }
-
-// asks keeps what the node says of its demand for the next turn of divide.
-func (c *conversation) asks(demand *syncv1.Demand) { c.demand.Store(demand) }
 
 // divide tells the node of its shares beside the loop, at once and whenever they have
 // changed. The function returned stops it, and waits until it has.
@@ -57,8 +54,6 @@ func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (s
 			}
 			select {
 			case <-ticker.C:
-				// Without a word for a second the demand falls, too.
-				shares.Report(c.node, c.demand.Swap(nil))
 			case <-ctx.Done():
 				return
 			}
