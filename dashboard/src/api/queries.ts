@@ -2,7 +2,7 @@
 // read the same entry of the cache by them.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createInfiniteQueryOptions, createQueryOptions } from "@connectrpc/connect-query";
 import { AlertService } from "../gen/warder/admin/v1/alert_pb";
@@ -121,14 +121,54 @@ export const sealKeys = (transport: Transport) =>
 export const policy = (transport: Transport) =>
   createQueryOptions(PolicyService.method.getPolicy, {}, { transport });
 
+/** What conditions see beside the caller and the target. */
+export interface ExplainFacts {
+  /** A JSON object. */
+  arguments: string;
+  groups: string[];
+  clientName: string;
+  clientVersion: string;
+  /** Absent: now. */
+  at: Timestamp | undefined;
+}
+
+const versionsPerPage = 50;
+
+export const policyVersion = (transport: Transport, version: number) =>
+  createQueryOptions(PolicyService.method.getPolicy, { version: BigInt(version) }, { transport });
+
+export const policyVersions = (transport: Transport) =>
+  createInfiniteQueryOptions(
+    PolicyService.method.listPolicies,
+    { pageSize: versionsPerPage, pageToken: "" },
+    {
+      transport,
+      pageParamKey: "pageToken",
+      getNextPageParam: (last, _pages, token) =>
+        last.nextPageToken === "" || last.nextPageToken === token ? undefined : last.nextPageToken,
+    },
+  );
+
+/** What a check says of a document, in comparison with the version in force. */
+export const policyCheck = (transport: Transport, document: string) =>
+  createQueryOptions(PolicyService.method.checkPolicy, { document }, { transport });
+
+/** The way to the decision about a recorded call, under the policy in force. */
+export const recordedExplanation = (transport: Transport, callId: string, args: string) =>
+  createQueryOptions(
+    PolicyService.method.explainDecision,
+    { callId, arguments: args },
+    { transport },
+  );
+
 export const explanation = (
   transport: Transport,
   { user = "", application = "", kind = "tool", tool = "", method = "" }: PolicySearch,
-  args: string,
+  facts: ExplainFacts,
 ) =>
   createQueryOptions(
     PolicyService.method.explainDecision,
-    { user, application, [kind]: tool, method, arguments: args },
+    { user, application, [kind]: tool, method, ...facts },
     { transport },
   );
 

@@ -45,10 +45,15 @@ export function ToolBadges({ tool }: { tool: Tool }) {
   );
 }
 
+/** How the rule of a refusal begins that a limit made; internal/policy has the same. */
+const limitPrefix = "limit:";
+
 /** A decision of the policy. Anything but "allow" is shown as a refusal. */
-export function DecisionBadge({ decision }: { decision: string }) {
+export function DecisionBadge({ decision, rule = "" }: { decision: string; rule?: string }) {
   return decision === "allow" ? (
     <StateBadge icon="allow" color="green" label="Allowed" />
+  ) : rule.startsWith(limitPrefix) ? (
+    <StateBadge icon="wait" color="orange" label="Over a limit" />
   ) : (
     <StateBadge icon="deny" color="red" label="Denied" />
   );
@@ -98,6 +103,15 @@ const changeLooks: Record<string, BadgeLook> = {
   removed: { icon: "missing", color: "red", label: "Removed" },
   changed: { icon: "changed", color: "orange", label: "Changed" },
 };
+
+/** What a check says of a document. */
+export function RemarkBadge({ error }: { error: boolean }) {
+  return error ? (
+    <StateBadge icon="deny" color="red" label="Error" />
+  ) : (
+    <StateBadge icon="changed" color="orange" label="Warning" />
+  );
+}
 
 /** How a place of a text differs from what it was. */
 export function ChangeBadge({ change }: { change: string }) {
