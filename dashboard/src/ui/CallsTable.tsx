@@ -76,6 +76,7 @@ function Decision({ call }: { call: Call }) {
         {call.tool !== "" && (
           <Anchor
             inherit
+            underline="always"
             aria-label={`Why? ${callTarget(call)}`}
             renderRoot={(props) => (
               <Link {...props} {...pb.policy({ tab: "explain", call: call.id })} />

@@ -128,11 +128,17 @@ export class Watch {
   /** Waits until nothing moves, so that no colour is half-way between two. */
   async #settled() {
     await this.page.evaluate(async () => {
-      await new Promise(requestAnimationFrame);
-      const ending = document
-        .getAnimations()
-        .filter((animation) => animation.effect.getTiming().iterations !== Infinity);
-      await Promise.allSettled(ending.map((animation) => animation.finished));
+      for (let still = 0; still < 3; still++) {
+        // A change of colours reaches the page by a script, a frame or two later.
+        await new Promise(requestAnimationFrame);
+        const ending = document
+          .getAnimations()
+          .filter((animation) => animation.effect.getTiming().iterations !== Infinity);
+        if (ending.length > 0) {
+          still = -1;
+        }
+        await Promise.allSettled(ending.map((animation) => animation.finished));
+      }
     });
   }
 
