@@ -1,10 +1,11 @@
-import { Button, Code, Group, Stack, Text, Title } from "@mantine/core";
+import { Button, Stack, Title } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { Facts } from "../ui/Facts";
 import { Page } from "../ui/Page";
+import { Permissions } from "../ui/Permissions";
 import { PasswordForm } from "./PasswordForm";
 import { SessionsTable } from "./SessionsTable";
 
@@ -25,7 +26,14 @@ export function AccountPage() {
         rows={[
           ["Name", me.name],
           ["Roles", me.roles.join(", ") || "none"],
-          ["Permissions", <Permissions key="permissions" names={me.permissions} />],
+          [
+            "Permissions",
+            <Permissions
+              key="permissions"
+              names={me.permissions}
+              none="none: your roles let you do nothing here"
+            />,
+          ],
         ]}
       />
       <Stack gap="xs" component="section">
@@ -42,17 +50,5 @@ export function AccountPage() {
         />
       )}
     </Page>
-  );
-}
-
-function Permissions({ names }: { names: string[] }) {
-  return names.length === 0 ? (
-    <Text size="sm">none: your roles let you do nothing here</Text>
-  ) : (
-    <Group gap={4}>
-      {names.map((name) => (
-        <Code key={name}>{name}</Code>
-      ))}
-    </Group>
   );
 }

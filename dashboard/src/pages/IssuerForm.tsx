@@ -1,4 +1,4 @@
-import { Checkbox, Group, MultiSelect, TagsInput, TextInput } from "@mantine/core";
+import { Checkbox, MultiSelect, SimpleGrid, TagsInput, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
@@ -58,19 +58,15 @@ export function IssuerForm({ issuer, onClose }: Props) {
         description="Stands before the names of its users, for example corp: with the colon. Without one that no name here can have, its tokens can name any user here."
         {...form.getInputProps("userPrefix")}
       />
-      <Group align="flex-start" grow>
-        <TextInput label="Claim of the user" {...form.getInputProps("userClaim")} />
+      <SimpleGrid cols={{ base: 1, xs: 3 }}>
+        <TextInput label="User claim" {...form.getInputProps("userClaim")} />
+        <TextInput label="Groups claim" placeholder="none" {...form.getInputProps("groupsClaim")} />
         <TextInput
-          label="Claim of the groups"
-          placeholder="none"
-          {...form.getInputProps("groupsClaim")}
-        />
-        <TextInput
-          label="Claim of the application"
+          label="Application claim"
           placeholder="client_id or azp"
           {...form.getInputProps("applicationClaim")}
         />
-      </Group>
+      </SimpleGrid>
       <GroupRoleFields
         rows={form.values.groupRoles}
         roles={roles?.roles.map((role) => role.name) ?? []}
@@ -78,15 +74,14 @@ export function IssuerForm({ issuer, onClose }: Props) {
         onAdd={() => form.insertListItem("groupRoles", nextRow(form.values.groupRoles))}
         onRemove={(index) => form.removeListItem("groupRoles", index)}
       />
-      <Group align="flex-start" grow>
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <MultiSelect label="Algorithms" data={algorithms} {...form.getInputProps("algorithms")} />
         <TagsInput
           label="Scopes"
-          description="Those that clients are told to ask for."
-          inputWrapperOrder={["label", "input", "description", "error"]}
+          placeholder="those that clients are told to ask for"
           {...form.getInputProps("scopes")}
         />
-      </Group>
+      </SimpleGrid>
       <TextInput
         label="Address of its keys"
         description="Empty: found by its metadata."

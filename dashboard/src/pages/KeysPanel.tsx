@@ -40,7 +40,7 @@ export function KeysPanel() {
         columns={columns((act, key) => setActing({ act, key }))}
         rows={keysLike(data.keys, search, new Date())}
         rowKey={(key) => key.id}
-        minWidth={1080}
+        minWidth={960}
         empty={
           data.keys.length === 0
             ? "No key yet: no client can call. Create one here, or with: warder key create --user USER --application APPLICATION"
@@ -64,7 +64,6 @@ const columns = (onAct: (act: Act, key: Key) => void): Column<Key>[] => [
   { title: "State", cell: (key) => <KeyStateBadge state={keyState(key, new Date())} /> },
   { title: "Last used", cell: (key) => <Time at={key.lastUsedAt} /> },
   { title: "Expires", cell: (key) => <Time at={key.expiresAt} /> },
-  { title: "Created", cell: (key) => <Created of={key} /> },
   {
     title: "Actions",
     cell: (key) => keyState(key, new Date()) === "valid" && <Actions of={key} onAct={onAct} />,
@@ -75,22 +74,15 @@ function Id({ of: key }: { of: Key }) {
   return (
     <>
       <Code>{key.id}</Code>
+      <Text size="xs" c="dimmed">
+        <Time at={key.createdAt} />
+        {` by ${key.createdBy}`}
+      </Text>
       {key.successor !== "" && (
         <Text size="xs" c="dimmed">
           {`followed by ${key.successor}`}
         </Text>
       )}
-    </>
-  );
-}
-
-function Created({ of: key }: { of: Key }) {
-  return (
-    <>
-      <Time at={key.createdAt} />
-      <Text size="xs" c="dimmed">
-        {`by ${key.createdBy}`}
-      </Text>
     </>
   );
 }

@@ -1,4 +1,4 @@
-import { Checkbox, Group, PasswordInput, TagsInput, Text, TextInput } from "@mantine/core";
+import { Checkbox, PasswordInput, SimpleGrid, TagsInput, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
@@ -50,10 +50,10 @@ export function ProviderForm({ provider, onAdded, onClose }: Props) {
       onClose={onClose}
     >
       {added && (
-        <Group align="flex-start" grow>
+        <SimpleGrid cols={{ base: 1, xs: 2 }}>
           <TextInput label="Name" data-autofocus {...form.getInputProps("name")} />
           <TextInput label="URL of the issuer" inputMode="url" {...form.getInputProps("url")} />
-        </Group>
+        </SimpleGrid>
       )}
       <TextInput
         label="Title"
@@ -84,18 +84,18 @@ export function ProviderForm({ provider, onAdded, onClose }: Props) {
         description="Asked for beside openid, each ended by Enter."
         {...form.getInputProps("scopes")}
       />
-      <Group align="flex-start" grow>
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <TextInput
-          label="Claim of the user"
+          label="User claim"
           placeholder="preferred_username"
           {...form.getInputProps("userClaim")}
         />
         <TextInput
-          label="Claim of the groups"
+          label="Groups claim"
           placeholder="groups"
           {...form.getInputProps("groupsClaim")}
         />
-      </Group>
+      </SimpleGrid>
       <Text size="sm">Who is in none of these groups may not sign in:</Text>
       <GroupRoleFields
         rows={form.values.groupRoles}

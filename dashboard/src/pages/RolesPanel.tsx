@@ -8,6 +8,7 @@ import { type Role, RoleService } from "../gen/warder/admin/v1/role_pb";
 import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
 import { type Column, DataTable } from "../ui/DataTable";
+import { Permissions } from "../ui/Permissions";
 import { ReasonModal } from "../ui/ReasonModal";
 import { describe } from "./grants";
 import { AddGrant, ChangeRole, CreateRole } from "./roleForms";
@@ -54,12 +55,12 @@ const acts: [Act, verb: string, label: (role: string) => string][] = [
 const columns = (onAct: (act: Act, role: Role) => void): Column<Role>[] => [
   { title: "Name", cell: (role) => <Name role={role} /> },
   {
-    title: "Permissions here",
-    cell: (role) => <Lines lines={role.permissions} none="none" />,
+    title: "Permissions",
+    cell: (role) => <Permissions names={role.permissions} none="none" />,
   },
   {
-    title: "Grants of use",
-    cell: (role) => <Lines lines={role.grants.map(describe)} none="none" />,
+    title: "Grants",
+    cell: (role) => <Grants lines={role.grants.map(describe)} />,
   },
   {
     title: "Actions",
@@ -105,10 +106,10 @@ function Name({ role }: { role: Role }) {
   );
 }
 
-function Lines({ lines, none }: { lines: string[]; none: string }) {
+function Grants({ lines }: { lines: string[] }) {
   return lines.length === 0 ? (
     <Text size="sm" c="dimmed">
-      {none}
+      none
     </Text>
   ) : (
     <List size="sm" listStyleType="none">

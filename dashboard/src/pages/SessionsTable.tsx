@@ -1,4 +1,4 @@
-import { Badge, Button } from "@mantine/core";
+import { Badge, Button, Text } from "@mantine/core";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
 import { LoginService, type Session } from "../gen/warder/admin/v1/login_pb";
@@ -35,7 +35,7 @@ const user: Column<Session> = { title: "User", cell: (session) => session.user }
 
 const columns = (onEnd: (session: Session) => void): Column<Session>[] => [
   { title: "Signed in by", cell: ({ method }) => method },
-  { title: "From", cell: ({ address }) => <VisibleText text={address} /> },
+  { title: "From", cell: ({ address }) => <Address text={address} /> },
   { title: "Browser, as it claims", cell: ({ userAgent }) => <VisibleText text={userAgent} /> },
   { title: "Since", cell: ({ createdAt }) => <Time at={createdAt} /> },
   { title: "Last used", cell: ({ seenAt }) => <Time at={seenAt} /> },
@@ -59,6 +59,14 @@ const columns = (onEnd: (session: Session) => void): Column<Session>[] => [
       ),
   },
 ];
+
+function Address({ text }: { text: string }) {
+  return (
+    <Text span size="sm" style={{ whiteSpace: "nowrap" }}>
+      <VisibleText text={text} />
+    </Text>
+  );
+}
 
 function EndSession({ session, onClose }: { session: Session; onClose: () => void }) {
   const revoke = useApiMutation(LoginService.method.revokeSession, {

@@ -260,12 +260,14 @@ await step("an issuer of tokens is added when its address is allowed", async () 
   await page.getByLabel("Audiences", { exact: true }).first().fill("https://gateway.example");
   await page.keyboard.press("Enter");
   await fill("User prefix", "corp:", form);
-  await fill("Claim of the groups", "groups", form);
+  await fill("Groups claim", "groups", form);
   await press("Give a group a role", form);
   await fill("Group 1", "platform", form);
   await choose("Role 1", "adder");
   await press("Add", form);
   await alert("private");
+  const note = await form.getByRole("alert").boundingBox();
+  assert.ok(note.y + note.height <= page.viewportSize().height, "the error is out of sight");
   await form.getByRole("checkbox", { name: /private address/ }).check();
   await watch.look("issuer-add");
   await press("Add", form);
