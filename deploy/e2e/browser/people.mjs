@@ -87,6 +87,7 @@ await step("an owner makes a role of his own, with permissions and a grant", asy
   await page.getByLabel("Tools", { exact: true }).first().fill("calculator/add");
   await page.keyboard.press("Enter");
   await form.getByRole("checkbox", { name: "read", exact: true }).check();
+  await form.getByRole("checkbox", { name: "users:write", exact: true }).check();
   await form.getByRole("checkbox", { name: "keys:write", exact: true }).check();
   await watch.look("role-create");
   await press("Create", form);
@@ -345,6 +346,24 @@ await step("one's own account: a wrong old password is refused in words", async 
   await press("Change", dialog("Change your password"));
   await gone(dialog("Change your password"));
 }, ["SetPassword 403"]);
+
+await step("P-16: who manages users gives nothing that she does not hold, and reads why", async () => {
+  await press("Sign out");
+  await signIn(vera.name, vera.password);
+  await heading("Overview");
+  await open("Access");
+  await press("Create a user");
+  const form = dialog("Create a user");
+  await fill("Name", "mallory", form);
+  await choose("Roles", "owner");
+  await page.keyboard.press("Escape"); // Closes the list, not the dialog.
+  await press("Create", form);
+  await alert("you do not hold");
+  await watch.look("not-held");
+  await press("Cancel", form);
+  await tab("Roles");
+  await refuses("Create a role", /roles:write/);
+}, ["CreateUser 403"]);
 
 await step("the provider's button leads to the provider, and back to where one was", async () => {
   await press("Sign out");
