@@ -13,6 +13,7 @@ import {
   Text,
   Textarea,
   TextInput,
+  Title,
 } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
@@ -91,7 +92,14 @@ function RecordedCall({ id }: { id: string }) {
       {data?.recorded && <Recorded call={data.recorded} />}
       {isFetching && data === undefined && <Loader role="status" aria-label="Loading" />}
       <ErrorNote error={error} title="This call cannot be explained" />
-      {data && <Explanation of={data} />}
+      {data && (
+        <>
+          <Title order={3} size="h5">
+            By the policy of now
+          </Title>
+          <Explanation of={data} />
+        </>
+      )}
       {(data?.open || args !== "") && (
         <form onSubmit={form.onSubmit((values) => setArgs(values.args))}>
           <Stack align="flex-start">

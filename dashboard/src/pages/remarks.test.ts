@@ -50,7 +50,7 @@ test("a severity that nobody knows is an error", () => {
 });
 
 test.each([
-  [[], 0, 0, "No errors, no warnings. It has no tests that were run."],
+  [[], 0, 0, "No errors, no warnings. No test was run."],
   [["warning"], 1, 0, "No errors, 1 warning. 1 test passed."],
   [["error", "error", "warning"], 3, 2, "2 errors, 1 warning. 2 of 3 tests failed."],
 ])("remarks %j with %i tests, %i failed: %s", (severities, tests, failedTests, want) => {

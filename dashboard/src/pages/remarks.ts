@@ -49,7 +49,7 @@ export function verdictOf(
   const warnings = remarks.length - errors;
   const run =
     tests === 0
-      ? "It has no tests that were run."
+      ? "No test was run."
       : failedTests === 0
         ? `${count(tests, "test")} passed.`
         : `${failedTests} of ${count(tests, "test")} failed.`;
