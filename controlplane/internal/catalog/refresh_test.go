@@ -223,7 +223,7 @@ func TestAChattyServerIsLeftToRest(t *testing.T) {
 	b.take(time.Now().Add(time.Second))
 	b.discoverChanged(t.Context(), "s")
 	b.Changed("s")
-	if at := b.changed["s"]; at.Before(time.Now().Add(b.Rest/2)) {
+	if at := b.changed["s"]; at.Before(time.Now().Add(b.Rest / 2)) {
 		t.Errorf("the next change does not wait: %v", at)
 	}
 	b.take(time.Now().Add(2 * time.Hour))
