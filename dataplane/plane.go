@@ -128,8 +128,11 @@ func (p *Plane) openReplica() error {
 
 		SessionEnded: p.sessionEnded,
 		Demand:       p.limits.Demand,
-		Shares:       p.limits.SetShares,
+		Shares:       p.divided,
 	})
+	if err := p.loadDivision(); err != nil {
+		p.log.Warn("the number of nodes is not known; until the control plane says it, this node has the whole of each limit", "error", err)
+	}
 	if err := p.replica.Load(); err != nil {
 		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)
 	}

@@ -33,15 +33,15 @@ func (noShares) Report(string, *syncv1.Demand) {}
 func (noShares) For(string) *syncv1.Shares     { return nil }
 
 // divide tells the node of its shares beside the loop, at once and whenever they have
-// changed. The function returned stops it, and waits until it has.
+// changed. All nodes are told at the same moment, the full second: while one has been
+// told and another not, they have too much together, or too little. The function
+// returned stops it, and waits until it has.
 func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	shares := c.publisher.config.Shares
 	shares.Enter(c.node)
 	var running sync.WaitGroup
 	running.Go(func() {
-		ticker := time.NewTicker(divideEvery)
-		defer ticker.Stop()
 		var told *syncv1.Shares
 		for {
 			if next := shares.For(c.node); next != nil && !proto.Equal(next, told) {
@@ -53,7 +53,7 @@ func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (s
 				}
 			}
 			select {
-			case <-ticker.C:
+			case <-time.After(untilDivision(time.Now())):
 			case <-ctx.Done():
 				return
 			}
@@ -66,6 +66,11 @@ func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (s
 			shares.Leave(c.node)
 		}
 	}
+}
+
+// untilDivision is how long until all nodes are told of their shares.
+func untilDivision(now time.Time) time.Duration {
+	return now.Truncate(divideEvery).Add(divideEvery).Sub(now)
 }
 
 // superseded reports whether a later stream of the node took over.

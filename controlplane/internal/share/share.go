@@ -5,7 +5,7 @@
 //	node ◀──Shares, when they change── For ◀─────┘
 //
 // A bucket of a limit is divided by what each node's clients ask of it, so that a node
-// that has all the calls of a user has almost all of what the user may do. A tenth is
+// that has all the calls of a user has almost all of what the user may do. A twentieth is
 // divided evenly all the same: it is what a node has for the first call of a user whom it
 // has not seen. What all nodes have together is never more than the limit.
 //
@@ -38,7 +38,7 @@ const (
 	// maxDemand bounds what one message of a node may name.
 	maxDemand = 1000
 	// reserve is what is divided evenly of each bucket.
-	reserve = 0.1
+	reserve = 0.05
 	// decay is what is left of a demand after a second.
 	decay = 0.5
 	// silence is how long a node that reports each second may be late: until then its
