@@ -235,6 +235,10 @@ func refusedWithReason(t *testing.T, a *apart, node, key string) {
 	if n := gauge(t, node, `warder_limit_refusals_total{limit="per-user"}`); n < 1 {
 		t.Errorf("%v refusals are counted", n)
 	}
+	if r := command(t, a.dataDir, "", "policy", "explain", limitCaller, "--tool", "raw/read"); !strings.Contains(r.stdout, "per-user") ||
+		!strings.Contains(r.stdout, "at most 2400 calls in 1m0s for user ana, 40 at once") {
+		t.Errorf("explain does not show the limit:\n%s%s", r.stdout, r.stderr)
+	}
 	eventually(t, "refusals by the limit are in the ledger", func() bool {
 		list, _ := admin(t, a.dataDir, "audit", "list", "--application", "ci", "--decision", "deny", "--limit", "10")["calls"].([]any)
 		return len(list) > 0 && list[0].(object)["rule"] == "limit:per-user"
