@@ -114,7 +114,8 @@ test("providers have buttons that lead back to where somebody was", async () => 
       providers: [{ name: "corp", title: attack, path: "/login/oidc/corp" }],
     }),
   });
-  await vi.waitFor(() => expect(page.textContent).toContain(`Sign in with ${attack}`), 5_000);
+  await vi.waitFor(() => expect(page.textContent).toContain("Sign in with <img"), 5_000);
+  expect(page.textContent).toContain("⟨U+202E⟩");
   const link = page.querySelector("a[href^='/login/oidc/corp']");
   expect(link?.getAttribute("href")).toBe("/login/oidc/corp?next=%2Ftools%3Fstate%3Dpending");
   expect(page.querySelector("img")).toBeNull();

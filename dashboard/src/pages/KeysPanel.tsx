@@ -75,8 +75,10 @@ function Id({ of: key }: { of: Key }) {
     <>
       <Code>{key.id}</Code>
       <Text size="xs" c="dimmed">
-        <Time at={key.createdAt} />
-        {` by ${key.createdBy}`}
+        made <Time at={key.createdAt} />
+      </Text>
+      <Text size="xs" c="dimmed">
+        {`by ${key.createdBy}`}
       </Text>
       {key.successor !== "" && (
         <Text size="xs" c="dimmed">

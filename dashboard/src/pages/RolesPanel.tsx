@@ -1,4 +1,4 @@
-import { Group, List, Stack, Text } from "@mantine/core";
+import { Box, Group, List, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
@@ -56,7 +56,11 @@ const columns = (onAct: (act: Act, role: Role) => void): Column<Role>[] => [
   { title: "Name", cell: (role) => <Name role={role} /> },
   {
     title: "Permissions",
-    cell: (role) => <Permissions names={role.permissions} none="none" />,
+    cell: (role) => (
+      <Box maw={420}>
+        <Permissions names={role.permissions} none="none" />
+      </Box>
+    ),
   },
   {
     title: "Grants",
@@ -112,7 +116,7 @@ function Grants({ lines }: { lines: string[] }) {
       none
     </Text>
   ) : (
-    <List size="sm" listStyleType="none">
+    <List size="sm" listStyleType="none" miw={200}>
       {lines.map((line) => (
         <List.Item key={line}>
           <VisibleText text={line} />

@@ -13,6 +13,7 @@ import {
   useMantineColorScheme,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouter } from "@tanstack/react-router";
 import * as queries from "../api/queries";
@@ -111,6 +112,7 @@ function Account() {
       // First away from the page, or it would ask again for what is cleared.
       await router.navigate(pb.login());
       queryClient.clear();
+      notifications.clean(); // What was done is nothing for whoever signs in next.
     },
   });
   return (
