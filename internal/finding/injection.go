@@ -192,12 +192,19 @@ var templates = []string{
 // solemn are tags by which known attacks set their orders apart.
 var solemn = []string{"<important>", "<important ", "<system>", "<secret>", "<hidden>", "<critical>", "<admin>", "[system]", "[admin]", "[system override", "[important:"}
 
+// loud are beginnings by which attacks give a part the voice of somebody else, as they
+// are written: in capitals.
+var loud = []string{
+	"SYSTEM NOTE", "SYSTEM INSTRUCTION", "SYSTEM DIRECTIVE", "SYSTEM OVERRIDE", "SYSTEM PROMPT:", "SYSTEM MESSAGE:",
+	"NEW INSTRUCTIONS", "OVERRIDE DIRECTIVE", "[SYSTEM:", "[HIDDEN", "[CONFIDENTIAL", "[INTERNAL INSTRUCTION", "HIDDEN INSTRUCTION",
+}
+
 // unseen are styles of text that nobody sees.
 var unseen = []string{"display:none", "display: none", "visibility:hidden", "visibility: hidden", "font-size:0", "font-size: 0", `\color{white}`, "[//]: #"}
 
 // lookMarkup reports text that pretends to come from somewhere else.
 func lookMarkup(s *scan, t *text) {
-	if !strings.ContainsAny(t.value, "<[#:") {
+	if !t.prose() && !strings.ContainsAny(t.value, "<[#:") {
 		return
 	}
 	lower := t.lower()
@@ -226,6 +233,12 @@ func lookMarkup(s *scan, t *text) {
 			break
 		}
 		at += len("SYSTEM:")
+	}
+	for _, mark := range loud {
+		if i := strings.Index(t.value, mark); i >= 0 && !within(quoted(t.value), match{start: i, end: i + len(mark)}) {
+			s.at(t, "injection.markup", Soft, i, i+len(mark), "It sets a part apart as if it were the system's, or meant for nobody to see.")
+			break
+		}
 	}
 	for _, mark := range solemn {
 		if i := strings.Index(lower, mark); i >= 0 {
