@@ -144,10 +144,11 @@ func TestTheBucketsAreBounded(t *testing.T) {
 	if n := b.count(); n > shardCount*(b.room+1) || taken > n {
 		t.Fatalf("%d buckets, %d calls; want at most %d", n, taken, shardCount*(b.room+1))
 	}
-	b.Demand()
-	later := noon.Add(2 * time.Minute)
+	now := noon
 	for i := range 4 * shardCount {
-		if _, ok := b.Take([]*policy.Limit{l}, &principal.Principal{User: fmt.Sprint("late", i)}, get, later.Add(time.Duration(i)*2*sweepEvery)); !ok {
+		b.Demand() // What it has not told yet is kept.
+		now = now.Add(time.Minute + sweepEvery)
+		if _, ok := b.Take([]*policy.Limit{l}, &principal.Principal{User: fmt.Sprint("late", i)}, get, now); !ok {
 			t.Fatalf("user late%d is refused although all buckets are full again", i)
 		}
 	}
