@@ -53,8 +53,8 @@ test: dashboard postgres fixtures ## Run all tests against a PostgreSQL of their
 	echo 'make test: all passed (Go, dashboard)'
 
 .PHONY: browser-test
-browser-test: dashboard postgres deploy/e2e/browser/node_modules/.package-lock.json ## Go through the dashboard in a Chromium of the system, or in WARDER_BROWSER.
-	$(GO) test -tags browser -count=1 -timeout 10m -run '^TestDashboard$$' ./deploy/e2e
+browser-test: dashboard postgres fixtures deploy/e2e/browser/node_modules/.package-lock.json ## Go through the dashboard in a Chromium of the system, or in WARDER_BROWSER.
+	$(GO) test -tags browser -count=1 -timeout 10m -run '^TestDashboard' ./deploy/e2e
 
 .PHONY: conformance
 conformance: dashboard postgres deploy/conformance/node_modules/.package-lock.json ## Run the official conformance suites directly and through Warder, and fail for what is lost.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
@@ -21,6 +22,10 @@ import (
 const (
 	defaultListen     = "127.0.0.1:8443"
 	defaultNodeListen = "127.0.0.1:8444"
+
+	// defaultDiscoverEvery stands in docs/concepts.md.
+	defaultDiscoverEvery = 5 * time.Minute
+	minDiscoverEvery     = time.Second
 )
 
 // Config is what a control plane can be told. DatabaseURL and DataDir are
@@ -55,6 +60,10 @@ type Config struct {
 	// BehindProxy says that a proxy in front speaks TLS to people.
 	BehindProxy bool
 
+	// DiscoverEvery is how often each server is asked what it offers, whatever it says
+	// of itself: the longest that a change stays unseen of one that does not tell.
+	DiscoverEvery time.Duration
+
 	// Log takes what an operator should know; nil: discarded.
 	Log *slog.Logger
 	// Registerer takes the metrics; nil: nobody reads them.
@@ -76,6 +85,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`origin` under which browsers reach the dashboard, for single sign-on: https://HOST[:PORT]")
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for people, in PEM")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
+	fs.DurationVar(&c.DiscoverEvery, "discover-every", cmp.Or(c.DiscoverEvery, defaultDiscoverEvery), "how often each server is asked what it offers")
 	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to people")
 }
 
@@ -83,6 +93,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, defaultListen)
 	c.NodeListen = cmp.Or(c.NodeListen, defaultNodeListen)
+	c.DiscoverEvery = cmp.Or(c.DiscoverEvery, defaultDiscoverEvery)
 	c.KEKFile = cmp.Or(c.KEKFile, filepath.Join(c.DataDir, "kek"))
 	c.KEK = cmp.Or(c.KEK, os.Getenv("WARDER_KEK"))
 	c.Version = cmp.Or(c.Version, build.Version)
@@ -104,6 +115,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "no data directory; name one with --data-dir")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
+	case c.DiscoverEvery != 0 && c.DiscoverEvery < minDiscoverEvery:
+		return fault.New(fault.Invalid, "--discover-every must be at least "+minDiscoverEvery.String())
 	}
 	if _, err := c.publicURL(); err != nil {
 		return err

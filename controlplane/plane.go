@@ -102,6 +102,7 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	p.feed = feed.New(feed.Config{Store: p.store, WentBack: p.suspect, Log: p.log})
 	p.refresher = catalog.NewRefresher(catalog.Config{
 		Store: p.store, Keys: keys, Discoverer: catalog.NewDiscoverer(p.config.Version), Log: p.log,
+		Age: p.config.DiscoverEvery,
 	})
 	p.sessions = ended.New(ended.Config{Store: p.store, Log: p.log})
 	p.shares = share.New(share.Config{Count: p.countNodes, Log: p.log})

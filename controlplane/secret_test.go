@@ -5,16 +5,23 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/compiler"
 	"github.com/warder-gateway/warder/controlplane/internal/instance"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
@@ -101,7 +108,12 @@ func sealAndOpen(t *testing.T, r *running, name string) {
 		if _, err := sealKeys.RotateSealKeys(ctx, connect.NewRequest(&adminv1.RotateSealKeysRequest{Now: true, Forget: true})); err != nil {
 			t.Errorf("%s: rotate seal keys: %v", name, err)
 		}
-		if _, err := r.compile(ctx); err != nil {
+		rows, err := r.store.ReadConfig(ctx)
+		if err != nil {
+			t.Errorf("%s: read: %v", name, err)
+			continue
+		}
+		if _, err := compiler.Compile(rows, r.secrets); err != nil { // The feed publishes meanwhile.
 			t.Errorf("%s: compile: %v", name, err)
 		}
 	}
@@ -115,6 +127,9 @@ func TestADumpOfTheDatabaseRevealsNoSecret(t *testing.T) {
 	const password = "CANARY password of a person"
 	canaries := map[string][]byte{"a server's header": []byte(canaryHeader), "a password": []byte(password)}
 	sealAndOpen(t, r, "dump")
+	plantProvider(t, r, canaries)
+	plantNode(t, r, canaries)
+	plantSession(t, r, canaries)
 	users := adminv1connect.NewUserServiceClient(r.local.Client(), r.local.URL)
 	if _, err := users.CreateUser(t.Context(), connect.NewRequest(&adminv1.CreateUserRequest{Name: "ana", Roles: []string{"owner"}, Password: password})); err != nil {
 		t.Fatal(err)
@@ -145,6 +160,7 @@ func TestADumpOfTheDatabaseRevealsNoSecret(t *testing.T) {
 		canaries["a seal key"] = key.GetKey()
 	}
 	canaries["the key-encryption key"] = bytes.Repeat([]byte{1}, 32)
+	plantSealed(t, r, canaries)
 	dump := dumpOf(t, r)
 	if !bytes.Contains(dump, []byte("ana")) {
 		t.Fatal("the dump has nothing")
@@ -157,6 +173,100 @@ func TestADumpOfTheDatabaseRevealsNoSecret(t *testing.T) {
 				t.Errorf("%s is in the dump, in %s", what, form)
 			}
 		}
+	}
+}
+
+// plantProvider adds a provider with a client secret.
+func plantProvider(t *testing.T, r *running, canaries map[string][]byte) {
+	t.Helper()
+	var url string
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"issuer":%q,"authorization_endpoint":%q,"token_endpoint":%q,"jwks_uri":%q}`, url, url+"/a", url+"/t", url+"/k")
+	}))
+	t.Cleanup(idp.Close)
+	url = idp.URL
+	canaries["a provider's client secret"] = []byte("CANARY-secret-of-a-client")
+	_, err := adminv1connect.NewProviderServiceClient(r.local.Client(), r.local.URL).AddProvider(t.Context(), connect.NewRequest(&adminv1.AddProviderRequest{
+		Provider: &adminv1.Provider{Name: "corp", Url: url, ClientId: "warder", Private: true}, ClientSecret: "CANARY-secret-of-a-client",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plantNode makes a node's certificate, with a key.
+func plantNode(t *testing.T, r *running, canaries map[string][]byte) {
+	t.Helper()
+	issued, err := adminv1connect.NewNodeServiceClient(r.local.Client(), r.local.URL).IssueNode(t.Context(), connect.NewRequest(&adminv1.IssueNodeRequest{Name: "edge"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(issued.Msg.GetPrivateKey()))
+	canaries["a node's key"] = block.Bytes
+}
+
+// plantSession signs somebody in over HTTP.
+func plantSession(t *testing.T, r *running, canaries map[string][]byte) {
+	t.Helper()
+	const password = "CANARY password of a visitor"
+	_, err := adminv1connect.NewUserServiceClient(r.local.Client(), r.local.URL).CreateUser(t.Context(), connect.NewRequest(&adminv1.CreateUserRequest{
+		Name: "visitor", Roles: []string{"viewer"}, Password: password,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["a visitor's password"] = []byte(password)
+	door := httptest.NewServer(r.AdminHandler())
+	t.Cleanup(door.Close)
+	answer, err := adminv1connect.NewLoginServiceClient(http.DefaultClient, door.URL).SignIn(t.Context(), connect.NewRequest(&adminv1.SignInRequest{Name: "visitor", Password: password}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range answer.Header().Values("Set-Cookie") {
+		cookie, err := http.ParseSetCookie(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		canaries["the cookie "+cookie.Name] = []byte(cookie.Value)
+		if token, err := base64.RawURLEncoding.DecodeString(cookie.Value); err == nil {
+			canaries["the token of the cookie "+cookie.Name] = token
+		}
+	}
+	if len(canaries["the token of the cookie warder"]) != 32 {
+		t.Fatalf("cookies: %v", answer.Header().Values("Set-Cookie"))
+	}
+}
+
+// plantSealed opens all that is sealed, the keys of the installation and of its
+// authority included, and holds the columns that are sealed to what Rewrap goes
+// through: whoever adds one has to add it there, and to fill it here.
+func plantSealed(t *testing.T, r *running, canaries map[string][]byte) {
+	t.Helper()
+	rows, err := r.store.Pool().Query(t.Context(), `SELECT table_name || '.' || column_name FROM information_schema.columns
+		WHERE table_schema = 'public' AND data_type = 'bytea' AND column_name LIKE '%sealed%' ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := r.store.ListSealed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted := map[string]bool{}
+	for _, row := range all {
+		planted[row.InTable+"."+row.InColumn] = true
+		plain, err := r.secrets.Keys.Open(row.Sealed, row.InTable, row.InColumn, row.InRow)
+		if err != nil || len(plain) < 16 {
+			t.Errorf("the secret of %s %s has %d bytes: %v", row.InTable, row.InRow, len(plain), err)
+		}
+		canaries["what is sealed in "+row.InTable+" "+row.InRow] = plain
+	}
+	if diff := cmp.Diff(columns, slices.Sorted(maps.Keys(planted))); diff != "" || len(columns) < 4 {
+		t.Errorf("sealed columns (-) and what is rewrapped of them (+):\n%s", diff)
 	}
 }
 

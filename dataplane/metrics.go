@@ -14,7 +14,7 @@ func (p *Plane) register(registerer prometheus.Registerer) {
 	}, []string{"plane", "version", "goversion"})
 	info.WithLabelValues("dataplane", p.config.Version, runtime.Version()).Set(1)
 	registerer.MustRegister(
-		info,
+		info, p.limits,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "warder_config_revision",
 			Help: "Revision of the snapshot that calls are decided by; 0 before the first.",

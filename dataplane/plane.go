@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/warder-gateway/warder/dataplane/internal/drift"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/limit"
@@ -40,6 +41,7 @@ type Plane struct {
 	pool     *upstream.Pool
 	tokens   *token.Keeper
 	board    *notice.Board
+	drift    *drift.Watch
 	queue    *spool.Queue
 	limits   *limit.Buckets
 	session  *session.Session
@@ -64,6 +66,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	})
 	p.tokens = token.NewKeeper(token.Config{Log: p.log, Registerer: p.config.Registerer})
 	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})
+	p.drift = drift.New(drift.Config{Upstream: p.pool, Current: p.current, Log: p.log})
 	if err := p.openReplica(); err != nil {
 		return nil, err
 	}
@@ -78,6 +81,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		Board:      p.board,
 		Audit:      recorder{p.queue},
 		Limits:     p.limits,
+		Drift:      p.drift,
 		Current:    p.current,
 		Version:    p.config.Version,
 		Log:        p.log,
@@ -124,8 +128,11 @@ func (p *Plane) openReplica() error {
 
 		SessionEnded: p.sessionEnded,
 		Demand:       p.limits.Demand,
-		Shares:       p.limits.SetShares,
+		Shares:       p.divided,
 	})
+	if err := p.loadDivision(); err != nil {
+		p.log.Warn("the number of nodes is not known; until the control plane says it, this node has the whole of each limit", "error", err)
+	}
 	if err := p.replica.Load(); err != nil {
 		p.log.Warn("the snapshot on disk is not used; calls are served as soon as the control plane has sent one", "error", err)
 	}
@@ -150,12 +157,16 @@ func (p *Plane) applied(*gate.Index) {
 	}
 	p.board.Changed()
 	p.pool.Retain(index.Servers())
+	p.drift.Retain(index.Servers())
 	p.tokens.Retain(index.Credentials().Issuers())
 }
 
-// serverChanged passes on that a server has new lists, so that the catalogue asks
-// for them.
-func (p *Plane) serverChanged(server string) { p.replica.ServerChanged(server) }
+// serverChanged holds the calls of a server that has new lists until this node has
+// seen them, and passes it on, so that the catalogue asks for them.
+func (p *Plane) serverChanged(server string) {
+	p.drift.Suspect(server)
+	p.replica.ServerChanged(server)
+}
 
 // build makes an index of a snapshot and says what it had to leave out.
 func (p *Plane) build(set *snapshot.Set, breathe func()) (*gate.Index, error) {
@@ -199,6 +210,7 @@ func (p *Plane) Metadata() http.Handler { return p.listener.Metadata() }
 
 // MetadataPath is where Metadata belongs, with all below it.
 const MetadataPath = listener.MetadataPath + "/"
+
 // Socket prepares a server that has a node's Handler, and the socket that it is to
 // serve from, to send a large answer in one piece and to notice at little cost that
 // a client has gone. It returns the socket to serve from. The server must not have a

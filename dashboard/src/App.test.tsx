@@ -41,7 +41,10 @@ function open(
         getHealth: () => ({ databaseReady: true, setupNeeded: setupToken !== "" }),
       });
       service(LoginService, login);
-      service(ServerService, { listServers: () => ({ servers: [{ name: "github" }] }) });
+      service(ServerService, {
+        listServers: () => ({ servers: [{ name: "github" }] }),
+        getServer: () => ({ server: { name: "github", claimedName: attack } }),
+      });
       service(ToolService, {
         listTools: () => ({ tools: [evilTool] }),
         getTool: () => ({ tool: evilTool }),
@@ -68,8 +71,22 @@ const evilTool = {
   name: "delete_repo",
   exposedName: "github__delete_repo",
   description: attack,
+  definitionHash: "abc",
   title: attack,
   definition: JSON.stringify({ name: "delete_repo", description: attack }),
+  approvedDefinition: JSON.stringify({ name: "delete_repo" }),
+  findings: [
+    {
+      check: "hidden.direction",
+      severity: "hard",
+      path: attack,
+      excerpt: attack,
+      explanation: attack,
+    },
+  ],
+  differences: [{ path: attack, change: "added", after: JSON.stringify(attack), note: attack }],
+  riskReasons: [{ risk: "destructive", what: attack, where: `parameter ${attack}` }],
+  verdicts: [{ verdict: "rejected", actor: "ana", reason: attack, findings: ["hidden.direction"] }],
 };
 
 function type(page: HTMLElement, selector: string, value: string) {
@@ -97,7 +114,8 @@ test("providers have buttons that lead back to where somebody was", async () => 
       providers: [{ name: "corp", title: attack, path: "/login/oidc/corp" }],
     }),
   });
-  await vi.waitFor(() => expect(page.textContent).toContain(`Sign in with ${attack}`), 5_000);
+  await vi.waitFor(() => expect(page.textContent).toContain("Sign in with <img"), 5_000);
+  expect(page.textContent).toContain("⟨U+202E⟩");
   const link = page.querySelector("a[href^='/login/oidc/corp']");
   expect(link?.getAttribute("href")).toBe("/login/oidc/corp?next=%2Ftools%3Fstate%3Dpending");
   expect(page.querySelector("img")).toBeNull();
@@ -128,8 +146,71 @@ test("T-38: the setup token goes to SetUp and nowhere else", async () => {
 test("T-14: the text of a server becomes no element and hides nothing", async () => {
   const page = open("/tools?tool=github%2Fdelete_repo", { whoAmI: () => ({ name: "ana" }) });
   await vi.waitFor(() => expect(page.textContent).toContain("Name for clients"), 5_000);
+  expect(page.textContent).toContain("What changed since it was approved");
+  expect(page.textContent).toContain("What the scanner found");
   expect(page.querySelectorAll("script, img, iframe, object, embed")).toHaveLength(0);
   expect(page.textContent).toContain('<img src=x onerror="alert(1)">');
   expect(page.textContent).toContain("⟨U+202E⟩");
   expect(page.textContent).not.toContain("\u202e");
+});
+
+test("T-07: what a server calls itself hides nothing", async () => {
+  const page = open("/servers?server=github", { whoAmI: () => ({ name: "ana" }) });
+  await vi.waitFor(() => expect(page.textContent).toContain("Calls itself"), 5_000);
+  expect(page.textContent).toContain("⟨U+202E⟩");
+  expect(page.textContent).not.toContain("\u202e");
+  expect(page.querySelectorAll("script, img")).toHaveLength(0);
+});
+
+const approve = (page: HTMLElement) =>
+  [...page.querySelectorAll<HTMLButtonElement>("[role=dialog] button")].find(
+    (button) => button.textContent === "Approve",
+  );
+
+test("a button for what somebody may not do says so, and does nothing", async () => {
+  const page = open("/tools?tool=github%2Fdelete_repo", {
+    whoAmI: () => ({ name: "vic", permissions: ["read"] }),
+  });
+  await vi.waitFor(() => expect(approve(page)).toBeDefined(), 5_000);
+  const button = approve(page);
+  expect(button?.getAttribute("aria-disabled")).toBe("true");
+  expect(button?.disabled).toBe(false); // Or no keyboard would reach it.
+  const why = document.getElementById(button?.getAttribute("aria-describedby") ?? "");
+  expect(why?.textContent).toContain("tools:approve");
+  button?.click();
+  await new Promise((done) => setTimeout(done));
+  expect(page.textContent).not.toContain("Approve github/delete_repo?");
+});
+
+test("T-01: an approval says that findings are accepted only where somebody did", async () => {
+  const page = open("/tools?tool=github%2Fdelete_repo", {
+    whoAmI: () => ({ name: "ana", permissions: ["read", "tools:approve"] }),
+  });
+  await vi.waitFor(() => expect(approve(page)).toBeDefined(), 5_000);
+  approve(page)?.click();
+  const form = await vi.waitFor(() => {
+    const found = page.querySelector<HTMLFormElement>("[role=dialog] form");
+    expect(found).not.toBeNull();
+    return found as HTMLFormElement;
+  }, 5_000);
+  const submit = () => form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  const approvals = () => asked.filter((request) => request.startsWith("ApproveTools"));
+
+  submit();
+  await vi.waitFor(() => expect(form.textContent).toContain("unless you accept what was found"));
+  form.querySelector<HTMLInputElement>("input[type=checkbox]")?.click();
+  submit();
+  await vi.waitFor(() => expect(form.textContent).toContain("Say why"));
+  expect(approvals()).toEqual([]);
+
+  const reason = form.querySelector("textarea");
+  Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value")?.set?.call(
+    reason,
+    "seen",
+  );
+  reason?.dispatchEvent(new Event("input", { bubbles: true }));
+  submit();
+  await vi.waitFor(() => expect(approvals()).toHaveLength(1));
+  expect(approvals()[0]).toContain('"acceptFindings":true');
+  expect(approvals()[0]).toContain('"definitionHash":"abc"');
 });

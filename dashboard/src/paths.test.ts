@@ -9,6 +9,9 @@ test("each page has one path", () => {
         "search": {},
         "to": "/access",
       },
+      "account": {
+        "to": "/account",
+      },
       "alerts": {
         "search": {},
         "to": "/alerts",
@@ -38,6 +41,10 @@ test("each page has one path", () => {
       "tools": {
         "search": {},
         "to": "/tools",
+      },
+      "trust": {
+        "search": {},
+        "to": "/trust",
       },
     }
   `);
@@ -84,4 +91,18 @@ test("a decision is asked about with a method that its kind has", () => {
   );
   expect(parseSearch.policy({ tool: "s/a", method: "prompts/get" }).method).toBeUndefined();
   expect(parseSearch.policy({ kind: "resource", method: "nonsense" }).method).toBeUndefined();
+});
+
+test("what the tabs about people show survives the way through an address", () => {
+  const access = { tab: "keys", q: "42", state: "revoked", kind: "key", user: "ana" } as const;
+  expect(parseSearch.access({ ...pb.access(access).search, q: 42 })).toEqual(access);
+  const trust = { tab: "providers", name: "corp" } as const;
+  expect(parseSearch.trust({ ...pb.trust(trust).search })).toEqual(trust);
+});
+
+test("an unknown tab, state or kind is left out", () => {
+  const nothing = { tab: undefined, state: undefined, kind: undefined };
+  const raw = { tab: "gods", state: "holy", kind: "planet" };
+  expect(parseSearch.access(raw)).toMatchObject(nothing);
+  expect(parseSearch.trust(raw)).toMatchObject({ tab: undefined });
 });

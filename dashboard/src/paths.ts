@@ -45,8 +45,28 @@ export type PolicyTab = (typeof policyTabs)[number];
 export const decisions = ["allow", "deny"] as const;
 export type DecisionName = (typeof decisions)[number];
 
-export const accessTabs = ["users", "roles", "keys"] as const;
+export const accessTabs = [
+  "users",
+  "roles",
+  "keys",
+  "applications",
+  "sessions",
+  "denials",
+] as const;
 export type AccessTab = (typeof accessTabs)[number];
+
+export const trustTabs = ["issuers", "providers", "secrets"] as const;
+export type TrustTab = (typeof trustTabs)[number];
+
+/** States of users, and of keys. */
+export const userStates = ["active", "disabled", "removed"] as const;
+export type UserStateName = (typeof userStates)[number];
+export const keyStates = ["valid", "expired", "revoked"] as const;
+export type KeyStateName = (typeof keyStates)[number];
+
+/** What can be denied, as in proto/warder/admin/v1/denial.proto. */
+export const denialKinds = ["user", "application", "server", "tool", "token", "all"] as const;
+export type DenialKind = (typeof denialKinds)[number];
 
 export interface LoginSearch {
   /** Where to go after signing in: a path of this dashboard. */
@@ -77,7 +97,23 @@ export interface AlertsSearch {
 }
 
 export interface AccessSearch {
+  /** Absent: users. */
   tab?: AccessTab;
+  /** Part of what a row of the tab says: a name, an id, an address. */
+  q?: string;
+  /** Of users or keys. Absent: users who are not removed, and all keys. */
+  state?: UserStateName | KeyStateName;
+  /** Of denials. */
+  kind?: DenialKind | "key";
+  /** The user in the drawer. */
+  user?: string;
+}
+
+export interface TrustSearch {
+  /** Absent: issuers. */
+  tab?: TrustTab;
+  /** The issuer or the provider in the drawer. */
+  name?: string;
 }
 
 export interface PolicySearch {
@@ -121,6 +157,8 @@ export const pb = {
   tools: (search: ToolsSearch = {}) => ({ to: "/tools", search }) as const,
   alerts: (search: AlertsSearch = {}) => ({ to: "/alerts", search }) as const,
   access: (search: AccessSearch = {}) => ({ to: "/access", search }) as const,
+  trust: (search: TrustSearch = {}) => ({ to: "/trust", search }) as const,
+  account: () => ({ to: "/account" }) as const,
   policy: (search: PolicySearch = {}) => ({ to: "/policy", search }) as const,
   audit: (search: AuditSearch = {}) => ({ to: "/audit", search }) as const,
 };
@@ -158,7 +196,17 @@ export const parseSearch = {
     tool: text(raw, "tool"),
   }),
   alerts: (raw: Raw): AlertsSearch => ({ closed: raw.closed === true ? true : undefined }),
-  access: (raw: Raw): AccessSearch => ({ tab: oneOf(raw, "tab", accessTabs) }),
+  access: (raw: Raw): AccessSearch => ({
+    tab: oneOf(raw, "tab", accessTabs),
+    q: text(raw, "q"),
+    state: oneOf(raw, "state", [...userStates, ...keyStates]),
+    kind: oneOf(raw, "kind", [...denialKinds, "key"]),
+    user: text(raw, "user"),
+  }),
+  trust: (raw: Raw): TrustSearch => ({
+    tab: oneOf(raw, "tab", trustTabs),
+    name: text(raw, "name"),
+  }),
   policy: (raw: Raw): PolicySearch => ({
     tab: oneOf(raw, "tab", policyTabs),
     version:

@@ -100,6 +100,7 @@ const alerts = createRoute({
   component: lazyRouteComponent(() => import("./pages/AlertsPage"), "AlertsPage"),
 });
 
+// What only some tabs show is loaded by them.
 const access = createRoute({
   getParentRoute: () => signedIn,
   path: "/access",
@@ -108,10 +109,25 @@ const access = createRoute({
     Promise.all([
       queryClient.ensureQueryData(queries.users(transport)),
       queryClient.ensureQueryData(queries.roles(transport)),
-      queryClient.ensureQueryData(queries.keys(transport)),
-      queryClient.ensureQueryData(queries.applications(transport)),
     ]),
   component: lazyRouteComponent(() => import("./pages/AccessPage"), "AccessPage"),
+});
+
+const trust = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/trust",
+  validateSearch: parseSearch.trust,
+  loader: ({ context: { queryClient, transport } }) =>
+    queryClient.ensureQueryData(queries.issuers(transport)),
+  component: lazyRouteComponent(() => import("./pages/TrustPage"), "TrustPage"),
+});
+
+const account = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/account",
+  loader: ({ context: { queryClient, transport } }) =>
+    queryClient.ensureQueryData(queries.sessions(transport, "")),
+  component: lazyRouteComponent(() => import("./pages/AccountPage"), "AccountPage"),
 });
 
 const policy = createRoute({
@@ -139,7 +155,7 @@ const audit = createRoute({
 const routeTree = root.addChildren([
   setup,
   login,
-  signedIn.addChildren([overview, servers, tools, alerts, access, policy, audit]),
+  signedIn.addChildren([overview, servers, tools, alerts, access, trust, account, policy, audit]),
 ]);
 
 export function createAppRouter(context: RouterContext) {

@@ -249,8 +249,8 @@ func TestAServerThatIsDown(t *testing.T) {
 		"rules: [{name: a, effect: permit}]":                         "permit",
 		"rules: [{name: a, effect: deny, tool: [x]}]":                "tool",
 		"rules: [{name: a, effect: deny}, {name: a, effect: allow}]": "a",
-		"rules: {": "line",
-		"rules:\n  - name: a\n    effect: allow\n    when: 'true'":                             "when",
+		"rules: {": "1:8",
+		"rules:\n  - name: a\n    effect: allow\n    when: 'principal.shoe == 1'":              "4:",
 		"rules: []\ntests: [{as: {user: u, roles: [viewer]}, call: down/none, expect: allow}]": "test",
 	} {
 		r := command(t, g.dataDir, document, "policy", "apply", "-f", "-")

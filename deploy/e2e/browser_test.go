@@ -5,6 +5,8 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,35 +22,86 @@ import (
 // person; what it must never see (a console error, a foreign request) is there
 // as well.
 func TestDashboard(t *testing.T) {
+	g, up := startUp(t)
+	server := startFull(t, true)
+	travel(t, "journey.mjs", g, setupToken(t, up), "WARDER_SERVER="+server.url)
+	if added, deleted := server.added.Load(), server.deleted.Load(); added != 1 || deleted != 0 {
+		t.Errorf("the server was called %d and %d times, not once for the allowed call and never for the denied ones", added, deleted)
+	}
+}
+
+// TestDashboardOfPeople goes the same way through users, roles, keys, sessions,
+// denials, issuers and providers, and signs in by a real provider as somebody who
+// may only look.
+func TestDashboardOfPeople(t *testing.T) {
+	g, up := startUp(t)
+	server := startFull(t, true)
+	admin(t, g.dataDir, "server", "add", "calculator", "--url", server.url, "--private", "--approve")
+	const secret = "s3cret-of-the-client"
+	provider := startProvider(t, strings.TrimSuffix(g.mcp, "/mcp")+"/login/oidc/corp/callback", secret)
+	setClaims(t, provider, "eve", `{"groups": ["dev"]}`)
+	travel(t, "people.mjs", g, setupToken(t, up), "WARDER_PROVIDER="+provider, "WARDER_CLIENT_SECRET="+secret)
+}
+
+// TestDashboardGovernance lets a person decide about tools that are poisoned and
+// that change, and write the policy, in a real browser. browser/governance.mjs is
+// the person.
+func TestDashboardGovernance(t *testing.T) {
+	g := govern(t, func(f *fickle) {
+		f.define(t, atPosition("read_clean", -1, ""))
+		f.define(t, atPosition("read_poisoned", 1, poison))
+		f.define(t, atPosition("read_hidden", 8, `\u200b\u202e`))
+	})
+	const password = "correct horse battery"
+	for name, role := range map[string]string{"root": "owner", "vic": "viewer"} {
+		if r := command(t, g.dataDir, password+"\n", "user", "create", name, "--role", role, "--password-stdin"); r.code != 0 {
+			t.Fatalf("create %s: exit %d\n%s", name, r.code, r.stderr)
+		}
+	}
+	changing := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		g.server.define(t, atPosition("read_poisoned", 1, poison+" Also deletes."))
+	}))
+	t.Cleanup(changing.Close)
+	travel(t, "governance.mjs", g.gateway,
+		"WARDER_PASSWORD="+password,
+		"WARDER_KEY="+g.key(t, "browser"),
+		"WARDER_CHANGE="+changing.URL,
+	)
+	if called := g.server.called("read_poisoned"); called != 0 {
+		t.Errorf("the poisoned tool was called %d times", called)
+	}
+}
+
+// setupToken is the variable that holds the token of a gateway that is not set up yet.
+func setupToken(t *testing.T, up *process) string {
+	t.Helper()
+	return "WARDER_SETUP_TOKEN=" + up.waitFor(t, "/setup#t=")
+}
+
+// travel sends a person on a journey through the dashboard of a gateway, with
+// further variables of the environment.
+func travel(t *testing.T, journey string, g gateway, env ...string) {
+	t.Helper()
 	browser, err := findBrowser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, up := startUp(t)
-	server := startFull(t, true)
-	base := strings.TrimSuffix(g.mcp, "/mcp")
-	setupToken := up.waitFor(t, "/setup#t=")
-
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	journey := exec.CommandContext(ctx, "node", "journey.mjs")
-	journey.Dir = filepath.Join(repo, "deploy/e2e/browser")
-	journey.Env = append(environment(),
+	command := exec.CommandContext(ctx, "node", journey)
+	command.Dir = filepath.Join(repo, "deploy/e2e/browser")
+	command.Env = append(environment(),
 		"HOME="+t.TempDir(), // The browser keeps files there beside its profile.
 		"WARDER_BROWSER="+browser,
-		"WARDER_BASE="+base,
-		"WARDER_SETUP_TOKEN="+setupToken,
-		"WARDER_SERVER="+server.url,
+		"WARDER_BASE="+strings.TrimSuffix(g.mcp, "/mcp"),
 		"WARDER_SCREENSHOTS="+os.Getenv("WARDER_SCREENSHOTS"),
 	)
-	out, err := journey.CombinedOutput()
+	command.Env = append(command.Env, env...)
+	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the journey ended with %v:\n%s", err, out)
 	}
 	t.Logf("%s", out)
-	if added, deleted := server.added.Load(), server.deleted.Load(); added != 1 || deleted != 0 {
-		t.Errorf("the server was called %d and %d times, not once for the allowed call and never for the denied ones", added, deleted)
-	}
 }
 
 // startFull is startSDK with a prompt, a resource, a template and instructions

@@ -47,15 +47,23 @@ type apart struct {
 	nodeListen  string
 	listen      string   // of the node
 	nodeFlags   []string // further ones
+	flags       []string // further ones of the control plane
 	database    *localpg.Server
 	control     *process
 	node        *process
+	second      *process // another node, if there is one
 }
 
 func startApart(t *testing.T, nodeFlags ...string) *apart {
 	t.Helper()
+	return startApartWith(t, nil, nodeFlags)
+}
+
+// startApartWith is startApart with flags for the control plane, too.
+func startApartWith(t *testing.T, flags, nodeFlags []string) *apart {
+	t.Helper()
 	root := scratch(t)
-	a := &apart{root: root, adminListen: freeAddress(t), nodeListen: freeAddress(t), listen: freeAddress(t), nodeFlags: nodeFlags}
+	a := &apart{root: root, adminListen: freeAddress(t), nodeListen: freeAddress(t), listen: freeAddress(t), nodeFlags: nodeFlags, flags: flags}
 	a.dataDir = filepath.Join(root, "control")
 	a.startDatabase(t)
 	t.Cleanup(func() { _ = a.database.Stop(context.Background()) })
@@ -108,7 +116,7 @@ func (a *apart) startDatabase(t *testing.T) {
 func (a *apart) startControlPlane(t *testing.T) {
 	t.Helper()
 	a.control = start(t, a.root, []string{"WARDER_MIGRATE_URL=" + a.database.OwnerDSN, "WARDER_DATABASE_URL=" + a.database.AppDSN},
-		binary, "controlplane", "--data-dir", a.dataDir, "--listen", a.adminListen, "--node-listen", a.nodeListen)
+		binary, append([]string{"controlplane", "--data-dir", a.dataDir, "--listen", a.adminListen, "--node-listen", a.nodeListen}, a.flags...)...)
 	eventually(t, "the control plane is ready", func() bool {
 		if a.control.ended() {
 			t.Fatalf("the control plane ended:\n%s", a.control.output.String())

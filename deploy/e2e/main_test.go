@@ -22,6 +22,9 @@ var binary, repo string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	if address := os.Getenv(shiftyAddress); address != "" {
+		return serveShifty(address)
+	}
 	dir, err := os.MkdirTemp("", "warder-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -60,13 +60,17 @@ func TestANodeThatRefusesASnapshotSaysWhyToPeople(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	update := func() *syncv1.Update {
+	update := func() *syncv1.Update { // Shares and denials come in between.
 		t.Helper()
-		response, err := stream.Recv()
-		if err != nil {
-			t.Fatal(err)
+		for {
+			response, err := stream.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u := response.GetUpdate(); u != nil {
+				return u
+			}
 		}
-		return response.GetUpdate()
 	}
 	ack := func(u *syncv1.Update) {
 		t.Helper()

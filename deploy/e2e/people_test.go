@@ -20,7 +20,8 @@ type browser struct {
 	cookie *http.Cookie
 }
 
-// ask calls a procedure and returns status, answer and the cookie that was set.
+// ask calls a procedure and returns status, answer and the session's cookie if it was
+// set; that of the device is left out.
 func (b *browser) ask(t *testing.T, procedure string, message any, header ...string) (int, object, *http.Cookie) {
 	t.Helper()
 	body, err := json.Marshal(message)
@@ -53,13 +54,15 @@ func (b *browser) ask(t *testing.T, procedure string, message any, header ...str
 		answer = object{"text": string(data)}
 	}
 	var cookie *http.Cookie
-	if set := response.Cookies(); len(set) == 1 {
-		cookie = set[0]
+	for _, set := range response.Cookies() {
+		if !strings.HasSuffix(set.Name, "-device") {
+			cookie = set
+		}
 	}
 	return response.StatusCode, answer, cookie
 }
 
-const password = "correct horse battery staple"
+const password = "correct horse battery"
 
 // TestTheFirstAdministratorIsMadeWithTheToken goes through the first minutes of a
 // person at the dashboard, over the port that a browser uses.
@@ -210,5 +213,67 @@ func copyProgram(t *testing.T, to string) {
 	}
 	if err := os.WriteFile(to, data, 0o755); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestT25_CredentialsAreGoodAtTheirOwnDoorOnly: 'warder up' has both doors on one
+// port, so that a browser sends its session to both. A session opens nothing for
+// MCP, and a key nothing in the administration, however they are presented.
+func TestT25_CredentialsAreGoodAtTheirOwnDoorOnly(t *testing.T) {
+	t.Parallel()
+	g, up := startUp(t)
+	b := &browser{base: strings.TrimSuffix(g.mcp, "/mcp")}
+	token := up.waitFor(t, "/setup#t=")
+	status, answer, session := b.ask(t, "LoginService/SetUp", object{"token": token, "name": "root", "password": password})
+	if status != http.StatusOK || session == nil {
+		t.Fatalf("set up: %d %v", status, answer)
+	}
+	made := admin(t, g.dataDir, "key", "create", "--user", "root", "--application", "ide")
+	key, id := made["key"].(string), made["details"].(object)["id"].(string)
+	const list = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	eventually(t, "the key is good for MCP", func() bool {
+		status, _, _ := send(t, g.mcp, key, list)
+		return status == http.StatusOK
+	})
+	b.cookie = session
+	if status, answer, _ := b.ask(t, "LoginService/WhoAmI", object{}); status != http.StatusOK {
+		t.Fatalf("the session is good for nothing: %d %v", status, answer)
+	}
+
+	for name, header := range map[string][2]string{
+		"the session's cookie":    {"Cookie", session.Name + "=" + session.Value},
+		"the session as a bearer": {"Authorization", "Bearer " + session.Value},
+		"the setup token":         {"Authorization", "Bearer " + token},
+		"name and password":       {"Authorization", "Basic cm9vdDpjb3JyZWN0IGhvcnNlIGJhdHRlcnk="},
+		"the id of a key":         {"Authorization", "Bearer " + id},
+		"a key in a cookie":       {"Cookie", session.Name + "=" + key},
+	} {
+		for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
+			r, err := http.NewRequestWithContext(t.Context(), method, g.mcp, strings.NewReader(list))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Accept", "application/json, text/event-stream")
+			r.Header.Set(header[0], header[1])
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s of %s to /mcp: %d", method, name, response.StatusCode)
+			}
+		}
+	}
+	b.cookie = nil
+	for name, header := range map[string][]string{
+		"a key as a bearer": {"Authorization", "Bearer " + key}, "a key in a cookie": {"Cookie", session.Name + "=" + key}, "a key in a header": {"X-Api-Key", key},
+	} {
+		for _, procedure := range []string{"LoginService/WhoAmI", "KeyService/ListKeys", "UserService/ListUsers"} {
+			if status, answer, _ := b.ask(t, procedure, object{}, header...); status != http.StatusUnauthorized {
+				t.Errorf("%s at %s: %d %v", name, procedure, status, answer)
+			}
+		}
 	}
 }

@@ -162,7 +162,7 @@ func (a *apart) secondNode(t *testing.T) gateway {
 	t.Helper()
 	identity, listen := filepath.Join(a.root, "identity-2"), freeAddress(t)
 	admin(t, a.dataDir, "node", "issue", "edge-2", "--out", identity)
-	start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"), "--identity-dir", identity,
+	a.second = start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"), "--identity-dir", identity,
 		"--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, "the second node is ready", func() bool { return answers("http://" + listen + "/readyz") })
 	return gateway{mcp: "http://" + listen + "/mcp", dataDir: a.dataDir}

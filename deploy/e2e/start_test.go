@@ -55,7 +55,6 @@ func TestPathsBesideTheDoorsAreAnsweredWithAdvice(t *testing.T) {
 	for path, advice := range map[string]string{
 		"/mcpx": "/mcp/SERVER", "/MCP": "/mcp", "/mcp.json": "/mcp", "/sse": "/mcp", "/messages/1": "/mcp",
 		"/api": "/warder.admin.v1.", "/api/v1/servers": "/warder.admin.v1.", "/warder.nonsense/X": "/warder.admin.v1.",
-		"/.well-known/oauth-protected-resource/mcp": "API key",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			status, body := ask(t, method, base+path, "")
@@ -63,6 +62,13 @@ func TestPathsBesideTheDoorsAreAnsweredWithAdvice(t *testing.T) {
 				t.Errorf("%s %s: %d %.200s", method, path, status, body)
 			}
 		}
+	}
+	metadata := base + "/.well-known/oauth-protected-resource/mcp"
+	if status, body := ask(t, http.MethodGet, metadata, ""); status != http.StatusNotFound || !strings.Contains(body, "API key") {
+		t.Errorf("the metadata of a gateway without issuers: %d %.200s", status, body)
+	}
+	if status, body := ask(t, http.MethodPost, metadata, ""); status != http.StatusMethodNotAllowed || body != "" {
+		t.Errorf("metadata is posted to: %d %.200s", status, body)
 	}
 	for _, path := range []string{"/", "/servers", "/setup"} {
 		if status, body := ask(t, http.MethodGet, base+path, ""); status != http.StatusOK || !strings.Contains(body, "<html") {

@@ -15,6 +15,7 @@
 package apikey
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -88,6 +89,23 @@ func Parse(text string) (Key, error) {
 		return Key{}, ErrMalformed
 	}
 	return Key{ID: text[len(mark) : secretAt-1], Secret: text[secretAt : sumAt-1]}, nil
+}
+
+// In reports whether a key stands anywhere in a text, whoever's it is. It is linear
+// in the length of the text, whatever that holds.
+func In(text []byte) bool {
+	for {
+		at := bytes.Index(text, []byte(mark))
+		if at < 0 || len(text)-at < Length {
+			return false
+		}
+		if text = text[at:]; text[secretAt-1] == '_' && text[sumAt-1] == '_' {
+			if _, err := Parse(string(text[:Length])); err == nil {
+				return true
+			}
+		}
+		text = text[len(mark):]
+	}
 }
 
 // Hash returns HMAC-SHA-256 of the secret part of a key: what is stored and

@@ -165,3 +165,20 @@ func BenchmarkParseAndHash(b *testing.B) {
 		apikey.Hash(pepper, key.Secret)
 	}
 }
+
+func TestAKeyIsFoundInATextAndNothingElseIs(t *testing.T) {
+	key, err := apikey.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := key.String()
+	for text, want := range map[string]bool{
+		whole: true, "x" + whole + "x": true, `{"a":"Bearer ` + whole + `"}`: true, "wdr_wdr_" + whole: true, whole[:20] + whole: true,
+		"": false, "wdr_": false, whole[:len(whole)-1]: false, whole[1:]: false, strings.ToUpper(whole): false,
+		whole[:len(whole)-7] + "_000000": false, strings.Repeat("wdr_", 100_000): false, "wdr_<id>_<secret>_<crc>" + strings.Repeat(" ", 99): false,
+	} {
+		if got := apikey.In([]byte(text)); got != want {
+			t.Errorf("a text of %d bytes: %v", len(text), got)
+		}
+	}
+}

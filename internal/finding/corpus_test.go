@@ -187,3 +187,23 @@ func TestKnownMisses(t *testing.T) {
 		t.Logf("missed: %s: %s", s.ID, s.Source)
 	}
 }
+
+// TestTheCorpusIsFairAndSaysWhereItIsFrom: there are at least as many honest samples
+// as attacks, and of what others wrote source and licence are there.
+func TestTheCorpusIsFairAndSaysWhereItIsFrom(t *testing.T) {
+	permissive := []string{"MIT", "Apache-2.0", "ISC", "BSD-2-Clause", "BSD-3-Clause"}
+	offers, attacks := corpus(t, "offers.jsonl"), corpus(t, "attacks.jsonl")
+	if honest := len(offers) + len(corpus(t, "texts.jsonl")); honest < len(attacks) {
+		t.Errorf("%d honest samples beside %d attacks", honest, len(attacks))
+	}
+	for _, s := range offers {
+		if s.Source == "" || !slices.Contains(permissive, s.Licence) {
+			t.Errorf("%s: source %q, licence %q", s.ID, s.Source, s.Licence)
+		}
+	}
+	for _, s := range attacks {
+		if s.Source == "" {
+			t.Errorf("%s does not say what it is after", s.ID)
+		}
+	}
+}

@@ -1,8 +1,6 @@
 package finding
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,6 +21,7 @@ func lookInjection(s *scan, t *text) {
 	decode(t.value, func(plain, how string, at span) {
 		s.orders(t, plain, how, &at)
 	})
+	s.respelled(t)
 }
 
 // orders reports the orders in a text: that of t, or one that stands in it at a
@@ -44,6 +43,9 @@ func (s *scan) orders(t *text, plain, how string, place *span) {
 	found := make(map[string]best)
 	var quotes []span
 	s.run(words, func(m match) {
+		if how == "" {
+			t.note(m.rule)
+		}
 		if old, some := found[m.rule.check]; some && (old.severity == Hard || m.rule.severity == Soft) {
 			return
 		}
@@ -76,6 +78,30 @@ func (s *scan) orders(t *text, plain, how string, place *span) {
 		delete(found, check)
 		s.tell(t, b.match, b.severity, plain, how, place)
 	}
+}
+
+// note keeps that a text holds the order of a rule as it stands, be it as an example.
+func (t *text) note(r *rule) {
+	if t.orders == nil {
+		t.orders = make(map[string]bool)
+	}
+	t.orders[r.check] = true
+}
+
+// reread reports orders of the hard kind that are in another spelling of a text and
+// not in the text as it stands. The first one of each check counts.
+func (s *scan) reread(t *text, plain, how string, place span) {
+	words := reading(plain).words
+	if len(words) == 0 {
+		return
+	}
+	s.run(words, func(m match) {
+		if m.rule.severity == Soft || t.orders[m.rule.check] || m.rule.affirm && negated(words, m) || exemplary(words, m) {
+			return
+		}
+		t.note(m.rule)
+		s.tell(t, m, Hard, plain, how, &place)
+	})
 }
 
 // tell reports one order.
@@ -155,77 +181,6 @@ func within(quotes []span, m match) bool {
 	return false
 }
 
-// Bounds of what is decoded.
-const (
-	minEncoded  = 16
-	maxEncoded  = 64 << 10
-	maxEncodeds = 64 // in one string; those beyond are too many to be examples
-)
-
-// decode yields what stands in a text in base64 or hexadecimal, if it is text.
-func decode(value string, yield func(plain, how string, at span)) {
-	for i, n := 0, 0; i < len(value) && n < maxEncodeds; {
-		if !encodedByte(value[i]) {
-			i++
-			continue
-		}
-		end := i
-		for end < len(value) && encodedByte(value[end]) {
-			end++
-		}
-		if end-i >= minEncoded {
-			n++
-			token := strings.TrimRight(value[i:min(end, i+maxEncoded)], "=")
-			if plain := fromHex(token); plain != "" {
-				yield(plain, "written in hexadecimal", span{i, end})
-			} else if plain := fromBase64(token); plain != "" {
-				yield(plain, "written in base64", span{i, end})
-			}
-		}
-		i = end
-	}
-}
-
-func encodedByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_' || c == '='
-}
-
-func fromHex(token string) string {
-	raw, err := hex.DecodeString(token[:len(token)&^1])
-	if err != nil || !readable(raw) {
-		return ""
-	}
-	return string(raw)
-}
-
-func fromBase64(token string) string {
-	standard := strings.NewReplacer("-", "+", "_", "/").Replace(token)
-	if len(standard)%4 == 1 {
-		standard = standard[:len(standard)-1]
-	}
-	raw, err := base64.RawStdEncoding.DecodeString(standard)
-	if err != nil || !readable(raw) {
-		return ""
-	}
-	return string(raw)
-}
-
-// readable reports whether bytes are text: nearly all of it letters, digits and
-// blanks.
-func readable(raw []byte) bool {
-	if !utf8.Valid(raw) {
-		return false
-	}
-	text, all := 0, 0
-	for _, r := range string(raw) {
-		all++
-		if unicode.IsLetter(r) || unicode.IsDigit(r) || r == ' ' || r == '\n' || strings.ContainsRune(".,:;!?'\"~/-_<>", r) {
-			text++
-		}
-	}
-	return all > 0 && text*10 >= all*9
-}
-
 // templates are marks of chat templates: text that holds them wants to be taken
 // for something other than a description.
 var templates = []string{
@@ -237,9 +192,19 @@ var templates = []string{
 // solemn are tags by which known attacks set their orders apart.
 var solemn = []string{"<important>", "<important ", "<system>", "<secret>", "<hidden>", "<critical>", "<admin>", "[system]", "[admin]", "[system override", "[important:"}
 
+// loud are beginnings by which attacks give a part the voice of somebody else, as they
+// are written: in capitals.
+var loud = []string{
+	"SYSTEM NOTE", "SYSTEM INSTRUCTION", "SYSTEM DIRECTIVE", "SYSTEM OVERRIDE", "SYSTEM PROMPT:", "SYSTEM MESSAGE:",
+	"NEW INSTRUCTIONS", "OVERRIDE DIRECTIVE", "[SYSTEM:", "[HIDDEN", "[CONFIDENTIAL", "[INTERNAL INSTRUCTION", "HIDDEN INSTRUCTION",
+}
+
+// unseen are styles of text that nobody sees.
+var unseen = []string{"display:none", "display: none", "visibility:hidden", "visibility: hidden", "font-size:0", "font-size: 0", `\color{white}`, "[//]: #"}
+
 // lookMarkup reports text that pretends to come from somewhere else.
 func lookMarkup(s *scan, t *text) {
-	if !strings.ContainsAny(t.value, "<[#:") {
+	if !t.prose() && !strings.ContainsAny(t.value, "<[#:") {
 		return
 	}
 	lower := t.lower()
@@ -269,10 +234,22 @@ func lookMarkup(s *scan, t *text) {
 		}
 		at += len("SYSTEM:")
 	}
+	for _, mark := range loud {
+		if i := strings.Index(t.value, mark); i >= 0 && !within(quoted(t.value), match{start: i, end: i + len(mark)}) {
+			s.at(t, "injection.markup", Soft, i, i+len(mark), "It sets a part apart as if it were the system's, or meant for nobody to see.")
+			break
+		}
+	}
 	for _, mark := range solemn {
 		if i := strings.Index(lower, mark); i >= 0 {
 			s.at(t, "injection.markup", Soft, i, i+len(mark), "It sets a part apart by a tag, as known attacks do with their orders.")
 			return
+		}
+	}
+	for _, style := range unseen {
+		if i := strings.Index(lower, style); i >= 0 && t.prose() {
+			s.at(t, "injection.markup", Soft, i, i+len(style), "It styles text so that a page does not show it, while a model reads it.")
+			break
 		}
 	}
 	if i := strings.Index(lower, "<!--"); i >= 0 && strings.Contains(lower[i:], "-->") && t.prose() {

@@ -28,14 +28,20 @@ func bit(i int) (c class) {
 var meanings = []struct{ name, words string }{
 	{"ignore", `ignore disregard forget disobey ignoring disregarding forgetting
 		ignora ignore ignorez oubliez oublie ignoriere ignorieren vergiss missachte ignorar ignorad olvida olvide ignorare dimentica esqueça
-		игнорируй игнорируйте забудь забудьте negeer ignoruj ignorujte yoksay تجاهل`},
+		игнорируй игнорируйте забудь забудьте negeer ignoruj ignorujte yoksay تجاهل
+		abaikan ignorera strunta ignorer glem ignoră uită zignoruj zapomnij ohita unohda ігноруй забудь αγνόησε αγνοήστε ξέχασε
+		התעלם שכח अनदेखा भूल بگیر نادیده`},
 	{"override", `override overrule bypass circumvent supersede evade`},
 	{"prior", `previous prior above earlier preceding existing all any other your former original current everything anything
 		anteriores anterior previas previa précédentes precedentes précédente vorherigen vorherige bisherigen alle todas todos toutes tes vos
-		предыдущие прежние все precedenti tutte prévias vorige wszystkie poprzednie önceki السابقة`},
+		предыдущие прежние все precedenti tutte prévias vorige wszystkie poprzednie önceki السابقة
+		semua sebelumnya alla tidigare föregående alle tidligere foregående toate anterioare všechny předchozí összes korábbi kaikki aiemmat
+		усі попередні όλες προηγούμενες كل جميع כל הקודמות पिछले सभी تمام قبلی`},
 	{"orders", `instructions instruction guidelines directives directive guardrails safeguards orders programming
 		instrucciones indicaciones consignes anweisungen instruktionen anweisung инструкции инструкций указания istruzioni instruções instruksi
-		instructies polecenia instrukcje talimatları talimatlar التعليمات`},
+		instructies polecenia instrukcje talimatları talimatlar التعليمات
+		instruksi instruktioner instrukser instrucțiunile instrucțiuni pokyny instrukce utasítást utasításokat ohjeet ohjeita інструкції
+		вказівки οδηγίες ההוראות הוראות निर्देशों निर्देश دستورات`},
 	{"rules", `rules policies policy prompt prompts constraints restrictions filters commands training reglas règles regeln правила`},
 	{"neg", `not never dont do_not without avoid no cannot cant shouldnt mustnt neither nor nunca jamás nicht niemals не ne pas`},
 	{"tell", `tell mention inform notify alert reveal disclose divulge admit acknowledge warn telling mentioning informing notifying alerting
@@ -62,7 +68,7 @@ var meanings = []struct{ name, words string }{
 		sending forwarding uploading posting`},
 	{"content", `content contents value values body text contenido inhalt contenu содержимое data`},
 	{"payload", `data content contents file files result results output outputs response responses history conversation secret secrets
-		information details messages message prompt environment credentials tokens keys arguments token payload email emails answer answers`},
+		information details messages message prompt environment credentials tokens keys arguments token payload email emails mail mails answer answers`},
 	{"chat", `conversation chat dialogue dialog session`},
 	{"history", `history log logs transcript transcripts so context messages`},
 	{"whole", `entire whole full complete all previous prior every verbatim recent`},
@@ -117,6 +123,9 @@ var meanings = []struct{ name, words string }{
 	{"safety", `safety security ethical content`},
 	{"measures", `measures checks rules filters guidelines restrictions controls limits policies guardrails`},
 	{"first", `first`},
+	{"between", `between`},
+	{"us", `us ourselves`},
+	{"place", `place stead`},
 	{"special", `developer god debug dan jailbreak unrestricted admin`},
 }
 
@@ -182,9 +191,9 @@ type secretFile struct {
 // words change too much to be listed.
 var unspaced = func() (all []phrase) {
 	for class, texts := range map[string]string{
-		"ignore":     `忽略 无视 無視 忘记 忘記 무시`,
-		"prior":      `之前 以前 先前 前面 上述 所有 以上 これまで 이전`,
-		"orders":     `指令 指示 命令 提示词 提示詞 說明 规则 プロンプト 지시 명령`,
+		"ignore":     `忽略 无视 無視 忘记 忘記 忽视 不理会 무시 เพิกเฉย`,
+		"prior":      `之前 以前 先前 前面 上述 所有 以上 これまで 이전 모든 ก่อนหน้า`,
+		"orders":     `指令 指示 命令 提示词 提示詞 說明 规则 プロンプト 지시 명령 คำสั่ง`,
 		"neg":        `不要 请勿 切勿 不得 別 勿 ないで しないで 禁止 마세요 말고`,
 		"tell":       `告诉 告訴 告知 透露 提及 知らせ 伝え 言わ 알리 말하`,
 		"user":       `用户 用戶 使用者 ユーザー 사용자`,

@@ -54,6 +54,7 @@ var rules = func() (all []rule) {
 		{"injection.conceal", Hard, plainly, "user ~1 are|must ~2 neg ~3 know", "It tells the model that the user must not know."},
 		{"injection.conceal", Hard, plainly, "hide ~5 from ~2 user", "It tells the model to hide something from the user."},
 		{"injection.conceal", Hard, plainly, "hide ~3 hidden ~3 from ~2 user", "It tells the model to keep a secret from the user."},
+		{"injection.conceal", Soft, plainly, "hide ~2 between ~1 us", "It wants something to stay between it and the model."},
 		{"injection.conceal", Hard, plainly, "secret_manner ~3 take|give", "It tells the model to act in secret."},
 		{"injection.conceal", Hard, plainly, "take|give ~6 secret_manner", "It tells the model to act in secret."},
 		{"injection.conceal", Hard, plainly, "quiet_manner ~2 dispatch", "It tells the model to send something unnoticed."},
@@ -75,6 +76,7 @@ var rules = func() (all []rule) {
 
 		{"injection.exfiltration", Hard, affirm, "give ~6 transcript", "It asks for the conversation or the model's instructions."},
 		{"injection.exfiltration", Hard, affirm, "take ~4 transcript ~6 parameter", "It asks for the conversation or the model's instructions."},
+		{"injection.exfiltration", Hard, affirm, "reveal ~3 transcript ~6 parameter", "It asks for the conversation or the model's instructions."},
 		{"injection.exfiltration", Hard, affirm, "dispatch ~6 payload ~8 email|phone", "It tells the model to send something to a given address."},
 		{"injection.exfiltration", Hard, affirm, "dispatch ~6 payload ~6 from ~2 url", "It tells the model to send something to a given address."},
 		{"injection.exfiltration", Hard, affirm, "must ~6 recipient ~6 email|phone", "It puts a recipient of its own on what is sent."},
@@ -91,6 +93,7 @@ var rules = func() (all []rule) {
 		{"injection.precedence", Soft, plainly, "gate ~1 anyother ~2 tool", "It wants to come before other tools."},
 		{"injection.precedence", Soft, plainly, "when ~2 anyother ~3 tool ~3 use", "It gives orders about other tools."},
 		{"injection.precedence", Soft, plainly, "prefer ~4 instead ~3 alternative ~3 tool", "It wants to be used in the place of other tools."},
+		{"injection.precedence", Soft, plainly, "use ~3 place ~3 alternative ~3 tool", "It wants to be used in the place of other tools."},
 		{"injection.precedence", Soft, plainly, "instead ~2 use ~3 alternative ~2 tool", "It wants to be used in the place of other tools."},
 		{"injection.precedence", Soft, plainly, "must ~1 use ~1 this ~1 tool ~1 first", "It wants to come before other tools."},
 		{"injection.precedence", Soft, plainly, "neg ~1 use ~3 rival ~2 tool", "It wants to be used in the place of other tools."},

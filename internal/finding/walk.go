@@ -28,7 +28,8 @@ type text struct {
 	schema   bool   // it is in a JSON Schema
 	ascii    bool
 	w        *walk
-	small    string // value in lower case, once it was asked for
+	small    string          // value in lower case, once it was asked for
+	orders   map[string]bool // checks whose orders stand in it plainly
 }
 
 // lower returns the value in lower case.

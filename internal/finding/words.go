@@ -28,12 +28,6 @@ type reader struct {
 	spelled []span // where letters apart made words
 }
 
-// Bounds of letters that stand apart.
-const (
-	minLetters = 5
-	maxLetters = 512
-)
-
 // read returns the words of a text that are in the lexicon, in order. It takes
 // linear time.
 func read(text string) []word { return reading(text).words }
@@ -156,8 +150,14 @@ func (r *reader) add(c class, piece string, start, end int, folded bool) {
 	} else {
 		r.spell(start)
 	}
+	if len(piece) >= minGlued && len(piece) <= maxLetters && r.glued(piece, start, end) {
+		return
+	}
 	if len(piece) <= maxWord {
 		more, disguised := meaning(piece)
+		if more == none {
+			more = scrambled(piece) // That may be a slip: it says nothing of whoever wrote it.
+		}
 		if folded && more.without(c) != none {
 			disguised = true
 		} else if folded {
@@ -183,35 +183,6 @@ func (r *reader) keep(w word) {
 		}
 	}
 	r.words = append(r.words, w)
-}
-
-// spell reads letters that stood apart as the words they make together.
-func (r *reader) spell(end int) {
-	letters := r.letters
-	r.letters = r.letters[:0]
-	if len(letters) < minLetters {
-		return
-	}
-	at, found := r.at-len(letters), 0
-	for i := 0; i < len(letters); {
-		n := min(len(letters)-i, 16)
-		for n >= 3 && lexicon[string(letters[i:i+n])] == none {
-			n--
-		}
-		if n < 3 {
-			i++
-			continue
-		}
-		at++
-		r.keep(word{class: lexicon[string(letters[i:i+n])], at: at, start: r.from, end: end, disguised: true})
-		i += n
-		if n > 3 {
-			found++
-		}
-	}
-	if found >= 2 {
-		r.spelled = append(r.spelled, span{r.from, end})
-	}
 }
 
 // meaning looks a word up: as it is spelled, and with digits and signs read as the

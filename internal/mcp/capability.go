@@ -15,6 +15,11 @@ const (
 	CapElicitURL                                 // elicitation/create with a URL
 )
 
+// CapsOfDiscovery are those that whoever asks a server what it offers declares: all that clients may be asked for, since
+// a server may show some tools only to clients that can be asked. Two lists of a server can be compared if both were
+// asked for with them.
+const CapsOfDiscovery = CapRoots | CapSampling | CapSamplingTools | CapSamplingContext | CapElicitForm | CapElicitURL
+
 // Has reports whether all of want is declared.
 func (c Capabilities) Has(want Capabilities) bool { return c&want == want }
 

@@ -247,10 +247,11 @@ var variableReads = map[string]reads{"tool": readsTool, "arguments": readsArgume
 type outcome uint8
 
 const (
-	no        outcome = iota // it is not satisfied, or an attribute is absent
-	yes                      // it is satisfied
-	failed                   // it could not be evaluated
-	undecided                // it waits for the facts of a call
+	no          outcome = iota // it is not satisfied, or an attribute is absent
+	yes                        // it is satisfied
+	failed                     // it could not be evaluated
+	undecided                  // it waits for the facts of a call
+	unsatisfied                // no or failed: which of the two waits for the facts of a call
 )
 
 // evaluate evaluates the condition; the error says why it failed, for those who may

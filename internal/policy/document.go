@@ -130,7 +130,7 @@ func parseRule(n *node) (*snapshotv1.Rule, error) {
 		func() (err error) { r.Name, err = fields["name"].ruleName(); return },
 		func() (err error) { r.Priority, err = fields["priority"].priority(); return },
 		func() (err error) { r.Effect, err = fields["effect"].effect(); return },
-		func() (err error) { r.Reason, err = fields["reason"].text(); return },
+		func() (err error) { r.Reason, err = fields["reason"].reason(); return },
 		func() (err error) { r.Users, err = fields["users"].list(); return },
 		func() (err error) { r.Groups, err = fields["groups"].list(); return },
 		func() (err error) { r.Roles, err = fields["roles"].list(); return },
@@ -169,6 +169,18 @@ func methodsFit(r *snapshotv1.Rule) bool {
 		}
 	}
 	return false
+}
+
+// maxReason bounds a rule's reason, in bytes: it goes to everybody who is denied, and
+// into the audit each time.
+const maxReason = 1000
+
+func (n *node) reason() (string, error) {
+	text, err := n.text()
+	if err == nil && len(text) > maxReason {
+		err = n.wrong("a reason is at most %d bytes long; put the rest where people can read it, and the way there in here", maxReason)
+	}
+	return text, err
 }
 
 // ruleName reads the name of a rule.

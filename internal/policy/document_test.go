@@ -289,3 +289,16 @@ func TestDocumentInTheDocumentationHolds(t *testing.T) {
 		}
 	}
 }
+
+// A reason goes to everybody who is denied and into each record of it.
+func TestAReasonIsBounded(t *testing.T) {
+	document := func(n int) []byte {
+		return []byte("rules:\n  - {name: a, effect: deny, reason: " + strings.Repeat("r", n) + "}\n")
+	}
+	if _, err := policy.ParseDocument(document(1000)); err != nil {
+		t.Error(err)
+	}
+	if _, err := policy.ParseDocument(document(1001)); err == nil || !strings.Contains(err.Error(), "a reason is at most 1000 bytes long") {
+		t.Errorf("a longer one: %v", err)
+	}
+}

@@ -31,21 +31,37 @@ type Limit struct {
 	Window       time.Duration
 }
 
-// Bucket returns the name of the bucket that a call of the limit is charged to:
-// user, application, server or "server/tool", and "" for one of all. Callers who lack
-// the attribute share a bucket, also named "".
-func (l *Limit) Bucket(p *principal.Principal, t *Target) string {
+// Bucket returns the bucket that a call of the limit is charged to. Callers who lack
+// the attribute share one, and so does all that a server has without listing it: it is
+// as much as clients make up (the target has no name then).
+func (l *Limit) Bucket(p *principal.Principal, t *Target) Bucket {
 	switch l.Per {
 	case snapshotv1.LimitPer_LIMIT_PER_USER:
-		return p.User
+		return Bucket{Name: p.User}
 	case snapshotv1.LimitPer_LIMIT_PER_APPLICATION:
-		return p.Application
+		return Bucket{Name: p.Application}
 	case snapshotv1.LimitPer_LIMIT_PER_SERVER:
-		return t.Server
+		return Bucket{Name: t.Server}
 	case snapshotv1.LimitPer_LIMIT_PER_TOOL:
-		return t.String()
+		return Bucket{t.Server, t.Name}
 	}
-	return ""
+	return Bucket{}
+}
+
+// Bucket says what has a bucket under a limit.
+type Bucket struct {
+	// Server is that of a tool, empty for all else.
+	Server string
+	// Name is that of the user, application, server or tool; empty for all together.
+	Name string
+}
+
+// String returns the name as nodes and people know it: a tool's is "server/tool".
+func (b Bucket) String() string {
+	if b.Server == "" {
+		return b.Name
+	}
+	return b.Server + "/" + b.Name
 }
 
 // limit is a limit with what it is about.

@@ -55,7 +55,7 @@ func TestBucketIsNamedAfterWhatHasIt(t *testing.T) {
 		snapshotv1.LimitPer_LIMIT_PER_ALL: "", snapshotv1.LimitPer_LIMIT_PER_USER: "ana", snapshotv1.LimitPer_LIMIT_PER_APPLICATION: "cursor",
 		snapshotv1.LimitPer_LIMIT_PER_SERVER: "github", snapshotv1.LimitPer_LIMIT_PER_TOOL: "github/x",
 	} {
-		if got := (&policy.Limit{Per: per}).Bucket(ana(), target); got != want {
+		if got := (&policy.Limit{Per: per}).Bucket(ana(), target).String(); got != want {
 			t.Errorf("%v: %q", per, got)
 		}
 	}

@@ -145,7 +145,7 @@ func ruleLine(rule *snapshotv1.Rule) (line, error) {
 // nameIsFree refuses names that would make an audit record say that something
 // else decided.
 func nameIsFree(name string) error {
-	if name == RuleDefaultDeny || name == RuleDenyOverlay || name == RuleKeyServers ||
+	if name == RuleDefaultDeny || name == RuleDenyOverlay || name == RuleKeyServers || name == RuleDrift ||
 		strings.HasPrefix(name, RuleRolePrefix) || strings.HasPrefix(name, RuleLimitPrefix) {
 		return fmt.Errorf("the name %q is reserved", name)
 	}

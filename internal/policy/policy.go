@@ -17,6 +17,10 @@ const (
 	RuleDenyOverlay = "deny-overlay"
 	// RuleKeyServers: the key is not good for the server.
 	RuleKeyServers = "key-servers"
+	// RuleDrift: the server has another definition by now than was approved, or may
+	// have; a node found out before the catalogue did. No decision of this package has
+	// it.
+	RuleDrift = "definition-changed"
 	// RuleRolePrefix stands before the name of a role whose grant decided.
 	RuleRolePrefix = "role:"
 	// RuleLimitPrefix stands before the name of a limit that refused a call which

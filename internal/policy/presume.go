@@ -27,6 +27,8 @@ rules:
 			decision = l.decision(v.set.revision)
 			break rules
 		case no:
+		case unsatisfied:
+			depends = true
 		case undecided:
 			// If it cannot be evaluated on them it denies, whatever its effect.
 			depends, mayAllow = true, mayAllow || l.effect == snapshotv1.Effect_EFFECT_ALLOW
@@ -39,7 +41,8 @@ rules:
 }
 
 // presume is evaluate where the arguments that a client sent are not known:
-// undecided if it depends on them.
+// undecided if it depends on them, unsatisfied if something else is absent, so that it
+// cannot be satisfied, and a value of the arguments may still make it fail first.
 func (c *condition) presume(e *evaluation) outcome {
 	if c.reads&readsArguments == 0 || !hasArguments(e.method) || e.method == MethodRead {
 		outcome, _ := c.evaluate(e)
@@ -52,10 +55,8 @@ func (c *condition) presume(e *evaluation) outcome {
 	out, _, err := program.Eval(&blind{e})
 	switch {
 	case err != nil && absent(err):
-		return no
-	case err != nil:
-		return failed
-	case types.IsUnknown(out):
+		return unsatisfied
+	case err != nil, types.IsUnknown(out): // With arguments, another error may come first, or none.
 		return undecided
 	case out == types.True:
 		return yes

@@ -52,6 +52,8 @@ func TestPresumedDecisionLooksAtWhatIsKnown(t *testing.T) {
 		{"denied either way", "- {name: d, effect: deny, when: 'arguments.x == 1'}", false, "default-deny"},
 		{"the client is another", `- {name: a, effect: allow, when: 'client.name == "claude" && arguments.x == 1'}`, false, "default-deny"},
 		{"the client does", `- {name: a, effect: allow, when: 'client.name == "cursor" || arguments.x == 1'}`, false, "a"},
+		{"an absent attribute", `- {name: d, effect: deny, when: 'client.version == arguments.x'}`, false, "default-deny"},
+		{"an argument that fails before the absence shows", `- {name: d, effect: deny, when: 'arguments.x == client.version'}` + "\n  - {name: a, effect: allow}", true, "a"},
 		{"a rule before them", "- {name: d, effect: deny, priority: -1}\n  - {name: a, effect: allow, when: 'arguments.x == 1'}", false, "d"},
 	} {
 		t.Run(c.why, func(t *testing.T) {

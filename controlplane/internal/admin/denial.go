@@ -158,7 +158,7 @@ func denied(kind, name string) string {
 
 func denialMessage(row db.Deny) *adminv1.Denial {
 	return &adminv1.Denial{
-		Kind: row.Kind, Name: row.Name, Reason: row.Reason, CreatedBy: row.CreatedBy,
+		Kind: row.Kind, Name: row.Name, Reason: row.Reason, CreatedBy: row.CreatedBy, Cause: row.Cause,
 		CreatedAt: timestamppb.New(row.CreatedAt), ExpiresAt: timestamp(row.ExpiresAt),
 	}
 }

@@ -126,7 +126,7 @@ func limiting(set *policy.Set, r *policy.Request) []*adminv1.ExplainStep {
 	var steps []*adminv1.ExplainStep
 	for _, l := range set.Profile(r.Principal).Limits(&r.Target) {
 		per := ""
-		if bucket := l.Bucket(r.Principal, &r.Target); bucket != "" {
+		if bucket := l.Bucket(r.Principal, &r.Target).String(); bucket != "" {
 			per = " for " + policy.PerName(l.Per) + " " + bucket
 		}
 		steps = append(steps, &adminv1.ExplainStep{

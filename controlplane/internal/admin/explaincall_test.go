@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,35 @@ func TestExplainLooksAtWhatConditionsSee(t *testing.T) {
 				t.Errorf("by %s, open %v, want %s, %v\n%v", got.GetRule(), got.GetOpen(), c.rule, c.open, got.GetSteps())
 			}
 		})
+	}
+}
+
+// Whoever is allowed a call sees which limits it counts against, with whose bucket; whoever
+// is denied it sees none.
+func TestExplainNamesTheLimitsOfAnAllowedCall(t *testing.T) {
+	r := policed(t)
+	r.apply(t, `rules:
+  - {name: no-deletes, effect: deny, tools: ["github/delete_*"]}
+limits:
+  - {name: elsewhere, per: all, calls: 1, window: 1s, tools: ["mail/*"]}
+  - {name: gentle, per: tool, calls: 600, window: 1h, burst: 5}
+  - {name: own, per: user, calls: 60, window: 1m, roles: [developer]}
+`, nil).or(t)
+	limits := func(tool string) (details []string) {
+		t.Helper()
+		for _, s := range r.explain(t, &adminv1.ExplainDecisionRequest{User: "ana", Tool: tool}).or(t).GetSteps() {
+			if s.GetStage() == "limit" {
+				details = append(details, s.GetName()+": "+s.GetDetail())
+			}
+		}
+		return details
+	}
+	want := []string{"gentle: at most 600 calls in 1h0m0s for tool github/list_repos, 5 at once", "own: at most 60 calls in 1m0s for user ana, 6 at once"}
+	if got := limits("github/list_repos"); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := limits("github/delete_repo"); got != nil {
+		t.Errorf("a call that is denied has limits: %q", got)
 	}
 }
 

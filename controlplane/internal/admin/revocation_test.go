@@ -166,6 +166,14 @@ func TestADenialIsLiftedOnlyByWhatItComesFrom(t *testing.T) {
 	remove("application", "cursor").refused(t, connect.CodeFailedPrecondition, "warder app enable cursor")
 	remove("user", "ana").refused(t, connect.CodeNotFound, "warder deny list")
 
+	causes := map[string]string{}
+	for _, denial := range ask(t, r.local.denials.ListDenials, &adminv1.ListDenialsRequest{}).or(t).GetDenials() {
+		causes[denial.GetKind()] = denial.GetCause()
+	}
+	if diff := cmp.Diff(map[string]string{"key": "revoked", "application": "disabled"}, causes); diff != "" {
+		t.Error("causes (-want +got):\n" + diff)
+	}
+
 	// A person denies what is disabled as well: each stands by itself.
 	ask(t, r.local.denials.AddDenial, &adminv1.AddDenialRequest{Kind: "application", Name: "cursor", Reason: "incident"}).or(t)
 	enabled := ask(t, r.local.applications.EnableApplication, &adminv1.EnableApplicationRequest{Name: "cursor"}).or(t).GetApplication()
@@ -204,7 +212,13 @@ func TestEverythingCanBeDeniedAndNothingByASlip(t *testing.T) {
 	add("all", "x").refused(t, connect.CodeInvalidArgument, "no name")
 	add("user", "").refused(t, connect.CodeInvalidArgument, "name the user")
 	add("key", "x").refused(t, connect.CodeInvalidArgument, "kind")
-	if got := len(ask(t, r.local.denials.ListDenials, &adminv1.ListDenialsRequest{}).or(t).GetDenials()); got != 6 {
-		t.Errorf("%d denials are listed", got)
+	listed := ask(t, r.local.denials.ListDenials, &adminv1.ListDenialsRequest{}).or(t).GetDenials()
+	if len(listed) != 6 {
+		t.Errorf("%d denials are listed", len(listed))
+	}
+	for _, denial := range listed {
+		if denial.GetCause() != "denial" {
+			t.Errorf("of %s, which a person denied, the cause is %q", denial.GetKind(), denial.GetCause())
+		}
 	}
 }

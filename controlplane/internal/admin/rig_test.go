@@ -39,6 +39,7 @@ type rig struct {
 	log   *syncBuffer
 	token string // for setup
 	url   string // sessions
+	kek   string // the file of the key-encryption key
 	local *client
 }
 
@@ -47,7 +48,8 @@ func newRig(t *testing.T) *rig {
 	r := &rig{log: new(syncBuffer)}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := storetest.New(t)
-	kek, err := seal.LoadVault(filepath.Join(t.TempDir(), "kek"))
+	r.kek = filepath.Join(t.TempDir(), "kek")
+	kek, err := seal.LoadVault(r.kek)
 	if err != nil {
 		t.Fatal(err)
 	}

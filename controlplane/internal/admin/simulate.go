@@ -167,7 +167,7 @@ func (r *replay) take(row *db.ListDecidedCallsRow) {
 // byOthers are the rules in the ledger that are no rules: a node refused for another
 // reason than policy.
 var byOthers = map[string]bool{
-	policy.RuleDenyOverlay: true, policy.RuleKeyServers: true,
+	policy.RuleDenyOverlay: true, policy.RuleKeyServers: true, policy.RuleDrift: true,
 	"audit-unavailable": true, "asks-too-often": true, "tells-too-often": true,
 }
 

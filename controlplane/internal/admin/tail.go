@@ -18,6 +18,7 @@ const (
 	maxTails  = 64 // streams at once; one more is refused
 	tailPage  = 500
 	tailPoll  = 250 * time.Millisecond
+	tailCheck = time.Second // how soon a stream ends whose caller may not read it any more
 	heartbeat = 15 * time.Second
 )
 
@@ -84,14 +85,17 @@ func (t *tail) follow(ctx context.Context) error {
 	defer poll.Stop()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	check := time.NewTicker(tailCheck)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-beat.C:
+		case <-check.C:
 			if err := t.api.Desk.Still(ctx, adminv1connect.AuditServiceTailCallsProcedure); err != nil {
 				return err
 			}
+		case <-beat.C:
 			if err := t.stream.Send(&adminv1.TailCallsResponse{}); err != nil {
 				return err
 			}

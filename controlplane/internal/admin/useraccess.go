@@ -143,7 +143,7 @@ func (u users) revokeAll(ctx context.Context, tx *store.Tx, user int64) error {
 		if err != nil {
 			return err
 		}
-		if err := (keys{API: u.API}).revoke(ctx, tx, &row, "the user was removed"); err != nil {
+		if err := keys(u).revoke(ctx, tx, &row, "the user was removed"); err != nil {
 			return err
 		}
 	}

@@ -13,10 +13,9 @@ import (
 // maxInstructions bounds what is kept of a server's instructions, in bytes.
 const maxInstructions = 64 << 10
 
-// declared is what clients may be asked for through Warder. Discovery declares all
-// of it, since a server may show some tools only to clients that can be asked; it
-// declines what it is asked itself.
-const declared = mcp.CapRoots | mcp.CapSampling | mcp.CapSamplingTools | mcp.CapSamplingContext | mcp.CapElicitForm | mcp.CapElicitURL
+// declared is what servers are told that discovery can do; it declines what it is
+// asked.
+const declared = mcp.CapsOfDiscovery
 
 // legacyVersions are those that a server may choose in initialize.
 var legacyVersions = []string{mcp.Version20251125, mcp.Version20250618, mcp.Version20250326, mcp.Version20241105}

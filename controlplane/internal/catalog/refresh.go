@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -34,11 +35,14 @@ type Config struct {
 	// Retry is how long a server that fails is left alone at first; later as long as
 	// it has been failing, and never longer than Age.
 	Retry time.Duration
-	// Look is how often servers of that age are looked for.
+	// Look is how often servers of that age are looked for; no less often than Age.
 	Look time.Duration
-	// Gather is how long a change that a node reports waits for more of them.
+	// Gather is how long a change that a node reports waits for more of them. A
+	// change is to hold on every node within a second, so it is short.
 	Gather time.Duration
-	// Rest is how long a server that changes all the time is left alone.
+	// Rest is how long a server that changed while it was discovered is left alone,
+	// and at least as long as that took: a server that says all the time that it
+	// changed has no more than half of the attention.
 	Rest time.Duration
 }
 
@@ -46,8 +50,8 @@ const (
 	defaultAge    = 5 * time.Minute
 	defaultRetry  = 10 * time.Second
 	defaultLook   = 5 * time.Second
-	defaultGather = time.Second
-	defaultRest   = 10 * time.Second
+	defaultGather = 50 * time.Millisecond
+	defaultRest   = 500 * time.Millisecond
 
 	// maxChanged bounds the servers that wait; more than that are left to Age.
 	maxChanged = 1_000
@@ -67,6 +71,7 @@ type Refresher struct {
 	mu      sync.Mutex
 	changed map[string]time.Time // when to discover; zero while it runs
 	again   map[string]bool      // changed while it ran
+	rests   map[string]time.Time // until when a server that was discovered is left alone
 	wake    chan struct{}
 }
 
@@ -81,9 +86,10 @@ func NewRefresher(c Config) *Refresher {
 			*d.at = d.value
 		}
 	}
+	c.Look = min(c.Look, c.Age)
 	return &Refresher{
 		Config: c, slots: make(chan struct{}, atOnce), changed: make(map[string]time.Time),
-		again: make(map[string]bool), wake: make(chan struct{}, 1),
+		again: make(map[string]bool), rests: make(map[string]time.Time), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -128,7 +134,11 @@ func (r *Refresher) Changed(server string) {
 		r.Log.Warn("too many servers say that they changed; this one is looked at in its turn", "server", server)
 		return
 	}
-	r.changed[server] = time.Now().Add(r.Gather)
+	at = time.Now().Add(r.Gather)
+	if rest := r.rests[server]; rest.After(at) {
+		at = rest
+	}
+	r.changed[server] = at
 	r.signal()
 }
 
@@ -181,6 +191,7 @@ func (r *Refresher) take(now time.Time) (names []string, next time.Duration) {
 			names = append(names, name)
 		}
 	}
+	maps.DeleteFunc(r.rests, func(_ string, until time.Time) bool { return !until.After(now) })
 	return names, next
 }
 
@@ -210,6 +221,7 @@ func (r *Refresher) discoverChanged(ctx context.Context, name string) {
 	case <-ctx.Done():
 		return
 	}
+	start := time.Now()
 	err := r.background(ctx, name)
 	<-r.slots
 	if err != nil && ctx.Err() == nil && !fault.Is(err, fault.NotFound) {
@@ -217,10 +229,13 @@ func (r *Refresher) discoverChanged(ctx context.Context, name string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := time.Now()
+	rest := now.Add(max(r.Rest, now.Sub(start)))
+	r.rests[name] = rest
 	delete(r.changed, name)
 	if r.again[name] {
 		delete(r.again, name)
-		r.changed[name] = time.Now().Add(r.Rest)
+		r.changed[name] = rest
 		r.signal()
 	}
 }

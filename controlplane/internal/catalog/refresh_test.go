@@ -198,8 +198,9 @@ func TestChangesAreGathered(t *testing.T) {
 	if names, _ := b.take(time.Now().Add(2 * time.Hour)); len(names) != 0 {
 		t.Errorf("%v is discovered twice at a time", names)
 	}
+	start := time.Now()
 	b.discoverChanged(t.Context(), "s")
-	if at := b.changed["s"]; at.IsZero() || at.After(time.Now().Add(b.Rest)) {
+	if at, took := b.changed["s"], time.Since(start); at.IsZero() || at.After(time.Now().Add(max(b.Rest, took))) {
 		t.Errorf("what changed while it ran waits until %v", at)
 	}
 	for i := range 2 * maxChanged {
@@ -207,6 +208,27 @@ func TestChangesAreGathered(t *testing.T) {
 	}
 	if len(b.changed) != maxChanged {
 		t.Errorf("%d servers wait", len(b.changed))
+	}
+}
+
+// A server that says that it changed as soon as it was discovered does not take all
+// the attention; one that says it for the first time is looked at soon.
+func TestAChattyServerIsLeftToRest(t *testing.T) {
+	b := newBench(t)
+	b.Rest, b.Gather = time.Hour, time.Millisecond
+	b.Changed("s")
+	if at := b.changed["s"]; at.After(time.Now().Add(b.Gather)) {
+		t.Errorf("the first change waits until %v", at)
+	}
+	b.take(time.Now().Add(time.Second))
+	b.discoverChanged(t.Context(), "s")
+	b.Changed("s")
+	if at := b.changed["s"]; at.Before(time.Now().Add(b.Rest / 2)) {
+		t.Errorf("the next change does not wait: %v", at)
+	}
+	b.take(time.Now().Add(2 * time.Hour))
+	if len(b.rests) != 0 {
+		t.Errorf("rests that are over are kept: %v", b.rests)
 	}
 }
 

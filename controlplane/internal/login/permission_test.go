@@ -3,6 +3,8 @@ package login
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -195,5 +197,23 @@ func TestT42_GuardTakesTheAddressFromTheProxyAlone(t *testing.T) {
 				t.Errorf("address %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// The dashboard names permissions by itself; one that there is not would leave its
+// buttons dead for everybody.
+func TestDashboardNamesPermissionsThatThereAre(t *testing.T) {
+	source, err := os.ReadFile("../../../dashboard/src/api/useLacks.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\| "([^"]+)"`).FindAllSubmatch(source, -1)
+	if len(named) == 0 {
+		t.Fatal("no permission is named; is the test looking in the right place?")
+	}
+	for _, match := range named {
+		if p := Permission(match[1]); !p.Known() {
+			t.Errorf("useLacks.ts names %q", p)
+		}
 	}
 }

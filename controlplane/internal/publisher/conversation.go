@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -42,9 +41,6 @@ type conversation struct {
 	// down. When it is full, they are dropped: the node says them again.
 	endings chan []*syncv1.EndedSession
 
-	// demand is what the node's calls asked of limits, until it is counted.
-	demand atomic.Pointer[syncv1.Demand]
-
 	// ahead has denials that go ahead of the next update: the latest, of which those
 	// before are a part.
 	ahead  chan *warning
@@ -63,6 +59,13 @@ type warning struct {
 	denials *syncv1.Denials
 }
 
+// order is an update to be sent, and the denials of it that go first: its node has
+// them before it begins to index the rest.
+type order struct {
+	update *syncv1.Update
+	first  *syncv1.Denials // nil: none
+}
+
 // newStreamID returns a name for a stream.
 func newStreamID() string { return rand.Text()[:8] }
 
@@ -75,7 +78,7 @@ func (c *conversation) run(ctx context.Context) error {
 		return err
 	}
 	// One update is in flight at most, so one place is always free.
-	updates, ended := make(chan *syncv1.Update, 1), make(chan *syncv1.EndedSessions)
+	updates, ended := make(chan order, 1), make(chan *syncv1.EndedSessions)
 	shares := make(chan *syncv1.Shares)
 	c.ahead = make(chan *warning, 1)
 	go c.send(ctx, updates, ended, shares)
@@ -118,7 +121,7 @@ func (c *conversation) awaitHello(ctx context.Context, requests <-chan *syncv1.S
 }
 
 // loop answers what the node says and sends what changed, in that order.
-func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncRequest, updates chan<- *syncv1.Update) error {
+func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncRequest, updates chan<- order) error {
 	heartbeat := time.NewTicker(Heartbeat)
 	defer heartbeat.Stop()
 	patience := time.NewTimer(AckTimeout)
@@ -135,13 +138,14 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 		}
 		known, changed := c.publisher.state()
 		if update := c.follower.next(known, c.id); update != nil {
+			first := c.first(known)
 			snapshot.Sign(update, c.publisher.config.Key)
 			c.publisher.metrics.sent(update)
 			select {
 			case <-c.ahead: // The update has them.
 			default:
 			}
-			updates <- update
+			updates <- order{update, first}
 			patience.Reset(AckTimeout)
 		}
 		c.warn(known)
@@ -172,12 +176,36 @@ func (c *conversation) warn(known *history) {
 		return
 	}
 	c.warned = latest
-	sent := known.find(c.follower.inFlight.to)
+	denials := fresh(latest, known.find(c.follower.inFlight.to))
+	if denials == nil {
+		return
+	}
+	select {
+	case <-c.ahead: // What was not sent yet is a part of it.
+	default:
+	}
+	c.ahead <- &warning{over: c.follower.inFlight.nonce, denials: denials}
+}
+
+// first returns what is denied by the update that is about to go and not by what the
+// node serves; nil if that is nothing, or if the node was told already. A policy and a
+// revocation are one update if they are made at once, and to index a policy takes long.
+func (c *conversation) first(known *history) *syncv1.Denials {
+	serves := known.find(c.follower.acked)
+	if serves == nil || c.warned == known.latest() {
+		return nil
+	}
+	return fresh(known.latest(), serves)
+}
+
+// fresh returns the denials of a set that an earlier one has not, all of them if that
+// is not known any more; nil if there are none.
+func fresh(set, earlier *snapshot.Set) *syncv1.Denials {
 	var denies []*snapshotv1.Deny
-	for item := range latest.Under(snapshot.DenyPrefix) {
-		if sent != nil {
+	for item := range set.Under(snapshot.DenyPrefix) {
+		if earlier != nil {
 			if key, err := snapshot.Key(item); err == nil {
-				if _, there := sent.Get(key); there {
+				if _, there := earlier.Get(key); there {
 					continue
 				}
 			}
@@ -185,13 +213,9 @@ func (c *conversation) warn(known *history) {
 		denies = append(denies, item.GetDeny())
 	}
 	if len(denies) == 0 {
-		return
+		return nil
 	}
-	select {
-	case <-c.ahead: // What was not sent yet is a part of it.
-	default:
-	}
-	c.ahead <- &warning{over: c.follower.inFlight.nonce, denials: &syncv1.Denials{Denies: denies}}
+	return &syncv1.Denials{Denies: denies}
 }
 
 // answer takes one message of the node.
@@ -207,7 +231,7 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 		c.publisher.config.ServerChanged(clean(kind.ServerChanged.GetServer()))
 		return nil
 	case *syncv1.SyncRequest_Demand:
-		c.asks(kind.Demand)
+		c.publisher.config.Shares.Report(c.node, kind.Demand)
 		return nil
 	case *syncv1.SyncRequest_EndedSessions:
 		return c.takeEnded(kind.EndedSessions.GetSessions())
@@ -261,11 +285,11 @@ func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.Sync
 
 // send writes updates, ended sessions and shares until ctx ends. A send that blocks is
 // released when the handler returns, which the loop decides.
-func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions, shares <-chan *syncv1.Shares) {
+func (c *conversation) send(ctx context.Context, updates <-chan order, ended <-chan *syncv1.EndedSessions, shares <-chan *syncv1.Shares) {
 	for sent := true; sent; {
 		select {
-		case update := <-updates:
-			sent = c.sendUpdate(update, ended, nil)
+		case next := <-updates:
+			sent = c.sendUpdate(next, ended, nil)
 		case sessions := <-ended:
 			sent = c.say(&syncv1.SyncResponse{EndedSessions: sessions})
 		case warning := <-c.ahead:
@@ -279,23 +303,26 @@ func (c *conversation) send(ctx context.Context, updates <-chan *syncv1.Update, 
 }
 
 // sendWarning writes denials, behind the update that they go over.
-func (c *conversation) sendWarning(w *warning, updates <-chan *syncv1.Update, ended <-chan *syncv1.EndedSessions) bool {
+func (c *conversation) sendWarning(w *warning, updates <-chan order, ended <-chan *syncv1.EndedSessions) bool {
 	select {
-	case update := <-updates:
-		if update.GetNonce() != w.over {
+	case next := <-updates:
+		if next.update.GetNonce() != w.over {
 			w = nil // The update came later, and has them.
 		}
-		return c.sendUpdate(update, ended, w)
+		return c.sendUpdate(next, ended, w)
 	default:
 		return c.say(&syncv1.SyncResponse{Denials: w.denials})
 	}
 }
 
-// sendUpdate writes an update part by part. Denials that go over it, such as those of
+// sendUpdate writes an update part by part, its new denials before it. Denials that go over it, such as those of
 // a warning, and sessions that ended do not wait for the last one. It reports whether
 // the stream goes on.
-func (c *conversation) sendUpdate(update *syncv1.Update, ended <-chan *syncv1.EndedSessions, w *warning) bool {
-	for message := range snapshot.Split(update) {
+func (c *conversation) sendUpdate(next order, ended <-chan *syncv1.EndedSessions, w *warning) bool {
+	if next.first != nil && !c.say(&syncv1.SyncResponse{Denials: next.first}) {
+		return false
+	}
+	for message := range snapshot.Split(next.update) {
 		if !c.say(message) {
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -325,33 +326,76 @@ func TestAStreamOutlivesTheDatabase(t *testing.T) {
 	})
 }
 
-// A node indexes an update for as long as that takes; what is revoked meanwhile is
-// told ahead of the next one (security.md P-08).
-func TestWhatIsDeniedWhileANodeIsBusyGoesAhead(t *testing.T) {
+// denying returns a set in which users are denied, and as many roles as its revision:
+// each set changes more than denials.
+func denying(t *testing.T, revision uint64, names ...string) *snapshot.Set {
+	t.Helper()
+	var items []*snapshotv1.Item
+	for _, name := range names {
+		items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: &snapshotv1.Deny{Kind: snapshotv1.DenyKind_DENY_KIND_USER, Name: name}}})
+	}
+	for i := range revision {
+		items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Role{Role: &snapshotv1.Role{Name: fmt.Sprint("r", i)}}})
+	}
+	set, err := snapshot.New("e1", revision, items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// A revocation that comes in one update with what takes a node long to index does not
+// wait for that: it goes first, and with it only what the node has not yet.
+func TestWhatAnUpdateDeniesGoesBeforeIt(t *testing.T) {
 	p := newPublisher(t, nil)
-	denying := func(revision uint64, names ...string) {
+	put := func(set *snapshot.Set) {
 		t.Helper()
-		var items []*snapshotv1.Item
-		for _, name := range names {
-			items = append(items, &snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: &snapshotv1.Deny{Kind: snapshotv1.DenyKind_DENY_KIND_USER, Name: name}}})
-		}
-		set, err := snapshot.New("e1", revision, items)
-		if err != nil {
-			t.Fatal(err)
-		}
 		if err := p.Publish(set); err != nil {
 			t.Fatal(err)
 		}
 	}
-	denying(1, "old")
+	put(denying(t, 1, "old"))
 	s, _ := connect(t, p, "edge")
 	s.requests <- hello()
 	first := (<-s.updates).GetUpdate()
-	denying(2, "old", "ana")
+	if first == nil {
+		t.Fatal("a node that has nothing gets something else than all")
+	}
+	s.requests <- ack(first.GetNonce())
+	put(denying(t, 2, "old", "ana"))
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetName() != "ana" {
+		t.Fatalf("before the update comes %v", got)
+	}
+	next := (<-s.updates).GetUpdate()
+	if next.GetRevision() != 2 || next.GetDelta() == nil {
+		t.Errorf("behind them comes %v", next)
+	}
+	s.requests <- ack(next.GetNonce())
+	put(denying(t, 3, "ana")) // One less is no news to go first.
+	if next := (<-s.updates).GetUpdate(); next.GetRevision() != 3 {
+		t.Errorf("an update that denies nothing new: %v", next)
+	}
+}
+
+// A node indexes an update for as long as that takes; what is revoked meanwhile is
+// told ahead of the next one (security.md P-08).
+func TestWhatIsDeniedWhileANodeIsBusyGoesAhead(t *testing.T) {
+	p := newPublisher(t, nil)
+	put := func(revision uint64, names ...string) {
+		t.Helper()
+		if err := p.Publish(denying(t, revision, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1, "old")
+	s, _ := connect(t, p, "edge")
+	s.requests <- hello()
+	first := (<-s.updates).GetUpdate()
+	put(2, "old", "ana")
 	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetName() != "ana" {
 		t.Fatalf("ahead of the next update comes %v", got)
 	}
-	denying(3, "old", "ana", "bob")
+	put(3, "old", "ana", "bob")
 	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 2 {
 		t.Fatalf("then comes %v; want all since the update under way", got)
 	}

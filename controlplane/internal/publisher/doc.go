@@ -25,8 +25,8 @@
 //   - One update at most is in flight. Newer sets coalesce: what is sent next is
 //     always the latest. That a snapshot is needed is a state, not a message in a
 //     queue, so no merge can lose it.
-//   - What is denied while an update is in flight goes ahead of the next one, so that
-//     a revocation waits for no index in the making.
+//   - What is denied goes before the update that it is in, and over the one in flight
+//     if there is one, so that a revocation waits for no index in the making.
 //   - An answer with another nonce than that of the update in flight is stale: it
 //     is counted and changes nothing.
 //   - A node that does not answer within the limit is cut off, not waited for.

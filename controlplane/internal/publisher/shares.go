@@ -18,9 +18,9 @@ type Shares interface {
 	// Enter and Leave say when a node has a stream to this replica.
 	Enter(node string)
 	Leave(node string)
-	// Report takes what a node's calls asked of limits in the last second; nil: nothing.
+	// Report takes what a node's calls asked of limits since it reported last.
 	Report(node string, demand *syncv1.Demand)
-	// For returns a node's shares.
+	// For returns a node's shares; nil: it stays with those that it has.
 	For(node string) *syncv1.Shares
 }
 
@@ -32,19 +32,16 @@ func (noShares) Leave(string)                  {}
 func (noShares) Report(string, *syncv1.Demand) {}
 func (noShares) For(string) *syncv1.Shares     { return nil }
 
-// asks keeps what the node says of its demand for the next turn of divide.
-func (c *conversation) asks(demand *syncv1.Demand) { c.demand.Store(demand) }
-
 // divide tells the node of its shares beside the loop, at once and whenever they have
-// changed. The function returned stops it, and waits until it has.
+// changed. All nodes are told at the same moment, the full second: while one has been
+// told and another not, they have too much together, or too little. The function
+// returned stops it, and waits until it has.
 func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	shares := c.publisher.config.Shares
 	shares.Enter(c.node)
 	var running sync.WaitGroup
 	running.Go(func() {
-		ticker := time.NewTicker(divideEvery)
-		defer ticker.Stop()
 		var told *syncv1.Shares
 		for {
 			if next := shares.For(c.node); next != nil && !proto.Equal(next, told) {
@@ -56,9 +53,7 @@ func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (s
 				}
 			}
 			select {
-			case <-ticker.C:
-				// Without a word for a second the demand falls, too.
-				shares.Report(c.node, c.demand.Swap(nil))
+			case <-time.After(untilDivision(time.Now())):
 			case <-ctx.Done():
 				return
 			}
@@ -71,6 +66,11 @@ func (c *conversation) divide(ctx context.Context, out chan<- *syncv1.Shares) (s
 			shares.Leave(c.node)
 		}
 	}
+}
+
+// untilDivision is how long until all nodes are told of their shares.
+func untilDivision(now time.Time) time.Duration {
+	return now.Truncate(divideEvery).Add(divideEvery).Sub(now)
 }
 
 // superseded reports whether a later stream of the node took over.

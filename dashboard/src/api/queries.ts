@@ -2,18 +2,23 @@
 // read the same entry of the cache by them.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createInfiniteQueryOptions, createQueryOptions } from "@connectrpc/connect-query";
 import { AlertService } from "../gen/warder/admin/v1/alert_pb";
 import { ApplicationService } from "../gen/warder/admin/v1/application_pb";
 import { AuditService, type CallFilterSchema } from "../gen/warder/admin/v1/audit_pb";
+import { DenialService } from "../gen/warder/admin/v1/denial_pb";
 import { HealthService } from "../gen/warder/admin/v1/health_pb";
+import { IssuerService } from "../gen/warder/admin/v1/issuer_pb";
 import { KeyService } from "../gen/warder/admin/v1/key_pb";
 import { LoginService } from "../gen/warder/admin/v1/login_pb";
 import { NodeService } from "../gen/warder/admin/v1/node_pb";
 import { PolicyService } from "../gen/warder/admin/v1/policy_pb";
+import { ProviderService } from "../gen/warder/admin/v1/provider_pb";
 import { RoleService } from "../gen/warder/admin/v1/role_pb";
+import { SealKeyService } from "../gen/warder/admin/v1/seal_key_pb";
+import { SecretService } from "../gen/warder/admin/v1/secret_pb";
 import { ServerService } from "../gen/warder/admin/v1/server_pb";
 import { Kind, ToolService, ToolState } from "../gen/warder/admin/v1/tool_pb";
 import { UserService } from "../gen/warder/admin/v1/user_pb";
@@ -91,17 +96,79 @@ export const keys = (transport: Transport) =>
 export const applications = (transport: Transport) =>
   createQueryOptions(ApplicationService.method.listApplications, {}, { transport });
 
+export const permissions = (transport: Transport) =>
+  createQueryOptions(RoleService.method.listPermissions, {}, { transport });
+
+/** Sessions of a user; "": of the person signed in; "*": of everybody. */
+export const sessions = (transport: Transport, user: string) =>
+  createQueryOptions(LoginService.method.listSessions, { user }, { transport });
+
+export const denials = (transport: Transport) =>
+  createQueryOptions(DenialService.method.listDenials, {}, { transport });
+
+export const issuers = (transport: Transport) =>
+  createQueryOptions(IssuerService.method.listIssuers, {}, { transport });
+
+export const providers = (transport: Transport) =>
+  createQueryOptions(ProviderService.method.listProviders, {}, { transport });
+
+export const keyEncryptionKeys = (transport: Transport) =>
+  createQueryOptions(SecretService.method.listKeyEncryptionKeys, {}, { transport });
+
+export const sealKeys = (transport: Transport) =>
+  createQueryOptions(SealKeyService.method.listSealKeys, {}, { transport });
+
 export const policy = (transport: Transport) =>
   createQueryOptions(PolicyService.method.getPolicy, {}, { transport });
+
+/** What conditions see beside the caller and the target. */
+export interface ExplainFacts {
+  /** A JSON object. */
+  arguments: string;
+  groups: string[];
+  clientName: string;
+  clientVersion: string;
+  /** Absent: now. */
+  at: Timestamp | undefined;
+}
+
+const versionsPerPage = 50;
+
+export const policyVersion = (transport: Transport, version: number) =>
+  createQueryOptions(PolicyService.method.getPolicy, { version: BigInt(version) }, { transport });
+
+export const policyVersions = (transport: Transport) =>
+  createInfiniteQueryOptions(
+    PolicyService.method.listPolicies,
+    { pageSize: versionsPerPage, pageToken: "" },
+    {
+      transport,
+      pageParamKey: "pageToken",
+      getNextPageParam: (last, _pages, token) =>
+        last.nextPageToken === "" || last.nextPageToken === token ? undefined : last.nextPageToken,
+    },
+  );
+
+/** What a check says of a document, in comparison with the version in force. */
+export const policyCheck = (transport: Transport, document: string) =>
+  createQueryOptions(PolicyService.method.checkPolicy, { document }, { transport });
+
+/** The way to the decision about a recorded call, under the policy in force. */
+export const recordedExplanation = (transport: Transport, callId: string, args: string) =>
+  createQueryOptions(
+    PolicyService.method.explainDecision,
+    { callId, arguments: args },
+    { transport },
+  );
 
 export const explanation = (
   transport: Transport,
   { user = "", application = "", kind = "tool", tool = "", method = "" }: PolicySearch,
-  args: string,
+  facts: ExplainFacts,
 ) =>
   createQueryOptions(
     PolicyService.method.explainDecision,
-    { user, application, [kind]: tool, method, arguments: args },
+    { user, application, [kind]: tool, method, ...facts },
     { transport },
   );
 

@@ -1,4 +1,4 @@
-import { Anchor, Checkbox, Stack, Text } from "@mantine/core";
+import { Anchor, Button, Card, Checkbox, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -9,7 +9,6 @@ import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
 import { AlertBadge } from "../ui/badges";
-import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
@@ -36,14 +35,17 @@ export function AlertsPage() {
           navigate(pb.alerts({ closed: event.currentTarget.checked || undefined }))
         }
       />
-      <DataTable
-        caption="Alerts"
-        columns={columns(setClosing)}
-        rows={data.alerts}
-        rowKey={(alert) => String(alert.id)}
-        empty={closed ? "There was no alert yet." : "No alert is open. Nothing needs you here."}
-        minWidth={820}
-      />
+      {data.alerts.length === 0 ? (
+        <Text c="dimmed">
+          {closed ? "There was no alert yet." : "No alert is open. Nothing needs you here."}
+        </Text>
+      ) : (
+        <Stack component="ul" gap="xs" p={0} m={0} style={{ listStyle: "none" }}>
+          {data.alerts.map((alert) => (
+            <AlertCard key={String(alert.id)} alert={alert} onClose={() => setClosing(alert)} />
+          ))}
+        </Stack>
+      )}
       {closing !== undefined && (
         <CloseAlert alert={closing} onClose={() => setClosing(undefined)} />
       )}
@@ -51,61 +53,51 @@ export function AlertsPage() {
   );
 }
 
-const columns = (close: (alert: Alert) => void): Column<Alert>[] => [
-  {
-    title: "What",
-    cell: (alert) => (
-      <Stack gap={2}>
-        <AlertBadge open={alert.closedAt === undefined} label={alertTitle(alert.kind)} />
-        <Text size="sm" component="div">
+function AlertCard({ alert, onClose }: { alert: Alert; onClose: () => void }) {
+  const open = alert.closedAt === undefined;
+  return (
+    <Card component="li" withBorder padding="sm">
+      <Stack gap="xs">
+        <Group gap="xs">
+          <AlertBadge open={open} label={alertTitle(alert.kind)} />
+          <Anchor
+            size="sm"
+            renderRoot={(props) => <Link {...props} {...pb.servers({ server: alert.target })} />}
+          >
+            <VisibleText text={alert.target} />
+          </Anchor>
+        </Group>
+        <Text component="div">
           <VisibleText text={alert.text} />
         </Text>
-      </Stack>
-    ),
-  },
-  {
-    title: "Server",
-    cell: (alert) => (
-      <Anchor
-        size="sm"
-        renderRoot={(props) => <Link {...props} {...pb.servers({ server: alert.target })} />}
-      >
-        <VisibleText text={alert.target} />
-      </Anchor>
-    ),
-  },
-  { title: "How often", cell: (alert) => String(alert.count) },
-  {
-    title: "When",
-    cell: (alert) => (
-      <Text size="sm" component="div">
-        <Time at={alert.lastAt} />
-        {alert.count > 1n && (
-          <div>
-            first <Time at={alert.firstAt} />
-          </div>
+        <Text size="sm" c="dimmed" component="div">
+          <Time at={alert.lastAt} />
+          {alert.count > 1n && (
+            <>
+              ; {String(alert.count)} times since <Time at={alert.firstAt} />
+            </>
+          )}
+        </Text>
+        {open ? (
+          <Acts alert={alert} onClose={onClose} />
+        ) : (
+          <Text size="sm" component="div">
+            Closed by {alert.closedBy}, <Time at={alert.closedAt} />
+          </Text>
         )}
-      </Text>
-    ),
-  },
-  { title: "Act", cell: (alert) => <Acts alert={alert} onClose={() => close(alert)} /> },
-];
+      </Stack>
+    </Card>
+  );
+}
 
 function Acts({ alert, onClose }: { alert: Alert; onClose: () => void }) {
   const review = alertLink(alert.kind, alert.target);
-  if (alert.closedAt !== undefined) {
-    return (
-      <Text size="sm" component="div">
-        Closed by {alert.closedBy || "Warder: its reason is gone"}, <Time at={alert.closedAt} />
-      </Text>
-    );
-  }
   return (
-    <Stack gap={6} align="flex-start">
+    <Group gap="xs">
       {review !== undefined && (
-        <Anchor size="sm" renderRoot={(props) => <Link {...props} {...review} />}>
+        <Button size="xs" variant="default" renderRoot={(props) => <Link {...props} {...review} />}>
           Review
-        </Anchor>
+        </Button>
       )}
       <ActButton
         size="xs"
@@ -116,7 +108,7 @@ function Acts({ alert, onClose }: { alert: Alert; onClose: () => void }) {
       >
         Close
       </ActButton>
-    </Stack>
+    </Group>
   );
 }
 

@@ -96,6 +96,7 @@ function FoundIn({ tools }: { tools: Tool[] }) {
     <ScrollArea.Autosize
       mah={320}
       type="auto"
+      offsetScrollbars
       viewportProps={{ tabIndex: 0, role: "region", "aria-label": "What the scanner found" }}
     >
       <Stack gap="sm">

@@ -1,7 +1,7 @@
 import { Anchor, Code, Drawer, Group, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
-import { methods, pb, type TargetName } from "../paths";
+import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "../ui/badges";
 import { callTarget } from "../ui/CallsTable";
@@ -34,7 +34,7 @@ function Details({ call }: { call: Call }) {
   return (
     <Stack>
       <Group gap="xs">
-        <DecisionBadge decision={call.decision} />
+        <DecisionBadge decision={call.decision} rule={call.rule} />
         <OutcomeBadge outcome={call.outcome} />
       </Group>
       <Facts
@@ -46,7 +46,11 @@ function Details({ call }: { call: Call }) {
           ["Error", text(call.error)],
           ["User", call.user],
           ["Application", call.application],
+          ["Roles", text(call.roles.join(", "))],
+          ["Groups", text(call.groups.join(", "))],
           ["Key", code(call.keyId)],
+          ["Issuer", text(call.issuer)],
+          ["Token", code(call.tokenId)],
           ["Client", text(`${call.clientName} ${call.clientVersion}`.trim())],
           ["From", call.remoteAddress],
           ["Method", call.method],
@@ -70,25 +74,12 @@ function Details({ call }: { call: Call }) {
   );
 }
 
-/** What a method is about, where it is no tool. */
-const targetOf: Record<string, TargetName> = {
-  "prompts/get": "prompt",
-  "resources/read": "resource",
-  "resources/subscribe": "resource",
-};
-
 function Explain({ call }: { call: Call }) {
-  const kind = targetOf[call.method];
-  const link = pb.policy({
-    user: call.user,
-    application: call.application,
-    kind,
-    method: methods[kind ?? "tool"].slice(1).find((method) => method === call.method),
-    tool: `${call.server}/${call.tool}`,
-  });
   return (
-    <Anchor renderRoot={(props) => <Link {...props} {...link} />}>
-      Explain this decision by the policy of now
+    <Anchor
+      renderRoot={(props) => <Link {...props} {...pb.policy({ tab: "explain", call: call.id })} />}
+    >
+      Why? The way to this decision, by the policy of now
     </Anchor>
   );
 }

@@ -1,26 +1,37 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
+  Alert,
+  Anchor,
   Autocomplete,
   Button,
   Group,
+  Loader,
   Select,
   SimpleGrid,
   Stack,
+  TagsInput,
   Text,
   Textarea,
+  TextInput,
   Title,
 } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
+import type { Call } from "../gen/warder/admin/v1/audit_pb";
 import type { ExplainDecisionResponse, ExplainStep } from "../gen/warder/admin/v1/policy_pb";
 import { methods, pb, type TargetName, targets } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge } from "../ui/badges";
+import { callTarget } from "../ui/CallsTable";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
+import { Facts } from "../ui/Facts";
 import * as rules from "../ui/fieldRules";
+import { Section } from "../ui/Section";
+import { Time } from "../ui/Time";
 import { fullName, words } from "./toolName";
 
 const route = getRouteApi("/signed-in/policy");
@@ -36,36 +47,127 @@ const jsonObject = (value: string) => {
   }
 };
 
+const nothing: queries.ExplainFacts = {
+  arguments: "",
+  groups: [],
+  clientName: "",
+  clientVersion: "",
+  at: undefined,
+};
+
 /** Asks what a node would decide, and shows the way to the answer. */
 export function ExplainPanel() {
+  const { call } = route.useSearch();
+  return call === undefined ? <AnyCall /> : <RecordedCall key={call} id={call} />;
+}
+
+/** A call that somebody describes. */
+function AnyCall() {
   const { transport } = route.useRouteContext();
   const search = route.useSearch();
   // Arguments may hold secrets, so they stay out of the address.
-  const [args, setArgs] = useState("");
+  const [facts, setFacts] = useState(nothing);
   const complete = search.user !== undefined && search.tool !== undefined;
   const { data, error, isFetching } = useQuery({
-    ...queries.explanation(transport, search, args),
+    ...queries.explanation(transport, search, facts),
     enabled: complete,
   });
   return (
-    <Stack component="section">
-      <Title order={2} size="h4">
-        Why would a call be allowed or denied?
-      </Title>
-      <ExplainForm pending={isFetching} args={args} onArguments={setArgs} />
+    <Section title="Why would a call be allowed or denied?">
+      <ExplainForm pending={isFetching} onFacts={setFacts} />
       <ErrorNote error={error} />
       {complete && data && <Explanation of={data} />}
-    </Stack>
+    </Section>
+  );
+}
+
+/** A call of the ledger, as it was asked, by the policy of now. */
+function RecordedCall({ id }: { id: string }) {
+  const { transport } = route.useRouteContext();
+  const [args, setArgs] = useState("");
+  const { data, error, isFetching } = useQuery(queries.recordedExplanation(transport, id, args));
+  const form = useForm({ initialValues: { args: "" }, validate: { args: jsonObject } });
+  return (
+    <Section title="Why was this call allowed or denied?">
+      {data?.recorded && <Recorded call={data.recorded} />}
+      {isFetching && data === undefined && <Loader role="status" aria-label="Loading" />}
+      <ErrorNote error={error} title="This call cannot be explained" />
+      {data && (
+        <>
+          <Title order={3} size="h5">
+            By the policy of now
+          </Title>
+          <Explanation of={data} />
+        </>
+      )}
+      {(data?.open || args !== "") && (
+        <form onSubmit={form.onSubmit((values) => setArgs(values.args))}>
+          <Stack align="flex-start">
+            <Textarea
+              label="Arguments"
+              description="Nobody keeps the arguments of calls. Give those that it may have had."
+              placeholder="{}"
+              autosize
+              minRows={2}
+              maxRows={12}
+              w="100%"
+              spellCheck={false}
+              {...form.getInputProps("args")}
+            />
+            <Button type="submit" variant="default" loading={isFetching}>
+              Explain with them
+            </Button>
+          </Stack>
+        </form>
+      )}
+      <Anchor
+        size="sm"
+        renderRoot={(props) => <Link {...props} {...pb.policy({ tab: "explain" })} />}
+      >
+        Explain any other call
+      </Anchor>
+    </Section>
+  );
+}
+
+/** Who asked for what, and what was decided then. */
+function Recorded({ call }: { call: Call }) {
+  return (
+    <Facts
+      rows={[
+        ["Called", <VisibleText key="called" text={callTarget(call)} />],
+        ["Method", <VisibleText key="method" text={call.method} />],
+        ["Time", <Time key="at" at={call.at} />],
+        [
+          "Caller",
+          <VisibleText
+            key="caller"
+            text={[call.user, call.application].filter(Boolean).join(", ")}
+          />,
+        ],
+        ["Roles then", call.roles.length > 0 && <VisibleText text={call.roles.join(", ")} />],
+        ["Groups then", call.groups.length > 0 && <VisibleText text={call.groups.join(", ")} />],
+        [
+          "Decided then",
+          <Group key="then" gap="xs">
+            <DecisionBadge decision={call.decision} rule={call.rule} />
+            <Text size="sm" component="div">
+              by <VisibleText text={call.rule} />, at revision {String(call.revision)}
+            </Text>
+          </Group>,
+        ],
+        ["Reason then", call.reason && <VisibleText text={call.reason} />],
+      ]}
+    />
   );
 }
 
 interface FormProps {
   pending: boolean;
-  args: string;
-  onArguments: (args: string) => void;
+  onFacts: (facts: queries.ExplainFacts) => void;
 }
 
-function ExplainForm({ pending, args, onArguments }: FormProps) {
+function ExplainForm({ pending, onFacts }: FormProps) {
   const { transport } = route.useRouteContext();
   const {
     user = "",
@@ -84,7 +186,11 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
       kind: asked,
       tool,
       method: method ?? methods[asked][0],
-      args,
+      args: "",
+      groups: [] as string[],
+      clientName: "",
+      clientVersion: "",
+      at: "",
     },
     validate: { user: rules.required, tool: rules.required, args: jsonObject },
   });
@@ -99,8 +205,15 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
   return (
     <form
       onSubmit={form.onSubmit((values) => {
-        onArguments(values.args);
+        onFacts({
+          arguments: values.args,
+          groups: values.groups,
+          clientName: values.clientName,
+          clientVersion: values.clientVersion,
+          at: values.at === "" ? undefined : timestampFromDate(new Date(values.at)),
+        });
         const search = {
+          tab: "explain" as const,
           user: values.user,
           application: values.application || undefined,
           kind: values.kind === "tool" ? undefined : values.kind,
@@ -153,6 +266,16 @@ function ExplainForm({ pending, args, onArguments }: FormProps) {
           spellCheck={false}
           {...form.getInputProps("args")}
         />
+        <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
+          <TagsInput
+            label="Groups beside the user's"
+            placeholder="Those that a token claims"
+            {...form.getInputProps("groups")}
+          />
+          <TextInput label="Client" {...form.getInputProps("clientName")} />
+          <TextInput label="Its version" {...form.getInputProps("clientVersion")} />
+          <TextInput label="Time" type="datetime-local" {...form.getInputProps("at")} />
+        </SimpleGrid>
         <Group>
           <Button type="submit" variant="default" loading={pending}>
             Explain
@@ -174,16 +297,21 @@ function methodChoices(kind: TargetName) {
 
 function Explanation({ of: answer }: { of: ExplainDecisionResponse }) {
   return (
-    <Stack gap="xs" role="status">
+    <Stack gap="xs" role="status" aria-label="Decision">
       <Group gap="xs">
-        <DecisionBadge decision={answer.decision} />
-        <Text size="sm">
+        <DecisionBadge decision={answer.decision} rule={answer.rule} />
+        <Text size="sm" component="div">
           by <VisibleText text={answer.rule} />, at revision {String(answer.revision)}
         </Text>
       </Group>
-      <Text size="sm">
+      <Text size="sm" component="div">
         <VisibleText text={answer.reason} />
       </Text>
+      {answer.open && (
+        <Alert color="orange">
+          It depends on arguments or a client that were not given, and is as if they were absent.
+        </Alert>
+      )}
       <DataTable
         caption="Steps to the decision"
         columns={columns}
@@ -197,7 +325,20 @@ function Explanation({ of: answer }: { of: ExplainDecisionResponse }) {
 
 const columns: Column<ExplainStep>[] = [
   { title: "Stage", cell: (step) => step.stage },
-  { title: "Rule or role", cell: (step) => <VisibleText text={step.name} /> },
-  { title: "Matched", cell: (step) => (step.matched ? <strong>yes</strong> : "no") },
+  { title: "Rule, role or limit", cell: (step) => <VisibleText text={step.name} /> },
+  { title: "Matched", cell: matched },
   { title: "Why", cell: (step) => <VisibleText text={step.detail} /> },
 ];
+
+/** Limits are listed, not asked: how much of them is left only nodes know. */
+function matched(step: ExplainStep) {
+  if (step.stage === "limit") {
+    return "applies";
+  }
+  return (
+    <>
+      {step.matched ? <strong>yes</strong> : "no"}
+      {step.open && ", open"}
+    </>
+  );
+}

@@ -1,83 +1,112 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { Autocomplete, Button, Select, Stack } from "@mantine/core";
-import { useForm } from "@mantine/form";
+import { Code, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { type Key, KeyService } from "../gen/warder/admin/v1/key_pb";
-import { HealthBadge } from "../ui/badges";
+import { keyStates } from "../paths";
+import { ActButton } from "../ui/ActButton";
+import { KeyStateBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
-import { FormModal } from "../ui/FormModal";
-import * as rules from "../ui/fieldRules";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
-import { NewKey } from "./NewKey";
+import { AccessFilter } from "./AccessFilter";
+import { CreateKey, RotateKey } from "./keyForms";
+import { keyState, keysLike, notRotatable } from "./keyState";
 
 const route = getRouteApi("/signed-in/access");
-const dayInMs = 24 * 60 * 60 * 1000;
-
-const lifetimes = [
-  { value: "7", label: "7 days" },
-  { value: "30", label: "30 days" },
-  { value: "90", label: "90 days" },
-  { value: "365", label: "A year" },
-  { value: "", label: "Does not expire" },
-];
 
 export function KeysPanel() {
   const { transport } = route.useRouteContext();
   const { data } = useSuspenseQuery(queries.keys(transport));
+  const search = route.useSearch();
   const [creating, setCreating] = useState(false);
-  const [revoking, setRevoking] = useState<Key>();
+  const [acting, setActing] = useState<{ act: Act; key: Key }>();
+  const close = () => setActing(undefined);
   return (
     <Stack align="stretch">
-      <Button style={{ alignSelf: "flex-start" }} onClick={() => setCreating(true)}>
-        Create a key
-      </Button>
+      <Group justify="space-between" align="flex-end">
+        <AccessFilter
+          label="Part of the id, user, application or server"
+          choice={{ label: "State", sets: "state", values: keyStates, none: "All" }}
+        />
+        <ActButton needs="keys:write" onClick={() => setCreating(true)}>
+          Create a key
+        </ActButton>
+      </Group>
       <DataTable
         caption="Keys"
-        columns={columns(setRevoking)}
-        rows={data.keys}
+        columns={columns((act, key) => setActing({ act, key }))}
+        rows={keysLike(data.keys, search, new Date())}
         rowKey={(key) => key.id}
-        empty="No key yet: no client can call. Create one here, or with: warder key create --user USER --application APPLICATION"
+        minWidth={960}
+        empty={
+          data.keys.length === 0
+            ? "No key yet: no client can call. Create one here, or with: warder key create --user USER --application APPLICATION"
+            : "No key like that. Take a filter away to see more."
+        }
       />
       {creating && <CreateKey onClose={() => setCreating(false)} />}
-      {revoking && <RevokeKey revoked={revoking} onClose={() => setRevoking(undefined)} />}
+      {acting?.act === "Rotate" && <RotateKey rotated={acting.key} onClose={close} />}
+      {acting?.act === "Revoke" && <RevokeKey revoked={acting.key} onClose={close} />}
     </Stack>
   );
 }
 
-const columns = (onRevoke: (key: Key) => void): Column<Key>[] => [
-  { title: "Id", cell: (key) => <code>{key.id}</code> },
+type Act = "Rotate" | "Revoke";
+
+const columns = (onAct: (act: Act, key: Key) => void): Column<Key>[] => [
+  { title: "Id", cell: (key) => <Id of={key} /> },
   { title: "User", cell: (key) => key.user },
   { title: "Application", cell: (key) => key.application },
-  { title: "State", cell: (key) => <KeyState of={key} /> },
-  { title: "Created", cell: (key) => <Time at={key.createdAt} /> },
+  { title: "Servers", cell: (key) => key.servers.join(", ") || "all" },
+  { title: "State", cell: (key) => <KeyStateBadge state={keyState(key, new Date())} /> },
+  { title: "Last used", cell: (key) => <Time at={key.lastUsedAt} /> },
   { title: "Expires", cell: (key) => <Time at={key.expiresAt} /> },
   {
     title: "Actions",
-    cell: (key) =>
-      key.revokedAt === undefined && (
-        <Button
-          size="xs"
-          variant="default"
-          aria-label={`Revoke ${key.id}`}
-          onClick={() => onRevoke(key)}
-        >
-          Revoke
-        </Button>
-      ),
+    cell: (key) => keyState(key, new Date()) === "valid" && <Actions of={key} onAct={onAct} />,
   },
 ];
 
-function KeyState({ of: key }: { of: Key }) {
-  if (key.revokedAt !== undefined) {
-    return <HealthBadge ok={false} label="Revoked" />;
-  }
-  const expired = key.expiresAt !== undefined && Number(key.expiresAt.seconds) * 1000 <= Date.now();
-  return <HealthBadge ok={!expired} label={expired ? "Expired" : "Valid"} />;
+function Id({ of: key }: { of: Key }) {
+  return (
+    <>
+      <Code>{key.id}</Code>
+      <Text size="xs" c="dimmed">
+        made <Time at={key.createdAt} />
+      </Text>
+      <Text size="xs" c="dimmed">
+        {`by ${key.createdBy}`}
+      </Text>
+      {key.successor !== "" && (
+        <Text size="xs" c="dimmed">
+          {`followed by ${key.successor}`}
+        </Text>
+      )}
+    </>
+  );
+}
+
+function Actions({ of: key, onAct }: { of: Key; onAct: (act: Act, key: Key) => void }) {
+  return (
+    <Group gap={4} wrap="nowrap">
+      {(["Rotate", "Revoke"] as const).map((act) => (
+        <ActButton
+          key={act}
+          needs="keys:write"
+          unless={act === "Rotate" ? notRotatable(key) : undefined}
+          size="xs"
+          variant="default"
+          aria-label={`${act} ${key.id}`}
+          onClick={() => onAct(act, key)}
+        >
+          {act}
+        </ActButton>
+      ))}
+    </Group>
+  );
 }
 
 function RevokeKey({ revoked, onClose }: { revoked: Key; onClose: () => void }) {
@@ -96,55 +125,5 @@ function RevokeKey({ revoked, onClose }: { revoked: Key; onClose: () => void }) 
       onConfirm={(reason) => revoke.mutate({ id: revoked.id, reason })}
       onClose={onClose}
     />
-  );
-}
-
-function CreateKey({ onClose }: { onClose: () => void }) {
-  const { transport } = route.useRouteContext();
-  const { data: users } = useSuspenseQuery(queries.users(transport));
-  const { data: applications } = useSuspenseQuery(queries.applications(transport));
-  const create = useApiMutation(KeyService.method.createKey);
-  const form = useForm({
-    initialValues: { user: "", application: "", days: "30" },
-    validate: { user: rules.required, application: rules.applicationName },
-  });
-  if (create.data !== undefined) {
-    return <NewKey secret={create.data.key} onClose={onClose} />;
-  }
-  return (
-    <FormModal
-      title="Create a key"
-      verb="Create"
-      pending={create.isPending}
-      error={create.error}
-      onSubmit={form.onSubmit(({ user, application, days }) =>
-        create.mutate({
-          user,
-          application,
-          expiresIn: days === "" ? undefined : durationFromMs(Number(days) * dayInMs),
-        }),
-      )}
-      onClose={onClose}
-    >
-      <Select
-        label="User"
-        data={users.users.map((user) => user.name)}
-        searchable
-        data-autofocus
-        {...form.getInputProps("user")}
-      />
-      <Autocomplete
-        label="Application"
-        description="The client program, for example cursor. A new name makes a new application."
-        data={applications.applications.map((application) => application.name)}
-        {...form.getInputProps("application")}
-      />
-      <Select
-        label="Expires"
-        data={lifetimes}
-        allowDeselect={false}
-        {...form.getInputProps("days")}
-      />
-    </FormModal>
   );
 }

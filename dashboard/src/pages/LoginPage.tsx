@@ -6,6 +6,7 @@ import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { LoginService } from "../gen/warder/admin/v1/login_pb";
 import { safeReturn } from "../paths";
+import { VisibleText } from "../text/VisibleText";
 import { ErrorNote } from "../ui/ErrorNote";
 import * as rules from "../ui/fieldRules";
 import { PublicFrame } from "../ui/PublicFrame";
@@ -47,7 +48,9 @@ function Providers() {
           href={`${path}?${new URLSearchParams({ next: safeReturn(next) })}`}
           variant="default"
         >
-          {`Sign in with ${title}`}
+          <span>
+            Sign in with <VisibleText text={title} />
+          </span>
         </Button>
       ))}
     </Stack>

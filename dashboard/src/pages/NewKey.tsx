@@ -4,13 +4,20 @@ import { CopyButton } from "../ui/CopyButton";
 import { Icon } from "../ui/icons";
 import { clients, keyVariable } from "./clients";
 
+interface Props {
+  title: string;
+  /** The whole key. It is in no other answer. */
+  secret: string;
+  onClose: () => void;
+}
+
 /** A key that was just made: its secret, this once, and what to do with it. */
-export function NewKey({ secret, onClose }: { secret: string; onClose: () => void }) {
+export function NewKey({ title, secret, onClose }: Props) {
   return (
     <Modal
       opened
       onClose={onClose}
-      title="The key is created"
+      title={title}
       size="lg"
       // A click beside the dialog must not lose what is shown once.
       closeOnClickOutside={false}

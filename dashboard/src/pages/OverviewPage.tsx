@@ -11,6 +11,7 @@ import { HealthBadge } from "../ui/badges";
 import { CallsTable } from "../ui/CallsTable";
 import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
+import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
 
 const route = getRouteApi("/signed-in/");
@@ -134,17 +135,6 @@ function FirstSteps() {
         <Button renderRoot={(props) => <Link {...props} {...pb.servers()} />}>Add a server</Button>
       </Stack>
     </Card>
-  );
-}
-
-function Section({ title, children }: { title: string; children: ReactNode }) {
-  return (
-    <Stack gap="xs" component="section">
-      <Title order={2} size="h4">
-        {title}
-      </Title>
-      {children}
-    </Stack>
   );
 }
 

@@ -1,172 +1,145 @@
-import { Button, Group, List, MultiSelect, Stack, TagsInput, TextInput } from "@mantine/core";
-import { type UseFormReturnType, useForm } from "@mantine/form";
+import { Box, Group, List, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
-import { type Grant, type Role, RoleService } from "../gen/warder/admin/v1/role_pb";
+import { type Role, RoleService } from "../gen/warder/admin/v1/role_pb";
+import { VisibleText } from "../text/VisibleText";
+import { ActButton } from "../ui/ActButton";
 import { type Column, DataTable } from "../ui/DataTable";
-import { FormModal } from "../ui/FormModal";
-import * as rules from "../ui/fieldRules";
+import { Permissions } from "../ui/Permissions";
+import { ReasonModal } from "../ui/ReasonModal";
+import { describe } from "./grants";
+import { AddGrant, ChangeRole, CreateRole } from "./roleForms";
 
 const route = getRouteApi("/signed-in/access");
-
-// proto/warder/admin/v1/role.proto, Grant.risks.
-const risks = ["read", "write", "destructive", "admin", "execute", "external", "unclassified"];
 
 export function RolesPanel() {
   const { transport } = route.useRouteContext();
   const { data } = useSuspenseQuery(queries.roles(transport));
   const [creating, setCreating] = useState(false);
-  const [granting, setGranting] = useState<string>();
+  const [acting, setActing] = useState<{ act: Act; role: Role }>();
+  const close = () => setActing(undefined);
   return (
     <Stack align="stretch">
-      <Button style={{ alignSelf: "flex-start" }} onClick={() => setCreating(true)}>
-        Create a role
-      </Button>
+      <Group justify="flex-end">
+        <ActButton needs="roles:write" onClick={() => setCreating(true)}>
+          Create a role
+        </ActButton>
+      </Group>
       <DataTable
         caption="Roles"
-        columns={columns(setGranting)}
+        columns={columns((act, role) => setActing({ act, role }))}
         rows={data.roles}
         rowKey={(role) => role.name}
+        minWidth={960}
         empty="No role yet."
       />
       {creating && <CreateRole onClose={() => setCreating(false)} />}
-      {granting !== undefined && (
-        <AddGrant role={granting} onClose={() => setGranting(undefined)} />
-      )}
+      {acting?.act === "change" && <ChangeRole role={acting.role} onClose={close} />}
+      {acting?.act === "grant" && <AddGrant role={acting.role.name} onClose={close} />}
+      {acting?.act === "remove" && <RemoveRole role={acting.role.name} onClose={close} />}
     </Stack>
   );
 }
 
-const columns = (onGrant: (role: string) => void): Column<Role>[] => [
-  { title: "Name", cell: (role) => (role.builtIn ? `${role.name} (built in)` : role.name) },
-  { title: "Description", cell: (role) => role.description },
+type Act = "change" | "grant" | "remove";
+
+const acts: [Act, verb: string, label: (role: string) => string][] = [
+  ["change", "Change", (role) => `Change ${role}`],
+  ["grant", "Add a grant", (role) => `Add a grant to ${role}`],
+  ["remove", "Remove", (role) => `Remove ${role}`],
+];
+
+const columns = (onAct: (act: Act, role: Role) => void): Column<Role>[] => [
+  { title: "Name", cell: (role) => <Name role={role} /> },
+  {
+    title: "Permissions",
+    cell: (role) => (
+      <Box maw={420}>
+        <Permissions names={role.permissions} none="none" />
+      </Box>
+    ),
+  },
   {
     title: "Grants",
-    cell: (role) => (
-      <List size="sm" listStyleType="none">
-        {role.grants.map((grant, index) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: grants have no name, and are only added.
-          <List.Item key={index}>{describe(grant)}</List.Item>
-        ))}
-      </List>
-    ),
+    cell: (role) => <Grants lines={role.grants.map(describe)} />,
   },
   {
     title: "Actions",
     cell: (role) =>
       role.builtIn ? (
-        "cannot be changed"
+        <Text size="sm" c="dimmed">
+          cannot be changed
+        </Text>
       ) : (
-        <Button
-          size="xs"
-          variant="default"
-          aria-label={`Add a grant to ${role.name}`}
-          onClick={() => onGrant(role.name)}
-        >
-          Add a grant
-        </Button>
+        <Group gap={4}>
+          {acts.map(([act, verb, label]) => (
+            <ActButton
+              key={act}
+              needs="roles:write"
+              size="xs"
+              variant="default"
+              aria-label={label(role.name)}
+              onClick={() => onAct(act, role)}
+            >
+              {verb}
+            </ActButton>
+          ))}
+        </Group>
       ),
   },
 ];
 
-function describe(grant: Grant): string {
-  const named = [
-    ["tools", grant.tools],
-    ["prompts", grant.prompts],
-    ["resources", grant.resources],
-  ] as const;
-  const parts = named.filter(([, globs]) => globs.length > 0);
-  const what = parts.map(([kind, globs]) => `${kind} ${globs.join(", ")}`).join("; ");
-  const risk = grant.risks.length === 0 ? "of any risk" : `of risk ${grant.risks.join(", ")}`;
-  return `${what === "" ? "anything" : what} ${risk}`;
-}
-
-interface GrantValues {
-  tools: string[];
-  prompts: string[];
-  resources: string[];
-  risks: string[];
-}
-
-const noGrant: GrantValues = { tools: [], prompts: [], resources: [], risks: [] };
-
-function CreateRole({ onClose }: { onClose: () => void }) {
-  const create = useApiMutation(RoleService.method.createRole, {
-    done: ({ role }) => `${role?.name} is created`,
-    onSuccess: onClose,
-  });
-  const form = useForm({
-    initialValues: { name: "", description: "", ...noGrant },
-    validate: { name: rules.roleName },
-  });
-  return (
-    <FormModal
-      title="Create a role"
-      verb="Create"
-      pending={create.isPending}
-      error={create.error}
-      onSubmit={form.onSubmit(({ name, description, ...grant }) =>
-        create.mutate({ name, description, grants: isEmpty(grant) ? [] : [grant] }),
-      )}
-      onClose={onClose}
-    >
-      <TextInput label="Name" data-autofocus {...form.getInputProps("name")} />
-      <TextInput label="Description" maxLength={1000} {...form.getInputProps("description")} />
-      <GrantFields field={(name) => form.getInputProps(name)} />
-    </FormModal>
-  );
-}
-
-/** Empty lists would grant everything; a form left blank must not mean that. */
-function isEmpty(grant: GrantValues): boolean {
-  return Object.values(grant).every((list) => list.length === 0);
-}
-
-function AddGrant({ role, onClose }: { role: string; onClose: () => void }) {
-  const grant = useApiMutation(RoleService.method.grantRole, {
-    done: () => `${role} has a further grant`,
-    onSuccess: onClose,
-  });
-  const form = useForm<GrantValues>({
-    initialValues: noGrant,
-    validate: (values) => (isEmpty(values) ? { tools: "Name globs, or risks, or both" } : {}),
-  });
-  return (
-    <FormModal
-      title={`Add a grant to ${role}`}
-      verb="Grant"
-      pending={grant.isPending}
-      error={grant.error}
-      onSubmit={form.onSubmit((values) => grant.mutate({ name: role, grant: values }))}
-      onClose={onClose}
-    >
-      <GrantFields field={(name) => form.getInputProps(name)} />
-    </FormModal>
-  );
-}
-
-function GrantFields({
-  field,
-}: {
-  field: (name: keyof GrantValues) => ReturnType<UseFormReturnType<GrantValues>["getInputProps"]>;
-}) {
+function Name({ role }: { role: Role }) {
   return (
     <>
-      <Group align="flex-start" grow>
-        <TagsInput
-          label="Tools"
-          description="Globs such as github/*, each ended by Enter."
-          {...field("tools")}
-        />
-        <MultiSelect label="Risks" description="Empty: any." data={risks} {...field("risks")} />
-      </Group>
-      <Group align="flex-start" grow>
-        <TagsInput label="Prompts" description="Globs on server/prompt." {...field("prompts")} />
-        <TagsInput label="Resources" description="Globs on server/URI." {...field("resources")} />
-      </Group>
+      <Text size="sm" fw={700}>
+        {role.name}
+      </Text>
+      {role.builtIn && (
+        <Text size="xs" c="dimmed">
+          built in
+        </Text>
+      )}
+      <Text size="sm" component="div">
+        <VisibleText text={role.description} />
+      </Text>
     </>
+  );
+}
+
+function Grants({ lines }: { lines: string[] }) {
+  return lines.length === 0 ? (
+    <Text size="sm" c="dimmed">
+      none
+    </Text>
+  ) : (
+    <List size="sm" listStyleType="none" miw={200}>
+      {lines.map((line) => (
+        <List.Item key={line}>
+          <VisibleText text={line} />
+        </List.Item>
+      ))}
+    </List>
+  );
+}
+
+function RemoveRole({ role, onClose }: { role: string; onClose: () => void }) {
+  const remove = useApiMutation(RoleService.method.removeRole, {
+    done: () => `${role} is removed`,
+    onSuccess: onClose,
+  });
+  return (
+    <ReasonModal
+      title={`Remove the role ${role}?`}
+      explanation="Only a role that nobody holds can be removed, be it by a user, or by a group of an issuer or a provider."
+      verb="Remove"
+      pending={remove.isPending}
+      error={remove.error}
+      onConfirm={() => remove.mutate({ name: role })}
+      onClose={onClose}
+    />
   );
 }

@@ -1,5 +1,5 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { Anchor, Button, Code, Drawer, Group, Loader, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Code, Drawer, Group, Loader, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import { type KindName, pb } from "../paths";
 import { countHidden } from "../text/invisible";
 import { indentJson } from "../text/json";
 import { VisibleText } from "../text/VisibleText";
+import { ActButton } from "../ui/ActButton";
 import { ToolBadges } from "../ui/badges";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
@@ -46,9 +47,14 @@ export function ServerDrawer({ name, onChanged, onClose }: Props) {
       {data?.server && (
         <Stack>
           <Group>
-            <Button variant="default" size="xs" onClick={() => setChanging(true)}>
+            <ActButton
+              variant="default"
+              size="xs"
+              needs="servers:write"
+              onClick={() => setChanging(true)}
+            >
               Change
-            </Button>
+            </ActButton>
           </Group>
           <Offer server={data.server} />
           <Details server={data.server} />

@@ -1,4 +1,4 @@
-import { Alert, Anchor, Button, Group, List, Stack, Text } from "@mantine/core";
+import { Alert, Anchor, Group, List, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -12,6 +12,7 @@ import {
 } from "../gen/warder/admin/v1/server_pb";
 import { type KindName, pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
+import { ActButton } from "../ui/ActButton";
 import { HealthBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
@@ -38,7 +39,14 @@ export function ServersPage() {
   const search = route.useSearch();
   const navigate = useNavigate();
   return (
-    <Page title="Servers" action={<Button onClick={() => setAdding(true)}>Add a server</Button>}>
+    <Page
+      title="Servers"
+      action={
+        <ActButton needs="servers:write" onClick={() => setAdding(true)}>
+          Add a server
+        </ActButton>
+      }
+    >
       {discovered && <DiscoveryNote {...discovered} onClose={() => setDiscovered(undefined)} />}
       <DataTable
         caption="Servers"
@@ -180,23 +188,25 @@ function Actions({
   return (
     <Stack gap={4}>
       <Group gap={4} wrap="nowrap">
-        <Button
+        <ActButton
           size="xs"
           variant="default"
+          needs="servers:write"
           loading={refresh.isPending}
           aria-label={`Refresh ${server.name}`}
           onClick={() => refresh.mutate({ name: server.name })}
         >
           Refresh
-        </Button>
-        <Button
+        </ActButton>
+        <ActButton
           size="xs"
           variant="default"
+          needs="servers:write"
           aria-label={`Remove ${server.name}`}
           onClick={() => setRemoving(true)}
         >
           Remove
-        </Button>
+        </ActButton>
       </Group>
       <ErrorNote error={refresh.error} />
       {removing && (

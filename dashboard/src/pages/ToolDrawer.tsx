@@ -1,4 +1,4 @@
-import { Code, Drawer, Loader, Stack, Text } from "@mantine/core";
+import { Code, Drawer, Loader, SimpleGrid, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import * as queries from "../api/queries";
@@ -32,7 +32,7 @@ export function ToolDrawer({ kind, name, onClose }: Props) {
       opened
       onClose={onClose}
       position="right"
-      size="xl"
+      size="min(72rem, 100%)"
       title={<VisibleText text={name} />}
       closeButtonProps={{ "aria-label": "Close" }}
     >
@@ -59,19 +59,18 @@ function Details({ tool }: { tool: Tool }) {
           ["Title", tool.title && <VisibleText text={tool.title} />],
           ["Description", tool.description && <VisibleText text={tool.description} />],
           ["Name for clients", tool.exposedName && <VisibleText text={tool.exposedName} />],
-          ["Decided by", tool.decidedBy],
-          ["Decided at", tool.decidedAt && <Time at={tool.decidedAt} />],
-          ["Reason", tool.decidedReason && <VisibleText text={tool.decidedReason} />],
           ["First seen", <Time key="seen" at={tool.firstSeenAt} />],
           ["Hash", <Code key="hash">{tool.definitionHash}</Code>],
         ]}
       />
-      <Findings findings={tool.findings} />
-      {tool.approvedDefinition === "" ? (
-        <Definition text={tool.definition} />
-      ) : (
-        <Differences tool={tool} />
-      )}
+      <SimpleGrid type="container" cols={{ base: 1, "800px": 2 }}>
+        {tool.approvedDefinition === "" ? (
+          <Definition text={tool.definition} />
+        ) : (
+          <Differences tool={tool} />
+        )}
+        <Findings findings={tool.findings} />
+      </SimpleGrid>
       <ToolRisk tool={tool} />
       <History verdicts={tool.verdicts} />
     </Stack>

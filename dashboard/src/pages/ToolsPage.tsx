@@ -144,7 +144,7 @@ function Filters() {
         />
         <Select
           label="Found"
-          w={150}
+          w={180}
           clearable
           placeholder="All"
           data={findingFilters.map((value) => ({ value, label: findingLabels[value] }))}

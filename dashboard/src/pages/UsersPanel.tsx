@@ -1,85 +1,85 @@
-import { Button, MultiSelect, PasswordInput, Stack, TextInput } from "@mantine/core";
-import { useForm } from "@mantine/form";
+import { Anchor, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi } from "@tanstack/react-router";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
-import { useApiMutation } from "../api/useApiMutation";
-import { type User, UserService } from "../gen/warder/admin/v1/user_pb";
+import type { User } from "../gen/warder/admin/v1/user_pb";
+import { type AccessSearch, pb, userStates } from "../paths";
+import { ActButton } from "../ui/ActButton";
+import { UserStateBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
-import { FormModal } from "../ui/FormModal";
-import * as rules from "../ui/fieldRules";
 import { Time } from "../ui/Time";
+import { AccessFilter } from "./AccessFilter";
+import { UserDrawer } from "./UserDrawer";
+import { CreateUser } from "./userForms";
+import { signInWays, userState, usersLike } from "./userState";
 
 const route = getRouteApi("/signed-in/access");
 
 export function UsersPanel() {
   const { transport } = route.useRouteContext();
   const { data } = useSuspenseQuery(queries.users(transport));
+  const search = route.useSearch();
+  const navigate = useNavigate();
   const [creating, setCreating] = useState(false);
+  const opened = data.users.find((user) => user.name === search.user);
+  const close = () =>
+    navigate({ ...pb.access({ ...search, user: undefined }), resetScroll: false });
   return (
     <Stack align="stretch">
-      <Button style={{ alignSelf: "flex-start" }} onClick={() => setCreating(true)}>
-        Create a user
-      </Button>
+      <Group justify="space-between" align="flex-end">
+        <AccessFilter
+          label="Part of the name, a role or a group"
+          choice={{ label: "State", sets: "state", values: userStates, none: "Not removed" }}
+        />
+        <ActButton needs="users:write" onClick={() => setCreating(true)}>
+          Create a user
+        </ActButton>
+      </Group>
       <DataTable
         caption="Users"
-        columns={columns}
-        rows={data.users}
+        columns={columns(search)}
+        rows={usersLike(data.users, search)}
         rowKey={(user) => user.name}
-        empty="No user yet. Create one here, or with: warder user create NAME --role ROLE"
+        minWidth={860}
+        empty={
+          data.users.length === 0
+            ? "No user yet. Create one here, or with: warder user create NAME --role ROLE"
+            : "No user like that. Take a filter away to see more."
+        }
       />
+      {search.user !== undefined && <UserDrawer name={search.user} user={opened} onClose={close} />}
       {creating && <CreateUser onClose={() => setCreating(false)} />}
     </Stack>
   );
 }
 
-const columns: Column<User>[] = [
-  { title: "Name", cell: (user) => user.name },
-  { title: "Roles", cell: (user) => user.roles.join(", ") },
-  { title: "Can sign in here", cell: (user) => (user.hasPassword ? "yes" : "no") },
+const columns = (search: AccessSearch): Column<User>[] => [
+  {
+    title: "Name",
+    cell: (user) => (
+      <Anchor
+        size="sm"
+        fw={700}
+        renderRoot={(props) => (
+          <Link {...props} {...pb.access({ ...search, user: user.name })} resetScroll={false} />
+        )}
+      >
+        {user.name}
+      </Anchor>
+    ),
+  },
+  { title: "State", cell: (user) => <UserStateBadge state={userState(user)} /> },
+  { title: "Roles", cell: (user) => user.roles.join(", ") || <None /> },
+  { title: "Signs in by", cell: (user) => signInWays(user).join(", ") || <None /> },
+  { title: "Last sign-in", cell: (user) => <Time at={user.signedInAt} /> },
   { title: "Created", cell: (user) => <Time at={user.createdAt} /> },
 ];
 
-function CreateUser({ onClose }: { onClose: () => void }) {
-  const { transport } = route.useRouteContext();
-  const { data } = useSuspenseQuery(queries.roles(transport));
-  const create = useApiMutation(UserService.method.createUser, {
-    done: ({ user }) => `${user?.name} is created`,
-    onSuccess: onClose,
-  });
-  const form = useForm({
-    initialValues: { name: "", roles: [] as string[], password: "" },
-    validate: { name: rules.userName, password: rules.optional(rules.newPassword) },
-  });
+function None() {
   return (
-    <FormModal
-      title="Create a user"
-      verb="Create"
-      pending={create.isPending}
-      error={create.error}
-      onSubmit={form.onSubmit((values) => create.mutate(values))}
-      onClose={onClose}
-    >
-      <TextInput
-        label="Name"
-        autoCapitalize="none"
-        autoComplete="off"
-        data-autofocus
-        {...form.getInputProps("name")}
-      />
-      <MultiSelect
-        label="Roles"
-        description="They decide which tools the user may call."
-        data={data.roles.map((role) => role.name)}
-        {...form.getInputProps("roles")}
-      />
-      <PasswordInput
-        label="Password"
-        description="Only for those who sign in to this dashboard. Leave it empty otherwise."
-        autoComplete="new-password"
-        {...form.getInputProps("password")}
-      />
-    </FormModal>
+    <Text span size="sm" c="dimmed">
+      none
+    </Text>
   );
 }

@@ -1,15 +1,8 @@
 // What the forms that add a server and that change one have in common.
 
 import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
-import {
-  Button,
-  Group,
-  NumberInput,
-  PasswordInput,
-  Stack,
-  Textarea,
-  TextInput,
-} from "@mantine/core";
+import { Button, Group, NumberInput, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { CertificatesField } from "../ui/CertificatesField";
 import * as rules from "../ui/fieldRules";
 
 export interface Header {
@@ -28,28 +21,14 @@ export interface Transport {
 
 export const usualTransport: Transport = { caCertificates: "", callTimeout: "", maxInFlight: "" };
 
-const httpUrl = (value: string) =>
-  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
-    ? null
-    : "An http or https address";
-
-const certificates = (value: string) => {
-  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(value)) {
-    return "This is a private key, which belongs to the authority alone. Paste its certificate";
-  }
-  return value.trim() === "" || value.includes("-----BEGIN CERTIFICATE-----")
-    ? null
-    : "PEM, with lines of -----BEGIN CERTIFICATE-----";
-};
-
 /** proto/warder/admin/v1/server.proto has the same bounds. */
 const between = (least: number, most: number, unit: string) => (value: number | "") =>
   value === "" || (value >= least && value <= most) ? null : `From ${least} to ${most} ${unit}`;
 
 export const serverRules = {
-  url: httpUrl,
+  url: rules.httpUrl,
   headers: { name: rules.required },
-  caCertificates: certificates,
+  caCertificates: rules.certificates,
   callTimeout: between(0.001, 3600, "seconds"),
   maxInFlight: between(1, 100_000, "calls"),
 };
@@ -113,16 +92,7 @@ export function HeaderFields({ headers, field, onAdd, onRemove }: HeaderFieldsPr
 export function TransportFields({ field }: { field: (name: keyof Transport) => object }) {
   return (
     <Stack gap="xs">
-      <Textarea
-        label="Certificates of its authorities"
-        description="PEM, if a private authority signs for it. Empty: those of the system."
-        placeholder="-----BEGIN CERTIFICATE-----"
-        autosize
-        minRows={2}
-        maxRows={8}
-        spellCheck={false}
-        {...field("caCertificates")}
-      />
+      <CertificatesField {...field("caCertificates")} />
       <Group align="flex-start" grow>
         <NumberInput
           label="Call timeout, in seconds"

@@ -2,7 +2,7 @@ import { Anchor, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
-import type { pb } from "../paths";
+import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "./badges";
 import { type Column, DataTable } from "./DataTable";
@@ -57,10 +57,38 @@ const rest: Column<Call>[] = [
   { title: "Application", cell: (call) => call.application },
   { title: "Method", cell: (call) => <Method name={call.method} /> },
   { title: "Called", cell: (call) => <VisibleText text={callTarget(call)} /> },
-  { title: "Decision", cell: (call) => <DecisionBadge decision={call.decision} /> },
+  { title: "Decision", cell: (call) => <Decision call={call} /> },
   { title: "Outcome", cell: (call) => <OutcomeBadge outcome={call.outcome} /> },
   { title: "Latency", cell: (call) => <Latency value={call.latency} /> },
 ];
+
+/** The decision, the rule behind a refusal, and the way to the whole answer. */
+function Decision({ call }: { call: Call }) {
+  return (
+    <>
+      <DecisionBadge decision={call.decision} rule={call.rule} />
+      <Text size="xs" component="div">
+        {call.decision !== "allow" && call.rule !== "" && (
+          <>
+            <VisibleText text={call.rule} />{" "}
+          </>
+        )}
+        {call.tool !== "" && (
+          <Anchor
+            inherit
+            underline="always"
+            aria-label={`Why? ${callTarget(call)}`}
+            renderRoot={(props) => (
+              <Link {...props} {...pb.policy({ tab: "explain", call: call.id })} />
+            )}
+          >
+            Why?
+          </Anchor>
+        )}
+      </Text>
+    </>
+  );
+}
 
 /** What was called: the tool, or the method when it named none. */
 export function callTarget(call: Call): string {

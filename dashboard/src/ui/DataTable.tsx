@@ -37,6 +37,8 @@ export function DataTable<Row>({
       tabIndex={0}
       role="region"
       aria-label={caption}
+      // What is there for screen readers alone scrolls with the rest, too.
+      pos="relative"
     >
       <Table striped highlightOnHover verticalSpacing="xs" aria-label={caption}>
         <Table.Thead>

@@ -7,7 +7,7 @@ export function Facts({ rows }: { rows: [name: string, value: ReactNode][] }) {
     <Table variant="vertical" layout="fixed">
       <Table.Tbody>
         {rows
-          .filter(([, value]) => value !== undefined && value !== "")
+          .filter(([, value]) => value !== undefined && value !== "" && value !== false)
           .map(([name, value]) => (
             <Table.Tr key={name}>
               <Table.Th w={150} scope="row">

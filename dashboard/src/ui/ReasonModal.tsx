@@ -1,5 +1,5 @@
 import { Text, Textarea } from "@mantine/core";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { FormModal } from "./FormModal";
 
 interface Props {
@@ -14,10 +14,18 @@ interface Props {
   error: unknown;
   onConfirm: (reason: string) => void;
   onClose: () => void;
+  /** What else to know before. */
+  children?: ReactNode;
 }
 
 /** Asks once more before an act, and for its reason. Mount it to open it. */
-export function ReasonModal({ explanation, withReason = false, onConfirm, ...form }: Props) {
+export function ReasonModal({
+  explanation,
+  withReason = false,
+  onConfirm,
+  children,
+  ...form
+}: Props) {
   const [reason, setReason] = useState("");
   return (
     <FormModal
@@ -28,6 +36,7 @@ export function ReasonModal({ explanation, withReason = false, onConfirm, ...for
       }}
     >
       <Text>{explanation}</Text>
+      {children}
       {withReason && (
         <Textarea
           label="Reason"

@@ -1,5 +1,6 @@
 import { useSuspenseQuery, useTransport } from "@connectrpc/connect-query";
 import {
+  Anchor,
   AppShell,
   Badge,
   Burger,
@@ -12,6 +13,7 @@ import {
   useMantineColorScheme,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouter } from "@tanstack/react-router";
 import * as queries from "../api/queries";
@@ -26,6 +28,7 @@ const pages = [
   ["Tools", pb.tools()],
   ["Alerts", pb.alerts()],
   ["Access", pb.access()],
+  ["Trust", pb.trust()],
   ["Policy", pb.policy()],
   ["Audit", pb.audit()],
 ] as const;
@@ -109,13 +112,20 @@ function Account() {
       // First away from the page, or it would ask again for what is cleared.
       await router.navigate(pb.login());
       queryClient.clear();
+      notifications.clean(); // What was done is nothing for whoever signs in next.
     },
   });
   return (
     <Group gap="xs" wrap="nowrap">
-      <Text size="sm" truncate maw={200}>
+      <Anchor
+        size="sm"
+        truncate
+        maw={200}
+        title="Your account"
+        renderRoot={(props) => <Link {...props} {...pb.account()} />}
+      >
         {me.name}
-      </Text>
+      </Anchor>
       <Button
         size="xs"
         variant="default"

@@ -2,6 +2,7 @@
 
 import { Badge, Group, type MantineColor } from "@mantine/core";
 import { type Tool, ToolState } from "../gen/warder/admin/v1/tool_pb";
+import type { KeyStateName, UserStateName } from "../paths";
 import { Icon, type IconName } from "./icons";
 
 interface BadgeLook {
@@ -44,10 +45,15 @@ export function ToolBadges({ tool }: { tool: Tool }) {
   );
 }
 
+/** How the rule of a refusal begins that a limit made; internal/policy has the same. */
+const limitPrefix = "limit:";
+
 /** A decision of the policy. Anything but "allow" is shown as a refusal. */
-export function DecisionBadge({ decision }: { decision: string }) {
+export function DecisionBadge({ decision, rule = "" }: { decision: string; rule?: string }) {
   return decision === "allow" ? (
     <StateBadge icon="allow" color="green" label="Allowed" />
+  ) : rule.startsWith(limitPrefix) ? (
+    <StateBadge icon="wait" color="orange" label="Over a limit" />
   ) : (
     <StateBadge icon="deny" color="red" label="Denied" />
   );
@@ -98,6 +104,15 @@ const changeLooks: Record<string, BadgeLook> = {
   changed: { icon: "changed", color: "orange", label: "Changed" },
 };
 
+/** What a check says of a document. */
+export function RemarkBadge({ error }: { error: boolean }) {
+  return error ? (
+    <StateBadge icon="deny" color="red" label="Error" />
+  ) : (
+    <StateBadge icon="changed" color="orange" label="Warning" />
+  );
+}
+
 /** How a place of a text differs from what it was. */
 export function ChangeBadge({ change }: { change: string }) {
   return (
@@ -127,6 +142,25 @@ export function AlertBadge({ open, label }: { open: boolean; label: string }) {
   return (
     <StateBadge icon={open ? "changed" : "allow"} color={open ? "red" : "gray"} label={label} />
   );
+}
+
+const standingLooks: Record<UserStateName | KeyStateName, BadgeLook> = {
+  active: { icon: "allow", color: "green", label: "Active" },
+  disabled: { icon: "off", color: "orange", label: "Disabled" },
+  removed: { icon: "missing", color: "gray", label: "Removed" },
+  valid: { icon: "allow", color: "green", label: "Valid" },
+  expired: { icon: "wait", color: "orange", label: "Expired" },
+  revoked: { icon: "deny", color: "red", label: "Revoked" },
+};
+
+/** Whether a user, or an application, may come in. */
+export function UserStateBadge({ state }: { state: UserStateName }) {
+  return <StateBadge {...standingLooks[state]} />;
+}
+
+/** Whether a key works. */
+export function KeyStateBadge({ state }: { state: KeyStateName }) {
+  return <StateBadge {...standingLooks[state]} />;
 }
 
 /** Good, or in need of someone. */

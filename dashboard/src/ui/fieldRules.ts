@@ -45,3 +45,24 @@ export const optional =
     value === "" ? null : rule(value);
 
 export const required: Rule = (value) => (value.trim() === "" ? "Needed" : null);
+
+/** proto/warder/admin/v1/issuer.proto and provider.proto, their names. */
+export const issuerName = matches(
+  /^[a-z][a-z0-9-]{0,63}$/,
+  "1 to 64 characters of a-z, 0-9 and -, beginning with a letter",
+);
+
+export const httpUrl: Rule = (value) =>
+  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)
+    ? null
+    : "An http or https address";
+
+/** PEM of authorities, or nothing. */
+export const certificates: Rule = (value) => {
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(value)) {
+    return "This is a private key, which belongs to the authority alone. Paste its certificate";
+  }
+  return value.trim() === "" || value.includes("-----BEGIN CERTIFICATE-----")
+    ? null
+    : "PEM, with lines of -----BEGIN CERTIFICATE-----";
+};

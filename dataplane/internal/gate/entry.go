@@ -77,9 +77,12 @@ type Entry struct {
 	// Params are the arguments of a tool that modern clients repeat in headers.
 	Params []mcp.Param
 
-	item     *snapshotv1.Item // that it was made of
-	index    *core
-	number   int // in Index.entries; -1 for what Resolve made up
+	item   *snapshotv1.Item // that it was made of
+	index  *core
+	number int // in Index.entries; -1 for what Resolve made up
+	// family is the text of the template that what Resolve made up is of; empty if there
+	// is none.
+	family   string
 	what     ListKind
 	position uint32
 	// hidden says that the entry is not on the aggregate: another server has the

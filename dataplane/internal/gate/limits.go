@@ -23,6 +23,17 @@ func (x *Index) Limits(caller *credential.Caller, e *Entry) []*policy.Limit {
 	return profile.bounds.on(profile, e, &target)
 }
 
+// Counted returns what a use of the entry counts as where a limit has a bucket for each
+// tool. Resources that are not listed count as the template that names them, or as one:
+// clients make up as many URIs as they like, and each would have a bucket of its own.
+func (e *Entry) Counted() policy.Target {
+	target := e.Target()
+	if e.number < 0 {
+		target.Name = e.family
+	}
+	return target
+}
+
 // bounds is which limits are about each entry, entry by entry as they were asked about.
 type bounds struct {
 	once  sync.Once

@@ -179,7 +179,7 @@ func (s *Server) work(name string) (work int) {
 // as returns the entry for one resource.
 func (e *Entry) as(name string) *Entry {
 	made := *e
-	made.number, made.Name = -1, name
+	made.number, made.Name, made.family = -1, name, e.Name
 	made.Exposed = mcp.PrefixURI(e.Server.prefix, name)
 	return &made
 }

@@ -12,14 +12,21 @@ const MaxDemand = 1000
 
 // shares are this node's parts of limits. Immutable.
 type shares struct {
+	turn  uint64  // which shares these are of those that there were
+	nodes uint32  // 0: nobody has said
 	even  float64 // of what is not named
-	named map[place]float64
+	named map[named]float64
 }
+
+// named is a place as the wire has it.
+type named struct{ limit, name string }
 
 // of returns the node's part of a bucket, from 0 to 1.
 func (s *shares) of(at place) float64 {
-	if part, named := s.named[at]; named {
-		return part
+	if len(s.named) > 0 {
+		if part, named := s.named[named{at.limit, at.of.String()}]; named {
+			return part
+		}
 	}
 	return s.even
 }
@@ -32,12 +39,22 @@ func (b *Buckets) SetShares(m *syncv1.Shares) {
 	if m.GetNodes() == 0 {
 		return
 	}
-	next := &shares{even: 1 / float64(m.GetNodes()), named: make(map[place]float64, len(m.GetBuckets()))}
+	next := &shares{nodes: m.GetNodes(), even: 1 / float64(m.GetNodes()), named: make(map[named]float64, len(m.GetBuckets()))}
 	for _, bucket := range m.GetBuckets() {
-		next.named[place{bucket.GetLimit(), bucket.GetName()}] = min(1, float64(bucket.GetMillionths())/millionths)
+		next.named[named{bucket.GetLimit(), bucket.GetName()}] = min(1, float64(bucket.GetMillionths())/millionths)
 	}
-	b.shares.Store(next)
+	for {
+		before := b.shares.Load()
+		next.turn = before.turn + 1
+		if b.shares.CompareAndSwap(before, next) {
+			return
+		}
+	}
 }
+
+// Nodes returns among how many nodes limits are divided, as the control plane said
+// last; 0 before it has.
+func (b *Buckets) Nodes() uint32 { return b.shares.Load().nodes }
 
 // Demand returns what the buckets were asked for since the last time, the busiest
 // MaxDemand of them; nil if nothing was.
@@ -55,17 +72,14 @@ func (b *Buckets) Demand() *syncv1.Demand {
 	return &syncv1.Demand{Buckets: all[:min(len(all), MaxDemand)]}
 }
 
-// demand appends what the shard's buckets were asked for.
+// demand appends what the shard's buckets were asked for. It must not lock buckets:
+// whoever holds one may wait for the shard.
 func (s *shard) demand(all []*syncv1.BucketDemand) []*syncv1.BucketDemand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for at, bucket := range s.buckets {
-		bucket.mu.Lock()
-		asked := bucket.asked
-		bucket.asked = 0
-		bucket.mu.Unlock()
-		if asked > 0 && at.name != crowded {
-			all = append(all, &syncv1.BucketDemand{Limit: at.limit, Name: at.name, Asked: asked})
+		if asked := bucket.asked.Swap(0); asked > 0 && at.of.Name != crowded {
+			all = append(all, &syncv1.BucketDemand{Limit: at.limit, Name: at.of.String(), Asked: asked})
 		}
 	}
 	return all

@@ -48,6 +48,7 @@ type door struct {
 	board         *notice.Board
 	metrics       *prometheus.Registry
 	clock         func() time.Time // of the sessions; nil is the real one
+	limits        session.Limits   // nil: there are none
 }
 
 // open starts a door. Config may be changed before.
@@ -68,7 +69,7 @@ func (d *door) start(change ...func(*Config)) {
 	d.board = notice.New(notice.Config{Upstream: d.up, Current: d.index.Load, Log: log, Registerer: d.metrics})
 	d.session = session.New(session.Config{
 		Upstream: d.up, Board: d.board, Audit: d.audit, Current: d.index.Load, Version: "9.9.9", Log: log, Registerer: d.metrics,
-		AskTime: 10 * time.Second, ResumeTime: 10 * time.Second, Now: d.clock,
+		AskTime: 10 * time.Second, ResumeTime: 10 * time.Second, Now: d.clock, Limits: d.limits,
 	})
 	config := Config{
 		Current: d.index.Load, Session: d.session, Refusals: d.session.Refusals(),

@@ -317,6 +317,10 @@ func (x *exchange) message() {
 		return
 	}
 	defer x.dropBody()
+	if credential.Carried(x.r, x.body.bytes) {
+		x.refuse(carried)
+		return
+	}
 	x.in.Body = x.body.bytes
 	x.out.open(x)
 	defer x.out.close()

@@ -3,6 +3,7 @@ package listener
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -186,6 +187,7 @@ func (o *output) finish(answer *session.Answer) {
 		o.x.writeAnswer(answer)
 	case answer.Size() > 0:
 		o.x.nameSession(answer)
+		o.x.sayWhen(answer)
 		// A client that cannot be written to has gone; its call is over anyway.
 		_ = o.send(answer.Message(), answer.EventID, answer.Retry)
 	}
@@ -267,6 +269,7 @@ func (x *exchange) untimeWrites() { _ = x.control.SetWriteDeadline(time.Time{}) 
 // writeAnswer writes an answer that is not an event.
 func (x *exchange) writeAnswer(answer *session.Answer) {
 	x.nameSession(answer)
+	x.sayWhen(answer)
 	if answer.Status == http.StatusUnauthorized { // of a credential that ended on its way here
 		x.w.Header().Set("Www-Authenticate", x.challenge(&credential.Refusal{Status: answer.Status, Error: credential.InvalidToken}))
 	}
@@ -281,6 +284,15 @@ func (x *exchange) writeAnswer(answer *session.Answer) {
 func (x *exchange) nameSession(answer *session.Answer) {
 	if answer.SessionID != "" {
 		x.w.Header()[session.HeaderSession] = []string{answer.SessionID}
+	}
+}
+
+// sayWhen tells a client that was refused when to come back, in whole seconds. Where a
+// stream has begun, only the error says it.
+func (x *exchange) sayWhen(answer *session.Answer) {
+	if answer.ComeBack > 0 {
+		seconds := (answer.ComeBack + time.Second - 1) / time.Second
+		x.w.Header()["Retry-After"] = []string{strconv.FormatInt(int64(seconds), 10)}
 	}
 }
 

@@ -80,6 +80,10 @@ var (
 		status: http.StatusRequestTimeout, kind: "body-too-slow", code: mcp.CodeInvalidRequest, hangUp: true,
 		text: "The message did not arrive in time.",
 	}
+	carried = &refusal{
+		status: http.StatusBadRequest, kind: "credential-in-message", code: mcp.CodeInvalidRequest,
+		text: "The message holds an API key, or the token that it came with. Servers must not get those, so nothing was passed on. Replace the credential if the message was not meant to hold it.",
+	}
 	cutShort = &refusal{
 		status: http.StatusBadRequest, kind: "body-cut-short", code: mcp.CodeInvalidRequest, hangUp: true,
 		text: "The message did not arrive whole.",

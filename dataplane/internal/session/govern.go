@@ -34,6 +34,7 @@ func (x *exchange) govern(ctx context.Context) Answer {
 			decision = given
 		}
 	}
+	decision = x.stillApproved(ctx, decision)
 	event := x.begin()
 	x.setEntry(event)
 	setDecision(event, decision)
@@ -168,10 +169,11 @@ func (x *exchange) countDecision(effect, reason, server string) {
 // sortOf returns what sort of thing decided. Names of rules and roles are not
 // for labels: there may be many.
 func sortOf(decision policy.Decision) string {
-	switch {
-	case decision.Rule == policy.RuleDefaultDeny || decision.Rule == policy.RuleDenyOverlay || decision.Rule == policy.RuleKeyServers:
+	switch decision.Rule {
+	case policy.RuleDefaultDeny, policy.RuleDenyOverlay, policy.RuleKeyServers, policy.RuleDrift:
 		return decision.Rule
-	case strings.HasPrefix(decision.Rule, policy.RuleRolePrefix):
+	}
+	if strings.HasPrefix(decision.Rule, policy.RuleRolePrefix) {
 		return "role"
 	}
 	return "rule"

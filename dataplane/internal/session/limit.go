@@ -17,7 +17,7 @@ import (
 // Limits has what calls may still take. *limit.Buckets is one.
 type Limits interface {
 	// Take charges a call to all of the limits, or to none and says which is in the way.
-	Take(limits []*policy.Limit, p *principal.Principal, t *policy.Target, now time.Time) (limit.Refusal, bool)
+	Take(limits []*policy.Limit, p *principal.Principal, t policy.Target, now time.Time) (limit.Refusal, bool)
 }
 
 // charge takes what an allowed call costs of the limits that are about it. What is
@@ -30,13 +30,7 @@ func (x *exchange) charge(decision policy.Decision) (limit.Refusal, bool) {
 	if len(limits) == 0 || x.buckets == nil {
 		return limit.Refusal{}, true
 	}
-	return x.take(limits)
-}
-
-// take is apart from charge so that calls without limits do not pay for the target.
-func (x *exchange) take(limits []*policy.Limit) (limit.Refusal, bool) {
-	target := x.entry.Target()
-	return x.buckets.Take(limits, x.in.Caller.Principal, &target, x.now())
+	return x.buckets.Take(limits, x.in.Caller.Principal, x.entry.Counted(), x.now())
 }
 
 // limited refuses a call that ran into a limit, and says when to come back.
@@ -44,8 +38,12 @@ func (x *exchange) limited(event *auditv1.Event, over limit.Refusal) Answer {
 	event.Rule = policy.RuleLimitPrefix + over.Limit.Name
 	event.Reason = "the limit of " + plural(over.Limit) + " is used up"
 	x.countDecision(effectDeny, "limit", x.entry.Server.Name())
+	x.metrics.limits.get(over.Limit.Name).Inc()
 	x.recordRefusal(kindLimited, event)
-	return reply(http.StatusOK, overLimit(over, event.GetReason(), x.record.callID[:]).Append(nil, x.id()))
+	over.Wait = wholeMilliseconds(over.Wait)
+	answer := reply(http.StatusOK, overLimit(over, event.GetReason(), x.record.callID[:]).Append(nil, x.id()))
+	answer.ComeBack = over.Wait
+	return answer
 }
 
 // plural says what a limit gives: "60 calls per user each 1m0s (per-user)".
@@ -61,17 +59,21 @@ func plural(l *policy.Limit) string {
 	return fmt.Sprintf("%d %s%s each %v (%s)", l.Calls, noun, per, l.Window, l.Name)
 }
 
+// wholeMilliseconds rounds up: who comes back sooner is refused again.
+func wholeMilliseconds(wait time.Duration) time.Duration {
+	return (wait + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
 // overLimit puts a refusal into an error.
 func overLimit(over limit.Refusal, reason string, callID []byte) *mcp.Error {
-	wait := max(1, over.Wait.Milliseconds())
 	data := append([]byte(nil), `{"limit":`...)
 	data = mcp.AppendString(data, over.Limit.Name)
 	data = append(data, `,"retryAfterMs":`...)
-	data = strconv.AppendInt(data, wait, 10)
+	data = strconv.AppendInt(data, over.Wait.Milliseconds(), 10)
 	data = append(data, `,"callId":"`...)
 	data = hex.AppendEncode(data, callID)
 	return &mcp.Error{
 		Code: mcp.CodeRateLimited, Offset: -1, Data: append(data, `"}`...),
-		Text: fmt.Sprintf("Too many calls: %s. Come back in %v.", reason, time.Duration(wait)*time.Millisecond),
+		Text: fmt.Sprintf("Too many calls: %s. Come back in %v.", reason, over.Wait),
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -9,12 +10,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/policy"
 )
 
 // metrics are what an operator sees of the messages. Every label is bounded:
-// effects, kinds and methods are constants, servers come from the snapshot.
+// effects, kinds and methods are constants, servers come from the snapshot; of limits,
+// which come and go with the policy, there are as many as one may have.
 type metrics struct {
 	decisions  labelled[[3]string, prometheus.Counter]
+	limits     labelled[string, prometheus.Counter]
 	duration   labelled[[2]string, prometheus.Observer]
 	folded     *prometheus.CounterVec
 	unrecorded prometheus.Counter
@@ -44,9 +48,15 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help: "Refusals that found the audit queue full; their number goes into a later event.",
 		}),
 	}
+	limits := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "warder_limit_refusals_total",
+		Help: "Calls that ran into a limit of the policy, by its name; it is empty for limits beyond the first 1,000 since the start.",
+	}, []string{"limit"})
+	m.limits.most = policy.MaxLimits
+	m.limits.find = func(name string) prometheus.Counter { return limits.WithLabelValues(name) }
 	m.decisions.find = func(l [3]string) prometheus.Counter { return decisions.WithLabelValues(l[0], l[1], l[2]) }
 	m.duration.find = func(l [2]string) prometheus.Observer { return duration.WithLabelValues(l[0], l[1]) }
-	registerer.MustRegister(decisions, duration, m.folded, m.unrecorded)
+	registerer.MustRegister(decisions, limits, duration, m.folded, m.unrecorded)
 	return m
 }
 
@@ -63,6 +73,7 @@ func (m *metrics) observe(method, failure string, took time.Duration) {
 // metrics as there are labels, which are bounded.
 type labelled[L comparable, M any] struct {
 	find  func(L) M
+	most  int // beyond so many, all others share the metric of zero labels; 0: no bound
 	known atomic.Pointer[map[L]M]
 	grow  sync.Mutex
 }
@@ -75,13 +86,17 @@ func (l *labelled[L, M]) get(labels L) M {
 	}
 	l.grow.Lock()
 	defer l.grow.Unlock()
+	var known map[L]M
+	if p := l.known.Load(); p != nil {
+		known = *p
+	}
+	if l.most > 0 && len(known) >= l.most {
+		var zero L
+		return l.find(zero)
+	}
 	metric := l.find(labels)
 	grown := map[L]M{labels: metric}
-	if known := l.known.Load(); known != nil {
-		for labels, metric := range *known {
-			grown[labels] = metric
-		}
-	}
+	maps.Copy(grown, known)
 	l.known.Store(&grown)
 	return metric
 }

@@ -92,6 +92,9 @@ type Config struct {
 	Audit    Recorder
 	// Limits has what calls may still take; nil: there are no limits.
 	Limits Limits
+	// Drift knows which servers may have changed what they offer; nil: none is
+	// watched.
+	Drift Drift
 	// Current returns what the node knows.
 	Current func() *gate.Index
 	// Version is shown to clients.
@@ -233,6 +236,9 @@ type Answer struct {
 	// EventID and Retry go with the answer where it is an event of a stream.
 	EventID string
 	Retry   time.Duration
+	// ComeBack is when a client that was refused may come back; 0: nobody knows, or it
+	// was not refused.
+	ComeBack time.Duration
 	// Free says that nobody knows of the Request, or of its Room, any more, once the
 	// answer is released. Otherwise somebody may, for as long as a person takes.
 	Free bool

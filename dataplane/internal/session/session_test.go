@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,11 +12,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/limit"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/spool"
@@ -24,6 +27,7 @@ import (
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // stub is a server that always says the same.
@@ -74,8 +78,12 @@ func (q queue) Intent(event *auditv1.Event) (session.Ticket, error) {
 	return ticket, err
 }
 
-func request(t testing.TB) *session.Request {
+// request is a call of git__get, about which there are these limits.
+func request(t testing.TB, limits ...*snapshotv1.Limit) *session.Request {
 	w := gatetest.New(t)
+	for _, l := range limits {
+		w.Limit(l)
+	}
 	w.Server("git", "get")
 	w.Role("dev")
 	w.User("ana", "dev")
@@ -116,7 +124,32 @@ func newSession(audit session.Recorder, registry *prometheus.Registry) *session.
 		Version:    "test",
 		Log:        slog.New(slog.DiscardHandler),
 		Registerer: registry,
+		Limits:     limit.New(),
 	})
+}
+
+// wide are limits that let everything pass, with buckets that all calls share and of
+// their own.
+func wide() (limits []*snapshotv1.Limit) {
+	for _, per := range []snapshotv1.LimitPer{
+		snapshotv1.LimitPer_LIMIT_PER_ALL, snapshotv1.LimitPer_LIMIT_PER_USER, snapshotv1.LimitPer_LIMIT_PER_TOOL,
+	} {
+		limits = append(limits, &snapshotv1.Limit{Name: per.String(), Per: per, Calls: 1e9, Burst: 1e9, Window: durationpb.New(time.Second)})
+	}
+	return limits
+}
+
+// TestLimitsCostACallNoAllocation holds that a call about which there are limits allocates
+// no more than another.
+func TestLimitsCostACallNoAllocation(t *testing.T) {
+	var allocs [2]float64
+	for i, in := range []*session.Request{request(t), request(t, wide()...)} {
+		s := newSession(&nowhere{}, prometheus.NewRegistry())
+		allocs[i] = testing.AllocsPerRun(200, func() { s.Serve(t.Context(), in, client{}) })
+	}
+	if allocs[1] > allocs[0]+slack {
+		t.Errorf("%v allocations with limits, %v without", allocs[1], allocs[0])
+	}
 }
 
 // TestACallCostsFewAllocations holds the session to its share of the budget in
@@ -147,6 +180,16 @@ func BenchmarkCall(b *testing.B) {
 			s.Serve(b.Context(), in, client{})
 		}
 	})
+	for n := 1; n <= 3; n++ {
+		limited := request(b, wide()[:n]...)
+		b.Run(fmt.Sprintf("session-%d-limits", n), func(b *testing.B) {
+			s := newSession(&nowhere{}, prometheus.NewRegistry())
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Serve(b.Context(), limited, client{})
+			}
+		})
+	}
 	b.Run("session-and-spool", func(b *testing.B) {
 		s := newSession(queue{spool.New(spool.Config{Events: 1 << 30, Bytes: 1 << 40})}, prometheus.NewRegistry())
 		b.ReportAllocs()
@@ -273,6 +316,39 @@ func TestARequestIsFreeOnlyIfNobodyKeepsIt(t *testing.T) {
 		})
 		if answer := s.Serve(t.Context(), request(t), client{}); answer.Status != http.StatusOK || answer.Free == asks {
 			t.Errorf("a call whose server asks (%v): %d, free: %v", asks, answer.Status, answer.Free)
+		}
+	}
+}
+
+// doubtful refuses what it is told to.
+type doubtful struct {
+	why     error
+	checked int
+}
+
+func (d *doubtful) Check(context.Context, *gate.Entry) error { d.checked++; return d.why }
+
+// TestT04_WhatMayHaveChangedReachesNoServer: a call whose tool is not sure to be as
+// it was approved is denied by name, and recorded as a refusal.
+func TestT04_WhatMayHaveChangedReachesNoServer(t *testing.T) {
+	for _, why := range []error{nil, fault.New(fault.Precondition, "it is another")} {
+		up := &stub{answer: upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK}}
+		drift, audit := &doubtful{why: why}, &nowhere{}
+		s := session.New(session.Config{
+			Current: func() *gate.Index { return nil }, Drift: drift,
+			Upstream: up, Board: notice.New(notice.Config{Upstream: up}), Audit: audit, Log: slog.New(slog.DiscardHandler),
+			Registerer: prometheus.NewRegistry(),
+		})
+		answer := s.Serve(t.Context(), request(t), client{})
+		body := string(answer.Parts[0])
+		if drift.checked != 1 || answer.Status != http.StatusOK {
+			t.Fatalf("checked %d times, status %d", drift.checked, answer.Status)
+		}
+		if denied := strings.Contains(body, `"code":1403`) && strings.Contains(body, `"rule":"definition-changed","reason":"it is another"`); denied != (why != nil) {
+			t.Errorf("%v: %s", why, body)
+		}
+		if want := map[bool]int{true: 1, false: 2}[why != nil]; audit.events != want { // A refusal, or an intent and its result.
+			t.Errorf("%v: %d events", why, audit.events)
 		}
 	}
 }

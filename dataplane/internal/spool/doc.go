@@ -15,5 +15,6 @@
 //     with a count. The log on disk that ends this loss comes later, behind the same functions.
 //   - The queue is bounded in events and in bytes. When it is full, Intent and Refusal return ErrFull, and the caller
 //     denies the call. Refusals leave a quarter to the calls.
+//   - An event is as large as MaxEvent at most. Of a larger one texts and lists are cut, and say so; it is never left out.
 //   - Intent reserves the room of the result, so that the result of a call that was let through always fits.
 package spool

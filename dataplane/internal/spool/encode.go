@@ -6,6 +6,9 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/warder-gateway/warder/internal/audit"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
@@ -25,16 +28,68 @@ func (s *scratch) giveBack(encoded []byte) {
 	scratches.Put(s)
 }
 
-// encode appends the canonical bytes of an event, at most MaxEvent, to room, which is empty.
+// encode appends the canonical bytes of an event, at most MaxEvent, to room, which is empty. Of an event that has more,
+// texts and lists are cut, and say so: what a caller, an issuer or a policy has at length must not keep a call from being
+// recorded.
 func encode(room []byte, event *auditv1.Event) ([]byte, error) {
 	encoded, err := audit.AppendEncode(room, event)
+	if err == nil && len(encoded) > MaxEvent {
+		encoded, err = audit.AppendEncode(encoded[:0], shortened(event))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encode audit event: %w", err)
 	}
 	if len(encoded) > MaxEvent {
-		return nil, ErrTooLarge
+		return nil, errTooLarge
 	}
 	return encoded, nil
+}
+
+// What is left of an event that is too large, in bytes: of each text, and of all entries of a list together.
+const (
+	maxCutText = 1 << 10
+	maxCutList = 12 << 10
+)
+
+// shortened returns a copy of an event whose texts and lists are cut where they are long. What is missing is told where
+// it is missing: "…(+1234 bytes)" at the end of a text, "…(+12 more)" as the last entry of a list.
+func shortened(event *auditv1.Event) *auditv1.Event {
+	short := proto.CloneOf(event)
+	m := short.ProtoReflect()
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Kind() != protoreflect.StringKind:
+		case field.IsList():
+			cutList(value.List())
+		default:
+			m.Set(field, protoreflect.ValueOfString(cutMarked(value.String())))
+		}
+		return true
+	})
+	return short
+}
+
+// cutList keeps the first entries of a list of texts, as many as there is room for.
+func cutList(list protoreflect.List) {
+	for i, size := 0, 0; i < list.Len(); i++ {
+		text := cutMarked(list.Get(i).String())
+		if size += len(text); size > maxCutList {
+			missing := list.Len() - i
+			list.Truncate(i)
+			list.Append(protoreflect.ValueOfString(fmt.Sprintf("…(+%d more)", missing)))
+			return
+		}
+		list.Set(i, protoreflect.ValueOfString(text))
+	}
+}
+
+// cutMarked returns a text, or its beginning and how much is missing.
+func cutMarked(text string) string {
+	kept := cut(text, maxCutText)
+	if missing := len(text) - len(kept); missing > 0 {
+		return fmt.Sprintf("%s…(+%d bytes)", kept, missing)
+	}
+	return text
 }
 
 // fit returns the bytes of a result, at most room: whole if it fits, else with its error text cut, else only what the

@@ -17,11 +17,11 @@ import (
 // (security.md P-01, P-04).
 var ErrFull = fault.New(fault.Exhausted, "the audit queue of this node is full; calls are refused until the control plane has taken the backlog")
 
-// ErrTooLarge says that one event exceeds MaxEvent. The call must be denied.
-var ErrTooLarge = fault.New(fault.Invalid, "the audit event of this call is too large")
+// errTooLarge says that one event exceeds MaxEvent even when it is cut, which none does that this program makes.
+var errTooLarge = fault.New(fault.Internal, "the audit event of this call is too large")
 
 const (
-	// MaxEvent bounds one encoded event, in bytes, so that a batch always holds at least one.
+	// MaxEvent bounds one encoded event, in bytes, so that a batch always holds at least one. A larger one is cut.
 	MaxEvent = 64 << 10
 
 	// resultRoom is what a result may have on top of its intent, in bytes: outcome, latencies, and a text of ours.
@@ -121,8 +121,8 @@ type Ticket struct {
 	used  atomic.Bool
 }
 
-// Intent accepts the event of a call that is about to leave, and reserves room for its result. An error (ErrFull,
-// ErrTooLarge, or an event that cannot be encoded) means that nothing was recorded, and the call must be denied.
+// Intent accepts the event of a call that is about to leave, and reserves room for its result. An error
+// (ErrFull, or an event that cannot be encoded) means that nothing was recorded, and the call must be denied.
 func (q *Queue) Intent(event *auditv1.Event) (*Ticket, error) {
 	s := borrowScratch()
 	encoded, err := encode(s.bytes, event)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,14 +98,65 @@ func TestP04_RefusalsLeaveRoomForCalls(t *testing.T) {
 
 func TestIntentRefusesAnEventThatCannotBeRecorded(t *testing.T) {
 	q := New(Config{})
-	if _, err := q.Intent(call(intent, 0, MaxEvent)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("a large event: %v, want ErrTooLarge", err)
-	}
 	if _, err := q.Intent(&auditv1.Event{Tool: "\xff"}); err == nil {
 		t.Error("an event with invalid UTF-8 was accepted")
 	}
 	if d := q.Depth(); d.Events != 0 || d.Reserved != 0 || d.Bytes != 0 {
 		t.Errorf("refused events left something behind: %+v", d)
+	}
+}
+
+// However much a token, a user, a policy or a client has to say, the call is recorded,
+// and the record says what is missing of it.
+func TestAnEventThatIsTooLargeIsCutAndSaysSo(t *testing.T) {
+	many := make([]string, 300)
+	for i := range many {
+		many[i] = fmt.Sprintf("group-%03d-%s", i, strings.Repeat("g", 250))
+	}
+	long := strings.Repeat("ä", MaxEvent)
+	for _, kind := range []auditv1.EventKind{intent, refusal} {
+		event := call(kind, 7, 10)
+		event.User, event.Reason, event.Groups, event.Roles, event.Tool = "ana", long, many, []string{"dev", long}, long
+		want := proto.CloneOf(event)
+		q := New(Config{})
+		var err error
+		if kind == intent {
+			_, err = q.Intent(event)
+		} else {
+			err = q.Refusal(event)
+		}
+		if err != nil {
+			t.Fatalf("%v: %v", kind, err)
+		}
+		if !proto.Equal(want, event) {
+			t.Error("the caller's event was changed")
+		}
+		got := new(auditv1.Event)
+		taken := q.take()
+		if taken.count != 1 || len(taken.front().event) > MaxEvent || proto.Unmarshal(taken.front().event, got) != nil {
+			t.Fatalf("%v: %d events", kind, taken.count)
+		}
+		shown, mark := strings.CutSuffix(got.GetReason(), "…(+130048 bytes)")
+		if !mark || !strings.HasPrefix(long, shown) || got.GetTool() != got.GetReason() || got.GetRoles()[1] != got.GetReason() {
+			t.Errorf("%v: the reason is %q", kind, got.GetReason())
+		}
+		n := len(got.GetGroups()) - 1
+		if n < 30 || !slices.Equal(got.GetGroups()[:n], many[:n]) || got.GetGroups()[n] != fmt.Sprintf("…(+%d more)", 300-n) {
+			t.Errorf("%v: %d groups, the last is %q", kind, n, got.GetGroups()[n])
+		}
+		if got.GetUser() != "ana" || !bytes.Equal(got.GetCallId(), event.GetCallId()) {
+			t.Errorf("%v: of %q, call %x", kind, got.GetUser(), got.GetCallId())
+		}
+	}
+	// One that just fits is left as it is.
+	q, event := New(Config{}), call(intent, 0, 0)
+	event.Reason = strings.Repeat("r", MaxEvent-200)
+	if _, err := q.Intent(event); err != nil {
+		t.Fatal(err)
+	}
+	taken := q.take()
+	if got := new(auditv1.Event); proto.Unmarshal(taken.front().event, got) != nil || got.GetReason() != event.GetReason() {
+		t.Error("an event that fits was cut")
 	}
 }
 

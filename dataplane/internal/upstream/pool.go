@@ -100,7 +100,9 @@ func (p *Pool) giveBack(x *exchange) {
 func carried(method string) bool {
 	switch method {
 	case mcp.MethodToolsCall, mcp.MethodPromptsGet, mcp.MethodResourcesRead, mcp.MethodComplete,
-		mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe, mcp.MethodSetLevel:
+		mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe, mcp.MethodSetLevel,
+		// Clients get lists from the snapshot; these are the node's own, to see whether it still holds (package drift).
+		mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesList, mcp.MethodResourceTemplates:
 		return true
 	}
 	return false

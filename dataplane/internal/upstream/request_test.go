@@ -34,6 +34,10 @@ func TestEachMethodGoesToServersOfBothEras(t *testing.T) {
 			`"ref":{"type":"ref/resource","uri":"x:{y}"},"argument":{"name":"a","value":"b"}`, "same", ""},
 		{mcp.MethodResourcesSubscribe, `"uri":"github+file:///a"`, "file:///a", `"uri":"file:///a"`, "", ""},
 		{mcp.MethodResourcesUnsubscribe, `"uri":"github+file:///a"`, "file:///a", `"uri":"file:///a"`, "", ""},
+		{mcp.MethodToolsList, `"cursor":"a"`, "", `"cursor":"a"`, "same", ""},
+		{mcp.MethodPromptsList, `"cursor":"a"`, "", `"cursor":"a"`, "same", ""},
+		{mcp.MethodResourcesList, `"cursor":"a"`, "", `"cursor":"a"`, "same", ""},
+		{mcp.MethodResourceTemplates, `"cursor":"a"`, "", `"cursor":"a"`, "same", ""},
 		{mcp.MethodSetLevel, `"level":"info"`, "", `"level":"info"`, "", ""},
 	}
 	for _, test := range tests {

@@ -1,130 +1,33 @@
-// A person's whole way through the dashboard of a running gateway, in a real
-// browser: from the printed link to an audited call, and out again. Everything
-// is found by the name that a screen reader would say. Run by browser_test.go.
+// A person's whole way through the dashboard, in a real browser: from the printed
+// link to an audited call, and out again. Run by browser_test.go.
 
 import assert from "node:assert/strict";
-import { chromium } from "playwright-core";
-import { Watch } from "./watch.mjs";
+import {
+  alert,
+  arrive,
+  base,
+  call,
+  choose,
+  context,
+  dialog,
+  eventually,
+  fill,
+  gone,
+  heading,
+  mcp,
+  open,
+  page,
+  press,
+  row,
+  secret,
+  shown,
+  signIn,
+  step,
+  watch,
+} from "./way.mjs";
 
-const {
-  WARDER_BROWSER,
-  WARDER_BASE: base,
-  WARDER_SETUP_TOKEN,
-  WARDER_SERVER,
-  WARDER_SCREENSHOTS,
-} = process.env;
+const { WARDER_SETUP_TOKEN, WARDER_SERVER } = process.env;
 const me = { name: "ana", password: "correct horse battery" };
-const patience = 15_000; // milliseconds, for whatever a person waits for
-
-const browser = await chromium.launch({
-  executablePath: WARDER_BROWSER,
-  // The browser itself, too, reaches nobody but the gateway.
-  args: [
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-    ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
-  ],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
-context.setDefaultTimeout(patience);
-const page = await context.newPage();
-const watch = new Watch(page, base, WARDER_SCREENSHOTS);
-await watch.begin();
-
-let failed = false;
-
-function report(name, problems) {
-  failed ||= problems.length > 0;
-  console.log([problems.length === 0 ? `ok: ${name}` : `FAILED: ${name}`, ...problems].join("\n"));
-}
-
-/**
- * One leg of the way. refusals are the answers of 400 and above that belong to
- * it; no others may come. A problem on a page does not end the journey, a way
- * that cannot be gone does.
- */
-async function step(name, run, refusals = []) {
-  try {
-    await run();
-    report(name, watch.problems(refusals));
-  } catch (error) {
-    const where = `at ${page.url()}, which shows:\n${await page.locator("body").ariaSnapshot()}`;
-    report(name, [error.stack, ...watch.problems(refusals), where]);
-    await browser.close();
-    process.exit(1);
-  }
-}
-
-const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
-const press = (name, within = page) => within.getByRole("button", { name, exact: true }).click();
-const fill = (label, text, within = page) =>
-  within.getByRole("textbox", { name: label, exact: true }).fill(text);
-const secret = (label, text) => page.getByLabel(label, { exact: true }).fill(text);
-const shown = (text, within = page) => within.getByText(text, { exact: true }).first().waitFor();
-const dialog = (name) => page.getByRole("dialog", { name });
-const alert = (text) => page.getByRole("alert").filter({ hasText: text }).waitFor();
-const gone = (locator) => locator.waitFor({ state: "detached" });
-const row = (...texts) =>
-  texts.reduce((found, hasText) => found.filter({ hasText }), page.getByRole("row"));
-
-async function open(name) {
-  await page
-    .getByRole("navigation", { name: "Pages" })
-    .getByRole("link", { name, exact: true })
-    .click();
-  await heading(name);
-}
-
-/** Opens a list and takes an option. The click may land on the frame around the field, as a person's would. */
-async function choose(label, option) {
-  await page.getByRole("combobox", { name: label, exact: true }).click({ force: true });
-  await page.getByRole("option", { name: option, exact: true }).click();
-}
-
-/** Polls until ok says yes. */
-async function eventually(what, ok) {
-  for (
-    const deadline = Date.now() + patience;
-    !(await ok());
-    await new Promise((done) => setTimeout(done, 50))
-  ) {
-    assert.ok(Date.now() < deadline, `${what}: not within ${patience} ms`);
-  }
-}
-
-/** Speaks MCP to the gateway as a client with the key does; returns the status and the message. */
-async function mcp(key, method, params = {}) {
-  const version = "2026-07-28";
-  const response = await fetch(`${base}/mcp`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${key}`,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-      "mcp-protocol-version": version,
-      "mcp-method": method,
-      ...(params.name && { "mcp-name": params.name }),
-    },
-    body: JSON.stringify({
-      jsonrpc: "2.0",
-      id: 1,
-      method,
-      params: {
-        ...params,
-        _meta: {
-          "io.modelcontextprotocol/protocolVersion": version,
-          "io.modelcontextprotocol/clientCapabilities": {},
-        },
-      },
-    }),
-  });
-  const body = await response.text();
-  // The answer is the body, or the last event of a stream.
-  const last = body.startsWith("{") ? body : body.split("data: ").at(-1).split("\n")[0];
-  return { status: response.status, message: last.startsWith("{") ? JSON.parse(last) : body };
-}
-
-const call = (key, name, args) => mcp(key, "tools/call", { name, arguments: args });
 
 async function setUpWith(token) {
   await page.goto("about:blank"); // Else only the fragment changes, and nothing loads.
@@ -136,12 +39,6 @@ async function fillSetUp() {
   await fill("Name", me.name);
   await secret("Password", me.password);
   await press("Create administrator");
-}
-
-async function signIn(password) {
-  await fill("Name", me.name);
-  await secret("Password", password);
-  await press("Sign in");
 }
 
 /** Opens a call from the list and looks at its drawer; texts must stand there. */
@@ -191,11 +88,13 @@ await step("the printed link creates the first administrator", async () => {
   assert.ok(!kept.includes("wds_"), `the token is kept: ${kept}`);
 });
 
+const byName = (a, b) => a.name.localeCompare(b.name);
+
 await step("the session is in a cookie that no script reads", async () => {
   const cookies = await context.cookies();
   assert.deepEqual(
-    cookies.map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })),
-    [{ name: "warder", httpOnly: true, sameSite: "Lax" }],
+    cookies.map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })).sort(byName),
+    ["warder", "warder-device"].map((name) => ({ name, httpOnly: true, sameSite: "Lax" })),
   );
 });
 
@@ -413,13 +312,9 @@ await step("a pause holds new calls back", async () => {
   );
 });
 
-await step("a document with an error is refused where it stands, and a good one is in force", async () => {
+await step("a rule is written, and in force", async () => {
   await open("Policy");
-  await press("Edit");
-  await fill("Policy document", "rules:\n  - name: no-deletes\n    efect: deny\n");
-  await press("Apply");
-  await alert("efect");
-  await watch.look("policy-error");
+  await page.getByRole("link", { name: "Write one" }).click();
   await fill(
     "Policy document",
     [
@@ -432,13 +327,16 @@ await step("a document with an error is refused where it stands, and a good one 
       "",
     ].join("\n"),
   );
+  await page.getByText("No errors, 1 warning.").waitFor();
   await press("Apply");
+  await press("Apply", dialog("Apply this document?"));
   await page.getByText("Version 1 is applied").waitFor();
   await row("10", "no-deletes").waitFor();
   await watch.look("policy");
-}, ["ApplyPolicy 400"]);
+});
 
 await step("a decision is explained", async () => {
+  await page.getByRole("tab", { name: "Explain", exact: true }).click();
   await choose("User", "bob");
   await page.getByLabel("Application", { exact: true }).first().fill("cursor");
   await page.getByLabel("Tool", { exact: true }).first().fill("calculator/delete_item");
@@ -475,7 +373,7 @@ await step(
       "no-deletes",
       "Deleting items needs a person",
     );
-    await page.getByRole("link", { name: /Explain this decision/ }).click();
+    await page.getByRole("link", { name: /The way to this decision/ }).click();
     await heading("Policy");
     await shown("Deleting items needs a person", page.getByRole("status"));
     await open("Audit");
@@ -539,17 +437,18 @@ await step("an unknown address says so", async () => {
 await step("signing out ends the session", async () => {
   await press("Sign out");
   await heading("Sign in");
-  assert.deepEqual(await context.cookies(), []);
+  // What says that a browser signed in before stays; it signs nobody in.
+  assert.deepEqual((await context.cookies()).map(({ name }) => name), ["warder-device"]);
 });
 
 await step("a wrong password is refused in words", async () => {
-  await signIn("incorrect horse battery");
+  await signIn(me.name, "incorrect horse battery");
   await alert("name or password is wrong");
   await watch.look("login-wrong");
 }, ["SignIn 401"]);
 
 await step("the right one signs in again", async () => {
-  await signIn(me.password);
+  await signIn(me.name, me.password);
   await heading("Overview");
 });
 
@@ -560,9 +459,8 @@ await step("a session that ended elsewhere leads to the sign-in and back", async
     .getByRole("link", { name: "Policy", exact: true })
     .click();
   await heading("Sign in");
-  await signIn(me.password);
+  await signIn(me.name, me.password);
   await heading("Policy");
 }, ["GetPolicy 401", "WhoAmI 401"]);
 
-await browser.close();
-process.exitCode = failed ? 1 : 0;
+await arrive();

@@ -7,14 +7,18 @@ import { AxeBuilder } from "@axe-core/playwright";
 const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const narrow = { width: 320, height: 640 };
 
-/** Watches one page of a browser. Problems gather until they are asked for. */
+/**
+ * Watches one page of a browser, which may ask the gateway alone, and go to other
+ * origins whose pages are not ours to judge. Problems gather until they are asked for.
+ */
 export class Watch {
   #problems = [];
   #refusals = new Set();
 
-  constructor(page, base, screenshots) {
+  constructor(page, base, others, screenshots) {
     this.page = page;
     this.base = base;
+    this.others = others;
     this.screenshots = screenshots;
     page.on("console", (message) => this.#console(message));
     page.on("pageerror", (error) => this.#problems.push(`uncaught: ${error.stack ?? error}`));
@@ -37,17 +41,23 @@ export class Watch {
     });
   }
 
+  /** Whether the page is one of another origin. */
+  #away() {
+    return this.others.some((origin) => this.page.url().startsWith(`${origin}/`));
+  }
+
   #console(message) {
     // What the server refused is counted by its answer.
     const refusal = message.text().startsWith("Failed to load resource: the server responded with");
-    if (["error", "warning"].includes(message.type()) && !refusal) {
+    if (["error", "warning"].includes(message.type()) && !refusal && !this.#away()) {
       this.#problems.push(`console ${message.type()}: ${message.text()}`);
     }
   }
 
   #request(request) {
     const url = request.url();
-    if (!url.startsWith(`${this.base}/`) && !url.startsWith("data:")) {
+    const allowed = [this.base, ...this.others].some((origin) => url.startsWith(`${origin}/`));
+    if (!allowed && !url.startsWith("data:") && !this.#away()) {
       this.#problems.push(`foreign request: ${url}`);
     }
     if (/wds_|wdr_/.test(url)) {
@@ -118,11 +128,17 @@ export class Watch {
   /** Waits until nothing moves, so that no colour is half-way between two. */
   async #settled() {
     await this.page.evaluate(async () => {
-      await new Promise(requestAnimationFrame);
-      const ending = document
-        .getAnimations()
-        .filter((animation) => animation.effect.getTiming().iterations !== Infinity);
-      await Promise.allSettled(ending.map((animation) => animation.finished));
+      for (let still = 0; still < 3; still++) {
+        // A change of colours reaches the page by a script, a frame or two later.
+        await new Promise(requestAnimationFrame);
+        const ending = document
+          .getAnimations()
+          .filter((animation) => animation.effect.getTiming().iterations !== Infinity);
+        if (ending.length > 0) {
+          still = -1;
+        }
+        await Promise.allSettled(ending.map((animation) => animation.finished));
+      }
     });
   }
 

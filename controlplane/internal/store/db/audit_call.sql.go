@@ -189,6 +189,7 @@ type GetAuditCallRow struct {
 	TokenID         string
 }
 
+// One recorded call, to be explained by the policy of then and of now.
 func (q *Queries) GetAuditCall(ctx context.Context, id []byte) (GetAuditCallRow, error) {
 	row := q.db.QueryRow(ctx, getAuditCall, id)
 	var i GetAuditCallRow

@@ -33,6 +33,7 @@ const getPolicyVersion = `-- name: GetPolicyVersion :one
 SELECT version, document, created_at, created_by, reason, rollback_of FROM policy_version WHERE version = $1
 `
 
+// A version of the past, to be read, compared or put in force again.
 func (q *Queries) GetPolicyVersion(ctx context.Context, version int64) (PolicyVersion, error) {
 	row := q.db.QueryRow(ctx, getPolicyVersion, version)
 	var i PolicyVersion

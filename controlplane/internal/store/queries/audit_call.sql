@@ -91,6 +91,7 @@ ORDER BY at DESC, id DESC
 LIMIT @row_limit;
 
 -- name: GetAuditCall :one
+-- One recorded call, to be explained by the policy of then and of now.
 SELECT id, at, node, user_name, application, key_id, client_name, client_version, remote_address, protocol_version,
     method, server, tool, risk, definition_hash, decision, rule, reason, revision, arguments_digest, request_bytes,
     trace_id, suppressed, outcome, error, latency_us, server_latency_us, response_bytes, settled, roles, groups, issuer,

@@ -3,6 +3,7 @@
 SELECT version, document, created_at, created_by, reason, rollback_of FROM policy_version ORDER BY version DESC LIMIT 1;
 
 -- name: GetPolicyVersion :one
+-- A version of the past, to be read, compared or put in force again.
 SELECT version, document, created_at, created_by, reason, rollback_of FROM policy_version WHERE version = @version;
 
 -- name: ListPolicyVersions :many

@@ -136,6 +136,11 @@ func (w *World) Rule(rule *snapshotv1.Rule) {
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Rule{Rule: rule}})
 }
 
+// Limit adds a limit.
+func (w *World) Limit(limit *snapshotv1.Limit) {
+	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Limit{Limit: limit}})
+}
+
 // Deny adds an entry of the deny overlay.
 func (w *World) Deny(kind snapshotv1.DenyKind, name, reason string) {
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: &snapshotv1.Deny{Kind: kind, Name: name, Reason: reason}}})

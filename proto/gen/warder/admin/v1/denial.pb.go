@@ -38,7 +38,10 @@ type Denial struct {
 	CreatedBy string                 `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Absent: until it is lifted.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// What it comes from, which alone ends it: denial (a person denied it, and
+	// RemoveDenial lifts it), revoked (a key), disabled (a user or an application).
+	Cause         string `protobuf:"bytes,7,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,6 +116,13 @@ func (x *Denial) GetExpiresAt() *timestamppb.Timestamp {
 		return x.ExpiresAt
 	}
 	return nil
+}
+
+func (x *Denial) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 type ListDenialsRequest struct {
@@ -408,7 +418,7 @@ var File_warder_admin_v1_denial_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_denial_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/denial.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x01\n" +
+	"\x1cwarder/admin/v1/denial.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x01\n" +
 	"\x06Denial\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -418,7 +428,8 @@ const file_warder_admin_v1_denial_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x14\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
+	"\x05cause\x18\a \x01(\tR\x05cause\"\x14\n" +
 	"\x12ListDenialsRequest\"H\n" +
 	"\x13ListDenialsResponse\x121\n" +
 	"\adenials\x18\x01 \x03(\v2\x17.warder.admin.v1.DenialR\adenials\"\xe6\x01\n" +

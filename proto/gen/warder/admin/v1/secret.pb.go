@@ -11,7 +11,6 @@ package adminv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -34,8 +33,7 @@ type KeyEncryptionKey struct {
 	Secrets int64 `protobuf:"varint,3,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	// Whether this replica has it. One that it has not, and that has secrets, is
 	// missing.
-	Present       bool                   `protobuf:"varint,4,opt,name=present,proto3" json:"present,omitempty"`
-	LastSealedAt  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_sealed_at,json=lastSealedAt,proto3" json:"last_sealed_at,omitempty"`
+	Present       bool `protobuf:"varint,4,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -96,13 +94,6 @@ func (x *KeyEncryptionKey) GetPresent() bool {
 		return x.Present
 	}
 	return false
-}
-
-func (x *KeyEncryptionKey) GetLastSealedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastSealedAt
-	}
-	return nil
 }
 
 type ListKeyEncryptionKeysRequest struct {
@@ -277,13 +268,12 @@ var File_warder_admin_v1_secret_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_secret_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/secret.proto\x12\x0fwarder.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x01\n" +
+	"\x1cwarder/admin/v1/secret.proto\x12\x0fwarder.admin.v1\"l\n" +
 	"\x10KeyEncryptionKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05seals\x18\x02 \x01(\bR\x05seals\x12\x18\n" +
 	"\asecrets\x18\x03 \x01(\x03R\asecrets\x12\x18\n" +
-	"\apresent\x18\x04 \x01(\bR\apresent\x12@\n" +
-	"\x0elast_sealed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\flastSealedAt\"\x1e\n" +
+	"\apresent\x18\x04 \x01(\bR\apresent\"\x1e\n" +
 	"\x1cListKeyEncryptionKeysRequest\"V\n" +
 	"\x1dListKeyEncryptionKeysResponse\x125\n" +
 	"\x04keys\x18\x01 \x03(\v2!.warder.admin.v1.KeyEncryptionKeyR\x04keys\"\x16\n" +
@@ -315,21 +305,19 @@ var file_warder_admin_v1_secret_proto_goTypes = []any{
 	(*ListKeyEncryptionKeysResponse)(nil), // 2: warder.admin.v1.ListKeyEncryptionKeysResponse
 	(*RewrapSecretsRequest)(nil),          // 3: warder.admin.v1.RewrapSecretsRequest
 	(*RewrapSecretsResponse)(nil),         // 4: warder.admin.v1.RewrapSecretsResponse
-	(*timestamppb.Timestamp)(nil),         // 5: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_secret_proto_depIdxs = []int32{
-	5, // 0: warder.admin.v1.KeyEncryptionKey.last_sealed_at:type_name -> google.protobuf.Timestamp
-	0, // 1: warder.admin.v1.ListKeyEncryptionKeysResponse.keys:type_name -> warder.admin.v1.KeyEncryptionKey
-	0, // 2: warder.admin.v1.RewrapSecretsResponse.keys:type_name -> warder.admin.v1.KeyEncryptionKey
-	1, // 3: warder.admin.v1.SecretService.ListKeyEncryptionKeys:input_type -> warder.admin.v1.ListKeyEncryptionKeysRequest
-	3, // 4: warder.admin.v1.SecretService.RewrapSecrets:input_type -> warder.admin.v1.RewrapSecretsRequest
-	2, // 5: warder.admin.v1.SecretService.ListKeyEncryptionKeys:output_type -> warder.admin.v1.ListKeyEncryptionKeysResponse
-	4, // 6: warder.admin.v1.SecretService.RewrapSecrets:output_type -> warder.admin.v1.RewrapSecretsResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 0: warder.admin.v1.ListKeyEncryptionKeysResponse.keys:type_name -> warder.admin.v1.KeyEncryptionKey
+	0, // 1: warder.admin.v1.RewrapSecretsResponse.keys:type_name -> warder.admin.v1.KeyEncryptionKey
+	1, // 2: warder.admin.v1.SecretService.ListKeyEncryptionKeys:input_type -> warder.admin.v1.ListKeyEncryptionKeysRequest
+	3, // 3: warder.admin.v1.SecretService.RewrapSecrets:input_type -> warder.admin.v1.RewrapSecretsRequest
+	2, // 4: warder.admin.v1.SecretService.ListKeyEncryptionKeys:output_type -> warder.admin.v1.ListKeyEncryptionKeysResponse
+	4, // 5: warder.admin.v1.SecretService.RewrapSecrets:output_type -> warder.admin.v1.RewrapSecretsResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_secret_proto_init() }

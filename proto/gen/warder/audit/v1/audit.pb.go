@@ -385,7 +385,9 @@ func (x *Record) GetHash() []byte {
 	return nil
 }
 
-// Event is one audit record.
+// Event is one audit record. A node cuts the texts and lists of one that would be
+// larger than 64 KiB: then the text ends with "…(+N bytes)", the list with an entry
+// "…(+N more)".
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  EventKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=warder.audit.v1.EventKind" json:"kind,omitempty"`

@@ -974,8 +974,7 @@ func (x *Part) GetItems() []*v1.Item {
 }
 
 // Denials are what the next update denies besides what the node has been sent. They
-// come ahead of it while an update is under way, and hold at once, also over that
-// one; the first update of which nothing, not even a part, was sent before them takes
+// come before it, and hold at once: also over an update that is under way; the first update of which nothing, not even a part, was sent before them takes
 // their place. They only take away, so they are not signed apart from the stream. Each
 // message takes the place of the one before.
 type Denials struct {

@@ -6,15 +6,13 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file warder/admin/v1/secret.proto.
  */
 export const file_warder_admin_v1_secret: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvc2VjcmV0LnByb3RvEg93YXJkZXIuYWRtaW4udjEigwEKEEtleUVuY3J5cHRpb25LZXkSCgoCaWQYASABKAkSDQoFc2VhbHMYAiABKAgSDwoHc2VjcmV0cxgDIAEoAxIPCgdwcmVzZW50GAQgASgIEjIKDmxhc3Rfc2VhbGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIeChxMaXN0S2V5RW5jcnlwdGlvbktleXNSZXF1ZXN0IlAKHUxpc3RLZXlFbmNyeXB0aW9uS2V5c1Jlc3BvbnNlEi8KBGtleXMYASADKAsyIS53YXJkZXIuYWRtaW4udjEuS2V5RW5jcnlwdGlvbktleSIWChRSZXdyYXBTZWNyZXRzUmVxdWVzdCJbChVSZXdyYXBTZWNyZXRzUmVzcG9uc2USEQoJcmV3cmFwcGVkGAEgASgDEi8KBGtleXMYAiADKAsyIS53YXJkZXIuYWRtaW4udjEuS2V5RW5jcnlwdGlvbktleTLsAQoNU2VjcmV0U2VydmljZRJ7ChVMaXN0S2V5RW5jcnlwdGlvbktleXMSLS53YXJkZXIuYWRtaW4udjEuTGlzdEtleUVuY3J5cHRpb25LZXlzUmVxdWVzdBouLndhcmRlci5hZG1pbi52MS5MaXN0S2V5RW5jcnlwdGlvbktleXNSZXNwb25zZSIDkAIBEl4KDVJld3JhcFNlY3JldHMSJS53YXJkZXIuYWRtaW4udjEuUmV3cmFwU2VjcmV0c1JlcXVlc3QaJi53YXJkZXIuYWRtaW4udjEuUmV3cmFwU2VjcmV0c1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chx3YXJkZXIvYWRtaW4vdjEvc2VjcmV0LnByb3RvEg93YXJkZXIuYWRtaW4udjEiTwoQS2V5RW5jcnlwdGlvbktleRIKCgJpZBgBIAEoCRINCgVzZWFscxgCIAEoCBIPCgdzZWNyZXRzGAMgASgDEg8KB3ByZXNlbnQYBCABKAgiHgocTGlzdEtleUVuY3J5cHRpb25LZXlzUmVxdWVzdCJQCh1MaXN0S2V5RW5jcnlwdGlvbktleXNSZXNwb25zZRIvCgRrZXlzGAEgAygLMiEud2FyZGVyLmFkbWluLnYxLktleUVuY3J5cHRpb25LZXkiFgoUUmV3cmFwU2VjcmV0c1JlcXVlc3QiWwoVUmV3cmFwU2VjcmV0c1Jlc3BvbnNlEhEKCXJld3JhcHBlZBgBIAEoAxIvCgRrZXlzGAIgAygLMiEud2FyZGVyLmFkbWluLnYxLktleUVuY3J5cHRpb25LZXky7AEKDVNlY3JldFNlcnZpY2USewoVTGlzdEtleUVuY3J5cHRpb25LZXlzEi0ud2FyZGVyLmFkbWluLnYxLkxpc3RLZXlFbmNyeXB0aW9uS2V5c1JlcXVlc3QaLi53YXJkZXIuYWRtaW4udjEuTGlzdEtleUVuY3J5cHRpb25LZXlzUmVzcG9uc2UiA5ACARJeCg1SZXdyYXBTZWNyZXRzEiUud2FyZGVyLmFkbWluLnYxLlJld3JhcFNlY3JldHNSZXF1ZXN0GiYud2FyZGVyLmFkbWluLnYxLlJld3JhcFNlY3JldHNSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message warder.admin.v1.KeyEncryptionKey
@@ -48,11 +46,6 @@ export type KeyEncryptionKey = Message<"warder.admin.v1.KeyEncryptionKey"> & {
    * @generated from field: bool present = 4;
    */
   present: boolean;
-
-  /**
-   * @generated from field: google.protobuf.Timestamp last_sealed_at = 5;
-   */
-  lastSealedAt?: Timestamp | undefined;
 };
 
 /**

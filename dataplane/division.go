@@ -1,0 +1,61 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// divisionFile says among how many nodes limits are divided. It stands beside the last
+// good snapshot for the same reason: a node that starts while the control plane is away
+// serves, and must not take the whole of each limit for its own.
+const divisionFile = "nodes"
+
+// maxDivisionFile is more than the file ever has, in bytes.
+const maxDivisionFile = 16
+
+// divided puts in force what the control plane says of the node's shares, and keeps the
+// number of nodes.
+func (p *Plane) divided(shares *syncv1.Shares) {
+	before := p.limits.Nodes()
+	p.limits.SetShares(shares)
+	if now := p.limits.Nodes(); now != before {
+		if err := p.keepDivision(now); err != nil {
+			p.log.Warn("the number of nodes is not kept; after a restart without control plane this node would have another share of limits", "error", err)
+		}
+	}
+}
+
+func (p *Plane) keepDivision(nodes uint32) error {
+	path := filepath.Join(p.config.DataDir, divisionFile)
+	if err := os.WriteFile(path+".new", strconv.AppendUint(nil, uint64(nodes), 10), 0o600); err != nil {
+		return fmt.Errorf("write number of nodes: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write number of nodes: %w", err)
+	}
+	return nil
+}
+
+// loadDivision takes up the number of nodes from before. Without one, as at its first
+// start, a node has no snapshot either, and serves nothing.
+func (p *Plane) loadDivision() error {
+	text, err := os.ReadFile(filepath.Join(p.config.DataDir, divisionFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read number of nodes: %w", err)
+	}
+	nodes, err := strconv.ParseUint(string(text[:min(len(text), maxDivisionFile)]), 10, 32)
+	if err != nil {
+		return fmt.Errorf("read number of nodes: %w", err)
+	}
+	p.limits.SetShares(&syncv1.Shares{Nodes: uint32(nodes)})
+	return nil
+}
