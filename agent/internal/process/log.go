@@ -54,6 +54,12 @@ func (l *Log) Lines() []string {
 	return append([]string(nil), l.lines...)
 }
 
+// Redact takes the secrets of the program out of a text, and all but its first line.
+func (l *Log) Redact(text string) string {
+	text, _, _ = strings.Cut(text, "\n")
+	return l.redactor.line(text)
+}
+
 // last returns the last line for a message, or "".
 func (l *Log) last() string {
 	l.mu.Lock()

@@ -18,6 +18,7 @@ type Call struct {
 	token    []byte // the caller's raw progress token; nil: none
 	done     chan struct{}
 	answer   []byte
+	code     int
 	err      error
 }
 
@@ -29,6 +30,9 @@ func (c *Call) Done() <-chan struct{} { return c.done }
 
 // Answer returns the answer, once Done is closed: the server's bytes with the caller's id, or why there is none.
 func (c *Call) Answer() ([]byte, error) { return c.answer, c.err }
+
+// ErrorCode returns the code of an answer that is an error, once Done is closed, and else 0.
+func (c *Call) ErrorCode() int { return c.code }
 
 // Wait waits for the answer. If ctx ends first, the call is cancelled.
 func (c *Call) Wait(ctx context.Context) ([]byte, error) {

@@ -65,6 +65,7 @@ func (c *Conn) answered(m *Message) {
 		c.stray.Add(1)
 		return
 	}
+	call.code = m.Scan.ErrorCode
 	call.end(call.restore(m), nil)
 }
 
@@ -91,6 +92,7 @@ func (c *Conn) unnamed(m *Message) {
 	}
 	for own, call := range c.calls {
 		delete(c.calls, own)
+		call.code = m.Scan.ErrorCode
 		call.end(mcp.WriteError(nil, call.clientID, m.Scan.ErrorCode, m.Scan.ErrorText, m.Scan.ErrorData.Of(m.Body)), nil)
 	}
 }

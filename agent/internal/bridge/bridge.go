@@ -1,0 +1,199 @@
+package bridge
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/agent/internal/process"
+)
+
+// Config says what is behind a Server. The zero value of each field but Name and Spec means its default.
+type Config struct {
+	Name string
+	Spec process.Spec
+	// Shared declares that one process may serve all sessions. Else each session of the legacy era has one.
+	Shared bool
+	// Verdicts remembers which commands speak which era. Default: an own one.
+	Verdicts *Verdicts
+	// Processes is how many may run at a time. Default 32.
+	Processes int
+	// IdleTime is after how long without use a session or a shared process is ended. Default 30 min.
+	IdleTime time.Duration
+	// StartTime is how long a process may take to complete the handshake. Default 1 min.
+	StartTime time.Duration
+	// Process is how processes are run.
+	Process process.Options
+	// Changed is called after Status changed. It must not block. Default: nobody wants to know.
+	Changed func()
+	Log     *slog.Logger
+	// Version is what servers are told of the agent.
+	Version string
+}
+
+func (c Config) withDefaults() Config {
+	c.Processes = cmp.Or(c.Processes, 32)
+	c.IdleTime = cmp.Or(c.IdleTime, 30*time.Minute)
+	c.StartTime = cmp.Or(c.StartTime, time.Minute)
+	if c.Verdicts == nil {
+		c.Verdicts = NewVerdicts()
+	}
+	if c.Changed == nil {
+		c.Changed = func() {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Log = c.Log.With("server", c.Name)
+	if c.Process.Log == nil {
+		c.Process.Log = c.Log
+	}
+	return c
+}
+
+// Server is one stdio server. It is a tunnel.Handler. It may be used from many goroutines, and must be closed.
+type Server struct {
+	config Config
+	pace   process.Pace
+	legacy slot // of the shared process
+	modern slot
+	probe  sync.Mutex // one at a time
+
+	mu       sync.Mutex
+	closed   bool
+	ending   chan struct{} // closed by Close
+	all      sync.WaitGroup
+	workers  map[*worker]bool
+	sessions map[string]*session
+	away     bool // the last process crashed, and none has been started since
+	pending  int  // processes that are being started
+	crashes  uint64
+	latest   *worker
+	failure  string
+}
+
+// New returns a server of which nothing runs yet.
+func New(config Config) *Server {
+	s := &Server{
+		config: config.withDefaults(), ending: make(chan struct{}),
+		workers: make(map[*worker]bool), sessions: make(map[string]*session),
+	}
+	s.all.Go(s.tidy)
+	return s
+}
+
+// Phase is what a server does. It is the wire's ServerPhase without its number.
+type Phase string
+
+// The phases.
+const (
+	Idle     Phase = "idle"     // nothing runs, and nothing has to until it is called
+	Starting Phase = "starting" // the first process is on its way
+	Running  Phase = "running"
+	Waiting  Phase = "waiting" // it crashed, and is to be tried again
+)
+
+// Status is what people see of a server.
+type Status struct {
+	Phase Phase
+	// Ready says that calls can be made.
+	Ready bool
+	// PID and Started are those of the process that was started last, if it runs.
+	PID       int
+	Started   time.Time
+	Processes int
+	// Restarts is how many processes have ended by themselves, and LastError why the last one did, or could not be
+	// started. It is redacted.
+	Restarts  uint64
+	LastError string
+}
+
+// Status returns how the server is.
+func (s *Server) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := Status{Phase: Idle, Ready: !s.away && !s.closed, Processes: len(s.workers), Restarts: s.crashes, LastError: s.failure}
+	switch {
+	case s.away:
+		status.Phase = Waiting
+	case s.anyReady():
+		status.Phase = Running
+	case len(s.workers)+s.pending > 0:
+		status.Phase = Starting
+	}
+	if s.latest != nil && s.workers[s.latest] {
+		status.PID, status.Started = s.latest.PID(), s.latest.Started()
+	}
+	return status
+}
+
+// anyReady reports whether a process serves. It is called with s.mu held.
+func (s *Server) anyReady() bool {
+	for w := range s.workers {
+		if w.ready && !w.disposable {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends all processes. Calls that are running fail. It returns when nothing is left.
+func (s *Server) Close() {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.ending)
+	}
+	workers := make([]*worker, 0, len(s.workers))
+	for w := range s.workers {
+		workers = append(workers, w)
+	}
+	s.mu.Unlock()
+	var stopping sync.WaitGroup
+	for _, w := range workers {
+		stopping.Go(w.Stop)
+	}
+	stopping.Wait()
+	s.all.Wait()
+}
+
+// tidy ends what has not been used for long, until Close.
+func (s *Server) tidy() {
+	ticker := time.NewTicker(min(time.Minute, max(s.config.IdleTime/4, time.Millisecond)))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ending:
+			return
+		case <-ticker.C:
+		}
+		for _, w := range s.idle(s.config.IdleTime) {
+			s.config.Log.Debug("idle process is ended", "pid", w.PID())
+			w.Stop()
+		}
+	}
+}
+
+// idle lists the processes that nobody has used for so long, longest first.
+func (s *Server) idle(d time.Duration) (idle []*worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := time.Now().Add(-d)
+	for w := range s.workers {
+		if w.ready && !w.inUse() && w.used.Before(before) {
+			idle = append(idle, w)
+			if last := len(idle) - 1; idle[last].used.Before(idle[0].used) {
+				idle[0], idle[last] = idle[last], idle[0]
+			}
+		}
+	}
+	return idle
+}
+
+var (
+	errClosed = errors.New("the server is closed")
+	errFull   = errors.New("as many processes run as may")
+	errAway   = errors.New("the server crashed and is to be started again in a while")
+)

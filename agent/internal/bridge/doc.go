@@ -1,0 +1,28 @@
+// Package bridge makes a stdio MCP server one that is spoken to by streamable HTTP, in memory: it serves the streams of a
+// tunnel.
+//
+//	tunnel ──POST, GET, DELETE──▶ Server ─┬─ legacy: a session ──▶ a process of its own, or the shared one
+//	   ▲                                  └─ modern: a request ──▶ the one process of the modern era
+//	   └── JSON, or events where something comes before the answer ◀──┘
+//
+// Which era a command speaks is found out by asking a process that is thrown away, once for each command (Verdicts):
+// some servers exit when they are asked.
+//
+//	idle ──first call──▶ starting ──handshake──▶ running ──nobody for a while──▶ idle
+//	                        │                       │ the last process crashed
+//	                        └───────────────────────┴──▶ waiting ──paced, one is tried──▶ running or idle
+//
+// Promises:
+//
+//   - What a process says reaches only whom it is for (security.md T-22). Of a process for one session all goes to that
+//     session. Of one that many share, answers and progress go to who asked, list changes to all, updates of a resource
+//     to its subscribers, log messages to the one call that alone can have caused them; the rest is nobody's, and is
+//     dropped. A shared process is told of no capability, so that it asks nothing of clients; what it asks all the same
+//     is refused.
+//   - Messages pass byte for byte but for ids and progress tokens.
+//   - A call that nobody waits for any more is cancelled at the process. What a server withdraws is withdrawn from the
+//     client.
+//   - A crash ends at once what runs in the process, and the sessions in it: HTTP 404 tells their clients to begin anew.
+//   - Processes are bounded: in number, where a session that has been quiet makes room or else the newcomer gets HTTP 503,
+//     and in time without use.
+package bridge

@@ -1,0 +1,166 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// maxVerdicts bounds what is remembered; when there are more, all are forgotten, and asked for again.
+const maxVerdicts = 1024
+
+// Verdicts remembers which commands speak which era, for as long as the agent runs. It may be used from many goroutines.
+type Verdicts struct {
+	mu   sync.Mutex
+	eras map[[sha256.Size]byte]mcp.Era
+}
+
+// NewVerdicts returns an empty memory.
+func NewVerdicts() *Verdicts { return &Verdicts{eras: make(map[[sha256.Size]byte]mcp.Era)} }
+
+// get returns the era of a command, or 0.
+func (v *Verdicts) get(digest [sha256.Size]byte) mcp.Era {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.eras[digest]
+}
+
+func (v *Verdicts) set(digest [sha256.Size]byte, era mcp.Era) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.eras) >= maxVerdicts {
+		clear(v.eras)
+	}
+	v.eras[digest] = era
+}
+
+// era returns which era the server speaks. To find out, it asks a process that is thrown away.
+func (s *Server) era(ctx context.Context) (mcp.Era, error) {
+	digest := s.config.Spec.Digest()
+	if era := s.config.Verdicts.get(digest); era != 0 {
+		return era, nil
+	}
+	s.probe.Lock()
+	defer s.probe.Unlock()
+	if era := s.config.Verdicts.get(digest); era != 0 {
+		return era, nil
+	}
+	// Whoever waits next is served by what was found out for this one, so it does not end with him.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*s.config.StartTime)
+	defer cancel()
+	era, err := s.findOut(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find out which protocol version the server speaks: %w", err)
+	}
+	s.config.Verdicts.set(digest, era)
+	s.config.Log.Debug("server was asked for its era", "era", era.String())
+	return era, nil
+}
+
+// findOut asks for the modern era. Servers of the other one answer with an error, say nothing, or exit; the last may mean
+// that nothing works at all, so a handshake has to prove that it does.
+func (s *Server) findOut(ctx context.Context) (mcp.Era, error) {
+	era, err := s.discover(ctx)
+	if err == nil || !errors.Is(err, errExited) {
+		return era, err
+	}
+	w, err := s.start(silence{}, true)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := s.initialize(ctx, w); err != nil {
+		s.unfit(w, err)
+		return 0, err
+	}
+	w.Stop()
+	return mcp.Legacy, nil
+}
+
+// silenceTime is how long a server that answers a ping may be silent about discover before that counts as an answer.
+const silenceTime = 2 * time.Second
+
+var (
+	errExited = errors.New("the server exits when it is asked")
+	errMute   = errors.New("the server does not answer")
+)
+
+// discover asks one process. A ping behind the question shows when it is up.
+func (s *Server) discover(ctx context.Context) (mcp.Era, error) {
+	w, err := s.start(silence{}, true)
+	if err != nil {
+		return 0, err
+	}
+	defer w.Stop()
+	question, err1 := begin(ctx, w.Conn, mcp.MethodDiscover, s.modernParams())
+	ping, err2 := begin(ctx, w.Conn, mcp.MethodPing, nil)
+	if err1 != nil || err2 != nil {
+		return 0, errExited
+	}
+	up, patience := ping.Done(), (<-chan time.Time)(nil)
+	mute := time.NewTimer(s.config.StartTime)
+	defer mute.Stop()
+	for {
+		select {
+		case <-question.Done():
+			return eraOf(question)
+		case <-up:
+			up, patience = nil, time.After(silenceTime)
+		case <-patience:
+			return mcp.Legacy, nil
+		case <-mute.C:
+			s.unfit(w, errMute)
+			return 0, errMute
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// eraOf reads the answer to discover.
+func eraOf(question *wire.Call) (mcp.Era, error) {
+	answer, err := question.Answer()
+	if errors.Is(err, wire.ErrGarbage) || errors.Is(err, wire.ErrTooLarge) {
+		return mcp.Legacy, nil
+	}
+	if err != nil {
+		return 0, errExited
+	}
+	result, err := resultOf(answer)
+	switch {
+	case err == nil && speaksModern(result):
+		return mcp.Modern, nil
+	case question.ErrorCode() == mcp.CodeHeaderMismatch || question.ErrorCode() == mcp.CodeMissingCapability:
+		return mcp.Modern, nil // Only a modern server can answer so.
+	}
+	return mcp.Legacy, nil
+}
+
+// speaksModern reports whether a result of discover names the version that we speak.
+func speaksModern(result []byte) bool {
+	found := false
+	err := mcp.Members(result, func(name string, value mcp.Span) error {
+		raw := value.Of(result)
+		if name != "supportedVersions" || len(raw) == 0 || raw[0] != '[' {
+			return nil
+		}
+		return mcp.Elements(raw, func(element mcp.Span) error {
+			version, err := mcp.String(element.Of(raw))
+			found = found || err == nil && mcp.EraOf(version) == mcp.Modern
+			return nil
+		})
+	})
+	return found && err == nil
+}
+
+// modernParams are those of a modern request of ours that has none of its own.
+func (s *Server) modernParams() []byte {
+	params := append([]byte(`{"_meta":{"io.modelcontextprotocol/protocolVersion":"`+mcp.Version20260728+
+		`","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":`), s.clientInfo()...)
+	return append(params, "}}"...)
+}

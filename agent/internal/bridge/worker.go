@@ -1,0 +1,285 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/warder-gateway/warder/agent/internal/process"
+	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/mcp"
+)
+
+// worker is a process that serves. What is not its own is guarded by its Server.
+type worker struct {
+	*process.Process
+	server *Server
+	// disposable ones are for a question only: how they end says nothing.
+	disposable bool
+	// ready ones have completed the handshake.
+	ready       bool
+	initialized []byte // of a shared one of the legacy era: the raw result of initialize
+	sessions    map[*session]bool
+	followed    chan struct{} // closed when the server has forgotten it
+	streams     int           // calls and streams that are open
+	used        time.Time
+}
+
+// inUse reports whether somebody waits for the worker.
+func (w *worker) inUse() bool { return w.streams > 0 }
+
+// enter notes that somebody uses the worker; leave, that he does no more.
+func (w *worker) enter() {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	w.streams++
+	w.used = time.Now()
+}
+
+func (w *worker) leave() {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	w.streams--
+	w.used = time.Now()
+}
+
+// quiet is for how long a session has to have been quiet to make room for another one.
+const quiet = time.Minute
+
+// hearer hears a process, and is told which it is.
+type hearer interface {
+	wire.Hearer
+	attach(w *worker)
+}
+
+// start starts a process. It is to be told by served that its handshake is complete, and to be stopped.
+func (s *Server) start(ears hearer, disposable bool) (*worker, error) {
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	defer s.all.Done()
+	s.config.Changed()
+	w := &worker{server: s, disposable: disposable, sessions: make(map[*session]bool), followed: make(chan struct{}), used: time.Now()}
+	var err error
+	w.Process, err = process.Start(&s.config.Spec, ears, s.config.Process)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending--
+	if err != nil {
+		s.failed(0, err.Error())
+		return nil, err
+	}
+	ears.attach(w)
+	s.workers[w], s.latest = true, w
+	if s.closed {
+		go w.Stop()
+	}
+	s.all.Go(func() { s.follow(w) })
+	s.config.Log.Debug("process started", "pid", w.PID(), "command", s.config.Spec.String())
+	return w, nil
+}
+
+// admit takes a place among the processes, and makes one if it must.
+func (s *Server) admit() error {
+	for room := false; ; room = true {
+		s.mu.Lock()
+		var err error
+		switch {
+		case s.closed:
+			err = errClosed
+		case s.pace.Wait(time.Now()) > 0:
+			err = errAway
+		case len(s.workers)+s.pending >= s.config.Processes:
+			err = errFull
+		default:
+			s.pending++
+			s.all.Add(1) // Close waits for what is on its way.
+		}
+		s.mu.Unlock()
+		if err != errFull || room {
+			return err
+		}
+		idle := s.idle(quiet)
+		if len(idle) == 0 {
+			return err
+		}
+		idle[0].Stop()
+		<-idle[0].followed
+	}
+}
+
+// served notes that a worker has completed its handshake.
+func (s *Server) served(w *worker) {
+	s.mu.Lock()
+	if !w.ready && s.workers[w] {
+		w.ready = true
+		s.away = false
+	}
+	s.mu.Unlock()
+	s.config.Changed()
+}
+
+// follow waits for the end of a worker, and forgets it with its sessions.
+func (s *Server) follow(w *worker) {
+	<-w.Dead()
+	err := w.Err()
+	crashed := !w.disposable && !errors.Is(err, process.ErrStopped)
+	s.mu.Lock()
+	delete(s.workers, w)
+	for session := range w.sessions {
+		delete(s.sessions, session.id)
+	}
+	if crashed {
+		s.failed(time.Since(w.Started()), err.Error())
+	}
+	s.mu.Unlock()
+	close(w.followed)
+	if crashed {
+		s.config.Log.Warn("server failed", "error", err)
+	}
+	s.config.Changed()
+	w.Stop() // What it left behind is gone then.
+}
+
+// unfit ends a worker whose handshake failed.
+func (s *Server) unfit(w *worker, err error) {
+	select {
+	case <-w.Dead(): // It failed of that, which is noted.
+	default:
+		s.mu.Lock()
+		s.failed(0, w.Log.Redact(err.Error()))
+		s.mu.Unlock()
+	}
+	w.Stop()
+}
+
+// failed notes a failure, and sees to it that the server comes back, if nothing of it runs any more. It is called with
+// s.mu held.
+func (s *Server) failed(up time.Duration, text string) {
+	s.crashes++
+	s.failure = text
+	s.pace.Failed(time.Now(), up)
+	if !s.anyReady() && !s.away && !s.closed {
+		s.away = true
+		s.all.Go(s.revive)
+	}
+}
+
+// revive tries, at the pace of crashes, whether a process can be started again. A shared one is kept.
+func (s *Server) revive() {
+	for {
+		timer := time.NewTimer(s.pace.Wait(time.Now()))
+		select {
+		case <-s.ending:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
+		err := s.tryOne(ctx)
+		cancel()
+		s.mu.Lock()
+		back := !s.away || s.closed
+		s.mu.Unlock()
+		if back {
+			return
+		}
+		s.config.Log.Debug("server is still away", "error", err)
+		if s.pace.Wait(time.Now()) == 0 { // It did not even come to a start.
+			s.pace.Failed(time.Now(), 0)
+		}
+	}
+}
+
+// tryOne starts a process and completes a handshake with it.
+func (s *Server) tryOne(ctx context.Context) error {
+	switch {
+	case s.config.Verdicts.get(s.config.Spec.Digest()) == mcp.Modern:
+		_, err := s.modernWorker(ctx)
+		return err
+	case s.config.Shared:
+		_, err := s.sharedWorker(ctx)
+		return err
+	}
+	w, err := s.start(silence{}, false)
+	if err != nil {
+		return err
+	}
+	if _, err := s.initialize(ctx, w); err != nil {
+		s.unfit(w, err)
+		return err
+	}
+	s.served(w)
+	w.Stop()
+	return nil
+}
+
+// initialize completes the handshake of the legacy era as a client that can be asked nothing, and returns the raw result.
+func (s *Server) initialize(ctx context.Context, w *worker) ([]byte, error) {
+	params := append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":{},"clientInfo":`), s.clientInfo()...)
+	result, err := ask(ctx, w.Conn, mcp.MethodInitialize, append(params, '}'))
+	if err != nil {
+		return nil, fmt.Errorf("initialize: %w", err)
+	}
+	if err := w.Send(ctx, mcp.WriteNotification(nil, mcp.MethodInitialized, nil)); err != nil {
+		return nil, fmt.Errorf("initialize: %w", err)
+	}
+	return result, nil
+}
+
+// clientInfo is what servers are told of us where no client stands behind the question.
+func (s *Server) clientInfo() []byte {
+	return append(mcp.AppendString([]byte(`{"name":"warder-agent","version":`), s.config.Version), '}')
+}
+
+// ask makes a request of our own and returns the raw result.
+func ask(ctx context.Context, conn *wire.Conn, method string, params []byte) ([]byte, error) {
+	call, err := begin(ctx, conn, method, params)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := call.Wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return resultOf(answer)
+}
+
+// begin makes a request of our own.
+func begin(ctx context.Context, conn *wire.Conn, method string, params []byte) (*wire.Call, error) {
+	body := mcp.WriteRequest(nil, []byte("1"), method, params)
+	var req mcp.Request
+	if err := mcp.ScanRequest(body, mcp.Limits{}, &req); err != nil {
+		return nil, err
+	}
+	return conn.Begin(ctx, body, &req)
+}
+
+// resultOf returns the raw result of an answer, or the error that it is.
+func resultOf(answer []byte) ([]byte, error) {
+	var scan mcp.Response
+	if err := mcp.ScanResponse(answer, mcp.Limits{}, &scan); err != nil {
+		return nil, err
+	}
+	if !scan.Error.Empty() {
+		return nil, &refusal{scan.ErrorCode, scan.ErrorText}
+	}
+	return scan.Result.Of(answer), nil
+}
+
+// refusal is a JSON-RPC error of a server.
+type refusal struct {
+	code int
+	text string
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the server answered with error %d: %s", r.code, mcp.EscapeName(r.text, 200))
+}
+
+// silence hears a process that may say what it likes.
+type silence struct{}
+
+func (silence) Hear(*wire.Message) {}
+func (silence) attach(*worker)     {}
