@@ -303,13 +303,12 @@ func unescape(value string) string {
 	var b strings.Builder
 	for i := 0; i < len(value); {
 		c, n := escaped(value[i:])
-		if n == 0 {
-			c, n = rune(value[i]), 1
-			b.WriteByte(value[i])
-		} else {
+		if n > 0 {
 			b.WriteRune(c)
+		} else {
+			b.WriteByte(value[i])
 		}
-		i += n
+		i += max(n, 1)
 	}
 	return html.UnescapeString(b.String())
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -19,13 +20,14 @@ const maxFailures = 10
 // says so if the test fails. The deny overlay takes no part: it says what is
 // revoked now, and a document is for longer.
 //
-// The error is fault.Invalid and names the failing tests by line.
+// The error is fault.Invalid and names the failing tests by line, or that of ctx.
 func (d *Document) Check(
+	ctx context.Context,
 	roles []*snapshotv1.Role,
 	lookup func(Target) (snapshotv1.Risk, bool),
 	users func(name string) (roles []string, ok bool),
 ) error {
-	failures, err := d.Failures(roles, lookup, users)
+	failures, err := d.Failures(ctx, roles, lookup, users)
 	if err != nil || len(failures) == 0 {
 		return err
 	}
@@ -40,8 +42,10 @@ func (d *Document) Check(
 const CheckTest = "test-fails"
 
 // Failures is Check with a remark for each test that fails. The error is that of
-// Compile.
+// Compile, or that of ctx: conditions cost what who wrote them likes, a test some
+// seconds at most, and there may be many. It is looked at between tests.
 func (d *Document) Failures(
+	ctx context.Context,
 	roles []*snapshotv1.Role,
 	lookup func(Target) (snapshotv1.Risk, bool),
 	users func(name string) (roles []string, ok bool),
@@ -53,6 +57,9 @@ func (d *Document) Failures(
 	var failures []Remark
 	for i := range d.Tests {
 		t := &d.Tests[i]
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("run test %d of %d: %w", i+1, len(d.Tests), err)
+		}
 		if failure := t.run(set, lookup, users); failure != "" {
 			failures = append(failures, Remark{t.Line, t.Column, SeverityError, CheckTest, failure})
 		}

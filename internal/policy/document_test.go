@@ -238,7 +238,7 @@ func TestCheckRunsTheDocumentsTests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = document.Check(policy.BuiltInRoles(), lookup, users)
+			err = document.Check(t.Context(), policy.BuiltInRoles(), lookup, users)
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)
@@ -281,7 +281,7 @@ func TestDocumentInTheDocumentationHolds(t *testing.T) {
 		text, _, _ := strings.Cut(after, "```")
 		document := parse(t, text)
 		risks := func(policy.Target) (snapshotv1.Risk, bool) { return read, true }
-		if err := document.Check(policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
+		if err := document.Check(t.Context(), policy.BuiltInRoles(), risks, func(string) ([]string, bool) { return nil, true }); err != nil || len(document.Tests) == 0 {
 			t.Errorf("%d tests: %v", len(document.Tests), err)
 		}
 		if remarks := document.Lint(policy.Known{}); len(remarks) > 0 {

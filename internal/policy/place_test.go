@@ -1,8 +1,12 @@
 package policy_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/policy"
@@ -66,7 +70,7 @@ tests:
 		"{as: {user: a, groups: [ops], issuer: x, key: x}, call: s/t, expect: deny}":                 true,
 		"{as: {user: a}, call: s/t, arguments: {n: 9007199254740993, f: 1.5, l: []}, expect: allow}": true,
 	} {
-		failures, err := parse(t, document+"  - "+test+"\n").Failures(nil, func(policy.Target) (category snapshotv1.Risk, ok bool) { return read, true }, func(string) ([]string, bool) { return nil, true })
+		failures, err := parse(t, document+"  - "+test+"\n").Failures(t.Context(), nil, func(policy.Target) (category snapshotv1.Risk, ok bool) { return read, true }, func(string) ([]string, bool) { return nil, true })
 		if err != nil || (len(failures) == 0) != want {
 			t.Errorf("%s: %+v, %v", test, failures, err)
 		}
@@ -86,5 +90,30 @@ tests:
 		if _, err := policy.ParseDocument([]byte(document + "  - " + test + "\n")); err == nil || !strings.Contains(fault.Text(err), want) {
 			t.Errorf("%s: %v, want %s", test, err, want)
 		}
+	}
+}
+
+// Whoever may read may have a document checked: what it costs must end with his
+// patience, or with that of the control plane.
+func TestP13_TestsOfADocumentEndWithTheContext(t *testing.T) {
+	document := "rules:\n"
+	for i := range 20 {
+		document += fmt.Sprintf("  - {name: r%d, effect: deny, when: 'principal.groups.exists(g, principal.groups.exists(h, g + h == \"x%d\"))'}\n", i, i)
+	}
+	groups := make([]string, 500)
+	for i := range groups {
+		groups[i] = fmt.Sprint("g", i)
+	}
+	document += "tests:\n"
+	for i := range 300 {
+		document += fmt.Sprintf("  - {as: {user: u%d, groups: [%s]}, call: a/b, expect: deny}\n", i, strings.Join(groups, ","))
+	}
+	parsed := parse(t, document)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := parsed.Failures(ctx, nil, func(policy.Target) (category snapshotv1.Risk, ok bool) { return read, true }, func(string) ([]string, bool) { return nil, true })
+	if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 10*time.Second {
+		t.Errorf("%v after %v", err, took)
 	}
 }

@@ -33,6 +33,19 @@ func LoadOrCreate(path string) (*Keyring, error) {
 }
 
 func load(path string) ([]byte, error) {
+	// One byte more than a key shows that a file is too long.
+	key, err := loadOwn(path, keySize+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(key) != keySize {
+		return nil, fault.Newf(fault.Precondition, "key file %s has not exactly %d bytes; restore it from a backup", path, keySize)
+	}
+	return key, nil
+}
+
+// loadOwn returns at most the first limit bytes of a file that is acceptable.
+func loadOwn(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -45,15 +58,7 @@ func load(path string) ([]byte, error) {
 	if err := acceptable(path, info); err != nil {
 		return nil, err
 	}
-	// One byte more than a key shows that a file is too long.
-	key, err := io.ReadAll(io.LimitReader(file, keySize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(key) != keySize {
-		return nil, fault.Newf(fault.Precondition, "key file %s has not exactly %d bytes; restore it from a backup", path, keySize)
-	}
-	return key, nil
+	return io.ReadAll(io.LimitReader(file, limit))
 }
 
 // acceptable refuses what may have been read or replaced by others. Windows has

@@ -6,9 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -35,12 +33,12 @@ func ParseVault(text string) (*Vault, error) {
 // makes the file with a new random key if there is none. What LoadOrCreate refuses
 // it refuses as well.
 func LoadVault(path string) (*Vault, error) {
-	text, err := loadText(path)
+	text, err := loadOwn(path, maxVaultFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := createVault(path); err != nil {
 			return nil, fmt.Errorf("create key file %s: %w", path, err)
 		}
-		text, err = loadText(path)
+		text, err = loadOwn(path, maxVaultFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read key file %s: %w", path, err)
@@ -50,22 +48,6 @@ func LoadVault(path string) (*Vault, error) {
 		return nil, fmt.Errorf("read key file %s: %w", path, err)
 	}
 	return vault, nil
-}
-
-func loadText(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if err := acceptable(path, info); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(file, maxVaultFile))
 }
 
 // createVault makes a file with one key.

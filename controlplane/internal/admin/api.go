@@ -56,6 +56,7 @@ type API struct {
 	services http.Handler
 	tails    chan struct{} // one slot a TailCalls stream
 	replays  chan struct{} // one slot a SimulatePolicy
+	checks   chan struct{} // one slot a CheckPolicy
 }
 
 // New returns an API. It fails if the rules in the protos do not compile.
@@ -64,7 +65,7 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, tails: make(chan struct{}, maxTails), replays: make(chan struct{}, maxReplays)}
+	a := &API{Config: c, tails: make(chan struct{}, maxTails), replays: make(chan struct{}, maxReplays), checks: make(chan struct{}, maxChecks)}
 	a.services = a.mux(chain)
 	return a, nil
 }

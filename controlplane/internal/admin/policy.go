@@ -76,8 +76,10 @@ func (p policies) admit(ctx context.Context, text string) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := document.Check(now.roles, now.risk, now.rolesOf); err != nil {
-		return nil, err
+	limited, cancel := context.WithTimeout(ctx, testTime)
+	defer cancel()
+	if err := document.Check(limited, now.roles, now.risk, now.rolesOf); err != nil {
+		return nil, tooSlow(ctx, err)
 	}
 	return &draft{text: text, document: document, remarks: document.Lint(now.known)}, nil
 }

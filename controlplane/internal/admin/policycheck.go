@@ -2,8 +2,10 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -16,6 +18,40 @@ import (
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
+const (
+	// maxChecks is how many documents may be checked at once. Whoever may read may have
+	// one checked, and what its conditions cost is his choice.
+	maxChecks = 2
+	// testTime is how long the tests of a document may take; to be checked it also
+	// waits for others in that time.
+	testTime = 10 * time.Second
+)
+
+// tooSlow says that the tests of a document ran out of time, if that is what the error
+// says while whoever asked still waits.
+func tooSlow(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fault.Wrap(fault.Invalid, "the tests of the document take longer than "+testTime.String()+"; leave some out, or loops in conditions", err)
+}
+
+// checking takes a turn to check a document. The context ends with its time; done gives
+// the turn back.
+func (p policies) checking(ctx context.Context) (limited context.Context, done func(), err error) {
+	limited, cancel := context.WithTimeout(ctx, testTime)
+	select {
+	case p.checks <- struct{}{}:
+		return limited, func() { cancel(); <-p.checks }, nil
+	case <-limited.Done():
+		cancel()
+	}
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	return nil, nil, fault.Newf(fault.Exhausted, "%d documents are being checked already; try again in a moment", maxChecks)
+}
+
 // CheckPolicy says all that ApplyPolicy would say of a document, and how it differs
 // from a version.
 func (p policies) CheckPolicy(ctx context.Context, r *connect.Request[adminv1.CheckPolicyRequest]) (*connect.Response[adminv1.CheckPolicyResponse], error) {
@@ -23,6 +59,11 @@ func (p policies) CheckPolicy(ctx context.Context, r *connect.Request[adminv1.Ch
 	if err != nil {
 		return nil, err
 	}
+	limited, done, err := p.checking(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	response := &adminv1.CheckPolicyResponse{Version: row.Version}
 	document, err := policy.ParseDocument([]byte(r.Msg.GetDocument()))
 	if err != nil {
@@ -34,9 +75,12 @@ func (p policies) CheckPolicy(ctx context.Context, r *connect.Request[adminv1.Ch
 		return nil, err
 	}
 	remarks := document.Lint(now.known)
-	failures, err := document.Failures(now.roles, now.risk, now.rolesOf)
+	failures, err := document.Failures(limited, now.roles, now.risk, now.rolesOf)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
-		failures = policy.RemarksOf(err)
+		failures = policy.RemarksOf(tooSlow(ctx, err))
 	}
 	response.Tests, response.FailedTests = int32(len(document.Tests)), int32(len(failures))
 	remarks = append(remarks, failures...)

@@ -1,6 +1,9 @@
 package admin
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/warder-gateway/warder/internal/fault"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -173,5 +177,30 @@ tests:
 	}
 	if r.CurrentSet().Digest() != before || r.policy(t, 0).or(t).GetPolicy().GetVersion() != 1 {
 		t.Error("a check changed something")
+	}
+}
+
+// Checks are bounded in number and time: whoever may read may ask for them.
+func TestP13_ChecksOfPoliciesTakeTurnsAndEnd(t *testing.T) {
+	r := policed(t)
+	for range maxChecks {
+		r.checks <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	request := &adminv1.CheckPolicyRequest{Document: "rules: []"}
+	if err := tell(policies{r.API}.CheckPolicy, ctx, request); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without a turn: %v", err)
+	}
+	<-r.checks
+	for range 2 * maxChecks { // Each gives its turn back.
+		r.check(t, request)
+	}
+	ended := fmt.Errorf("run test 7 of 9: %w", context.DeadlineExceeded)
+	if err := tooSlow(t.Context(), ended); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Text(err), "longer than 10s") {
+		t.Errorf("tests that take too long: %v", err)
+	}
+	if err := tooSlow(ctx, ended); err != ended {
+		t.Errorf("of who has gone: %v", err)
 	}
 }

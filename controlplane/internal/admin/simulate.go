@@ -128,6 +128,9 @@ func (r *replay) run(ctx context.Context, q *db.Queries, filter *adminv1.CallFil
 				r.out.Truncated = true
 				return nil
 			}
+			if err := ctx.Err(); err != nil { // Conditions may cost, and a page has many calls.
+				return err
+			}
 			r.take(&rows[i])
 		}
 		if len(rows) < replayPage {

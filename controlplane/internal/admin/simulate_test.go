@@ -305,3 +305,29 @@ func TestSimulateEndsWithItsCallerAndAtItsBounds(t *testing.T) {
 	<-r.replays
 	must(r.local.policy.SimulatePolicy(t.Context(), connect.NewRequest(request))).or(t)
 }
+
+// A page has many calls, and each may cost seconds under conditions that somebody made
+// up: who has gone, or has had his minute, is not worked for to the end of the page.
+func TestP13_ASimulationEndsWithinAPage(t *testing.T) {
+	r := policed(t)
+	calls, groups := make([]db.CopyAuditCallsParams, 900), make([]string, 300)
+	for i := range groups {
+		groups[i] = fmt.Sprint("g", i)
+	}
+	for n := range calls {
+		calls[n] = recordedCall(n)
+		calls[n].UserName, calls[n].Groups = fmt.Sprint("u", n), groups
+	}
+	r.insertCalls(t, calls)
+	document := "rules:\n"
+	for i := range 20 {
+		document += fmt.Sprintf("  - {name: r%d, effect: deny, when: 'principal.user == \"x%d\" || principal.groups.exists(g, principal.groups.exists(h, g + h == \"x\"))'}\n", i, i)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err := tell(policies{r.API}.SimulatePolicy, ctx, &adminv1.SimulatePolicyRequest{Document: document, Filter: &adminv1.CallFilter{Since: timestamppb.New(noon)}})
+	if took := time.Since(began); err == nil || took > 10*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}

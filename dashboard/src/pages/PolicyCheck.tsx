@@ -99,7 +99,7 @@ export function ChangeSummary({ changes }: { changes: readonly RuleChange[] }) {
     return <Text size="sm">No rule and no limit changes.</Text>;
   }
   return (
-    <Text size="sm" component="ul" m={0}>
+    <Text size="sm" component="ul" m={0} ps="lg">
       {changes.map((change) => (
         <li key={`${change.what} ${change.name}`}>
           {change.what} <VisibleText text={change.name} /> is {change.change}

@@ -68,7 +68,7 @@ function RiskReasons({ reasons }: { reasons: RiskReason[] }) {
   return (
     <Stack gap={2}>
       <Text size="sm">What speaks for which category:</Text>
-      <Text size="sm" component="ul" m={0}>
+      <Text size="sm" component="ul" m={0} ps="lg">
         {reasons.map(({ risk, what, where }) => (
           <li key={`${risk} ${what} ${where}`}>
             {risk}:{" "}

@@ -188,6 +188,7 @@ func TestForgettingGivesNoFreshBurst(t *testing.T) {
 	b.room = 2
 	got := admitted(b, l, ana, noon, 1, 20)
 	for i := range 1000 { // Others push.
+		b.Demand()
 		b.Take([]*policy.Limit{l}, &principal.Principal{User: fmt.Sprint(i)}, get, noon.Add(time.Duration(i)*5*time.Millisecond))
 	}
 	got += admitted(b, l, ana, noon.Add(5*time.Second), 1, 20)

@@ -974,9 +974,10 @@ func (x *Part) GetItems() []*v1.Item {
 }
 
 // Denials are what the next update denies besides what the node has been sent. They
-// come before it, and hold at once: also over an update that is under way; the first update of which nothing, not even a part, was sent before them takes
-// their place. They only take away, so they are not signed apart from the stream. Each
-// message takes the place of the one before.
+// come before it, and hold at once: also over an update that is under way. The first
+// update of which nothing, not even a part, was sent before them takes their place.
+// They only take away, so they are not signed apart from the stream. Each message
+// takes the place of the one before.
 type Denials struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Denies        []*v1.Deny             `protobuf:"bytes,1,rep,name=denies,proto3" json:"denies,omitempty"`
