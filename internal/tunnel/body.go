@@ -87,7 +87,7 @@ func (b *body) take(read int) (wait chan struct{}, err error) {
 		b.taken, in.buf = in.buf, nil
 		return nil, nil
 	case s.err != nil:
-		return nil, &Error{Sent: true, Err: s.err}
+		return nil, &Error{Sent: true, Err: late(b.ctx, s.err)}
 	case in.end:
 		return nil, io.EOF
 	}

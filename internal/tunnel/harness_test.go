@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
@@ -17,12 +18,13 @@ type pipe struct {
 	in, out chan *tunnelv1.Frames
 	cut     chan struct{}
 	once    *sync.Once
+	delay   time.Duration // of each message that this end receives
 }
 
 func newPipe(depth int) (a, b *pipe) {
 	one, two := make(chan *tunnelv1.Frames, depth), make(chan *tunnelv1.Frames, depth)
 	cut, once := make(chan struct{}), new(sync.Once)
-	return &pipe{one, two, cut, once}, &pipe{two, one, cut, once}
+	return &pipe{one, two, cut, once, 0}, &pipe{two, one, cut, once, 0}
 }
 
 func (p *pipe) close() { p.once.Do(func() { close(p.cut) }) }
@@ -44,6 +46,7 @@ func (p *pipe) Send(f *tunnelv1.Frames) error {
 func (p *pipe) Recv() (*tunnelv1.Frames, error) {
 	select {
 	case f := <-p.in:
+		time.Sleep(p.delay)
 		return f, nil
 	case <-p.cut:
 		return nil, errCut

@@ -3,6 +3,8 @@ package tunnel
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -52,9 +54,18 @@ func (t *Tunnel) Do(ctx context.Context, r *Request) (*Response, error) {
 		return nil, s.giveUp(context.Cause(ctx))
 	}
 	if s.failure != nil {
-		return nil, s.failure
+		return nil, &Error{Sent: s.failure.Sent, Err: late(ctx, s.failure.Err)}
 	}
 	return s.respond(ctx), nil
+}
+
+// late puts the end of a caller's time before what it led to at the other end, which may have been told of here a little sooner.
+func late(ctx context.Context, err error) error {
+	deadline, ok := ctx.Deadline()
+	if !ok || time.Until(deadline) > 0 || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 }
 
 // open has the writer open a stream. It fails if nothing of it will be sent.
