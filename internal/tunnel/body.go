@@ -114,6 +114,7 @@ func (b *body) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.giveBack()
+	b.s.release()
 }
 
 // all reads the body to its end. If it came as one piece that is what is returned, else a copy.
@@ -161,4 +162,5 @@ func (s *stream) abandon(why error) {
 		s.err = why
 	}
 	s.t.letLocked(s.in.drop())
+	s.release()
 }

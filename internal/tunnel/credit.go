@@ -4,18 +4,19 @@ import "sync/atomic"
 
 // gauge is what this end holds of what the other sent: on streams, and in bodies that are being read.
 //
-// Credit is given back for what was read, half a stream's or an eighth of a tunnel's at a time. An end is pressed when it holds more than
-// half of what it has room for. Then what was read is given back at once, and so the other end always knows of the room that there is:
-// it leaves the streams that are stalled less and less of it, and needs to know which ones are not (see share).
+// Credit is given back for what was read, some at a time. An end is pressed when it holds more than a quarter of what it has room for.
+// Then what was read is given back at once: the sender may be down to what is reserved for each stream (see share), and needs to know
+// which ones are read.
 type gauge struct {
 	room     int64        // set once
+	step     int64        // how much credit of a stream is given at a time; set once
 	received atomic.Int64 // bytes that came, in all
 	read     atomic.Int64 // bytes of these that are no longer held
 	given    atomic.Int64 // bytes of these for which credit was given
 	allowed  int64        // what the other end may still send; guarded by the lock of the tunnel
 }
 
-func (g *gauge) pressed() bool { return g.received.Load()-g.read.Load() > g.room/2 }
+func (g *gauge) pressed() bool { return g.received.Load()-g.read.Load() > g.room/4 }
 
 // due reports whether credit is to be given.
 func (g *gauge) due() bool {
@@ -74,7 +75,7 @@ func (s *stream) settle() {
 	if in.owed == 0 || in.end || s.err != nil {
 		return
 	}
-	if in.owed >= int64(s.t.config.StreamCredit)/2 || in.buf.len() == 0 && s.t.gauge.pressed() {
+	if in.owed >= s.t.gauge.step || in.buf.len() == 0 && s.t.gauge.pressed() {
 		in.grant += in.owed
 		in.allowed += in.owed
 		in.owed = 0
@@ -82,11 +83,19 @@ func (s *stream) settle() {
 	}
 }
 
-// share is how much a stream may send now. Of what the tunnel has left it leaves to others as much as it has taken, so that streams that
-// stall, however many, leave something to each that does not.
+// share is how much a stream may send now. Half of the tunnel's credit is reserved: an even part of it for each stream that there can be.
+// Of what is left of the other half no stream has more than a sixteenth. So a stream that stalls leaves most of it to others, and however
+// many stall, each that does not can send its reserve, again and again as that is read.
 func (s *stream) share() int64 {
-	left := s.t.peer.credit - s.out.unread
-	return max(0, min(s.out.credit, (left+1)/2))
+	p := &s.t.peer
+	want := min(int64(s.out.copy.len()+len(s.out.lent)), s.out.credit)
+	free := (p.credit-p.window/2)/16 - s.out.unread
+	reserved := min(p.credit, p.reserve-s.out.unread)
+	share := max(0, min(want, max(free, reserved)))
+	if share < want && share < p.reserve/2 {
+		return 0 // not worth a frame: there will be more
+	}
+	return share
 }
 
 // takeCredit notes what the other end gave.

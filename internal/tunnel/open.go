@@ -54,6 +54,7 @@ func (t *Tunnel) Do(ctx context.Context, r *Request) (*Response, error) {
 		return nil, s.giveUp(context.Cause(ctx))
 	}
 	if s.failure != nil {
+		s.release()
 		return nil, &Error{Sent: s.failure.Sent, Err: late(ctx, s.failure.Err)}
 	}
 	return s.respond(ctx), nil
@@ -133,12 +134,12 @@ func (t *Tunnel) enqueue(s *stream) error {
 		return t.cause
 	case t.peer.drains:
 		return ErrDraining
-	case t.calls >= t.peer.maxStreams:
+	case t.calls.Load() >= int64(t.peer.maxStreams):
 		return ErrFull
 	case s.out.head.len()+2*frameOverhead > t.peer.maxFrames:
 		return errLarge
 	}
-	t.calls++
+	t.calls.Add(1)
 	t.busy.Add(1)
 	s.out.credit = t.peer.streamCredit
 	t.push(s)

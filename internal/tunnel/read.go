@@ -142,8 +142,9 @@ func (t *Tunnel) takeHello(message []byte) error {
 	t.peer = peer{
 		version:   hello.GetVersion(),
 		maxFrames: int(hello.GetMaxFrames()), maxStreams: int(hello.GetMaxStreams()),
-		streamCredit: int64(hello.GetStreamCredit()), credit: int64(hello.GetTunnelCredit()),
+		streamCredit: int64(hello.GetStreamCredit()), credit: int64(hello.GetTunnelCredit()), window: int64(hello.GetTunnelCredit()),
 	}
+	t.peer.reserve = max(1, t.peer.window/2/(int64(t.config.MaxStreams)+int64(t.peer.maxStreams)))
 	t.ping.due, t.ping.since = true, time.Since(t.born)
 	t.ping.number++
 	t.kick()

@@ -24,6 +24,7 @@ type stream struct {
 	// Of one that this end opened.
 	whole    atomic.Bool // the whole answer is there, and the tunnel does not touch the stream any more
 	failure  *Error      // set before Do is woken
+	released atomic.Bool
 	response Response
 
 	// Of one that the other end opened.
@@ -152,9 +153,16 @@ func (s *stream) leave() {
 	s.t.busy.Add(-1)
 	s.t.writer.remove(s)
 	if s.own {
-		s.t.calls--
 		delete(s.t.mine, s.number)
 	} else {
 		delete(s.t.theirs, s.number)
+	}
+}
+
+// release has a stream no longer count among those that this end may open. That is when its answer is closed, and not when it is there:
+// so what waits to be read is of no more streams than there can be.
+func (s *stream) release() {
+	if s.own && s.released.CompareAndSwap(false, true) {
+		s.t.calls.Add(-1)
 	}
 }

@@ -312,8 +312,8 @@ func checkIdle(t *testing.T, ends ...*Tunnel) {
 	t.Helper()
 	for i, e := range ends {
 		e.mu.Lock()
-		if len(e.mine)+len(e.theirs)+e.calls+e.serving+e.copied+e.Busy() != 0 || e.writer.ready.first != nil || e.writer.short.first != nil {
-			t.Errorf("end %d: %d and %d streams, %d calls, %d handlers, %d bytes kept, queues %v", i, len(e.mine), len(e.theirs), e.calls, e.serving,
+		if len(e.mine)+len(e.theirs)+int(e.calls.Load())+e.serving+e.copied+e.Busy() != 0 || e.writer.ready.first != nil || e.writer.short.first != nil {
+			t.Errorf("end %d: %d and %d streams, %d calls, %d handlers, %d bytes kept, queues %v", i, len(e.mine), len(e.theirs), e.calls.Load(), e.serving,
 				e.copied, e.writer.ready.first != nil || e.writer.short.first != nil)
 		}
 		if g := &e.gauge; g.received.Load() != g.read.Load() {

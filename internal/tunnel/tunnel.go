@@ -34,7 +34,8 @@ type Config struct {
 	// MaxStreams is how many streams the other end may have open here at one time. Default 1,000. One more is refused.
 	MaxStreams int
 	// StreamCredit and TunnelCredit are how many bytes the other end may send ahead of who reads them here: on each stream, and in all.
-	// Defaults 256 KiB and 8 MiB. No stream gets more than half of the tunnel's.
+	// Defaults 256 KiB and 8 MiB. No stream gets more than half of the tunnel's, which has
+	// to be a good deal more than a byte for each stream that may be open.
 	StreamCredit, TunnelCredit int
 	// MaxFrames is the largest Frames that is taken, in bytes. Default 256 KiB, at least 16 KiB.
 	MaxFrames int
@@ -58,6 +59,9 @@ func (c Config) withDefaults() Config {
 	c.TunnelCredit = min(cmp.Or(c.TunnelCredit, 8<<20), maxCredit-1)
 	c.StreamCredit = min(cmp.Or(c.StreamCredit, 256<<10), max(1, c.TunnelCredit/2))
 	c.MaxFrames = max(cmp.Or(c.MaxFrames, 256<<10), leastFrames)
+	if c.Handler == nil {
+		c.MaxStreams = 1 // the least that hello may say; what is not served needs no room
+	}
 	c.Keepalive = cmp.Or(c.Keepalive, 10*time.Second)
 	c.Silence = cmp.Or(c.Silence, 25*time.Second)
 	if c.Log == nil {
@@ -82,6 +86,7 @@ type Tunnel struct {
 	heard     atomic.Int64 // when something came last, since born
 	roundTrip atomic.Int64 // nanoseconds, smoothed
 	busy      atomic.Int64 // streams that are not over
+	calls     atomic.Int64 // streams of this end whose callers have not closed the answer
 	gauge     gauge        // what this end holds of what came
 
 	mu      sync.Mutex
@@ -89,7 +94,6 @@ type Tunnel struct {
 	peer    peer
 	mine    map[uint64]*stream // by number; opened by this end, and not over
 	theirs  map[uint64]*stream // by number; opened by the other end, and not over
-	calls   int                // streams of this end that are waiting or open
 	serving int                // handlers that have not returned
 	last    uint64             // number of the last stream that this end opened
 	newest  uint64             // number of the last stream that the other end opened
@@ -107,6 +111,8 @@ type peer struct {
 	maxStreams   int
 	streamCredit int64
 	credit       int64 // what may still be sent to it, in all
+	window       int64 // what might be sent to it, in all, at the beginning
+	reserve      int64 // how much of this each stream may always use
 	drains       bool
 }
 
@@ -126,6 +132,7 @@ func New(conn Conn, c Config) *Tunnel {
 	t.writer.init()
 	t.gauge.room = int64(t.config.TunnelCredit)
 	t.gauge.allowed = t.gauge.room
+	t.gauge.step = max(1, min(int64(t.config.StreamCredit)/2, t.gauge.room/256))
 	return t
 }
 
