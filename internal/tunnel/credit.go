@@ -69,6 +69,15 @@ func (t *Tunnel) receive(n int) error {
 	return nil
 }
 
+// discard takes n bytes that nobody waits for.
+func (t *Tunnel) discard(n int) error {
+	if err := t.receive(n); err != nil {
+		return err
+	}
+	t.letLocked(n)
+	return nil
+}
+
 // settle gives credit for what was read of a stream, if it is time.
 func (s *stream) settle() {
 	in := &s.in

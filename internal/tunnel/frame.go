@@ -51,7 +51,7 @@ var errEncoding = broken("frames are well-formed messages of protobuf")
 func eachField(message []byte, f func(n protowire.Number, t protowire.Type, number uint64, bytes []byte) error) error {
 	for len(message) > 0 {
 		n, t, size := protowire.ConsumeTag(message)
-		if size < 0 {
+		if size < 0 || n > protowire.MaxValidNumber {
 			return errEncoding
 		}
 		message = message[size:]

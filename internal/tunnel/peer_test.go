@@ -128,9 +128,9 @@ func TestAPeerThatBreaksARuleLosesTheTunnel(t *testing.T) {
 		"data of stream nought":       {[]*tunnelv1.Frame{data(1, "x", false)}, "opened before"},
 		"a head by who asks":          {[]*tunnelv1.Frame{head(2, &tunnelv1.Head{Status: 200})}, "from who serves"},
 		"a second head":               {[]*tunnelv1.Frame{head(3, &tunnelv1.Head{Status: 200})}, "one head"},
-		"more after the end":          {[]*tunnelv1.Frame{data(2, "x", false)}, "follows the end"},
+		"more after the end":          {[]*tunnelv1.Frame{data(2, "x", true), data(2, "x", false)}, "follows the end"},
 		"more than the stream's":      {[]*tunnelv1.Frame{data(3, strings.Repeat("x", 1001), false)}, "stream has credit"},
-		"more than the tunnel's":      {[]*tunnelv1.Frame{data(3, strings.Repeat("x", 1000), false), open(4, post1(strings.Repeat("x", 1000))), data(3, "x", false)}, "tunnel has credit"},
+		"more than the tunnel's":      {[]*tunnelv1.Frame{data(3, strings.Repeat("x", 1000), false), open(4, post1(strings.Repeat("x", 1000))), data(2, "x", false)}, "tunnel has credit"},
 		"no credit":                   {[]*tunnelv1.Frame{creditOf(3, 0)}, "credit is from"},
 		"much credit":                 {[]*tunnelv1.Frame{creditOf(3, maxCredit)}, "credit is from"},
 		"much credit of the tunnel":   {[]*tunnelv1.Frame{creditOf(0, maxCredit)}, "credit is from"},
@@ -156,7 +156,7 @@ func TestAPeerThatBreaksARuleLosesTheTunnel(t *testing.T) {
 					answer <- err
 				}()
 				p.expect(open(2, &tunnelv1.Open{Server: "s", Method: "GET", End: true}))
-				p.send(head(3, &tunnelv1.Head{Status: 200}), open(2, post1("")))
+				p.send(head(3, &tunnelv1.Head{Status: 200}), open(2, &tunnelv1.Open{Server: "s", Method: "POST"}))
 				synctest.Wait()
 				p.send(test.frames...)
 				if err := e.wait(); !errors.Is(err, ErrRule) || !strings.Contains(err.Error(), test.rule) {

@@ -187,12 +187,8 @@ func (t *Tunnel) takePiece(s *stream, f *frame, own bool) error {
 	if f.kind == kindHead && !own {
 		return broken("a head comes from who serves the stream")
 	}
-	if err := t.receive(len(f.body)); err != nil {
-		return err
-	}
 	if s == nil || s.err != nil {
-		t.letLocked(len(f.body))
-		return nil
+		return t.discard(len(f.body))
 	}
 	if own && (f.kind == kindHead) == s.in.headed {
 		return broken("an answer has one head, before all else")
@@ -224,14 +220,18 @@ func (s *stream) takeBody(piece []byte, end bool) error {
 	if s.in.allowed -= int64(len(piece)); s.in.allowed < 0 {
 		return broken("no more is sent than the stream has credit for")
 	}
-	if len(piece) > 0 {
-		if s.returned {
-			s.t.letLocked(len(piece))
-			s.in.owed += int64(len(piece))
-			s.settle()
-		} else {
-			s.in.buf = s.in.buf.with(piece)
+	switch {
+	case s.returned:
+		if err := s.t.discard(len(piece)); err != nil {
+			return err
 		}
+		s.in.owed += int64(len(piece))
+		s.settle()
+	case len(piece) > 0:
+		if err := s.t.receive(len(piece)); err != nil {
+			return err
+		}
+		s.in.buf = s.in.buf.with(piece)
 	}
 	if s.in.end = end; end && s.own {
 		// The answer is there: what is left of the request interests nobody.
@@ -254,9 +254,6 @@ func (t *Tunnel) takeOpen(f *frame, number uint64, own bool) error {
 	case !validMethod(f.method, f.errand):
 		return broken("a method is POST, GET or DELETE")
 	}
-	if err := t.receive(len(f.body)); err != nil {
-		return err
-	}
 	t.newest = number
 	s := &stream{t: t, number: number}
 	s.in.allowed = int64(t.config.StreamCredit)
@@ -264,10 +261,9 @@ func (t *Tunnel) takeOpen(f *frame, number uint64, own bool) error {
 	t.theirs[number] = s
 	t.busy.Add(1)
 	if t.config.Handler == nil || t.drained || t.serving >= t.config.MaxStreams {
-		t.letLocked(len(f.body))
 		s.cancel = func(error) {}
 		s.reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, t.refusal(), ErrRefused)
-		return nil
+		return t.discard(len(f.body))
 	}
 	if err := s.takeBody(f.body, f.end); err != nil {
 		return err

@@ -174,6 +174,7 @@ func (t *Tunnel) loseLocked(cause error) {
 	for _, s := range t.theirs {
 		s.fail(cause)
 	}
+	t.writer.ready, t.writer.short = queue{}, queue{} // of resets that nobody will get
 	close(t.done)
 }
 
