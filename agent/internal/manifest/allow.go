@@ -1,0 +1,137 @@
+package manifest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/warder-gateway/warder/agent/internal/process"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
+)
+
+// rest stands, last among the patterns of arguments, for any that follow.
+const rest = "..."
+
+// Rule allows servers to be assigned. In patterns a star stands for any text without / \ : and white space, so that it is
+// neither another directory nor another source of a package, and ** for any text.
+type Rule struct {
+	// Command is the program, as it is assigned.
+	Command string `yaml:"command"`
+	// Args has a pattern for each argument; the last may be "...": any more of them.
+	Args []string `yaml:"args"`
+	// Environment names variables that may be set, as patterns. Variables can make a program run other code
+	// (NODE_OPTIONS, LD_PRELOAD), so none may be that is not named.
+	Environment []string `yaml:"environment"`
+	// Directories may be named to run in, as patterns. None: it runs where the agent does.
+	Directories []string `yaml:"directories"`
+	// URL is a pattern of the URL of a server that speaks HTTP.
+	URL string `yaml:"url"`
+}
+
+// Allows returns nil if the file allows a server to be assigned, and else an error that says what would. The text holds
+// no secret.
+func (f *File) Allows(s *enrollv1.AssignedServer) error {
+	if f.AllowAny {
+		return nil
+	}
+	var nearest error
+	for i := range f.Allow {
+		err := f.Allow[i].allows(s)
+		if err == nil {
+			return nil
+		}
+		if nearest == nil && f.Allow[i].about(s) {
+			nearest = err
+		}
+	}
+	switch {
+	case nearest != nil:
+		return fmt.Errorf("the agent's file does not allow it: %w", nearest)
+	case s.GetUrl() != "":
+		return fmt.Errorf("the agent's file does not allow it; this would: allow: [{url: %q}]", s.GetUrl())
+	}
+	spec := process.Spec{Command: s.GetCommand()}
+	return fmt.Errorf("the agent's file does not allow %s; a rule under 'allow' with command: %q, and with args, would",
+		spec.String(), slices.Concat(s.GetCommand(), []string{""})[0])
+}
+
+// about reports whether a rule was meant for such a server.
+func (r *Rule) about(s *enrollv1.AssignedServer) bool {
+	return len(s.GetCommand()) > 0 && r.Command == s.GetCommand()[0]
+}
+
+// allows returns nil, or what of the rule is not met.
+func (r *Rule) allows(s *enrollv1.AssignedServer) error {
+	if len(s.GetCommand()) == 0 {
+		if r.URL != "" && s.GetUrl() != "" && match(r.URL, s.GetUrl()) {
+			return nil
+		}
+		return fmt.Errorf("the URL is none of those under 'allow'")
+	}
+	if s.GetUrl() != "" || !r.about(s) {
+		return fmt.Errorf("the command is none of those under 'allow'")
+	}
+	if err := r.allowsArgs(s.GetCommand()[1:]); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.GetEnvironment())) {
+		if !slices.ContainsFunc(r.Environment, func(pattern string) bool { return match(pattern, name) }) {
+			return fmt.Errorf("the variable %s is not among the rule's environment", name)
+		}
+	}
+	if d := s.GetDirectory(); d != "" {
+		if slices.Contains(strings.FieldsFunc(d, isSeparator), "..") || !slices.ContainsFunc(r.Directories, func(pattern string) bool { return match(pattern, d) }) {
+			return fmt.Errorf("%q is not among the rule's directories", d)
+		}
+	}
+	return nil
+}
+
+func isSeparator(c rune) bool { return c == '/' || c == '\\' }
+
+func (r *Rule) allowsArgs(args []string) error {
+	patterns := r.Args
+	open := len(patterns) > 0 && patterns[len(patterns)-1] == rest
+	if open {
+		patterns = patterns[:len(patterns)-1]
+	}
+	switch {
+	case len(args) < len(patterns):
+		return fmt.Errorf("the rule wants %d arguments, and there are %d", len(patterns), len(args))
+	case len(args) > len(patterns) && !open:
+		return fmt.Errorf("the rule has patterns for %d arguments, and there are %d; %q, last among args, allows any more", len(patterns), len(args), rest)
+	}
+	for i, pattern := range patterns {
+		if !match(pattern, args[i]) {
+			return fmt.Errorf("argument %d is not %q", i+1, pattern)
+		}
+	}
+	return nil
+}
+
+// match reports whether a text is one that a pattern stands for. It takes time in proportion to their product at most.
+func match(pattern, text string) bool {
+	// reach[i] says that the pattern so far can stand for text[:i].
+	reach := make([]bool, len(text)+1)
+	reach[0] = true
+	for pattern != "" {
+		c := pattern[0]
+		pattern = pattern[1:]
+		if c != '*' {
+			for i := len(text); i > 0; i-- {
+				reach[i] = reach[i-1] && text[i-1] == c
+			}
+			reach[0] = false
+			continue
+		}
+		deep := strings.HasPrefix(pattern, "*")
+		if deep {
+			pattern = pattern[1:]
+		}
+		for i := 1; i <= len(text); i++ {
+			reach[i] = reach[i] || reach[i-1] && (deep || !strings.ContainsRune("/\\: \t\r\n", rune(text[i-1])))
+		}
+	}
+	return reach[len(text)]
+}

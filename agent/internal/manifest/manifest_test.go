@@ -1,0 +1,147 @@
+package manifest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/warder-gateway/warder/internal/fault"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
+)
+
+const example = `
+servers:
+  - name: files
+    command: [npx, -y, "@modelcontextprotocol/server-filesystem@2026.8.31", /home/ana/notes]
+    directory: /home/ana
+    environment: {LOG: debug}
+    pass: [HTTPS_PROXY]
+    shared: true
+  - name: wiki
+    url: http://127.0.0.1:3001/mcp
+    headers: {Authorization: Bearer 123}
+allow:
+  - command: npx
+    args: ["-y", "@modelcontextprotocol/*", "..."]
+    environment: [GITHUB_*]
+    directories: [/srv/*]
+  - command: echo
+  - url: http://127.0.0.1:*/mcp
+`
+
+func TestAFileIsReadAsItSays(t *testing.T) {
+	file, err := Parse([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := file.Servers[0]
+	if files.Name != "files" || len(files.Command) != 4 || !files.Shared || files.Environment["LOG"] != "debug" || files.Pass[0] != "HTTPS_PROXY" || files.Directory != "/home/ana" {
+		t.Errorf("read %+v", files)
+	}
+	if wiki := file.Servers[1]; wiki.URL != "http://127.0.0.1:3001/mcp" || wiki.Headers["Authorization"] != "Bearer 123" {
+		t.Errorf("read %+v", wiki)
+	}
+	if len(file.Allow) != 3 || file.AllowAny {
+		t.Errorf("read %+v", file.Allow)
+	}
+}
+
+func TestWhatIsWrongIsRefusedWithItsPlaceAndWithoutSecrets(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "empty",
+		"servers:\n  - name: a\n    comand: [x]": "line 3, column 5: unknown field",
+		"servers:\n  - name: A\n    command: [x]":                                            "line 2, column 11: servers[0].name: a name is",
+		"servers:\n  - command: [x]":                                                         "line 2, column 5: servers[0]: a server needs a name",
+		"servers:\n  - name: a":                                                              "line 2, column 5: servers[0]: a server has either",
+		"servers:\n  - name: a\n    command: [x]\n    url: http://h/":                        "a server has either",
+		"servers:\n  - {name: a, command: [x]}\n  - {name: a, command: [y]}":                 "line 3, column 12: servers[1].name: \"a\" is declared twice",
+		"servers:\n  - name: a\n    url: ftp://h/":                                           "line 3, column 10: servers[0].url: the URL must begin",
+		"servers:\n  - name: a\n    url: http://u:hunter2@h/":                                "line 3, column 10",
+		"servers:\n  - name: a\n    command: x\n    environment: {K: hunter2}":               "line 3, column 14",
+		"servers:\n  - name: a\n    environment: {K: hunter2}\n    command: [x]\n   name: b": "line",
+		"servers:\n  - name: a\n    command: [x]\n    shared: hunter2":                       "line 4, column 13",
+		"servers:\n  - name: a\n    command: [x]\n    name: b":                               "line 4, column 5",
+		"allow:\n  - args: [x]":                                                              "line 2, column 5: allow[0]: a rule allows either",
+		"allow:\n  - command: x\n    args: [\"...\", y]":                                     "line 3, column 12: allow[0].args[0]",
+		"allow:\n  - command: \"*\"":                                                         "a command is named in full",
+	} {
+		_, err := Parse([]byte(text))
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Text(err), want) || strings.Contains(fault.Text(err), "hunter2") {
+			t.Errorf("%q: %v; want %q", text, fault.Text(err), want)
+		}
+	}
+}
+
+func TestAFileThatOthersMayWriteIsRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(name, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(name, 0o620); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name); !fault.Is(err, fault.Invalid) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOnlyWhatTheFileAllowsMayBeAssigned holds T-26.
+func TestOnlyWhatTheFileAllowsMayBeAssigned(t *testing.T) {
+	file, err := Parse([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const server = "@modelcontextprotocol/server-memory"
+	run := func(command ...string) *enrollv1.AssignedServer { return &enrollv1.AssignedServer{Command: command} }
+	for _, s := range []*enrollv1.AssignedServer{
+		run("npx", "-y", server), run("npx", "-y", server+"@2026.8.31", "/a", "b"), run("echo"),
+		{Command: []string{"npx", "-y", server}, Environment: map[string]string{"GITHUB_TOKEN": "x"}, Directory: "/srv/files"},
+		{Url: "http://127.0.0.1:8080/mcp"},
+	} {
+		if err := file.Allows(s); err != nil {
+			t.Errorf("%v: %v", s, err)
+		}
+	}
+	for want, s := range map[string]*enrollv1.AssignedServer{
+		"rule under 'allow'":         run("sh", "-c", "id"),
+		"argument 1 is not":          run("npx", "--yes", server),
+		"wants 2 arguments":          run("npx", "-y"),
+		"argument 2 is not":          run("npx", "-y", server+"@npm:evil"),
+		"for 0 arguments":            run("echo", "x"),
+		"does not allow ;":           {},
+		"variable NODE_OPTIONS":      {Command: []string{"npx", "-y", server}, Environment: map[string]string{"NODE_OPTIONS": "hunter2"}},
+		"directories":                {Command: []string{"npx", "-y", server}, Directory: "/srv/.."},
+		`allow: [{url: "http://127.`: {Url: "http://127.0.0.1:1/x/mcp"},
+		"does not allow /":           run("/usr/bin/npx", "-y", server),
+		"none of those":              {Command: []string{"echo"}, Url: "http://127.0.0.1:1/mcp"},
+	} {
+		if err := file.Allows(s); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v; want %q", s, err, want)
+		}
+	}
+	if err := (&File{AllowAny: true}).Allows(run("sh", "-c", "id")); err != nil {
+		t.Error(err)
+	}
+	if err := (&File{}).Allows(run("echo")); err == nil {
+		t.Error("an empty file allows something")
+	}
+}
+
+func TestPatterns(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true}, {"", "a", false}, {"a", "a", true}, {"a", "ab", false}, {"*", "", true}, {"*", "abc", true}, {"*", "a/b", false},
+		{"**", "a/b c:d", true}, {"a*c", "abbc", true}, {"a*c", "abbd", false}, {"*a*", "bab", true}, {"@x/*", "@x/y@1.0", true},
+		{"@x/*", "@x/y@npm:z", false}, {"/a/**/b", "/a/x/y/b", true}, {"a*", "", false},
+	} {
+		if match(c.pattern, c.text) != c.want {
+			t.Errorf("%q and %q: want %v", c.pattern, c.text, c.want)
+		}
+	}
+}
