@@ -64,7 +64,7 @@ conformance: dashboard postgres deploy/conformance/node_modules/.package-lock.js
 
 .PHONY: build
 build: dashboard postgres ## Build the binaries into bin/.
-	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./controlplane/cmd/... ./dataplane/cmd/...
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./controlplane/cmd/... ./dataplane/cmd/... ./agent/cmd/...
 
 .PHONY: dashboard
 dashboard: dashboard/dist/index.html ## Build the dashboard into dashboard/dist/, to be embedded.
@@ -133,7 +133,7 @@ fuzz: ## Run each fuzz target for FUZZTIME ('make test' runs each over its corpu
 
 .PHONY: race
 race: postgres fixtures dashboard ## Run the tests of the planes under the race detector (needs a C compiler).
-	CGO_ENABLED=1 $(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -race -timeout 30m ./internal/... ./controlplane/... ./dataplane/...
+	CGO_ENABLED=1 $(GO) run ./internal/pgtest/cmd/withpg -- $(GO) test -race -timeout 30m ./internal/... ./controlplane/... ./dataplane/... ./agent/...
 
 .PHONY: collisions
 collisions: dashboard postgres fixtures ## Make 200 clients whose ids collide call 1,000 times each, and send 40,000 messages that two readers may read differently ('make test' does a part).

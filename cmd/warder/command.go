@@ -62,7 +62,7 @@ data directory and need no login on the same machine.`,
 		&cobra.Group{ID: "access", Title: "Who may do what:"},
 		&cobra.Group{ID: "observe", Title: "See what happens:"},
 	)
-	addTo(root, "run", c.upCommand(), c.controlPlaneCommand(), c.dataPlaneCommand())
+	addTo(root, "run", c.upCommand(), c.controlPlaneCommand(), c.dataPlaneCommand(), c.agentCommand())
 	addTo(root, "servers", c.serverCommand(), c.entryCommand(toolFamily), c.entryCommand(promptFamily),
 		c.entryCommand(resourceFamily))
 	addTo(root, "access", c.userCommand(), c.roleCommand(), c.sessionCommand(), c.keyCommand(), c.applicationCommand(),
