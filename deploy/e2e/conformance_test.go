@@ -186,7 +186,9 @@ func (a *apart) startSecondNode(t *testing.T) string {
 // endpoint, and the aggregate of one who sees nothing else.
 func waysTo(t *testing.T, g gateway, name string, nodes []string, s *specimen) []way {
 	t.Helper()
-	admin(t, g.dataDir, "server", "add", s.slug, "--url", s.direct, "--private", "--approve")
+	admin(t, g.dataDir, "server", "add", s.slug, "--url", s.direct, "--private")
+	// One server in several modes: each is a copy of the one before, which is a finding.
+	admin(t, g.dataDir, "server", "approve", s.slug, "--accept-findings", "--reason", "the same server in another mode")
 	everything := s.slug + "/*"
 	admin(t, g.dataDir, "role", "create", "only-"+s.slug, "--tools", everything, "--prompts", everything, "--resources", everything)
 	keyOf := func(user, role string) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/header"
+	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
@@ -21,9 +22,14 @@ import (
 type servers struct{ *API }
 
 // AddServer discovers a server and saves it. One that does not answer is saved
-// too, with the reason; one whose URL is wrong is not.
+// too, with the reason; one whose URL is wrong is not. To approve at once what it
+// offers is to approve: who may only add servers may not.
 func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddServerRequest]) (*connect.Response[adminv1.AddServerResponse], error) {
 	m := r.Msg
+	if m.GetApprove() && !login.From(ctx).Holds(login.ApproveTools) {
+		return nil, fault.Newf(fault.Denied, "to approve what the server offers needs the permission %s, which none of your roles holds; "+
+			"add it without approving, and have somebody look at it", login.ApproveTools)
+	}
 	target := catalog.Target{Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate(), CACertificates: m.GetCaCertificates()}
 	var err error
 	if target.Headers, err = requestHeaders(m.GetHeaders()); err != nil {

@@ -53,6 +53,27 @@ func TestAddServerWithApproveApprovesWhatIsFoundNow(t *testing.T) {
 	r.add(t, "bare", newUpstream(t), true)
 }
 
+// Who may add servers and may not approve what they offer must not do so by adding
+// one: the two may be two people's (P-16).
+func TestP16_AddServerApprovesOnlyForWhoMayApprove(t *testing.T) {
+	r := newRig(t)
+	for role, permissions := range map[string][]string{"adder": {"servers:write", "read"}, "both": {"servers:write", "read", "tools:approve"}} {
+		must(r.local.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: role, Permissions: permissions}))).or(t)
+	}
+	u := newUpstream(t, tool("a", "x"))
+	request := func(approve bool) *connect.Request[adminv1.AddServerRequest] {
+		return connect.NewRequest(&adminv1.AddServerRequest{Name: "mine", Url: u.url, Private: true, Approve: approve})
+	}
+	ada := r.person(t, "ada", "adder")
+	must(ada.servers.AddServer(t.Context(), request(true))).refused(t, connect.CodePermissionDenied, "tools:approve")
+	added := must(ada.servers.AddServer(t.Context(), request(false))).or(t)
+	if state := added.GetTools()[0].GetState(); state != adminv1.ToolState_TOOL_STATE_PENDING {
+		t.Errorf("state %v", state)
+	}
+	must(r.local.servers.RemoveServer(t.Context(), connect.NewRequest(&adminv1.RemoveServerRequest{Name: "mine"}))).or(t)
+	must(r.person(t, "bo", "both").servers.AddServer(t.Context(), request(true))).or(t)
+}
+
 func TestAddServerThatIsDownIsSavedWithTheReason(t *testing.T) {
 	r := newRig(t)
 	u := newUpstream(t, tool("a", "x"))

@@ -579,7 +579,8 @@ type AddServerRequest struct {
 	Headers []*Header `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
 	Private bool      `protobuf:"varint,4,opt,name=private,proto3" json:"private,omitempty"`
 	// Approve all that is found now, of every kind, but for what has hard findings:
-	// for servers that the administrator wrote or already reviewed.
+	// for servers that the administrator wrote or already reviewed. It needs
+	// tools:approve as well.
 	Approve bool `protobuf:"varint,5,opt,name=approve,proto3" json:"approve,omitempty"`
 	// PEM; see Server.
 	CaCertificates string               `protobuf:"bytes,6,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`

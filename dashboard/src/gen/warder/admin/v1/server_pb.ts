@@ -349,7 +349,8 @@ export type AddServerRequest = Message<"warder.admin.v1.AddServerRequest"> & {
 
   /**
    * Approve all that is found now, of every kind, but for what has hard findings:
-   * for servers that the administrator wrote or already reviewed.
+   * for servers that the administrator wrote or already reviewed. It needs
+   * tools:approve as well.
    *
    * @generated from field: bool approve = 5;
    */
