@@ -140,6 +140,11 @@ collisions: dashboard postgres fixtures ## Make 200 clients whose ids collide ca
 	WARDER_COLLIDING_CALLS=1000 WARDER_SMUGGLED_CALLS=40000 \
 	    $(GO) test -count=1 -timeout 60m -v -run '^(TestIDsThatCollideNeverMixUpAnswers|TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised)$$' ./deploy/e2e
 
+.PHONY: tunnels
+tunnels: ## Make 1,000,000 calls through a tunnel that is cut again and again ('make test' makes some), and play random scripts under the race detector (needs a C compiler).
+	WARDER_TUNNEL_CALLS=1000000 $(GO) test -count=1 -timeout 30m -v -run '^TestManyCallsWithReconnects$$' ./internal/tunnel
+	CGO_ENABLED=1 $(GO) test -race -count=20 -timeout 30m -run '^TestRandomScriptsGoAsPlanned$$' ./internal/tunnel
+
 .PHONY: revocations
 revocations: dashboard postgres ## Revoke 200 keys at three busy nodes with 20,000 tools and keys, and print how long each took.
 	WARDER_REVOCATIONS=200 $(GO) test -count=1 -timeout 30m -v -run '^TestRevocationsReachThreeNodesWhileTheyAreBusy$$' ./deploy/e2e
