@@ -67,6 +67,11 @@ func (o *overlay) add(deny *snapshotv1.Deny) error {
 			return fmt.Errorf("deny of token %q: the name is not \"issuer/jti\"", name)
 		}
 		return enter(o.tokens, place{issuer, id}, name, because(deny, "this token is revoked"))
+	case snapshotv1.DenyKind_DENY_KIND_AGENT, snapshotv1.DenyKind_DENY_KIND_NODE:
+		if name == "" {
+			return errors.New("the deny of an agent or a node has no name")
+		}
+		return nil // It is about tunnels; no call is decided by it.
 	default:
 		return fmt.Errorf("deny of %q: kind %d is not known", name, deny.GetKind())
 	}

@@ -37,7 +37,8 @@ func (a *answer) Close() error {
 	return nil
 }
 
-func (a *answer) finish() { a.release(true) }
+// Finish implements Exchange.
+func (a *answer) Finish() { a.release(true) }
 
 func (a *answer) release(patient bool) {
 	if c := a.conn; c != nil {
@@ -46,7 +47,8 @@ func (a *answer) release(patient bool) {
 	}
 }
 
-func (a *answer) header(name string) string {
+// Header implements Exchange.
+func (a *answer) Header(name string) string {
 	c := a.conn
 	if c == nil {
 		return ""

@@ -102,7 +102,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("DELETE", "/a b", "Host", "x", []byte(nil))
 	f.Fuzz(func(t *testing.T, method, path, name, value string, body []byte) {
 		r := &Request{Method: method, Path: path, Header: []Field{{name, value}}, Body: body}
-		if r.check() != nil {
+		if r.Check() != nil {
 			return
 		}
 		own := &origin{line: " /own HTTP/1.1\r\nHost: h\r\n", version: " HTTP/1.1\r\nHost: h\r\n"}

@@ -28,6 +28,14 @@ func NewBlock(fields []Field) (*Block, error) {
 	return b, nil
 }
 
+// Fields returns the fields in their order. The caller must not change them.
+func (b *Block) Fields() []Field {
+	if b == nil {
+		return nil
+	}
+	return b.fields
+}
+
 // Request is one request to the origin of a Transport. Do keeps nothing of it.
 type Request struct {
 	// Method is an HTTP method in upper case.
@@ -64,7 +72,8 @@ func (r *Room) answer() *answer {
 // maxPath bounds a path with its query, in bytes.
 const maxPath = 8 << 10
 
-func (r *Request) check() error {
+// Check returns why a request cannot be sent, as Do does: an error with ErrInvalidRequest in its chain.
+func (r *Request) Check() error {
 	if !validMethod(r.Method) {
 		return invalid("%q is not a method", r.Method)
 	}

@@ -126,7 +126,8 @@ func (x *standardExchange) Close() error {
 	return nil
 }
 
-func (x *standardExchange) header(name string) string { return x.response.Header.Get(name) }
+// Header implements Exchange.
+func (x *standardExchange) Header(name string) string { return x.response.Header.Get(name) }
 
-// finish does not wait: where HTTP/2 is spoken, closing costs one stream and no connection.
-func (x *standardExchange) finish() { x.Close() }
+// Finish does not wait: where HTTP/2 is spoken, closing costs one stream and no connection.
+func (x *standardExchange) Finish() { x.Close() }

@@ -100,7 +100,7 @@ func newOrigin(config *Config) origin {
 // Do sends a request and returns the answer once its head is there. The context reaches to the end of the body, and is
 // watched by a lifetime.Hook. All errors are of type *Error. An answer with any status is not an error.
 func (t *Transport) Do(ctx context.Context, r *Request) (*Response, error) {
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, &Error{Err: err}
 	}
 	if ctx.Err() != nil {

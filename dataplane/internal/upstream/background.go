@@ -92,7 +92,7 @@ func (e *endpoint) tell(ctx context.Context, s *session, message []byte) error {
 
 // send makes a request whose answer is nothing but a status.
 func (e *endpoint) send(ctx context.Context, r *transport.Request) (status int, err error) {
-	response, err := e.transport.Do(ctx, r)
+	response, err := e.carrier.Do(ctx, r)
 	if err != nil {
 		return 0, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/warder-gateway/warder/internal/build"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // Config bounds a Pool. The zero value of each field means its default.
@@ -55,6 +56,10 @@ type Config struct {
 	// Proxy chooses an egress proxy; nil means none, and the environment is never asked. With a proxy, the guard on
 	// addresses sees the proxy's, so the proxy must guard.
 	Proxy func(*http.Request) (*url.URL, error)
+
+	// Agents returns what carries requests to a server that an agent has. It must not wait. Nil: such servers cannot be
+	// called.
+	Agents func(server *snapshotv1.Server) Carrier
 
 	// Changed is called with the name of a server that says, or shows, that what it offers has changed. It must not block.
 	// Nil: nobody wants to know.

@@ -37,7 +37,8 @@ type conversation struct {
 	quiet    bool       // the answer is a stream that lasts long and says little
 	admitted *admission // is settled as soon as the server begins to answer; nil: there is none
 
-	room     transport.Room // of the answer
+	sending  transport.Request // that was sent last
+	room     transport.Room    // of the answer
 	response *transport.Response
 	status   int
 	inbox    inbox          // of a server of 2024-11-05
@@ -91,12 +92,12 @@ func (c *conversation) askLine(body []byte) ([]byte, error) {
 
 // send sends an HTTP request and waits for the head of the answer. Body is nil for methods that have none.
 func (c *conversation) send(method string, fields []transport.Field, body []byte) error {
-	request := transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet, Room: &c.room}
+	c.sending = transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet, Room: &c.room}
 	if method == http.MethodPost {
-		request.Common = c.endpoint.post
+		c.sending.Common = c.endpoint.post
 	}
 	c.watch.wait()
-	response, err := c.endpoint.transport.Do(c.watch, &request)
+	response, err := c.endpoint.carrier.Do(c.watch, &c.sending)
 	if err != nil {
 		return c.endpoint.explain(c.watch, err)
 	}

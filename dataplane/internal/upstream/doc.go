@@ -1,7 +1,7 @@
 // Package upstream speaks to MCP servers: it makes the calls of clients, listens to servers, and carries what each side
 // asks of the other.
 //
-//	Call ──▶ Pool ──▶ endpoint (one per server) ──▶ dialect of the server ─────────▶ transport ──▶ server
+//	Call ──▶ Pool ──▶ endpoint (one per server) ──▶ dialect of the server ─────────▶ Carrier ──▶ server
 //	                   │  bound on calls in flight    │ modern: headers and _meta per call
 //	                   │  circuit breaker             │ legacy: a session, the client's own or this node's
 //	                   │  connections, credentials    │ 2024-11-05: a session over one event stream

@@ -31,11 +31,11 @@ const (
 // endpoint is one server as it is registered now: address, credentials, connections, and what was learnt by talking to
 // it. A server that changes gets another endpoint.
 type endpoint struct {
-	pool      *Pool
-	name      string
-	url       *url.URL // nil if broken
-	transport *transport.Transport
-	broken    string // why it cannot be used, for people; empty if it can
+	pool    *Pool
+	name    string
+	url     *url.URL // nil if broken, or reached through an agent
+	carrier Carrier  // nil if broken
+	broken  string   // why it cannot be used, for people; empty if it can
 	// post and get are what every request of the kind has: ours, and what is configured for the server.
 	post, get *transport.Block
 	limits    limits // of a call
@@ -81,6 +81,10 @@ func newEndpoint(pool *Pool, server *snapshotv1.Server) *endpoint {
 
 // connect prepares what leads to the server.
 func (e *endpoint) connect(server *snapshotv1.Server) {
+	if server.GetAgent() != "" {
+		e.reachAgent(server)
+		return
+	}
 	config := &e.pool.config
 	address, err := url.Parse(server.GetUrl())
 	if err != nil || address.Host == "" || address.Scheme != "https" && address.Scheme != "http" {
@@ -97,11 +101,13 @@ func (e *endpoint) connect(server *snapshotv1.Server) {
 	var errs [3]error
 	e.post, errs[0] = transport.NewBlock(fields)
 	e.get, errs[1] = transport.NewBlock(fields[1:])
-	e.transport, errs[2] = transport.New(transport.Config{
+	own, err := transport.New(transport.Config{
 		URL: address, Host: host, Private: server.GetPrivate(), RootCAs: roots,
 		DialTimeout: config.DialTimeout, IdleConnections: config.IdleConnections, Proxy: config.Proxy,
 	})
+	e.carrier, errs[2] = own, err
 	if err := errors.Join(errs[:]...); err != nil {
+		e.carrier = nil // also where it is a nil *Transport
 		e.broken = e.fail(0, nil, "the registered address of server %q, or one of the headers configured for it, cannot be sent").text
 	}
 }

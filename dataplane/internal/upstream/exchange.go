@@ -105,7 +105,7 @@ func (x *exchange) settle(err error) {
 // ownConnection reports whether the call went over a connection of which nothing is left running: what net/http does in
 // the background may know of the watch for longer than the call lasts.
 func (x *exchange) ownConnection() bool {
-	return x.endpoint.transport.Plain() && (x.talk.session == nil || x.talk.session.line == nil)
+	return x.endpoint.carrier.Plain() && (x.talk.session == nil || x.talk.session.line == nil)
 }
 
 // verdictOf says what an error shows of a server's health. Whatever was answered, somebody answered.

@@ -70,6 +70,9 @@ func (e *endpoint) explain(ctx context.Context, err error) error {
 	case cause != nil:
 		return e.fail(mcp.CodeUnavailable, cause, "the call to server %q was cancelled")
 	}
+	if f := e.explainAway(err); f != nil {
+		return f
+	}
 	if f := e.explainDial(err); f != nil {
 		f.dead = true
 		return f

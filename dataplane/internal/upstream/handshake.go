@@ -89,6 +89,9 @@ func (e *endpoint) otherThanLegacy(w *watch, s *session, d dialect, c *conversat
 	switch {
 	case code == mcp.CodeUnsupportedVersion || code == mcp.CodeMethodNotFound:
 	case status == http.StatusBadRequest || status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
+		if e.url == nil { // An agent speaks 2024-11-05 itself.
+			break
+		}
 		if opened, err := e.initializeLine(w, s, d); err == nil {
 			e.overSSE.Store(true)
 			return opened, nil

@@ -176,8 +176,8 @@ func (p *Pool) Retain(servers []*snapshotv1.Server) {
 // retire closes what an endpoint keeps for later calls.
 func (p *Pool) retire(e *endpoint) {
 	p.sessions.endAll(e)
-	if e.transport != nil {
-		e.transport.CloseIdle()
+	if e.carrier != nil {
+		e.carrier.CloseIdle()
 	}
 }
 

@@ -69,7 +69,7 @@ func (e *endpoint) dialLine(ctx context.Context) (line, error) {
 // open asks for the stream and reads its first event.
 func (l *sseLine) open(ctx context.Context) (*mcp.SSEReader, error) {
 	e := l.endpoint
-	response, err := e.transport.Do(ctx, &transport.Request{Method: http.MethodGet, Common: e.get})
+	response, err := e.carrier.Do(ctx, &transport.Request{Method: http.MethodGet, Common: e.get})
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (l *sseLine) expect(id string) (*sseInbox, error) {
 // tell posts a message. A server of 2024-11-05 answers with a status alone; one that does not know the session says 404,
 // and the line is then of no use.
 func (l *sseLine) tell(ctx context.Context, message []byte) error {
-	response, err := l.endpoint.transport.Do(ctx, &transport.Request{
+	response, err := l.endpoint.carrier.Do(ctx, &transport.Request{
 		Method: http.MethodPost, Path: l.path, Common: l.endpoint.post, Body: message,
 	})
 	if err != nil {
