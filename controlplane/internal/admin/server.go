@@ -178,9 +178,12 @@ func (s servers) refresh(ctx context.Context, name string) (report catalog.Repor
 	}
 	found, trouble := s.discover(ctx, target)
 	if trouble != nil {
-		return report, s.failed(ctx, name, trouble)
+		return report, s.failed(ctx, target, trouble)
 	}
 	_, err = s.change(ctx, func(tx *store.Tx) (err error) {
+		if err := s.Refresher.Unmoved(ctx, tx, target); err != nil {
+			return err
+		}
 		report, err = catalog.Record(ctx, tx, name, found)
 		return err
 	})
@@ -189,11 +192,16 @@ func (s servers) refresh(ctx context.Context, name string) (report catalog.Repor
 
 // failed writes a failed discovery down and returns it, unless nobody waits for
 // it any more.
-func (s servers) failed(ctx context.Context, name string, trouble error) error {
+func (s servers) failed(ctx context.Context, target catalog.Target, trouble error) error {
 	if ctx.Err() != nil {
 		return trouble
 	}
-	err := s.act(ctx, func(tx *store.Tx) error { return catalog.Fail(ctx, tx, name, fault.Text(trouble)) })
+	err := s.act(ctx, func(tx *store.Tx) error {
+		if err := s.Refresher.Unmoved(ctx, tx, target); err != nil {
+			return err
+		}
+		return catalog.Fail(ctx, tx, target.Name, fault.Text(trouble))
+	})
 	if err != nil {
 		return err
 	}

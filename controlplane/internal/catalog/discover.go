@@ -25,6 +25,8 @@ type Target struct {
 	// CACertificates is PEM of the authorities that may sign for the server; empty:
 	// those of the system.
 	CACertificates string
+
+	row int64 // of the saved server that it was read of
 }
 
 // Discovery is what a server offers. It is immutable.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,7 +97,11 @@ func NewRefresher(c Config) *Refresher {
 // Target reads what discovery needs of a saved server; fault.NotFound if there is
 // none.
 func (r *Refresher) Target(ctx context.Context, name string) (Target, error) {
-	row, err := r.Store.GetServer(ctx, name)
+	return r.target(ctx, r.Store.Queries, name)
+}
+
+func (r *Refresher) target(ctx context.Context, q *db.Queries, name string) (Target, error) {
+	row, err := q.GetServer(ctx, name)
 	if err != nil {
 		return Target{}, store.Missing(err, fmt.Sprintf("server %q", name))
 	}
@@ -105,12 +110,31 @@ func (r *Refresher) Target(ctx context.Context, name string) (Target, error) {
 		return Target{}, err
 	}
 	target := Target{
-		Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header), CACertificates: row.CaCertificates,
+		Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header), CACertificates: row.CaCertificates, row: row.ID,
 	}
 	for _, h := range headers {
 		target.Headers.Add(h.GetName(), h.GetValue())
 	}
 	return target, nil
+}
+
+// Unmoved locks a saved server, and refuses what was found of a target that it is not
+// any more, with fault.Conflict: it has another address by now, or other headers, or is
+// another server of the same name. People would approve what the one before offers, and
+// calls would go to the one of now.
+func (r *Refresher) Unmoved(ctx context.Context, tx *store.Tx, found Target) error {
+	if _, err := tx.LockServer(ctx, found.Name); err != nil {
+		return store.Missing(err, fmt.Sprintf("server %q", found.Name))
+	}
+	now, err := r.target(ctx, tx.Queries, found.Name)
+	if err != nil {
+		return err
+	}
+	if now.row != found.row || now.URL != found.URL || now.Private != found.Private || now.CACertificates != found.CACertificates ||
+		!maps.EqualFunc(now.Headers, found.Headers, slices.Equal) {
+		return fault.Newf(fault.Conflict, "server %q was changed while it was discovered; refresh it again", found.Name)
+	}
+	return nil
 }
 
 // Changed says that what a server offers may be another now. The server is
@@ -255,7 +279,10 @@ func (r *Refresher) background(ctx context.Context, name string) error {
 	}
 	_, err = r.Store.Change(ctx, actor, func(tx *store.Tx) error {
 		var news bool
-		var err error
+		err := r.Unmoved(ctx, tx, target)
+		if err != nil {
+			return err
+		}
 		if trouble != nil {
 			news, err = fail(ctx, tx, name, fault.Text(trouble))
 		} else {
@@ -266,6 +293,10 @@ func (r *Refresher) background(ctx context.Context, name string) error {
 		}
 		return err
 	})
+	if fault.Is(err, fault.Conflict) {
+		r.Changed(name) // As it is now.
+		return err
+	}
 	if errors.Is(err, errNoNews) {
 		err = nil
 		if trouble == nil {

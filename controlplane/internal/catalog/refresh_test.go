@@ -17,6 +17,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/seal"
 )
 
@@ -179,6 +180,31 @@ func (r *Refresher) idle() bool {
 }
 
 // What a node says ever and again costs one discovery at a time.
+// What was found at an address is not written down of a server that has another by
+// now: a person would approve what is not what calls reach.
+func TestADiscoveryOfWhereAServerWasIsNotWrittenDown(t *testing.T) {
+	b := newBench(t)
+	b.offers(script{"server/discover": fullHello, "tools/list": oneTool})
+	b.mu.Lock() // The server answers when the test lets it.
+	done := make(chan error)
+	go func() { done <- b.background(t.Context(), "s") }()
+	eventually(t, "a discovery", func() bool { return b.asked() > 0 })
+	row, err := b.Store.GetServer(t.Context(), "s")
+	if err == nil {
+		_, err = b.Store.Change(t.Context(), "test", func(tx *store.Tx) error {
+			tx.Record("server.update", "s", nil)
+			return tx.UpdateServer(t.Context(), db.UpdateServerParams{ID: row.ID, URL: "http://127.0.0.1:1", Private: true})
+		})
+	}
+	b.mu.Unlock()
+	if trouble := <-done; err != nil || !fault.Is(trouble, fault.Conflict) {
+		t.Errorf("%v, %v", err, trouble)
+	}
+	if states := b.states(t); len(states) != 0 || b.discoveries(t) != 0 || b.idle() {
+		t.Errorf("%v is written down, or the server is not looked at again", states)
+	}
+}
+
 func TestChangesAreGathered(t *testing.T) {
 	b := newBench(t)
 	b.Gather = time.Hour

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/policy"
@@ -20,8 +21,10 @@ type overlay struct {
 	// gone are keys that the core has and the snapshot has not any more.
 	gone map[string]struct{}
 	// masked has, for each profile of the core, the one that sees no denied target,
-	// as they were asked for.
+	// as they were asked for; at most so many of them as room says. Profiles that the
+	// core does not keep come without end, and would all stay here.
 	masked sync.Map
+	room   atomic.Int64
 }
 
 // withOverlay returns an index with this core, of a snapshot that differs from the
@@ -47,6 +50,7 @@ func (x *core) withOverlay(revision uint64, denies []*snapshotv1.Deny, gone map[
 	}
 	if len(denies) > 0 || len(gone) > 0 {
 		index.overlay = &overlay{revision: revision, denials: denials, gone: gone}
+		index.overlay.room.Store(maxTokenProfiles + int64(x.keys.Len()))
 	}
 	return index, nil
 }
@@ -141,9 +145,15 @@ func (o *overlay) over(profile *Profile, p *principal.Principal) *Profile {
 	if masked, ok := o.masked.Load(profile); ok {
 		return masked.(*Profile)
 	}
-	masked, _ := o.masked.LoadOrStore(profile, &Profile{
-		index: profile.index, policy: profile.policy, memos: profile.memos, overlay: o,
-	})
+	made := &Profile{index: profile.index, policy: profile.policy, memos: profile.memos, overlay: o}
+	if o.room.Add(-1) < 0 {
+		o.room.Add(1)
+		return made // Which takes longer, and is never wrong.
+	}
+	masked, there := o.masked.LoadOrStore(profile, made)
+	if there {
+		o.room.Add(1)
+	}
 	return masked.(*Profile)
 }
 

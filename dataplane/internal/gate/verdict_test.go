@@ -3,6 +3,7 @@ package gate
 import (
 	"testing"
 
+	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/principal"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -57,5 +58,27 @@ func TestAVerdictThatIsNotKeptSaysTheSame(t *testing.T) {
 	one, other := profile.verdict(index.entries[0], policy.MethodCall), profile.verdict(index.entries[0], policy.MethodCall)
 	if one == other || one.Key() != other.Key() || index.verdicts.all.Load() != nil || !profile.listed(index.entries[0]) {
 		t.Errorf("%+v, %+v", one, other)
+	}
+}
+
+// P-13: profiles of callers by token that the core does not keep must not stay in the
+// overlay, however long a denial stands.
+func TestP13_AnOverlayKeepsABoundedNumberOfProfiles(t *testing.T) {
+	x := &core{keys: credential.NewTable(nil, nil, func() {})}
+	index, err := x.withOverlay(1, []*snapshotv1.Deny{{Kind: snapshotv1.DenyKind_DENY_KIND_SERVER, Name: "git"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := &principal.Principal{User: "ana", Issuer: "corp"}
+	for range maxTokenProfiles + 500 {
+		profile := &Profile{index: x, memos: new(memos)}
+		if masked := index.overlay.over(profile, caller); masked == profile || masked.overlay != index.overlay {
+			t.Fatal("a profile without the denial")
+		}
+	}
+	kept := 0
+	index.overlay.masked.Range(func(any, any) bool { kept++; return true })
+	if kept != maxTokenProfiles {
+		t.Errorf("%d profiles are kept, want %d", kept, maxTokenProfiles)
 	}
 }
