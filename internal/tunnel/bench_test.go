@@ -47,7 +47,7 @@ func BenchmarkTunnel(b *testing.B) {
 	}
 }
 
-// compare makes b.N calls each way, in five turns, and reports the medians of the ratios.
+// compare makes b.N calls each way, in five turns each, and reports how they compare.
 func compare(b *testing.B, callers int, through, plain func(context.Context, []byte) error) {
 	const turns = 5
 	calls := b.N/turns + 1

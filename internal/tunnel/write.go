@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// maxBatch bounds what is sent in one Frames, whatever the other end takes: what becomes ready meanwhile waits for so long.
-	maxBatch = 64 << 10
+	// maxBatch bounds what is sent in one Frames, whatever the other end takes: what becomes ready meanwhile waits for so long. It is a
+	// size of gRPC's buffers; for the next one, of 1 MiB, it clears so much memory that a call of 16 KiB costs a third more.
+	maxBatch = 32 << 10
 	// turn is how much one stream sends of its body before it is the next one's turn.
 	turn = 16 << 10
 )
