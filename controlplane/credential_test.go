@@ -3,8 +3,8 @@ package controlplane
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,8 +21,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/login"
+	"github.com/warder-gateway/warder/internal/identity"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
@@ -48,17 +48,11 @@ func methodsOf(t *testing.T, name protoreflect.FullName) (paths []string) {
 // nodeTLS is what a node that was admitted presents.
 func (r *running) nodeTLS(t *testing.T, name string) *tls.Config {
 	t.Helper()
-	certificate, key, authority, err := r.IssueNode(t.Context(), name)
+	who, err := r.Admit(t.Context(), identity.Config{Kind: identity.Node, ControlPlane: r.nodes, Log: slog.New(slog.DiscardHandler)}, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, ServerName: enrollment.ServerName}
+	return who.Client(identity.ControlPlane, "")
 }
 
 // T-25: a node's certificate is nobody to the administration.
@@ -74,7 +68,7 @@ func TestT25_ACertificateOfANodeIsWorthNothingAtTheAdminPort(t *testing.T) {
 	t.Cleanup(server.Close)
 	node := r.nodeTLS(t, "edge")
 	client := server.Client()
-	client.Transport.(*http.Transport).TLSClientConfig.Certificates = node.Certificates
+	client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = node.GetClientCertificate
 	all := methodsOf(t, "warder.admin.v1")
 	for _, path := range all {
 		if need, _ := login.Needed(path); need == login.Anyone {
@@ -124,14 +118,15 @@ func TestT25_PeopleAndKeysReachNothingAtThePortOfNodes(t *testing.T) {
 	}
 	cookie, _, _ := strings.Cut(session.Header().Get("Set-Cookie"), ";")
 	node := r.nodeTLS(t, "edge")
-	nobody := &tls.Config{RootCAs: node.RootCAs, ServerName: node.ServerName}
+	nobody := node.Clone() // It trusts the control plane, and has nothing to show.
+	nobody.GetClientCertificate = nil
 	for kind, presented := range map[string]metadata.MD{
 		"nothing": {}, "session": {"cookie": {cookie}}, "key": {"authorization": {"Bearer " + key.Msg.GetKey()}},
 		"session as a bearer": {"authorization": {"Bearer " + strings.TrimPrefix(cookie, "warder=")}},
 		"setup token":         {"authorization": {"Bearer " + r.SetupToken()}},
 	} {
 		for _, path := range append(methodsOf(t, "warder.sync.v1"), methodsOf(t, "warder.audit.v1")...) {
-			if code := r.ask(t, nobody, path, presented); code != codes.Unavailable {
+			if code := r.ask(t, nobody, path, presented); code != codes.Unauthenticated {
 				t.Errorf("%s at %s: %v", kind, path, code)
 			}
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/seal"
 )
 
@@ -39,6 +40,8 @@ type Plane struct {
 	store     *store.Store
 	secrets   compiler.Secrets
 	authority *enrollment.Authority
+	admission *enrollment.Admission
+	enroll    *enrollment.Service
 	feed      *feed.Feed
 	publisher *publisher.Publisher
 	sessions  *ended.List
@@ -96,6 +99,8 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	if p.authority, err = enrollment.LoadAuthority(ctx, p.store, keys); err != nil {
 		return err
 	}
+	p.admission = enrollment.NewAdmission(p.authority, p.log)
+	p.enroll = enrollment.NewService(p.authority, p.log)
 	if err := instance.KeepSealKeys(ctx, p.store, keys, time.Now()); err != nil {
 		return err
 	}
@@ -160,7 +165,7 @@ func (p *Plane) openAdmin(keys *seal.Vault, secrets *instance.Secrets) error {
 		Pepper:     secrets.Pepper,
 		CurrentSet: p.publisher.Current,
 		AwaitNodes: p.publisher.AwaitNodes,
-		IssueNode:  p.authority.IssueNode,
+		Authority:  p.authority,
 		Version:    p.config.Version,
 		StartedAt:  time.Now(),
 		Log:        p.log,
@@ -233,21 +238,9 @@ const SetupTokenLife = login.SetupTokenLife
 // empty once one exists or the token expired.
 func (p *Plane) SetupToken() string { return p.setup.Reveal(time.Now()) }
 
-// IssueNode makes a certificate with which a node of this name may connect, as
-// PEM: certificate, key, and the authority to trust. The key is kept nowhere.
-func (p *Plane) IssueNode(ctx context.Context, name string) (certPEM, keyPEM, caPEM []byte, err error) {
-	issued, err := p.authority.IssueNode(name)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	err = p.store.Act(ctx, "system", func(tx *store.Tx) error {
-		tx.Note("node.issue", name, map[string]any{"expires_at": issued.ExpiresAt})
-		return tx.EnsureNode(ctx, name)
-	})
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("record node %s: %w", name, err)
-	}
-	return issued.Certificate, issued.Key, issued.Authority, nil
+// Admit lets a peer in that runs in this process, as a join token does with others.
+func (p *Plane) Admit(ctx context.Context, c identity.Config, name string) (*identity.Identity, error) {
+	return p.enroll.Admit(ctx, c, name)
 }
 
 // Drain ends the streams of the admin API, which would otherwise last as long as

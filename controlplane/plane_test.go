@@ -2,8 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -22,7 +20,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
 	"github.com/warder-gateway/warder/internal/audit"
@@ -85,19 +82,7 @@ func start(t *testing.T, config Config) *running {
 // dial connects as a node that was admitted.
 func (r *running) dial(t *testing.T, name string) *grpc.ClientConn {
 	t.Helper()
-	certificate, key, authority, err := r.IssueNode(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	conn, err := grpc.NewClient(r.nodes, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{pair}, RootCAs: pool, ServerName: enrollment.ServerName,
-	})))
+	conn, err := grpc.NewClient(r.nodes, grpc.WithTransportCredentials(credentials.NewTLS(r.nodeTLS(t, name))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +253,7 @@ func TestARestartServesTheSameSet(t *testing.T) {
 }
 
 func (p *Plane) secretsEqual(other *Plane) bool {
-	return string(p.secrets.Pepper) == string(other.secrets.Pepper) && string(p.authority.PEM()) == string(other.authority.PEM())
+	return string(p.secrets.Pepper) == string(other.secrets.Pepper) && p.authority.Fingerprint() == other.authority.Fingerprint()
 }
 
 func TestSetupTokenIsAFileUntilItIsUsed(t *testing.T) {

@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +23,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/compiler"
 	"github.com/warder-gateway/warder/controlplane/internal/instance"
+	"github.com/warder-gateway/warder/internal/identity"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
@@ -129,6 +130,7 @@ func TestADumpOfTheDatabaseRevealsNoSecret(t *testing.T) {
 	sealAndOpen(t, r, "dump")
 	plantProvider(t, r, canaries)
 	plantNode(t, r, canaries)
+	plantAgent(t, r, canaries)
 	plantSession(t, r, canaries)
 	users := adminv1connect.NewUserServiceClient(r.local.Client(), r.local.URL)
 	if _, err := users.CreateUser(t.Context(), connect.NewRequest(&adminv1.CreateUserRequest{Name: "ana", Roles: []string{"owner"}, Password: password})); err != nil {
@@ -195,15 +197,37 @@ func plantProvider(t *testing.T, r *running, canaries map[string][]byte) {
 	}
 }
 
-// plantNode makes a node's certificate, with a key.
+// plantNode makes a join token of a node.
 func plantNode(t *testing.T, r *running, canaries map[string][]byte) {
 	t.Helper()
-	issued, err := adminv1connect.NewNodeServiceClient(r.local.Client(), r.local.URL).IssueNode(t.Context(), connect.NewRequest(&adminv1.IssueNodeRequest{Name: "edge"}))
+	made, err := adminv1connect.NewEnrollmentServiceClient(r.local.Client(), r.local.URL).CreateJoinToken(t.Context(), connect.NewRequest(&adminv1.CreateJoinTokenRequest{Kind: "node", Name: "edge"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(issued.Msg.GetPrivateKey()))
-	canaries["a node's key"] = block.Bytes
+	token, err := identity.ParseToken(made.Msg.GetToken())
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["the secret of a join token"] = []byte(token.Secret)
+}
+
+// plantAgent lets an agent in, which has a server with an environment.
+func plantAgent(t *testing.T, r *running, canaries map[string][]byte) {
+	t.Helper()
+	if _, err := r.Admit(t.Context(), identity.Config{Kind: identity.Agent, ControlPlane: r.nodes, Log: slog.New(slog.DiscardHandler)}, "laptop"); err != nil {
+		t.Fatal(err)
+	}
+	const secret = "CANARY-environment-of-a-server"
+	sealed, err := r.secrets.Keys.Seal([]byte(secret), "server", "environment_sealed", "stdio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.store.Pool().Exec(t.Context(), `INSERT INTO server (name, url, agent, command, environment_sealed, environment_names)
+		VALUES ('stdio', '', 'laptop', '{npx}', $1, '{TOKEN}')`, sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["a server's environment"] = []byte(secret)
 }
 
 // plantSession signs somebody in over HTTP.

@@ -10,16 +10,15 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/dashboard"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -165,8 +164,7 @@ func (p *Plane) ServeNodes(ctx context.Context, listener net.Listener) error {
 
 // nodeServer returns the gRPC server, with everything that nodes may call.
 func (p *Plane) nodeServer() *grpc.Server {
-	options := append(enrollment.Interceptors(p.log),
-		grpc.Creds(credentials.NewTLS(p.authority.ServerTLS())),
+	options := append(p.admission.Options(),
 		grpc.MaxRecvMsgSize(maxBatch),
 		grpc.MaxConcurrentStreams(16),
 		grpc.ConnectionTimeout(10*time.Second),
@@ -177,5 +175,6 @@ func (p *Plane) nodeServer() *grpc.Server {
 	server := grpc.NewServer(options...)
 	syncv1.RegisterSyncServiceServer(server, p.publisher)
 	auditv1.RegisterAuditServiceServer(server, p.ledger)
+	enrollv1.RegisterEnrollServiceServer(server, p.enroll)
 	return server
 }

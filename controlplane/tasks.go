@@ -30,6 +30,8 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.feed.Run,
 		p.follow,
 		p.followOverlay,
+		p.followStanding,
+		p.followAuthority,
 		p.expireDenies,
 		p.ledger.Run,
 		p.refresher.Run,
@@ -150,6 +152,19 @@ func (p *Plane) restrict(ctx context.Context, rows *store.Rows) error {
 	return p.publish(ctx, set)
 }
 
+// followStanding ends the streams of peers that are revoked.
+func (p *Plane) followStanding(ctx context.Context) {
+	p.feed.Follow(ctx, 0, func(ctx context.Context) (uint64, error) {
+		revision := p.feed.Revision()
+		return revision, p.admission.Recheck(ctx)
+	})
+}
+
+// followAuthority hears of rotations that another replica began.
+func (p *Plane) followAuthority(ctx context.Context) {
+	p.authority.Run(ctx, func(err error) { p.log.Warn("cannot read the authorities; tries again", "error", err) })
+}
+
 // expireDenies takes denials out of the overlay when their time has come.
 func (p *Plane) expireDenies(ctx context.Context) {
 	ticker := time.NewTicker(denyCheck)
@@ -196,7 +211,10 @@ func (p *Plane) sweep(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("remove sessions: %w", err)
 	}
-	return errors.Join(err, p.sessions.Sweep(ctx), p.sweepDenies(ctx),
+	if tokens := p.store.DeleteOldJoinTokens(ctx); tokens != nil {
+		err = errors.Join(err, fmt.Errorf("remove join tokens: %w", tokens))
+	}
+	return errors.Join(err, p.authority.Keep(ctx), p.sessions.Sweep(ctx), p.sweepDenies(ctx),
 		instance.KeepSealKeys(ctx, p.store, p.secrets.Keys, time.Now()))
 }
 

@@ -2,10 +2,8 @@ package dataplane
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -19,6 +17,7 @@ import (
 	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
 )
 
 // Config says where a node finds what it needs. Flags sets the defaults of what
@@ -33,12 +32,14 @@ type Config struct {
 	// ControlPlane is host:port of the control plane's node listener.
 	ControlPlane string
 
-	// Identity and Authority are the node's certificate and whom it trusts. If
-	// Identity is empty, both are read from IdentityDir: cert.pem, key.pem,
-	// ca.pem.
-	Identity    tls.Certificate
-	Authority   *x509.CertPool
+	// Identity is who the node is. Nil: what lies in IdentityDir, or what a join token
+	// buys, which is kept there.
+	Identity    *identity.Identity
 	IdentityDir string
+	// JoinToken is needed the first time, and to be let in again; it may stay. Empty:
+	// the content of JoinTokenFile, else WARDER_JOIN_TOKEN of the environment. Secret.
+	JoinToken     string
+	JoinTokenFile string
 
 	// AllowedHosts are further names, without port, that clients may use.
 	AllowedHosts []string
@@ -95,7 +96,9 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the last snapshot and the node's key")
 	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address for MCP clients")
 	fs.StringVar(&c.ControlPlane, "control-plane", c.ControlPlane, "host:port of the control plane's node listener")
-	fs.StringVar(&c.IdentityDir, "identity-dir", c.IdentityDir, "directory with cert.pem, key.pem and ca.pem (default: <data-dir>/identity)")
+	fs.StringVar(&c.IdentityDir, "identity-dir", c.IdentityDir, "directory where the node keeps its identity (default: <data-dir>/identity)")
+	fs.StringVar(&c.JoinToken, "join-token", "", "join token to begin with, which others may read among the processes: a file or WARDER_JOIN_TOKEN hides it")
+	fs.StringVar(&c.JoinTokenFile, "join-token-file", c.JoinTokenFile, "file with the join token")
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name that clients may use (repeatable)")
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origin", c.AllowedOrigins, "web origin that may call, for example https://tools.example.com (repeatable)")
 	fs.StringSliceVar(&c.PublicURLs, "public-url", c.PublicURLs, "URL of this node as clients know it, for example https://mcp.example.com (repeatable); OAuth clients need it")
@@ -115,6 +118,9 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, defaultListen)
 	c.IdentityDir = cmp.Or(c.IdentityDir, filepath.Join(c.DataDir, "identity"))
+	if c.JoinTokenFile == "" {
+		c.JoinToken = cmp.Or(c.JoinToken, os.Getenv("WARDER_JOIN_TOKEN"))
+	}
 	c.DrainTime = cmp.Or(c.DrainTime, defaultDrainTime)
 	c.FlushTime = cmp.Or(c.FlushTime, defaultFlushTime)
 	c.Version = cmp.Or(c.Version, build.Version)
@@ -134,6 +140,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "no data directory; name one with --data-dir")
 	case c.ControlPlane == "":
 		return fault.New(fault.Invalid, "no control plane; name its node listener with --control-plane HOST:PORT")
+	case c.JoinToken != "" && c.JoinTokenFile != "":
+		return fault.New(fault.Invalid, "--join-token and --join-token-file exclude each other")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
 	case c.MaxBody < 0 || c.MaxRequests < 0 || c.MaxRequestsPerKey < 0 || c.AuditEvents < 0 || c.AuditBytes < 0:
@@ -198,29 +206,22 @@ func (c *Config) loopback() bool {
 	return err == nil && address.IsLoopback(host) && !c.BehindProxy
 }
 
-// identity returns the node's certificate and whom it trusts.
-func (c *Config) identity() (tls.Certificate, *x509.CertPool, error) {
-	if len(c.Identity.Certificate) > 0 {
-		if c.Authority == nil {
-			return tls.Certificate{}, nil, errors.New("an identity without an authority to trust")
+// obtain returns who the node is.
+func (c *Config) obtain(ctx context.Context) (*identity.Identity, error) {
+	if c.Identity != nil {
+		return c.Identity, nil
+	}
+	token := c.JoinToken
+	if c.JoinTokenFile != "" {
+		content, err := os.ReadFile(c.JoinTokenFile)
+		if err != nil {
+			return nil, fault.Wrap(fault.Precondition, "the join token cannot be read: "+err.Error(), err)
 		}
-		return c.Identity, c.Authority, nil
+		token = strings.TrimSpace(string(content))
 	}
-	file := func(name string) string { return filepath.Join(c.IdentityDir, name) }
-	certificate, err := tls.LoadX509KeyPair(file("cert.pem"), file("key.pem"))
-	if err != nil {
-		return tls.Certificate{}, nil, fault.Wrap(fault.Precondition,
-			"the node's certificate cannot be read from "+c.IdentityDir+"; put cert.pem, key.pem and ca.pem there, or name the directory with --identity-dir", err)
-	}
-	pem, err := os.ReadFile(file("ca.pem"))
-	if err != nil {
-		return tls.Certificate{}, nil, fault.Wrap(fault.Precondition, "the control plane's authority cannot be read from "+file("ca.pem"), err)
-	}
-	authority := x509.NewCertPool()
-	if !authority.AppendCertsFromPEM(pem) {
-		return tls.Certificate{}, nil, fault.Newf(fault.Precondition, "%s holds no certificate in PEM", file("ca.pem"))
-	}
-	return certificate, authority, nil
+	return identity.Obtain(ctx, identity.Config{
+		Kind: identity.Node, Dir: c.IdentityDir, ControlPlane: c.ControlPlane, Version: c.Version, Log: c.Log,
+	}, token)
 }
 
 // clientTLS returns how the node speaks to clients, nil for in the clear.
@@ -233,22 +234,4 @@ func (c *Config) clientTLS() (*tls.Config, error) {
 		return nil, fault.Wrap(fault.Precondition, "the certificate for clients cannot be read from "+c.TLSCert+" and "+c.TLSKey, err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, nil
-}
-
-// controlPlaneName is the name in the control plane's certificate: nodes trust
-// the certificate, wherever the control plane happens to be.
-const controlPlaneName = "warder-controlplane"
-
-// tls returns how the node speaks to the control plane.
-func (c *Config) tls() (*tls.Config, error) {
-	certificate, authority, err := c.identity()
-	if err != nil {
-		return nil, fmt.Errorf("read identity: %w", err)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{certificate},
-		RootCAs:      authority,
-		ServerName:   controlPlaneName,
-		MinVersion:   tls.VersionTLS13,
-	}, nil
 }

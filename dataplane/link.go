@@ -12,6 +12,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
 )
 
 const (
@@ -29,15 +30,11 @@ const (
 
 // dial makes the connection to the control plane, which is opened when it is
 // first used.
-func dial(config *Config) (*grpc.ClientConn, error) {
-	secure, err := config.tls()
-	if err != nil {
-		return nil, err
-	}
+func dial(config *Config, who *identity.Identity) (*grpc.ClientConn, error) {
 	// The address is taken as it stands, and no service config from a name
 	// server is listened to.
 	link, err := grpc.NewClient("dns:///"+config.ControlPlane,
-		grpc.WithTransportCredentials(credentials.NewTLS(secure)),
+		grpc.WithTransportCredentials(credentials.NewTLS(who.Client(identity.ControlPlane, ""))),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithStaticStreamWindowSize(window),
 		grpc.WithStaticConnWindowSize(2*window),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/identity"
 )
 
 // everything is a server of the official SDK that offers one thing of each kind.
@@ -121,10 +122,10 @@ func startNodes(t *testing.T, count int, servers map[string]*everything, changes
 		change(w)
 	}
 	ca := newAuthority(t)
-	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
+	cp := startControlPlane(t, ca, identity.ServerName, w.Set(1))
 	for range count {
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.node("node-1"),
 		})
 		if reason := <-cp.acked; reason != "" {
 			t.Fatalf("the snapshot was refused: %s", reason)
@@ -192,9 +193,9 @@ func TestP22_OpenStreamsDoNotHoldUpTheEndOfANode(t *testing.T) {
 	for _, version := range []string{"2025-11-25", "2026-07-28"} {
 		ca := newAuthority(t)
 		set, key := world(t)
-		cp := startControlPlane(t, ca, controlPlaneName, set)
+		cp := startControlPlane(t, ca, identity.ServerName, set)
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.node("node-1"),
 			DrainTime: time.Hour,
 		})
 		if reason := <-cp.acked; reason != "" {

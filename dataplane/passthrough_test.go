@@ -17,6 +17,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/token/tokentest"
+	"github.com/warder-gateway/warder/internal/identity"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -149,8 +150,8 @@ func TestP18_NoCredentialOfAClientReachesAServer(t *testing.T) {
 	item.Audiences, item.UserPrefix = []string{"urn:warder"}, ""
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Issuer{Issuer: item}})
 	ca := newAuthority(t)
-	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
-	p := startProcess(t, Config{DataDir: t.TempDir(), Listen: listen, ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool()})
+	cp := startControlPlane(t, ca, identity.ServerName, w.Set(1))
+	p := startProcess(t, Config{DataDir: t.TempDir(), Listen: listen, ControlPlane: cp.address, Identity: ca.node("node-1")})
 	if reason := <-cp.acked; reason != "" {
 		t.Fatalf("the snapshot was refused: %s", reason)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/token"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -36,6 +37,7 @@ import (
 // Plane is a node. It is safe for concurrent use.
 type Plane struct {
 	config   Config
+	identity *identity.Identity
 	log      *slog.Logger
 	replica  *replica.Replica[gate.Index]
 	pool     *upstream.Pool
@@ -61,6 +63,10 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	}
 	p := &Plane{config: config.withDefaults(), limits: limit.New(), flushing: make(chan struct{})}
 	p.log = p.config.Log
+	var err error
+	if p.identity, err = p.config.obtain(ctx); err != nil {
+		return nil, err
+	}
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
 	})
@@ -70,11 +76,9 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	if err := p.openReplica(); err != nil {
 		return nil, err
 	}
-	link, err := dial(&p.config)
-	if err != nil {
+	if p.link, err = dial(&p.config, p.identity); err != nil {
 		return nil, err
 	}
-	p.link = link
 	p.queue = spool.New(spool.Config{Events: p.config.AuditEvents, Bytes: p.config.AuditBytes, Log: p.log})
 	p.session = session.New(session.Config{
 		Upstream:   p.pool,
@@ -244,6 +248,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	var links, records sync.WaitGroup
 	links.Go(func() { p.follow(background) })
 	links.Go(func() { p.push(background) })
+	links.Go(func() { p.identity.Run(background) })
 	records.Go(func() { p.session.Refusals().Run(recording) })
 
 	<-ctx.Done()

@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,8 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -33,8 +31,10 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
@@ -79,12 +79,18 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
+// issue makes a certificate: of the control plane if the name is that, of a node
+// else, and good for a server of that name.
 func (a *authority) issue(name string) tls.Certificate {
 	a.t.Helper()
+	who := identity.Peer{Kind: identity.Node, Name: name}
+	if name == identity.ServerName {
+		who = identity.Peer{Kind: identity.ControlPlane}
+	}
 	key := newKey(a.t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, URIs: []*url.URL{who.URI()},
+		NotBefore: time.Now().Add(-identity.Backdate), NotAfter: time.Now().Add(identity.Life),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
@@ -94,23 +100,19 @@ func (a *authority) issue(name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// writeIdentity writes the three files of an identity directory.
-func (a *authority) writeIdentity(dir string) {
+// node returns the identity of a node.
+func (a *authority) node(name string) *identity.Identity { return a.nodeIn(name, "") }
+
+// nodeIn returns the identity of a node that is kept in a directory.
+func (a *authority) nodeIn(name, dir string) *identity.Identity {
 	a.t.Helper()
-	certificate := a.issue("node-1")
-	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	issued := a.issue(name)
+	who, err := identity.New(identity.Config{Kind: identity.Node, Dir: dir, Log: slog.New(slog.DiscardHandler)}, issued.PrivateKey.(*ecdsa.PrivateKey),
+		&enrollv1.Credential{Certificate: issued.Certificate[0], Authorities: [][]byte{a.cert.Raw}}, "")
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: certificate.Certificate[0]},
-		"key.pem":  {Type: "PRIVATE KEY", Bytes: key},
-		"ca.pem":   {Type: "CERTIFICATE", Bytes: a.cert.Raw},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
+	return who
 }
 
 // controlPlane sends one snapshot to whoever comes and takes all audit events.
@@ -315,10 +317,10 @@ func world(t *testing.T) (*snapshot.Set, apikey.Key) {
 func TestAProcessServesWhatTheControlPlaneSendsAndHandsItsAuditOver(t *testing.T) {
 	ca := newAuthority(t)
 	set, key := world(t)
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(),
+		Identity: ca.node("node-1"),
 	})
 	if reason := <-cp.acked; reason != "" {
 		t.Fatalf("the snapshot was refused: %s", reason)
@@ -389,10 +391,10 @@ func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.
 	server := mcpServer(t, func() { close(started); <-release })
 	ca := newAuthority(t)
 	set, key := worldWith(t, server)
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(),
+		Identity: ca.node("node-1"),
 	})
 	if reason := <-cp.acked; reason != "" {
 		t.Fatalf("the snapshot was refused: %s", reason)
@@ -430,7 +432,7 @@ func TestP01_TheEndWaitsForAuditAsLongAsItIsTaken(t *testing.T) {
 	const calls, flushTime = 300, 400 * time.Millisecond
 	ca := newAuthority(t)
 	set, key := worldWith(t, mcpServer(t, func() {}))
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	ending := make(chan struct{})
 	cp.slow = func() {
 		<-ending // the backlog is that of all calls
@@ -438,7 +440,7 @@ func TestP01_TheEndWaitsForAuditAsLongAsItIsTaken(t *testing.T) {
 	}
 	config := Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: flushTime,
+		Identity: ca.node("node-1"), FlushTime: flushTime,
 	}
 	p := startProcess(t, config)
 	if reason := <-cp.acked; reason != "" {
@@ -481,10 +483,10 @@ func TestTheEndDoesNotSitOutALongPause(t *testing.T) {
 func TestP05_AProcessStartsFromItsDiskWithoutAControlPlane(t *testing.T) {
 	ca := newAuthority(t)
 	set, key := world(t)
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	config := Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
+		Identity: ca.node("node-1"), FlushTime: 50 * time.Millisecond,
 	}
 	first := startProcess(t, config)
 	if reason := <-cp.acked; reason != "" {
@@ -510,7 +512,7 @@ func TestBeforeTheFirstSnapshotAProcessLivesAndIsNotReady(t *testing.T) {
 	_, key := world(t)
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: freeAddress(t),
-		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: time.Millisecond,
+		Identity: ca.node("node-1"), FlushTime: time.Millisecond,
 	})
 	await(t, "alive", func() bool { status, _ := p.get("/livez"); return status == http.StatusOK })
 	if status, body := p.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no snapshot") {
@@ -525,11 +527,11 @@ func TestP10_AControlPlaneOfAnotherAuthorityOrNameIsNotFollowed(t *testing.T) {
 	ca := newAuthority(t)
 	set, _ := world(t)
 	for name, cp := range map[string]*controlPlane{
-		"another authority": startControlPlane(t, newAuthority(t), controlPlaneName, set),
+		"another authority": startControlPlane(t, newAuthority(t), identity.ServerName, set),
 		"another name":      startControlPlane(t, ca, "node-2", set),
 	} {
 		t.Run(name, func(t *testing.T) {
-			plane, err := Open(t.Context(), Config{DataDir: t.TempDir(), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool()})
+			plane, err := Open(t.Context(), Config{DataDir: t.TempDir(), ControlPlane: cp.address, Identity: ca.node("node-1")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -550,7 +552,7 @@ func TestOpenReadsTheIdentityFromItsDirectory(t *testing.T) {
 	if _, err := Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("without files: %v; want an error that names %s", err, dir)
 	}
-	ca.writeIdentity(dir)
+	ca.nodeIn("node-1", dir)
 	plane, err := Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -564,10 +566,10 @@ func TestP09_ASnapshotWithoutSettingsIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: time.Millisecond,
+		Identity: ca.node("node-1"), FlushTime: time.Millisecond,
 	})
 	if reason := <-cp.acked; !strings.Contains(reason, "settings") {
 		t.Errorf("answered %q; want a nack that says why", reason)
@@ -586,7 +588,7 @@ func TestAPortInUseIsSaidClearly(t *testing.T) {
 	defer socket.Close()
 	err = Run(t.Context(), Config{
 		DataDir: t.TempDir(), Listen: socket.Addr().String(), ControlPlane: "127.0.0.1:1",
-		Identity: ca.issue("node-1"), Authority: ca.pool(),
+		Identity: ca.node("node-1"),
 	})
 	if err == nil || !strings.Contains(err.Error(), socket.Addr().String()) || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("got %v", err)
@@ -597,10 +599,10 @@ func TestProfilesAreServedOnlyWhereAndWhenAskedFor(t *testing.T) {
 	ca := newAuthority(t)
 	set, _ := world(t)
 	for _, asked := range []bool{false, true} {
-		cp := startControlPlane(t, ca, controlPlaneName, set)
+		cp := startControlPlane(t, ca, identity.ServerName, set)
 		config := Config{
 			DataDir: t.TempDir(), Listen: freeAddress(t), MetricsListen: freeAddress(t), Pprof: asked,
-			ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+			ControlPlane: cp.address, Identity: ca.node("node-1"),
 		}
 		clients := startProcess(t, config)
 		metrics := &process{t: t, url: "http://" + config.MetricsListen}
@@ -624,10 +626,10 @@ func TestProfilesAreServedOnlyWhereAndWhenAskedFor(t *testing.T) {
 func TestPlacesOfAKeyStayTakenUnderTheNextSnapshot(t *testing.T) {
 	ca := newAuthority(t)
 	set, key := world(t)
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	config := Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
+		Identity: ca.node("node-1"), FlushTime: 50 * time.Millisecond,
 	}
 	first := startProcess(t, config)
 	if reason := <-cp.acked; reason != "" {
@@ -676,10 +678,10 @@ func TestP13_AnAnswerThatWasWrittenHoldsNothing(t *testing.T) {
 	w.Role("dev", "git/get")
 	w.User("ana", "dev")
 	key := w.Key("ana", "ide", time.Time{})
-	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
+	cp := startControlPlane(t, ca, identity.ServerName, w.Set(1))
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(),
+		Identity: ca.node("node-1"),
 	})
 	if reason := <-cp.acked; reason != "" {
 		t.Fatalf("the snapshot was refused: %s", reason)

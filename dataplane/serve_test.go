@@ -15,6 +15,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/identity"
 )
 
 // writeServing writes a certificate for localhost and its key, and returns their
@@ -97,11 +98,11 @@ func TestClientsAreServedOverTLSWithBothVersionsOfHTTP(t *testing.T) {
 	w.Role("dev", "git/get")
 	w.User("ana", "dev")
 	key := w.Key("ana", "ide", time.Time{})
-	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
+	cp := startControlPlane(t, ca, identity.ServerName, w.Set(1))
 	certFile, keyFile := ca.writeServing(t.TempDir())
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
-		Identity: ca.issue("node-1"), Authority: ca.pool(), TLSCert: certFile, TLSKey: keyFile,
+		Identity: ca.node("node-1"), TLSCert: certFile, TLSKey: keyFile,
 	})
 	if reason := <-cp.acked; reason != "" {
 		t.Fatalf("the snapshot was refused: %s", reason)
@@ -162,11 +163,11 @@ func TestClientsAreServedOverTLSWithBothVersionsOfHTTP(t *testing.T) {
 func TestMetricsAreServedWhereTheyAreWantedAndNotToClients(t *testing.T) {
 	ca := newAuthority(t)
 	set, _ := world(t)
-	cp := startControlPlane(t, ca, controlPlaneName, set)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
 	metrics := freeAddress(t)
 	p := startProcess(t, Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, MetricsListen: metrics,
-		Identity: ca.issue("node-1"), Authority: ca.pool(),
+		Identity: ca.node("node-1"),
 	})
 	inner := &process{t: t, url: "http://" + metrics}
 	await(t, "ready", func() bool { status, _ := inner.get("/readyz"); return status == http.StatusOK })
@@ -198,7 +199,7 @@ func TestAPortInUseForMetricsNamesItsFlagAndFreesTheOther(t *testing.T) {
 	defer socket.Close()
 	config := Config{
 		DataDir: t.TempDir(), Listen: freeAddress(t), MetricsListen: socket.Addr().String(), ControlPlane: "127.0.0.1:1",
-		Identity: ca.issue("node-1"), Authority: ca.pool(),
+		Identity: ca.node("node-1"),
 	}
 	if err := Run(t.Context(), config); err == nil || !strings.Contains(err.Error(), "--metrics-listen") {
 		t.Errorf("got %v; want an error that names --metrics-listen", err)

@@ -11,7 +11,7 @@ import (
 )
 
 func (c *cli) agentCommand() *cobra.Command {
-	return group("agent", "Servers beside this machine, for nodes that cannot reach them", c.agentTest())
+	return group("agent", "Servers beside this machine, for nodes that cannot reach them", c.agentTest(), c.agentList(), c.agentRevoke(), c.agentRemove())
 }
 
 func (c *cli) agentTest() *cobra.Command {

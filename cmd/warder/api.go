@@ -31,6 +31,8 @@ type api struct {
 	policy       adminv1connect.PolicyServiceClient
 	audit        adminv1connect.AuditServiceClient
 	nodes        adminv1connect.NodeServiceClient
+	agents       adminv1connect.AgentServiceClient
+	enrollment   adminv1connect.EnrollmentServiceClient
 	sealKeys     adminv1connect.SealKeyServiceClient
 	providers    adminv1connect.ProviderServiceClient
 	health       adminv1connect.HealthServiceClient
@@ -63,6 +65,8 @@ func (c *cli) api() *api {
 		policy:       adminv1connect.NewPolicyServiceClient(client, localURL, explain),
 		audit:        adminv1connect.NewAuditServiceClient(client, localURL, explain),
 		nodes:        adminv1connect.NewNodeServiceClient(client, localURL, explain),
+		agents:       adminv1connect.NewAgentServiceClient(client, localURL, explain),
+		enrollment:   adminv1connect.NewEnrollmentServiceClient(client, localURL, explain),
 		sealKeys:     adminv1connect.NewSealKeyServiceClient(client, localURL, explain),
 		providers:    adminv1connect.NewProviderServiceClient(client, localURL, explain),
 		health:       adminv1connect.NewHealthServiceClient(client, localURL, explain),

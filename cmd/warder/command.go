@@ -67,7 +67,7 @@ data directory and need no login on the same machine.`,
 		c.entryCommand(resourceFamily))
 	addTo(root, "access", c.userCommand(), c.roleCommand(), c.sessionCommand(), c.keyCommand(), c.applicationCommand(),
 		c.issuerCommand(), c.providerCommand(), c.denyCommand(), c.policyCommand(), c.sealKeysCommand(),
-		c.secretCommand())
+		c.secretCommand(), c.joinTokenCommand(), c.authorityCommand())
 	addTo(root, "observe", c.auditCommand(), c.alertCommand(), c.nodeCommand(), c.healthCommand())
 	return root
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"connectrpc.com/connect"
@@ -15,7 +12,7 @@ import (
 )
 
 func (c *cli) nodeCommand() *cobra.Command {
-	return group("node", "The data planes", c.nodeList(), c.nodeIssue())
+	return group("node", "The data planes", c.nodeList(), c.nodeRevoke())
 }
 
 func (c *cli) nodeList() *cobra.Command {
@@ -32,69 +29,44 @@ func (c *cli) nodeList() *cobra.Command {
 				var rows [][]string
 				for _, n := range response.Msg.GetNodes() {
 					state := "away"
-					if n.GetConnected() {
+					switch {
+					case n.GetRevoked():
+						state = "revoked"
+					case n.GetConnected():
 						state = "connected"
 					}
-					rows = append(rows, []string{n.GetName(), state,
+					rows = append(rows, []string{n.GetName(), n.GetRegion(), state,
 						strconv.FormatUint(n.GetRevision(), 10) + "/" + strconv.FormatUint(n.GetDesiredRevision(), 10),
 						n.GetVersion(), n.GetAddress(), ago(n.GetLastSeenAt()), n.GetRefusal()})
 				}
-				columns(w, []string{"NAME", "STATE", "REVISION", "VERSION", "ADDRESS", "SEEN", "REFUSAL"}, rows)
+				columns(w, []string{"NAME", "REGION", "STATE", "REVISION", "VERSION", "ADDRESS", "SEEN", "REFUSAL"}, rows)
 			})
 		},
 	}
 }
 
-func (c *cli) nodeIssue() *cobra.Command {
-	var out string
+func (c *cli) nodeRevoke() *cobra.Command {
+	request := &adminv1.RevokeNodeRequest{}
 	cmd := &cobra.Command{
-		Use:   "issue NAME --out DIR",
-		Short: "Make the identity with which a data plane may connect",
-		Long: `Make the identity with which a data plane of this name may connect: cert.pem,
-key.pem and ca.pem in DIR, for 'warder dataplane --identity-dir DIR'.`,
+		Use:   "revoke NAME",
+		Short: "End a node's streams and take no certificate of it any more",
+		Long: `End the streams of a node, and take no certificate that it has from now on; agents
+and other nodes do likewise. What it has of the configuration it keeps. A new join
+token lets it in again.`,
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			response, err := c.api().nodes.IssueNode(cmd.Context(), connect.NewRequest(&adminv1.IssueNodeRequest{Name: args[0]}))
+			request.Name = args[0]
+			response, err := c.api().nodes.RevokeNode(cmd.Context(), connect.NewRequest(request))
 			if err != nil {
 				return err
 			}
-			if err := writeIdentity(out, response.Msg); err != nil {
-				return err
-			}
-			response.Msg.PrivateKey = "" // It is in the file; a terminal keeps what it shows.
 			return c.print(response.Msg, func(w io.Writer) {
-				fmt.Fprintf(w, "The identity of %s is in %s, valid until %s.\n", args[0], out, clock(response.Msg.GetExpiresAt()))
+				fmt.Fprintf(w, "The node %s is revoked. 'warder join-token create --kind node --name %s' lets it in again.\n", request.Name, request.Name)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "the `directory` to write to")
-	_ = cmd.MarkFlagRequired("out")
+	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the audit")
 	return cmd
-}
-
-// writeIdentity writes the three files, the key readable by its owner alone.
-// It does not replace an identity that is there.
-func writeIdentity(dir string, m *adminv1.IssueNodeResponse) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", dir, err)
-	}
-	for _, file := range []struct{ name, content string }{
-		{"key.pem", m.GetPrivateKey()}, {"cert.pem", m.GetCertificate()}, {"ca.pem", m.GetAuthority()},
-	} {
-		path := filepath.Join(dir, file.name)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			return usageError(fmt.Errorf("%s exists: name an empty directory with --out", path))
-		}
-		if err != nil {
-			return fmt.Errorf("write the identity: %w", err)
-		}
-		_, err = f.WriteString(file.content)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-	}
-	return nil
 }
 
 func (c *cli) healthCommand() *cobra.Command {

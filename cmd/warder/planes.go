@@ -47,8 +47,9 @@ func (c *cli) dataPlaneCommand() *cobra.Command {
 		Short: "Run a data plane (a node) alone",
 		Long: `Run a data plane alone: it serves MCP clients by the snapshot that a control
 plane streams to it, and goes on by its last good one while there is none.
-'warder node issue' makes its identity.`,
-		Example: "  warder dataplane --control-plane control.corp:8444 --identity-dir /etc/warder/identity --listen :8443 --tls-cert cert.pem --tls-key key.pem",
+'warder join-token create --kind node' makes the token with which it joins the first
+time; after that it renews its certificate by itself.`,
+		Example: "  warder dataplane --control-plane control.corp:8444 --join-token-file /etc/warder/join-token --listen :8443 --tls-cert cert.pem --tls-key key.pem",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := c.logger(level)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +21,7 @@ import (
 	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/httpserver"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/localpg"
 	"github.com/warder-gateway/warder/internal/localsock"
 )
@@ -196,26 +195,21 @@ func (u *allInOne) openControlPlane(ctx context.Context) (err error) {
 	return err
 }
 
-// openNode admits the node the way any other is: with a certificate of the
-// control plane's authority, over a connection of its own.
+// openNode admits the node as any other is, but for the join token: it renews its
+// certificate over a connection of its own.
 func (u *allInOne) openNode(ctx context.Context) error {
-	certificate, key, authority, err := u.control.IssueNode(ctx, localNode)
+	log := u.log.With("plane", "data")
+	who, err := u.control.Admit(ctx, identity.Config{
+		Kind: identity.Node, ControlPlane: u.nodes.Addr().String(), Version: build.Version, Log: log,
+	}, localNode)
 	if err != nil {
-		return fmt.Errorf("issue the local node: %w", err)
-	}
-	identity, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return fmt.Errorf("read the local node's identity: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(authority) {
-		return errors.New("the control plane's authority is no certificate")
+		return fmt.Errorf("admit the local node: %w", err)
 	}
 	u.node, err = dataplane.Open(ctx, dataplane.Config{
 		DataDir: filepath.Join(u.dataDir, "node"), Listen: u.public.Addr().String(), BehindProxy: u.config.behindProxy,
-		ControlPlane: u.nodes.Addr().String(), Identity: identity, Authority: pool,
+		ControlPlane: u.nodes.Addr().String(), Identity: who,
 		AllowedHosts: u.config.hosts, AllowedOrigins: u.config.origins, PublicURLs: u.config.publicURLs,
-		Log: u.log.With("plane", "data"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
+		Log: log, Version: build.Version, Registerer: prometheus.DefaultRegisterer,
 	})
 	return err
 }

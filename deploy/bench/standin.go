@@ -9,21 +9,22 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -54,7 +55,7 @@ func newStandIn(set *snapshot.Set) (*standIn, error) {
 	if s.authority, err = newAuthority(); err != nil {
 		return nil, err
 	}
-	certificate, err := s.authority.issue("spiffe://warder/controlplane", "warder-controlplane")
+	certificate, err := s.authority.issue(identity.Peer{Kind: identity.ControlPlane}, identity.ServerName)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func newStandIn(set *snapshot.Set) (*standIn, error) {
 	}
 	s.address = l.Addr().String()
 	s.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{certificate.tls}, ClientAuth: tls.RequireAndVerifyClientCert,
+		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAndVerifyClientCert,
 		ClientCAs: s.authority.pool(), MinVersion: tls.VersionTLS13,
 	})))
 	syncv1.RegisterSyncServiceServer(s.server, s)
@@ -207,12 +208,6 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// identity is a certificate with its key, both ways of holding it.
-type identity struct {
-	tls       tls.Certificate
-	cert, key []byte // PEM
-}
-
 func newAuthority() (authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -236,50 +231,27 @@ func (a authority) pool() *x509.CertPool {
 	return pool
 }
 
-func (a authority) issue(uri, dns string) (identity, error) {
+func (a authority) issue(who identity.Peer, dns string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return identity{}, err
-	}
-	id, err := url.Parse(uri)
-	if err != nil {
-		return identity{}, err
+		return tls.Certificate{}, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), URIs: []*url.URL{id}, DNSNames: []string{dns},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), URIs: []*url.URL{who.URI()}, DNSNames: []string{dns},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-identity.Backdate), NotAfter: time.Now().Add(24 * time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
-	if err != nil {
-		return identity{}, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return identity{}, err
-	}
-	i := identity{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-	}
-	i.tls, err = tls.X509KeyPair(i.cert, i.key)
-	return i, err
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }
 
 // writeIdentity writes what a node needs to connect.
 func (s *standIn) writeIdentity(dir string) error {
-	node, err := s.authority.issue("spiffe://warder/node/bench", "bench")
+	node, err := s.authority.issue(identity.Peer{Kind: identity.Node, Name: "bench"}, "bench")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.authority.certificate.Raw})
-	for name, content := range map[string][]byte{"cert.pem": node.cert, "key.pem": node.key, "ca.pem": ca} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = identity.New(identity.Config{Kind: identity.Node, Dir: dir, Log: slog.Default()}, node.PrivateKey.(*ecdsa.PrivateKey),
+		&enrollv1.Credential{Certificate: node.Certificate[0], Authorities: [][]byte{s.authority.certificate.Raw}}, "")
+	return err
 }

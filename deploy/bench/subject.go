@@ -231,12 +231,12 @@ func (n *node) start(binary, dir string) (err error) {
 	if n.metrics, err = freeAddress(); err != nil {
 		return err
 	}
-	identity := filepath.Join(dir, "identity")
-	if err := n.control.writeIdentity(identity); err != nil {
+	dirOfIdentity := filepath.Join(dir, "identity")
+	if err := n.control.writeIdentity(dirOfIdentity); err != nil {
 		return err
 	}
 	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", n.address, "--metrics-listen", n.metrics, "--pprof",
-		"--control-plane", n.control.address, "--identity-dir", identity, "--data-dir", filepath.Join(dir, "data"), "--log-level", "warn")
+		"--control-plane", n.control.address, "--identity-dir", dirOfIdentity, "--data-dir", filepath.Join(dir, "data"), "--log-level", "warn")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err

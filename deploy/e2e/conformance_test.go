@@ -168,11 +168,9 @@ func startResumable(t *testing.T) string {
 // base URL.
 func (a *apart) startSecondNode(t *testing.T) string {
 	t.Helper()
-	identity := filepath.Join(a.root, "identity-2")
-	admin(t, a.dataDir, "node", "issue", "edge-2", "--out", identity)
 	listen := freeAddress(t)
 	p := start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"),
-		"--identity-dir", identity, "--control-plane", a.nodeListen, "--listen", listen)
+		"--join-token-file", a.joinToken(t, "edge-2"), "--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, "the second node is ready", func() bool {
 		if p.ended() {
 			t.Fatalf("the second node ended:\n%s", p.output.String())

@@ -69,7 +69,6 @@ func startApartWith(t *testing.T, flags, nodeFlags []string) *apart {
 	t.Cleanup(func() { _ = a.database.Stop(context.Background()) })
 	a.startControlPlane(t)
 
-	admin(t, a.dataDir, "node", "issue", "edge-1", "--out", filepath.Join(root, "identity"))
 	a.mcp = "http://" + a.listen + "/mcp"
 	a.startNode(t)
 	return a
@@ -79,7 +78,7 @@ func startApartWith(t *testing.T, flags, nodeFlags []string) *apart {
 func (a *apart) startNode(t *testing.T) {
 	t.Helper()
 	a.node = start(t, a.root, nil, binary, append([]string{"dataplane", "--data-dir", filepath.Join(a.root, "node"),
-		"--identity-dir", filepath.Join(a.root, "identity"), "--control-plane", a.nodeListen, "--listen", a.listen}, a.nodeFlags...)...)
+		"--join-token-file", a.joinToken(t, "edge-1"), "--control-plane", a.nodeListen, "--listen", a.listen}, a.nodeFlags...)...)
 	eventually(t, "the node is ready", func() bool {
 		if a.node.ended() {
 			t.Fatalf("the node ended:\n%s", a.node.output.String())

@@ -1,9 +1,8 @@
 package e2e_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,29 +13,41 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/internal/audit"
+	"github.com/warder-gateway/warder/internal/identity"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
-// impostor connects to a control plane as a node that this test plays. It has an
-// identity like any other.
+// joinToken returns a file with a join token for a node. It is made once: a node that
+// starts again has its identity.
+func (a *apart) joinToken(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(a.root, "join-token-"+name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	made := admin(t, a.dataDir, "join-token", "create", "--kind", "node", "--name", name)
+	if err := os.WriteFile(path, []byte(made["token"].(string)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// impostor connects to a control plane as a node that this test plays. It joins like
+// any other.
 func (a *apart) impostor(t *testing.T, name string) *grpc.ClientConn {
 	t.Helper()
-	dir := filepath.Join(a.root, name)
-	admin(t, a.dataDir, "node", "issue", name, "--out", dir)
-	certificate, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	token, err := os.ReadFile(a.joinToken(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	who, err := identity.Obtain(t.Context(), identity.Config{
+		Kind: identity.Node, ControlPlane: a.nodeListen, Version: "e2e", Log: slog.New(slog.DiscardHandler),
+	}, strings.TrimSpace(string(token)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	conn, err := grpc.NewClient(a.nodeListen, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{certificate}, RootCAs: pool, ServerName: "warder-controlplane",
-	})))
+	conn, err := grpc.NewClient(a.nodeListen, grpc.WithTransportCredentials(credentials.NewTLS(who.Client(identity.ControlPlane, ""))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,9 +160,8 @@ func TestT03_AChangedByteIsBlockedOnEveryNode(t *testing.T) {
 // secondNode starts a node beside the one that there is.
 func (a *apart) secondNode(t *testing.T) gateway {
 	t.Helper()
-	identity, listen := filepath.Join(a.root, "identity-2"), freeAddress(t)
-	admin(t, a.dataDir, "node", "issue", "edge-2", "--out", identity)
-	a.second = start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"), "--identity-dir", identity,
+	listen := freeAddress(t)
+	a.second = start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"), "--join-token-file", a.joinToken(t, "edge-2"),
 		"--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, "the second node is ready", func() bool { return answers("http://" + listen + "/readyz") })
 	return gateway{mcp: "http://" + listen + "/mcp", dataDir: a.dataDir}

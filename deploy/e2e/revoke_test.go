@@ -78,11 +78,9 @@ func tokenOf(m *message) []byte {
 // another starts a further node and returns its base URL.
 func (a *apart) another(t *testing.T, name string) string {
 	t.Helper()
-	identity := filepath.Join(a.root, "identity-"+name)
-	admin(t, a.dataDir, "node", "issue", name, "--out", identity)
 	listen := freeAddress(t)
 	p := start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, name),
-		"--identity-dir", identity, "--control-plane", a.nodeListen, "--listen", listen)
+		"--join-token-file", a.joinToken(t, name), "--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, name+" is ready", func() bool {
 		if p.ended() {
 			t.Fatalf("%s ended:\n%s", name, p.output.String())

@@ -20,7 +20,6 @@ type pair struct {
 func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{apart: startApart(t)}
-	admin(t, p.dataDir, "node", "issue", "edge-2", "--out", filepath.Join(p.root, "identity-2"))
 	listen := freeAddress(t)
 	p.away = "http://" + listen + "/mcp"
 	p.startSecond(t)
@@ -32,7 +31,7 @@ func (p *pair) startSecond(t *testing.T) {
 	t.Helper()
 	listen := strings.TrimSuffix(strings.TrimPrefix(p.away, "http://"), "/mcp")
 	p.second = start(t, p.root, nil, binary, "dataplane", "--data-dir", filepath.Join(p.root, "node-2"),
-		"--identity-dir", filepath.Join(p.root, "identity-2"), "--control-plane", p.nodeListen, "--listen", listen)
+		"--join-token-file", p.joinToken(t, "edge-2"), "--control-plane", p.nodeListen, "--listen", listen)
 	eventually(t, "the second node is ready", func() bool { return answers("http://" + listen + "/readyz") })
 }
 

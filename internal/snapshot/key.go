@@ -62,6 +62,8 @@ var denyKinds = map[snapshotv1.DenyKind]string{
 	snapshotv1.DenyKind_DENY_KIND_SERVER:      "server",
 	snapshotv1.DenyKind_DENY_KIND_TOOL:        "tool",
 	snapshotv1.DenyKind_DENY_KIND_TOKEN:       "token",
+	snapshotv1.DenyKind_DENY_KIND_AGENT:       "agent",
+	snapshotv1.DenyKind_DENY_KIND_NODE:        "node",
 }
 
 func denyKey(deny *snapshotv1.Deny) (string, error) {

@@ -43,8 +43,8 @@ type Config struct {
 	// AwaitNodes returns when all connected nodes have answered for a revision,
 	// or when the context ends.
 	AwaitNodes func(ctx context.Context, revision uint64)
-	// IssueNode makes a certificate for a node.
-	IssueNode func(name string) (*enrollment.Issued, error)
+	// Authority signs for nodes and agents.
+	Authority *enrollment.Authority
 	Version   string
 	StartedAt time.Time
 	Log       *slog.Logger
@@ -97,6 +97,8 @@ func (a *API) mux(c *chain) *http.ServeMux {
 		connect.WithCompression("gzip", nil, nil),
 	)
 	mux := http.NewServeMux()
+	mux.Handle(adminv1connect.NewAgentServiceHandler(agents{a}, options))
+	mux.Handle(adminv1connect.NewEnrollmentServiceHandler(enrollments{a}, options))
 	mux.Handle(adminv1connect.NewApplicationServiceHandler(applications{a}, options))
 	mux.Handle(adminv1connect.NewAuditServiceHandler(audits{a}, options))
 	mux.Handle(adminv1connect.NewHealthServiceHandler(healths{a}, options))

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/seal"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
@@ -80,7 +81,12 @@ func (r *rig) mutations(t *testing.T) []mutation {
 		{"ProviderService/LinkUser", `{"provider":"corp","user":"ana","subject":"s-1"}`, "provider.link", "corp"},
 		{"ProviderService/RemoveProvider", `{"name":"corp"}`, "provider.remove", "corp"},
 
-		{"NodeService/IssueNode", `{"name":"edge"}`, "node.issue", "edge"},
+		{"EnrollmentService/CreateJoinToken", `{"kind":"node","name":"edge"}`, "join-token.create", "{join}"},
+		{"EnrollmentService/RevokeJoinToken", `{"id":"{join}"}`, "join-token.revoke", "{join}"},
+		{"EnrollmentService/RotateAuthority", `{}`, "authority.create", "[0-9a-f]{64}"},
+		{"NodeService/RevokeNode", `{"name":"edge"}`, "node.revoke", "edge"},
+		{"AgentService/RevokeAgent", `{"name":"laptop"}`, "agent.revoke", "laptop"},
+		{"AgentService/RemoveAgent", `{"name":"laptop"}`, "agent.remove", "laptop"},
 		{"SealKeyService/RotateSealKeys", `{"now":true}`, "seal-key.create", "[0-9a-f]{16}"},
 		{"SecretService/RewrapSecrets", `{}`, "secret.rewrap", "[0-9a-f]+"},
 		{"UserService/RemoveUser", `{"name":"ana"}`, "user.remove", "ana"},
@@ -138,6 +144,8 @@ func TestEveryMutatingMethodLeavesAnAuditRow(t *testing.T) {
 			body = strings.ReplaceAll(body, "{alert}", known["alert"])
 		case "SecretService/RewrapSecrets":
 			r.followKey(t)
+		case "NodeService/RevokeNode":
+			r.joined(t)
 		}
 		called[m.procedure] = true
 		if vic != nil && m.procedure != "LoginService/RevokeSession" { // That he may, of his own.
@@ -204,7 +212,14 @@ func reads(method string) bool {
 func (r *rig) learn(t *testing.T, procedure string, answer []byte) map[string]string {
 	t.Helper()
 	var got struct {
-		Details struct{ ID string }
+		Details   struct{ ID string }
+		JoinToken struct{ ID string }
+	}
+	if procedure == "EnrollmentService/CreateJoinToken" {
+		if err := json.Unmarshal(answer, &got); err != nil || got.JoinToken.ID == "" {
+			t.Fatalf("%s: %v %s", procedure, err, answer)
+		}
+		return map[string]string{"join": got.JoinToken.ID}
 	}
 	if procedure != "KeyService/CreateKey" && procedure != "KeyService/RotateKey" {
 		return nil
@@ -245,6 +260,17 @@ func (r *rig) followKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Keys, err = seal.ParseVault(string(bytes.Join([][]byte{newer, older}, []byte("\n")))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// joined lets a node and an agent in.
+func (r *rig) joined(t *testing.T) {
+	t.Helper()
+	if _, err := r.Store.JoinNode(t.Context(), db.JoinNodeParams{Name: "edge"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Store.JoinAgent(t.Context(), db.JoinAgentParams{Name: "laptop"}); err != nil {
 		t.Fatal(err)
 	}
 }

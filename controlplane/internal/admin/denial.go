@@ -99,6 +99,8 @@ func notLifted(ctx context.Context, tx *store.Tx, kind, name string) error {
 		return err
 	case len(causes) == 0:
 		return fault.Newf(fault.NotFound, "there is no denial of %s; 'warder deny list' shows what is denied", denied(kind, name))
+	case kind == "agent" || kind == "node":
+		return fault.Newf(fault.Precondition, "the certificates of the %s %s are revoked, which is final; 'warder join-token create --kind %s --name %s' lets it in again", kind, name, kind, name)
 	case causes[0] == causeRevoked:
 		return fault.Newf(fault.Precondition, "the key %s is revoked, which is final; make a new one with 'warder key create'", name)
 	}

@@ -48,7 +48,7 @@ func setScene(t *testing.T, seed uint64) *schemer {
 	must(s.local.policy.ApplyPolicy(t.Context(), connect.NewRequest(&adminv1.ApplyPolicyRequest{Document: escalationPolicy}))).or(t)
 	role("helper", []string{"read", "users:write", "roles:write", "keys:write"}, &adminv1.Grant{Tools: []string{"github/*"}, Risks: []string{"read", "write"}})
 	role("special", nil)
-	role("strong", []string{"nodes:issue"}, &adminv1.Grant{Risks: []string{"destructive"}})
+	role("strong", []string{"peers:write"}, &adminv1.Grant{Risks: []string{"destructive"}})
 	role("weak", []string{"read"}, &adminv1.Grant{Tools: []string{"github/get_*"}, Risks: []string{"read"}})
 	user("mallory", []string{"night"}, "helper")
 	user("otto", nil, "owner")
@@ -84,7 +84,7 @@ func (s *schemer) roles() []string {
 func (s *schemer) groups() []string { return s.some("oncall", "day", "night", "other") }
 
 func (s *schemer) permissions() []string {
-	return s.some("read", "users:write", "keys:write", "roles:write", "nodes:issue", "policy:write")
+	return s.some("read", "users:write", "keys:write", "roles:write", "peers:write", "policy:write")
 }
 
 func (s *schemer) grant() *adminv1.Grant {

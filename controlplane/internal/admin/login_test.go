@@ -214,7 +214,8 @@ func TestT24_PasswordsAndTokensAreNowhere(t *testing.T) {
 	must(r.stranger(t).login.SignIn(t.Context(), connect.NewRequest(&adminv1.SignInRequest{Name: "ana", Password: "CANARY-wrong-password"}))).
 		refused(t, connect.CodeUnauthenticated, "wrong")
 	made := must(browser.keys.CreateKey(t.Context(), connect.NewRequest(&adminv1.CreateKeyRequest{User: "ana", Application: "cursor"}))).or(t)
-	node := must(browser.nodes.IssueNode(t.Context(), connect.NewRequest(&adminv1.IssueNodeRequest{Name: "edge"}))).or(t)
+	join := must(browser.enrollment.CreateJoinToken(t.Context(), connect.NewRequest(&adminv1.CreateJoinTokenRequest{Kind: "node", Name: "edge"}))).or(t)
+	must(browser.enrollment.ListJoinTokens(t.Context(), connect.NewRequest(&adminv1.ListJoinTokensRequest{}))).or(t)
 	changes := must(browser.audit.ListChanges(t.Context(), connect.NewRequest(&adminv1.ListChangesRequest{}))).or(t)
 	users := must(browser.users.ListUsers(t.Context(), connect.NewRequest(&adminv1.ListUsersRequest{}))).or(t)
 	listed := must(browser.keys.ListKeys(t.Context(), connect.NewRequest(&adminv1.ListKeysRequest{}))).or(t)
@@ -222,7 +223,7 @@ func TestT24_PasswordsAndTokensAreNowhere(t *testing.T) {
 	text := r.log.String() + protojson.Format(changes) + protojson.Format(users) + protojson.Format(listed)
 	for name, canary := range map[string]string{
 		"password": password, "wrong password": "CANARY-wrong-password", "setup token": r.token, "hash": "argon2id",
-		"key": secret[:20], "private key": strings.Split(node.GetPrivateKey(), "\n")[1],
+		"key": secret[:20], "join token": strings.Split(join.GetToken(), "_")[2],
 	} {
 		if strings.Contains(text, canary) {
 			t.Errorf("the %s is in logs or answers", name)

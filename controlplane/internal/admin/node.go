@@ -6,7 +6,9 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/internal/identity"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -27,29 +29,19 @@ func (n nodes) ListNodes(ctx context.Context, _ *connect.Request[adminv1.ListNod
 		response.Nodes = append(response.Nodes, &adminv1.Node{
 			Name: row.Name, Connected: row.Connected, Revision: uint64(row.Revision), DesiredRevision: desired,
 			Refusal: row.Refusal, Version: row.Version, Address: row.Address, LastSeenAt: timestamppb.New(row.SeenAt),
+			Region: row.Region, TunnelAddress: row.TunnelAddress, Revoked: row.RevokedAt != nil,
 		})
 	}
 	return reply(response), nil
 }
 
-// IssueNode makes a certificate. The act is audited before the certificate is
-// handed out.
-func (n nodes) IssueNode(ctx context.Context, r *connect.Request[adminv1.IssueNodeRequest]) (*connect.Response[adminv1.IssueNodeResponse], error) {
-	issued, err := n.API.IssueNode(r.Msg.GetName())
-	if err != nil {
-		return nil, err
-	}
-	err = n.act(ctx, func(tx *store.Tx) error {
-		tx.Note("node.issue", r.Msg.GetName(), map[string]any{"expires_at": issued.ExpiresAt})
-		return tx.EnsureNode(ctx, r.Msg.GetName())
+// RevokeNode voids the certificates of a node.
+func (n nodes) RevokeNode(ctx context.Context, r *connect.Request[adminv1.RevokeNodeRequest]) (*connect.Response[adminv1.RevokeNodeResponse], error) {
+	_, err := n.change(ctx, func(tx *store.Tx) error {
+		return enrollment.Revoke(ctx, tx, identity.Peer{Kind: identity.Node, Name: r.Msg.GetName()}, "node.revoke", r.Msg.GetReason())
 	})
 	if err != nil {
 		return nil, err
 	}
-	response := reply(&adminv1.IssueNodeResponse{
-		Certificate: string(issued.Certificate), PrivateKey: string(issued.Key), Authority: string(issued.Authority),
-		ExpiresAt: timestamppb.New(issued.ExpiresAt),
-	})
-	response.Header().Set("Cache-Control", "no-store")
-	return response, nil
+	return reply(&adminv1.RevokeNodeResponse{}), nil
 }

@@ -29,6 +29,8 @@ func least(t *testing.T, procedure string) login.Permission {
 		return "anyone"
 	case service == "LoginService", method == "SetPassword":
 		return "signed-in"
+	case method == "RotateAuthority":
+		return "authority:rotate"
 	}
 	for _, verb := range []string{"List", "Get", "Tail", "Explain", "Check", "Simulate"} {
 		if strings.HasPrefix(method, verb) {
@@ -36,8 +38,8 @@ func least(t *testing.T, procedure string) login.Permission {
 		}
 	}
 	writes, known := map[string]login.Permission{
-		"AlertService": "alerts:write", "ApplicationService": "applications:write", "DenialService": "denials:write",
-		"IssuerService": "issuers:write", "KeyService": "keys:write", "NodeService": "nodes:issue", "PolicyService": "policy:write",
+		"AgentService": "peers:write", "EnrollmentService": "peers:write", "AlertService": "alerts:write", "ApplicationService": "applications:write", "DenialService": "denials:write",
+		"IssuerService": "issuers:write", "KeyService": "keys:write", "NodeService": "peers:write", "PolicyService": "policy:write",
 		"ProviderService": "providers:write", "RoleService": "roles:write", "SealKeyService": "seal-keys:rotate",
 		"SecretService": "secrets:rewrap", "ServerService": "servers:write", "ToolService": "tools:approve", "UserService": "users:write",
 	}[service]
@@ -56,7 +58,7 @@ var carried = map[string][]login.Permission{
 	},
 	"owner": {
 		"read", "servers:write", "tools:approve", "keys:write", "applications:write", "denials:write", "alerts:write", "policy:write",
-		"users:write", "roles:write", "issuers:write", "providers:write", "nodes:issue", "seal-keys:rotate", "secrets:rewrap",
+		"users:write", "roles:write", "issuers:write", "providers:write", "peers:write", "authority:rotate", "seal-keys:rotate", "secrets:rewrap",
 	},
 }
 

@@ -71,7 +71,7 @@ func newRig(t *testing.T) *rig {
 		Desk:      desk, SignOn: signOn,
 		CurrentSet: func() *snapshot.Set { return compile(t, s, kek, pepper) },
 		AwaitNodes: func(context.Context, uint64) {},
-		IssueNode:  authority.IssueNode, Version: "test", StartedAt: time.Now(), Log: log,
+		Authority:  authority, Version: "test", StartedAt: time.Now(), Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +112,8 @@ type client struct {
 	http         *http.Client
 	url          string
 	alerts       adminv1connect.AlertServiceClient
+	agents       adminv1connect.AgentServiceClient
+	enrollment   adminv1connect.EnrollmentServiceClient
 	applications adminv1connect.ApplicationServiceClient
 	audit        adminv1connect.AuditServiceClient
 	denials      adminv1connect.DenialServiceClient
@@ -134,6 +136,8 @@ func newClient(h *http.Client, url string) *client {
 	return &client{
 		http: h, url: url,
 		alerts:       adminv1connect.NewAlertServiceClient(h, url),
+		agents:       adminv1connect.NewAgentServiceClient(h, url),
+		enrollment:   adminv1connect.NewEnrollmentServiceClient(h, url),
 		applications: adminv1connect.NewApplicationServiceClient(h, url),
 		audit:        adminv1connect.NewAuditServiceClient(h, url),
 		denials:      adminv1connect.NewDenialServiceClient(h, url),

@@ -110,7 +110,7 @@ func TestAddServerRefuses(t *testing.T) {
 		{"T-19 the metadata address", &adminv1.AddServerRequest{Name: "x", Url: "https://169.254.169.254/"}, connect.CodeInvalidArgument, "--private"},
 		{"a name that is taken", &adminv1.AddServerRequest{Name: "taken", Url: u.url, Private: true}, connect.CodeAlreadyExists, "remove that one first"},
 		{"a bad name", &adminv1.AddServerRequest{Name: "A_b", Url: u.url, Private: true}, connect.CodeInvalidArgument, "name: a server's name is"},
-		{"no URL", &adminv1.AddServerRequest{Name: "x"}, connect.CodeInvalidArgument, "url:"},
+		{"no URL", &adminv1.AddServerRequest{Name: "x"}, connect.CodeInvalidArgument, "URL"},
 		{"another scheme", &adminv1.AddServerRequest{Name: "x", Url: "file:///etc/passwd", Private: true}, connect.CodeInvalidArgument, "https://"},
 		{"credentials in the URL", &adminv1.AddServerRequest{Name: "x", Url: "http://u:p@127.0.0.1", Private: true}, connect.CodeInvalidArgument, "--header"},
 		{"a header of the protocol", &adminv1.AddServerRequest{Name: "x", Url: u.url, Private: true, Headers: header("mcp-session-id", "1")}, connect.CodeInvalidArgument, "belongs to the protocol"},

@@ -174,6 +174,8 @@ var denyKinds = map[string]snapshotv1.DenyKind{
 	"tool":        snapshotv1.DenyKind_DENY_KIND_TOOL,
 	"all":         snapshotv1.DenyKind_DENY_KIND_ALL,
 	"token":       snapshotv1.DenyKind_DENY_KIND_TOKEN,
+	"agent":       snapshotv1.DenyKind_DENY_KIND_AGENT,
+	"node":        snapshotv1.DenyKind_DENY_KIND_NODE,
 }
 
 // denies adds the deny overlay: each thing once, whatever the number of causes, in
@@ -189,6 +191,9 @@ func (b *builder) denies(rows []db.Deny) {
 			return
 		}
 		deny := &snapshotv1.Deny{Kind: kind, Name: row.Name, Reason: row.Reason}
+		if row.IssuedBefore != nil {
+			deny.IssuedBefore = timestamppb.New(*row.IssuedBefore)
+		}
 		b.compiledDenies = append(b.compiledDenies, deny)
 		b.add(&snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: deny}})
 	}

@@ -141,7 +141,7 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 	}{
 		"risk of a tool":      {func(r *store.Rows) { r.Entries[0].Risk = "harmless" }, "github/get_me"},
 		"risk of a grant":     {func(r *store.Rows) { r.Grants[0].Risks = []string{"all"} }, "role viewer"},
-		"kind of a deny":      {func(r *store.Rows) { r.Denies[0].Kind = "agent" }, `kind "agent"`},
+		"kind of a deny":      {func(r *store.Rows) { r.Denies[0].Kind = "planet" }, `kind "planet"`},
 		"policy document":     {func(r *store.Rows) { r.Policy.Document = "rules:\n  - name: x\n    effect: maybe\n" }, "policy version 1"},
 		"headers of another":  {func(r *store.Rows) { r.Servers[0].Name = "other" }, "headers of server other"},
 		"two of one":          {func(r *store.Rows) { r.Users = append(r.Users, r.Users[0]) }, "user/ana"},

@@ -20,6 +20,9 @@ var overlayOnly = map[string]bool{
 	"application.disable": true,
 	"application.enable":  true,
 	"user.disable":        true,
+	"agent.revoke":        true,
+	"agent.remove":        true,
+	"node.revoke":         true,
 }
 
 // Overlay returns a set with the deny overlay that the rows have, and without the

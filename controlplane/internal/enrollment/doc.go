@@ -1,16 +1,22 @@
-// Package enrollment decides who may speak to the control plane over gRPC, and
-// as whom.
+// Package enrollment lets nodes and agents in, and is the authority that signs for
+// them.
 //
-//	Authority (P-256, key sealed in the database)
-//	  ├─ IssueNode("edge-1") ─▶ certificate, SAN spiffe://warder/node/edge-1
-//	  └─ ServerTLS()         ─▶ certificate, SAN spiffe://warder/controlplane, DNS warder-controlplane
+//	administrator ─▶ CreateToken ─▶ wdj_… ─▶ peer ─▶ Join  ─▶ certificate of an hour
+//	                                         peer ─▶ Renew ─▶ another, at half of it
 //
-//	connection ─▶ mutual TLS ─▶ interceptor: exact method ─▶ kind ─▶ handler: FromContext(ctx)
+//	connection ─▶ TLS, a certificate if there is one ─▶ doorman: bounds on who has none
+//	           ─▶ admission: exact method ─▶ kinds   ─▶ Standing: not revoked
+//	           ─▶ handler: identity.FromContext(ctx)
 //
-// Identity is the SAN of a certificate that the authority signed, never a field
-// of a message. Which kind of peer may call a method stands in one exact map;
-// what is not in it is denied (security.md T-28).
+// Identity is the SAN of a certificate that an Authority signed, never a field of a
+// message. Keys of authorities lie sealed in the database, and are the same for every
+// replica. During a rotation there are two, which everybody trusts:
 //
-// A node's certificate lasts for Validity; join tokens and renewal, which make
-// that an hour, come with a later issue.
+//	before ──signs──────────────────────┤ trusted ─────────────┤ forgotten
+//	        rotate ▶ next ── trusted ───┤ signs ────────────────────▶
+//	               └─ lead: all renew ──┘└─ rest: all that it signed expires
+//
+// A revocation voids the certificates that were issued so far: the row says since when
+// certificates are good, the deny overlay tells nodes, and streams that are open end.
+// Whoever joins anew gets one that is good again.
 package enrollment

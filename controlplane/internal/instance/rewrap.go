@@ -61,7 +61,12 @@ func reseal(ctx context.Context, s *store.Store, vault *seal.Vault, row db.ListS
 		return s.ResealInstanceSecret(ctx, db.ResealInstanceSecretParams{Name: row.InRow, Was: row.Sealed, Renewed: renewed})
 	case "seal_key":
 		return s.ResealSealKey(ctx, db.ResealSealKeyParams{Name: row.InRow, Was: row.Sealed, Renewed: renewed})
+	case "authority":
+		return s.ResealAuthority(ctx, db.ResealAuthorityParams{Fingerprint: row.InRow, Was: row.Sealed, Renewed: renewed})
 	case "server":
+		if row.InColumn == "environment_sealed" {
+			return s.ResealServerEnvironment(ctx, db.ResealServerEnvironmentParams{Name: row.InRow, Was: row.Sealed, Renewed: renewed})
+		}
 		return s.ResealServerHeaders(ctx, db.ResealServerHeadersParams{Name: row.InRow, Was: row.Sealed, Renewed: renewed})
 	case "provider":
 		return s.ResealProviderSecret(ctx, db.ResealProviderSecretParams{Name: row.InRow, Was: row.Sealed, Renewed: renewed})

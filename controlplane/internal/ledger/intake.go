@@ -8,11 +8,11 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/audit"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
@@ -34,7 +34,7 @@ func (r *unacceptable) Unwrap() error { return r.fault }
 // Push takes the batches of one node, one after another, and acks each after it
 // is committed.
 func (l *Ledger) Push(stream auditv1.AuditService_PushServer) error {
-	node, err := enrollment.FromContext(stream.Context())
+	node, err := identity.FromContext(stream.Context())
 	if err != nil {
 		return fault.GRPC(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
+	"github.com/warder-gateway/warder/internal/identity"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
@@ -41,7 +41,7 @@ func (p *pipe) Recv() (*auditv1.PushRequest, error) {
 // open begins a stream of a node, with room for a few batches in flight.
 func open(t *testing.T, l *Ledger) (*pipe, <-chan error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(enrollment.WithIdentity(t.Context(), enrollment.Identity{Kind: enrollment.Node, Name: "n1"}))
+	ctx, cancel := context.WithCancel(identity.WithPeer(t.Context(), identity.Peer{Kind: identity.Node, Name: "n1"}))
 	p := &pipe{ctx: ctx, batches: make(chan *auditv1.PushRequest, 8), acks: make(chan *auditv1.PushResponse, 8)}
 	done := make(chan error, 1)
 	go func() {

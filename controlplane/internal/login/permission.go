@@ -24,7 +24,8 @@ const (
 	WritePolicy       Permission = "policy:write"
 	WriteUsers        Permission = "users:write"
 	WriteRoles        Permission = "roles:write"
-	IssueNodes        Permission = "nodes:issue"
+	WritePeers        Permission = "peers:write"
+	RotateAuthority   Permission = "authority:rotate"
 	RotateSealKeys    Permission = "seal-keys:rotate"
 	WriteIssuers      Permission = "issuers:write"
 	WriteProviders    Permission = "providers:write"
@@ -63,7 +64,8 @@ var described = []Described{
 	{WriteRoles, "Make, change and remove roles that hold no more than oneself"},
 	{WriteIssuers, "Say whose tokens are trusted, and so who their users are"},
 	{WriteProviders, "Say by which providers people sign in"},
-	{IssueNodes, "Make certificates with which nodes connect and get the configuration"},
+	{WritePeers, "Make join tokens, with which nodes get the configuration and agents offer servers; revoke nodes and agents"},
+	{RotateAuthority, "Rotate the authority that signs for nodes and agents"},
 	{RotateSealKeys, "Rotate and forget the keys that seal sessions of clients"},
 	{RewrapSecrets, "Seal stored secrets anew under the current key-encryption key"},
 }
@@ -139,8 +141,18 @@ var needed = map[string]Permission{
 	adminv1connect.RoleServiceCreateRoleProcedure: WriteRoles,
 	adminv1connect.RoleServiceGrantRoleProcedure:  WriteRoles,
 
-	adminv1connect.NodeServiceListNodesProcedure: Read,
-	adminv1connect.NodeServiceIssueNodeProcedure: IssueNodes,
+	adminv1connect.NodeServiceListNodesProcedure:  Read,
+	adminv1connect.NodeServiceRevokeNodeProcedure: WritePeers,
+
+	adminv1connect.AgentServiceListAgentsProcedure:  Read,
+	adminv1connect.AgentServiceRevokeAgentProcedure: WritePeers,
+	adminv1connect.AgentServiceRemoveAgentProcedure: WritePeers,
+
+	adminv1connect.EnrollmentServiceListJoinTokensProcedure:  Read,
+	adminv1connect.EnrollmentServiceCreateJoinTokenProcedure: WritePeers,
+	adminv1connect.EnrollmentServiceRevokeJoinTokenProcedure: WritePeers,
+	adminv1connect.EnrollmentServiceListAuthoritiesProcedure: Read,
+	adminv1connect.EnrollmentServiceRotateAuthorityProcedure: RotateAuthority,
 
 	adminv1connect.SealKeyServiceListSealKeysProcedure:   Read,
 	adminv1connect.SealKeyServiceRotateSealKeysProcedure: RotateSealKeys,

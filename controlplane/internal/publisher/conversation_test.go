@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
@@ -57,7 +57,7 @@ func (p *pipe) Recv() (*syncv1.SyncRequest, error) {
 // the handler returns.
 func connect(t *testing.T, p *Publisher, node string) (*pipe, <-chan error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(enrollment.WithIdentity(t.Context(), enrollment.Identity{Kind: enrollment.Node, Name: node}))
+	ctx, cancel := context.WithCancel(identity.WithPeer(t.Context(), identity.Peer{Kind: identity.Node, Name: node}))
 	s := &pipe{ctx: ctx, requests: make(chan *syncv1.SyncRequest), updates: make(chan *syncv1.SyncResponse)}
 	done := make(chan error, 1)
 	go func() {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,6 +20,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -39,8 +38,8 @@ func serve(t *testing.T, s *store.Store, p *publisher.Publisher) syncv1.SyncServ
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := append(enrollment.Interceptors(slog.New(slog.DiscardHandler)), grpc.Creds(credentials.NewTLS(authority.ServerTLS())))
-	server := grpc.NewServer(options...)
+	log := slog.New(slog.DiscardHandler)
+	server := grpc.NewServer(enrollment.NewAdmission(authority, log).Options()...)
 	syncv1.RegisterSyncServiceServer(server, p)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,19 +49,11 @@ func serve(t *testing.T, s *store.Store, p *publisher.Publisher) syncv1.SyncServ
 	t.Cleanup(server.Stop)
 	t.Cleanup(p.Stop)
 
-	issued, err := authority.IssueNode("n1")
+	who, err := enrollment.NewService(authority, log).Admit(t.Context(), identity.Config{Kind: identity.Node, Log: log}, "n1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := tls.X509KeyPair(issued.Certificate, issued.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(issued.Authority)
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{certificate}, RootCAs: pool, ServerName: enrollment.ServerName,
-	})))
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(who.Client(identity.ControlPlane, ""))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
@@ -161,7 +161,7 @@ func (p *Publisher) state() (*history, <-chan struct{}) {
 
 // Sync serves one node until either side ends the stream.
 func (p *Publisher) Sync(stream syncv1.SyncService_SyncServer) error {
-	peer, err := enrollment.FromContext(stream.Context())
+	peer, err := identity.FromContext(stream.Context())
 	if err != nil {
 		return fault.GRPC(err)
 	}

@@ -37,6 +37,7 @@ var constraints = map[string]struct {
 	"api_key_user_id_fkey":          {fault.NotFound, "there is no such user"},
 	"login_session_user_id_key":     {fault.NotFound, "there is no such user"},
 	"api_key_check":                 {fault.Invalid, "a key must expire after it was made"},
+	"server_agent_fkey":             {fault.NotFound, "there is no agent of this name; one that has joined is in 'warder agent list'"},
 	"users_name_check": {fault.Invalid,
 		"a user's name is 1 to 128 characters of a-z, 0-9, and . _ @ + -, and begins with a letter or digit"},
 	"role_name_check": {fault.Invalid,

@@ -15,7 +15,8 @@ export type Permission =
   | "roles:write"
   | "issuers:write"
   | "providers:write"
-  | "nodes:issue"
+  | "peers:write"
+  | "authority:rotate"
   | "seal-keys:rotate"
   | "secrets:rewrap";
 

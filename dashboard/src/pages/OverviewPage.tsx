@@ -38,7 +38,7 @@ export function OverviewPage() {
           columns={nodeColumns}
           rows={nodeList.nodes}
           rowKey={(node) => node.name}
-          empty="No node has connected yet. Without one, no call is served. Make its identity with: warder node issue NAME --out DIR"
+          empty="No node has connected yet. Without one, no call is served. Let one in with: warder join-token create --kind node --name NAME"
         />
       </Section>
       <Section title="Last calls">

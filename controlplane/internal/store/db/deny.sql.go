@@ -60,7 +60,7 @@ func (q *Queries) DeleteExpiredDenies(ctx context.Context) ([]DeleteExpiredDenie
 }
 
 const getDeny = `-- name: GetDeny :one
-SELECT kind, name, reason, created_at, created_by, expires_at, cause
+SELECT kind, name, reason, created_at, created_by, expires_at, cause, issued_before
 FROM deny
 WHERE kind = $1 AND name = $2 AND cause = $3
 `
@@ -83,6 +83,7 @@ func (q *Queries) GetDeny(ctx context.Context, arg GetDenyParams) (Deny, error) 
 		&i.CreatedBy,
 		&i.ExpiresAt,
 		&i.Cause,
+		&i.IssuedBefore,
 	)
 	return i, err
 }
@@ -130,10 +131,10 @@ func (q *Queries) HasExpiredDenies(ctx context.Context) (bool, error) {
 }
 
 const insertDeny = `-- name: InsertDeny :exec
-INSERT INTO deny (kind, name, reason, created_by, expires_at, cause)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO deny (kind, name, reason, created_by, expires_at, cause, issued_before)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (kind, name, cause) DO UPDATE
-SET reason = excluded.reason, created_by = excluded.created_by,
+SET reason = excluded.reason, created_by = excluded.created_by, issued_before = greatest(deny.issued_before, excluded.issued_before),
     expires_at = CASE
         WHEN deny.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
         ELSE greatest(deny.expires_at, excluded.expires_at)
@@ -141,12 +142,13 @@ SET reason = excluded.reason, created_by = excluded.created_by,
 `
 
 type InsertDenyParams struct {
-	Kind      string
-	Name      string
-	Reason    string
-	CreatedBy string
-	ExpiresAt *time.Time
-	Cause     string
+	Kind         string
+	Name         string
+	Reason       string
+	CreatedBy    string
+	ExpiresAt    *time.Time
+	Cause        string
+	IssuedBefore *time.Time
 }
 
 // A revocation. Denying the same for the same cause again renews it, and never
@@ -159,12 +161,13 @@ func (q *Queries) InsertDeny(ctx context.Context, arg InsertDenyParams) error {
 		arg.CreatedBy,
 		arg.ExpiresAt,
 		arg.Cause,
+		arg.IssuedBefore,
 	)
 	return err
 }
 
 const listDenies = `-- name: ListDenies :many
-SELECT kind, name, reason, created_at, created_by, expires_at, cause FROM deny ORDER BY kind, name, cause
+SELECT kind, name, reason, created_at, created_by, expires_at, cause, issued_before FROM deny ORDER BY kind, name, cause
 `
 
 // The whole overlay. What is denied for several causes comes once for each, what a
@@ -186,6 +189,7 @@ func (q *Queries) ListDenies(ctx context.Context) ([]Deny, error) {
 			&i.CreatedBy,
 			&i.ExpiresAt,
 			&i.Cause,
+			&i.IssuedBefore,
 		); err != nil {
 			return nil, err
 		}

@@ -30,6 +30,16 @@ type Alert struct {
 	ClosedBy *string
 }
 
+type Authority struct {
+	Fingerprint string
+	Certificate []byte
+	Sealed      []byte
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	SignsFrom   time.Time
+	RetiresAt   *time.Time
+}
+
 type ConfigChange struct {
 	Revision int64
 	Position int32
@@ -39,13 +49,14 @@ type ConfigChange struct {
 }
 
 type Deny struct {
-	Kind      string
-	Name      string
-	Reason    string
-	CreatedAt time.Time
-	CreatedBy string
-	ExpiresAt *time.Time
-	Cause     string
+	Kind         string
+	Name         string
+	Reason       string
+	CreatedAt    time.Time
+	CreatedBy    string
+	ExpiresAt    *time.Time
+	Cause        string
+	IssuedBefore *time.Time
 }
 
 type EndedSession struct {

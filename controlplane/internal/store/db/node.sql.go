@@ -66,31 +66,46 @@ func (q *Queries) DisconnectNode(ctx context.Context, arg DisconnectNodeParams) 
 	return err
 }
 
-const ensureNode = `-- name: EnsureNode :exec
-INSERT INTO node (name, connected_to) VALUES ($1, '') ON CONFLICT (name) DO NOTHING
+const joinNode = `-- name: JoinNode :one
+INSERT INTO node (name, region, version)
+VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at
 `
 
-// A node that was admitted and has not been seen yet.
-func (q *Queries) EnsureNode(ctx context.Context, name string) error {
-	_, err := q.db.Exec(ctx, ensureNode, name)
-	return err
+type JoinNodeParams struct {
+	Name    string
+	Region  string
+	Version string
+}
+
+// Like JoinAgent.
+func (q *Queries) JoinNode(ctx context.Context, arg JoinNodeParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, joinNode, arg.Name, arg.Region, arg.Version)
+	var issue_at time.Time
+	err := row.Scan(&issue_at)
+	return issue_at, err
 }
 
 const listNodes = `-- name: ListNodes :many
 SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
-    version, address, seen_at
+    version, address, seen_at, region, tunnel_address, revoked_at
 FROM node
 ORDER BY name
 `
 
 type ListNodesRow struct {
-	Name      string
-	Connected bool
-	Revision  int64
-	Refusal   string
-	Version   string
-	Address   string
-	SeenAt    time.Time
+	Name          string
+	Connected     bool
+	Revision      int64
+	Refusal       string
+	Version       string
+	Address       string
+	SeenAt        time.Time
+	Region        string
+	TunnelAddress string
+	RevokedAt     *time.Time
 }
 
 // A node counts as connected while the replica that holds it says so; a replica
@@ -112,6 +127,9 @@ func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 			&i.Version,
 			&i.Address,
 			&i.SeenAt,
+			&i.Region,
+			&i.TunnelAddress,
+			&i.RevokedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -121,6 +139,41 @@ func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const renewNode = `-- name: RenewNode :one
+UPDATE node
+SET certified_at = clock_timestamp()
+WHERE name = $1 AND revoked_at IS NULL AND valid_from <= $2::timestamptz
+RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at
+`
+
+type RenewNodeParams struct {
+	Name     string
+	IssuedAt time.Time
+}
+
+// Like RenewAgent.
+func (q *Queries) RenewNode(ctx context.Context, arg RenewNodeParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, renewNode, arg.Name, arg.IssuedAt)
+	var issue_at time.Time
+	err := row.Scan(&issue_at)
+	return issue_at, err
+}
+
+const revokeNode = `-- name: RevokeNode :one
+UPDATE node
+SET revoked_at = clock_timestamp(), valid_from = date_trunc('second', clock_timestamp()) + interval '1 second'
+WHERE name = $1
+RETURNING valid_from
+`
+
+// Like RevokeAgent.
+func (q *Queries) RevokeNode(ctx context.Context, name string) (time.Time, error) {
+	row := q.db.QueryRow(ctx, revokeNode, name)
+	var valid_from time.Time
+	err := row.Scan(&valid_from)
+	return valid_from, err
 }
 
 const updateNode = `-- name: UpdateNode :execrows

@@ -14,10 +14,14 @@ SELECT 'instance_secret'::text AS in_table, 'sealed'::text AS in_column, name::t
 UNION ALL
 SELECT 'seal_key', 'sealed', name, sealed FROM seal_key
 UNION ALL
+SELECT 'authority', 'sealed', fingerprint, sealed FROM authority
+UNION ALL
 SELECT 'server', 'headers_sealed', name, headers_sealed FROM server WHERE headers_sealed IS NOT NULL
 UNION ALL
+SELECT 'server', 'environment_sealed', name, environment_sealed FROM server WHERE environment_sealed IS NOT NULL
+UNION ALL
 SELECT 'provider', 'client_secret_sealed', name, client_secret_sealed FROM provider WHERE client_secret_sealed IS NOT NULL
-ORDER BY 1, 3
+ORDER BY 1, 3, 2
 `
 
 type ListSealedRow struct {
@@ -51,6 +55,25 @@ func (q *Queries) ListSealed(ctx context.Context) ([]ListSealedRow, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const resealAuthority = `-- name: ResealAuthority :execrows
+UPDATE authority SET sealed = $1 WHERE fingerprint = $2 AND sealed = $3
+`
+
+type ResealAuthorityParams struct {
+	Renewed     []byte
+	Fingerprint string
+	Was         []byte
+}
+
+// Likewise.
+func (q *Queries) ResealAuthority(ctx context.Context, arg ResealAuthorityParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resealAuthority, arg.Renewed, arg.Fingerprint, arg.Was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const resealInstanceSecret = `-- name: ResealInstanceSecret :execrows
@@ -104,6 +127,25 @@ type ResealSealKeyParams struct {
 // Likewise.
 func (q *Queries) ResealSealKey(ctx context.Context, arg ResealSealKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, resealSealKey, arg.Renewed, arg.Name, arg.Was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const resealServerEnvironment = `-- name: ResealServerEnvironment :execrows
+UPDATE server SET environment_sealed = $1::bytea WHERE name = $2 AND environment_sealed = $3::bytea
+`
+
+type ResealServerEnvironmentParams struct {
+	Renewed []byte
+	Name    string
+	Was     []byte
+}
+
+// Likewise.
+func (q *Queries) ResealServerEnvironment(ctx context.Context, arg ResealServerEnvironmentParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resealServerEnvironment, arg.Renewed, arg.Name, arg.Was)
 	if err != nil {
 		return 0, err
 	}

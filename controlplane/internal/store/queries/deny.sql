@@ -1,10 +1,10 @@
 -- name: InsertDeny :exec
 -- A revocation. Denying the same for the same cause again renews it, and never
 -- shortens it.
-INSERT INTO deny (kind, name, reason, created_by, expires_at, cause)
-VALUES (@kind, @name, @reason, @created_by, sqlc.narg(expires_at), @cause)
+INSERT INTO deny (kind, name, reason, created_by, expires_at, cause, issued_before)
+VALUES (@kind, @name, @reason, @created_by, sqlc.narg(expires_at), @cause, sqlc.narg(issued_before))
 ON CONFLICT (kind, name, cause) DO UPDATE
-SET reason = excluded.reason, created_by = excluded.created_by,
+SET reason = excluded.reason, created_by = excluded.created_by, issued_before = greatest(deny.issued_before, excluded.issued_before),
     expires_at = CASE
         WHEN deny.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
         ELSE greatest(deny.expires_at, excluded.expires_at)
@@ -20,14 +20,14 @@ SELECT cause FROM deny WHERE kind = @kind AND name = @name ORDER BY cause;
 
 -- name: GetDeny :one
 -- One entry as it is now.
-SELECT kind, name, reason, created_at, created_by, expires_at, cause
+SELECT kind, name, reason, created_at, created_by, expires_at, cause, issued_before
 FROM deny
 WHERE kind = @kind AND name = @name AND cause = @cause;
 
 -- name: ListDenies :many
 -- The whole overlay. What is denied for several causes comes once for each, what a
 -- person denied first.
-SELECT kind, name, reason, created_at, created_by, expires_at, cause FROM deny ORDER BY kind, name, cause;
+SELECT kind, name, reason, created_at, created_by, expires_at, cause, issued_before FROM deny ORDER BY kind, name, cause;
 
 -- name: HasExpiredDenies :one
 -- Whether there is anything to sweep.

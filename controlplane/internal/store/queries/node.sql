@@ -1,6 +1,24 @@
--- name: EnsureNode :exec
--- A node that was admitted and has not been seen yet.
-INSERT INTO node (name, connected_to) VALUES (@name, '') ON CONFLICT (name) DO NOTHING;
+-- name: JoinNode :one
+-- Like JoinAgent.
+INSERT INTO node (name, region, version)
+VALUES (@name, @region, @version)
+ON CONFLICT (name) DO UPDATE
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at;
+
+-- name: RenewNode :one
+-- Like RenewAgent.
+UPDATE node
+SET certified_at = clock_timestamp()
+WHERE name = @name AND revoked_at IS NULL AND valid_from <= @issued_at::timestamptz
+RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at;
+
+-- name: RevokeNode :one
+-- Like RevokeAgent.
+UPDATE node
+SET revoked_at = clock_timestamp(), valid_from = date_trunc('second', clock_timestamp()) + interval '1 second'
+WHERE name = @name
+RETURNING valid_from;
 
 -- name: ConnectNode :exec
 -- A node said hello to this replica; what another replica wrote is past.
@@ -30,6 +48,6 @@ SELECT count(*) FROM node WHERE connected_to <> '' AND seen_at > now() - interva
 -- A node counts as connected while the replica that holds it says so; a replica
 -- that died leaves its name behind, so the time must be recent too.
 SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
-    version, address, seen_at
+    version, address, seen_at, region, tunnel_address, revoked_at
 FROM node
 ORDER BY name;

@@ -242,27 +242,28 @@ func (x *ListNodesResponse) GetNodes() []*Node {
 	return nil
 }
 
-type IssueNodeRequest struct {
+type RevokeNodeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *IssueNodeRequest) Reset() {
-	*x = IssueNodeRequest{}
+func (x *RevokeNodeRequest) Reset() {
+	*x = RevokeNodeRequest{}
 	mi := &file_warder_admin_v1_node_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *IssueNodeRequest) String() string {
+func (x *RevokeNodeRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*IssueNodeRequest) ProtoMessage() {}
+func (*RevokeNodeRequest) ProtoMessage() {}
 
-func (x *IssueNodeRequest) ProtoReflect() protoreflect.Message {
+func (x *RevokeNodeRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_warder_admin_v1_node_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -274,45 +275,45 @@ func (x *IssueNodeRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use IssueNodeRequest.ProtoReflect.Descriptor instead.
-func (*IssueNodeRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use RevokeNodeRequest.ProtoReflect.Descriptor instead.
+func (*RevokeNodeRequest) Descriptor() ([]byte, []int) {
 	return file_warder_admin_v1_node_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *IssueNodeRequest) GetName() string {
+func (x *RevokeNodeRequest) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-type IssueNodeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// PEM.
-	Certificate string `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	// PEM. Secret: shown once.
-	PrivateKey string `protobuf:"bytes,2,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
-	// PEM of the authority that the node must trust.
-	Authority     string                 `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+func (x *RevokeNodeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RevokeNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *IssueNodeResponse) Reset() {
-	*x = IssueNodeResponse{}
+func (x *RevokeNodeResponse) Reset() {
+	*x = RevokeNodeResponse{}
 	mi := &file_warder_admin_v1_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *IssueNodeResponse) String() string {
+func (x *RevokeNodeResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*IssueNodeResponse) ProtoMessage() {}
+func (*RevokeNodeResponse) ProtoMessage() {}
 
-func (x *IssueNodeResponse) ProtoReflect() protoreflect.Message {
+func (x *RevokeNodeResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_warder_admin_v1_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -324,37 +325,9 @@ func (x *IssueNodeResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use IssueNodeResponse.ProtoReflect.Descriptor instead.
-func (*IssueNodeResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use RevokeNodeResponse.ProtoReflect.Descriptor instead.
+func (*RevokeNodeResponse) Descriptor() ([]byte, []int) {
 	return file_warder_admin_v1_node_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *IssueNodeResponse) GetCertificate() string {
-	if x != nil {
-		return x.Certificate
-	}
-	return ""
-}
-
-func (x *IssueNodeResponse) GetPrivateKey() string {
-	if x != nil {
-		return x.PrivateKey
-	}
-	return ""
-}
-
-func (x *IssueNodeResponse) GetAuthority() string {
-	if x != nil {
-		return x.Authority
-	}
-	return ""
-}
-
-func (x *IssueNodeResponse) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
-	}
-	return nil
 }
 
 var File_warder_admin_v1_node_proto protoreflect.FileDescriptor
@@ -379,20 +352,15 @@ const file_warder_admin_v1_node_proto_rawDesc = "" +
 	"\arevoked\x18\f \x01(\bR\arevoked\"\x12\n" +
 	"\x10ListNodesRequest\"@\n" +
 	"\x11ListNodesResponse\x12+\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x15.warder.admin.v1.NodeR\x05nodes\"\xb6\x01\n" +
-	"\x10IssueNodeRequest\x12\xa1\x01\n" +
-	"\x04name\x18\x01 \x01(\tB\x8c\x01\xbaH\x88\x01\xba\x01\x84\x01\n" +
-	"\tnode.name\x12Oa node's name is 1 to 63 characters of a-z, 0-9 and -, and begins with a letter\x1a&this.matches('^[a-z][a-z0-9-]{0,62}$')R\x04name\"\xaf\x01\n" +
-	"\x11IssueNodeResponse\x12 \n" +
-	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x1f\n" +
-	"\vprivate_key\x18\x02 \x01(\tR\n" +
-	"privateKey\x12\x1c\n" +
-	"\tauthority\x18\x03 \x01(\tR\tauthority\x129\n" +
-	"\n" +
-	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xba\x01\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x15.warder.admin.v1.NodeR\x05nodes\"R\n" +
+	"\x11RevokeNodeRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\x14\n" +
+	"\x12RevokeNodeResponse2\xbd\x01\n" +
 	"\vNodeService\x12W\n" +
-	"\tListNodes\x12!.warder.admin.v1.ListNodesRequest\x1a\".warder.admin.v1.ListNodesResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\tIssueNode\x12!.warder.admin.v1.IssueNodeRequest\x1a\".warder.admin.v1.IssueNodeResponseB\xc2\x01\n" +
+	"\tListNodes\x12!.warder.admin.v1.ListNodesRequest\x1a\".warder.admin.v1.ListNodesResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\n" +
+	"RevokeNode\x12\".warder.admin.v1.RevokeNodeRequest\x1a#.warder.admin.v1.RevokeNodeResponseB\xc2\x01\n" +
 	"\x13com.warder.admin.v1B\tNodeProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -412,23 +380,22 @@ var file_warder_admin_v1_node_proto_goTypes = []any{
 	(*Node)(nil),                  // 0: warder.admin.v1.Node
 	(*ListNodesRequest)(nil),      // 1: warder.admin.v1.ListNodesRequest
 	(*ListNodesResponse)(nil),     // 2: warder.admin.v1.ListNodesResponse
-	(*IssueNodeRequest)(nil),      // 3: warder.admin.v1.IssueNodeRequest
-	(*IssueNodeResponse)(nil),     // 4: warder.admin.v1.IssueNodeResponse
+	(*RevokeNodeRequest)(nil),     // 3: warder.admin.v1.RevokeNodeRequest
+	(*RevokeNodeResponse)(nil),    // 4: warder.admin.v1.RevokeNodeResponse
 	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_node_proto_depIdxs = []int32{
 	5, // 0: warder.admin.v1.Node.last_seen_at:type_name -> google.protobuf.Timestamp
 	0, // 1: warder.admin.v1.ListNodesResponse.nodes:type_name -> warder.admin.v1.Node
-	5, // 2: warder.admin.v1.IssueNodeResponse.expires_at:type_name -> google.protobuf.Timestamp
-	1, // 3: warder.admin.v1.NodeService.ListNodes:input_type -> warder.admin.v1.ListNodesRequest
-	3, // 4: warder.admin.v1.NodeService.IssueNode:input_type -> warder.admin.v1.IssueNodeRequest
-	2, // 5: warder.admin.v1.NodeService.ListNodes:output_type -> warder.admin.v1.ListNodesResponse
-	4, // 6: warder.admin.v1.NodeService.IssueNode:output_type -> warder.admin.v1.IssueNodeResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1, // 2: warder.admin.v1.NodeService.ListNodes:input_type -> warder.admin.v1.ListNodesRequest
+	3, // 3: warder.admin.v1.NodeService.RevokeNode:input_type -> warder.admin.v1.RevokeNodeRequest
+	2, // 4: warder.admin.v1.NodeService.ListNodes:output_type -> warder.admin.v1.ListNodesResponse
+	4, // 5: warder.admin.v1.NodeService.RevokeNode:output_type -> warder.admin.v1.RevokeNodeResponse
+	4, // [4:6] is the sub-list for method output_type
+	2, // [2:4] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_node_proto_init() }

@@ -1934,8 +1934,12 @@ type Deny struct {
 	Kind  DenyKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=warder.snapshot.v1.DenyKind" json:"kind,omitempty"`
 	// The key id, user, application, server, "server/tool", "issuer/jti" with the
 	// issuer's name, agent or node; empty for all.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Name   string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of an agent or a node, and only there: its certificates that were issued before
+	// this. A certificate says so by the time from which it is valid, which is two
+	// minutes before it was issued. Whoever joins anew gets one that is not denied.
+	IssuedBefore  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1989,6 +1993,13 @@ func (x *Deny) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Deny) GetIssuedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedBefore
+	}
+	return nil
 }
 
 // Settings holds what concerns all nodes. There is exactly one in a snapshot.
@@ -2264,11 +2275,12 @@ const file_warder_snapshot_v1_snapshot_proto_rawDesc = "" +
 	" \x03(\tR\x05tools\x12.\n" +
 	"\x05risks\x18\v \x03(\x0e2\x18.warder.snapshot.v1.RiskR\x05risks\x12\x18\n" +
 	"\aprompts\x18\f \x03(\tR\aprompts\x12\x1c\n" +
-	"\tresources\x18\r \x03(\tR\tresources\"d\n" +
+	"\tresources\x18\r \x03(\tR\tresources\"\xa5\x01\n" +
 	"\x04Deny\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.warder.snapshot.v1.DenyKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12?\n" +
+	"\rissued_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\"\x82\x01\n" +
 	"\bSettings\x12\x1d\n" +
 	"\n" +
 	"key_pepper\x18\x01 \x01(\fR\tkeyPepper\x12\x1d\n" +
@@ -2384,13 +2396,14 @@ var file_warder_snapshot_v1_snapshot_proto_depIdxs = []int32{
 	22, // 26: warder.snapshot.v1.Limit.window:type_name -> google.protobuf.Duration
 	0,  // 27: warder.snapshot.v1.Limit.risks:type_name -> warder.snapshot.v1.Risk
 	3,  // 28: warder.snapshot.v1.Deny.kind:type_name -> warder.snapshot.v1.DenyKind
-	21, // 29: warder.snapshot.v1.Settings.seal_keys:type_name -> warder.snapshot.v1.SealKey
-	23, // 30: warder.snapshot.v1.SealKey.seals_from:type_name -> google.protobuf.Timestamp
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	23, // 29: warder.snapshot.v1.Deny.issued_before:type_name -> google.protobuf.Timestamp
+	21, // 30: warder.snapshot.v1.Settings.seal_keys:type_name -> warder.snapshot.v1.SealKey
+	23, // 31: warder.snapshot.v1.SealKey.seals_from:type_name -> google.protobuf.Timestamp
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_warder_snapshot_v1_snapshot_proto_init() }

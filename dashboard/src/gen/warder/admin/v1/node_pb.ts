@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/node.proto.
  */
 export const file_warder_admin_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoECCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIiAKEElzc3VlTm9kZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSKAAQoRSXNzdWVOb2RlUmVzcG9uc2USEwoLY2VydGlmaWNhdGUYASABKAkSEwoLcHJpdmF0ZV9rZXkYAiABKAkSEQoJYXV0aG9yaXR5GAMgASgJEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMroBCgtOb2RlU2VydmljZRJXCglMaXN0Tm9kZXMSIS53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVxdWVzdBoiLndhcmRlci5hZG1pbi52MS5MaXN0Tm9kZXNSZXNwb25zZSIDkAIBElIKCUlzc3VlTm9kZRIhLndhcmRlci5hZG1pbi52MS5Jc3N1ZU5vZGVSZXF1ZXN0GiIud2FyZGVyLmFkbWluLnYxLklzc3VlTm9kZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoECCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIjEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIhQKElJldm9rZU5vZGVSZXNwb25zZTK9AQoLTm9kZVNlcnZpY2USVwoJTGlzdE5vZGVzEiEud2FyZGVyLmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgpSZXZva2VOb2RlEiIud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Node
@@ -129,62 +129,42 @@ export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE_
   messageDesc(file_warder_admin_v1_node, 2);
 
 /**
- * @generated from message warder.admin.v1.IssueNodeRequest
+ * @generated from message warder.admin.v1.RevokeNodeRequest
  */
-export type IssueNodeRequest = Message<"warder.admin.v1.IssueNodeRequest"> & {
+export type RevokeNodeRequest = Message<"warder.admin.v1.RevokeNodeRequest"> & {
   /**
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
 };
 
 /**
- * Describes the message warder.admin.v1.IssueNodeRequest.
- * Use `create(IssueNodeRequestSchema)` to create a new message.
+ * Describes the message warder.admin.v1.RevokeNodeRequest.
+ * Use `create(RevokeNodeRequestSchema)` to create a new message.
  */
-export const IssueNodeRequestSchema: GenMessage<IssueNodeRequest> = /*@__PURE__*/
+export const RevokeNodeRequestSchema: GenMessage<RevokeNodeRequest> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_node, 3);
 
 /**
- * @generated from message warder.admin.v1.IssueNodeResponse
+ * @generated from message warder.admin.v1.RevokeNodeResponse
  */
-export type IssueNodeResponse = Message<"warder.admin.v1.IssueNodeResponse"> & {
-  /**
-   * PEM.
-   *
-   * @generated from field: string certificate = 1;
-   */
-  certificate: string;
-
-  /**
-   * PEM. Secret: shown once.
-   *
-   * @generated from field: string private_key = 2;
-   */
-  privateKey: string;
-
-  /**
-   * PEM of the authority that the node must trust.
-   *
-   * @generated from field: string authority = 3;
-   */
-  authority: string;
-
-  /**
-   * @generated from field: google.protobuf.Timestamp expires_at = 4;
-   */
-  expiresAt?: Timestamp | undefined;
+export type RevokeNodeResponse = Message<"warder.admin.v1.RevokeNodeResponse"> & {
 };
 
 /**
- * Describes the message warder.admin.v1.IssueNodeResponse.
- * Use `create(IssueNodeResponseSchema)` to create a new message.
+ * Describes the message warder.admin.v1.RevokeNodeResponse.
+ * Use `create(RevokeNodeResponseSchema)` to create a new message.
  */
-export const IssueNodeResponseSchema: GenMessage<IssueNodeResponse> = /*@__PURE__*/
+export const RevokeNodeResponseSchema: GenMessage<RevokeNodeResponse> = /*@__PURE__*/
   messageDesc(file_warder_admin_v1_node, 4);
 
 /**
- * NodeService shows the nodes and lets new ones in.
+ * NodeService shows the nodes.
  *
  * @generated from service warder.admin.v1.NodeService
  */
@@ -198,15 +178,15 @@ export const NodeService: GenService<{
     output: typeof ListNodesResponseSchema;
   },
   /**
-   * IssueNode makes a certificate with which a node of this name may connect.
-   * Join tokens replace it.
+   * RevokeNode ends a node's streams, and takes no certificate of it from now on:
+   * neither do agents and other nodes. A new join token lets it in again.
    *
-   * @generated from rpc warder.admin.v1.NodeService.IssueNode
+   * @generated from rpc warder.admin.v1.NodeService.RevokeNode
    */
-  issueNode: {
+  revokeNode: {
     methodKind: "unary";
-    input: typeof IssueNodeRequestSchema;
-    output: typeof IssueNodeResponseSchema;
+    input: typeof RevokeNodeRequestSchema;
+    output: typeof RevokeNodeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_node, 0);

@@ -37,16 +37,16 @@ const (
 const (
 	// NodeServiceListNodesProcedure is the fully-qualified name of the NodeService's ListNodes RPC.
 	NodeServiceListNodesProcedure = "/warder.admin.v1.NodeService/ListNodes"
-	// NodeServiceIssueNodeProcedure is the fully-qualified name of the NodeService's IssueNode RPC.
-	NodeServiceIssueNodeProcedure = "/warder.admin.v1.NodeService/IssueNode"
+	// NodeServiceRevokeNodeProcedure is the fully-qualified name of the NodeService's RevokeNode RPC.
+	NodeServiceRevokeNodeProcedure = "/warder.admin.v1.NodeService/RevokeNode"
 )
 
 // NodeServiceClient is a client for the warder.admin.v1.NodeService service.
 type NodeServiceClient interface {
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
-	// IssueNode makes a certificate with which a node of this name may connect.
-	// Join tokens replace it.
-	IssueNode(context.Context, *connect.Request[v1.IssueNodeRequest]) (*connect.Response[v1.IssueNodeResponse], error)
+	// RevokeNode ends a node's streams, and takes no certificate of it from now on:
+	// neither do agents and other nodes. A new join token lets it in again.
+	RevokeNode(context.Context, *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the warder.admin.v1.NodeService service. By default,
@@ -67,10 +67,10 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
-		issueNode: connect.NewClient[v1.IssueNodeRequest, v1.IssueNodeResponse](
+		revokeNode: connect.NewClient[v1.RevokeNodeRequest, v1.RevokeNodeResponse](
 			httpClient,
-			baseURL+NodeServiceIssueNodeProcedure,
-			connect.WithSchema(nodeServiceMethods.ByName("IssueNode")),
+			baseURL+NodeServiceRevokeNodeProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("RevokeNode")),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -78,8 +78,8 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // nodeServiceClient implements NodeServiceClient.
 type nodeServiceClient struct {
-	listNodes *connect.Client[v1.ListNodesRequest, v1.ListNodesResponse]
-	issueNode *connect.Client[v1.IssueNodeRequest, v1.IssueNodeResponse]
+	listNodes  *connect.Client[v1.ListNodesRequest, v1.ListNodesResponse]
+	revokeNode *connect.Client[v1.RevokeNodeRequest, v1.RevokeNodeResponse]
 }
 
 // ListNodes calls warder.admin.v1.NodeService.ListNodes.
@@ -87,17 +87,17 @@ func (c *nodeServiceClient) ListNodes(ctx context.Context, req *connect.Request[
 	return c.listNodes.CallUnary(ctx, req)
 }
 
-// IssueNode calls warder.admin.v1.NodeService.IssueNode.
-func (c *nodeServiceClient) IssueNode(ctx context.Context, req *connect.Request[v1.IssueNodeRequest]) (*connect.Response[v1.IssueNodeResponse], error) {
-	return c.issueNode.CallUnary(ctx, req)
+// RevokeNode calls warder.admin.v1.NodeService.RevokeNode.
+func (c *nodeServiceClient) RevokeNode(ctx context.Context, req *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error) {
+	return c.revokeNode.CallUnary(ctx, req)
 }
 
 // NodeServiceHandler is an implementation of the warder.admin.v1.NodeService service.
 type NodeServiceHandler interface {
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
-	// IssueNode makes a certificate with which a node of this name may connect.
-	// Join tokens replace it.
-	IssueNode(context.Context, *connect.Request[v1.IssueNodeRequest]) (*connect.Response[v1.IssueNodeResponse], error)
+	// RevokeNode ends a node's streams, and takes no certificate of it from now on:
+	// neither do agents and other nodes. A new join token lets it in again.
+	RevokeNode(context.Context, *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -114,18 +114,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
-	nodeServiceIssueNodeHandler := connect.NewUnaryHandler(
-		NodeServiceIssueNodeProcedure,
-		svc.IssueNode,
-		connect.WithSchema(nodeServiceMethods.ByName("IssueNode")),
+	nodeServiceRevokeNodeHandler := connect.NewUnaryHandler(
+		NodeServiceRevokeNodeProcedure,
+		svc.RevokeNode,
+		connect.WithSchema(nodeServiceMethods.ByName("RevokeNode")),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/warder.admin.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceListNodesProcedure:
 			nodeServiceListNodesHandler.ServeHTTP(w, r)
-		case NodeServiceIssueNodeProcedure:
-			nodeServiceIssueNodeHandler.ServeHTTP(w, r)
+		case NodeServiceRevokeNodeProcedure:
+			nodeServiceRevokeNodeHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -139,6 +139,6 @@ func (UnimplementedNodeServiceHandler) ListNodes(context.Context, *connect.Reque
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.NodeService.ListNodes is not implemented"))
 }
 
-func (UnimplementedNodeServiceHandler) IssueNode(context.Context, *connect.Request[v1.IssueNodeRequest]) (*connect.Response[v1.IssueNodeResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.NodeService.IssueNode is not implemented"))
+func (UnimplementedNodeServiceHandler) RevokeNode(context.Context, *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.NodeService.RevokeNode is not implemented"))
 }

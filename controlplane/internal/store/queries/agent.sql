@@ -1,0 +1,48 @@
+-- name: JoinAgent :one
+-- An agent is let in, for the first time or again. Its certificate is issued at
+-- issue_at: never before what the last revocation voids.
+INSERT INTO agent (name, region, version)
+VALUES (@name, @region, @version)
+ON CONFLICT (name) DO UPDATE
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at;
+
+-- name: RenewAgent :one
+-- Lets an agent have another certificate, for one that was issued at a time. The
+-- row is locked, so that of a renewal and a revocation one sees the other.
+UPDATE agent
+SET certified_at = clock_timestamp()
+WHERE name = @name AND revoked_at IS NULL AND valid_from <= @issued_at::timestamptz
+RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at;
+
+-- name: RevokeAgent :one
+-- All certificates that it has. Doing it again moves the time.
+UPDATE agent
+SET revoked_at = clock_timestamp(), valid_from = date_trunc('second', clock_timestamp()) + interval '1 second'
+WHERE name = @name
+RETURNING valid_from;
+
+-- name: DeleteAgent :execrows
+-- One that has servers is kept by its foreign key.
+DELETE FROM agent WHERE name = @name;
+
+-- name: ListAgents :many
+-- Like nodes, an agent counts as connected while the replica that holds its stream
+-- says so.
+SELECT name, region, revoked_at, version, platform, report, seen_at,
+    (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected
+FROM agent
+ORDER BY name;
+
+-- name: ListAgentServers :many
+-- Which servers are those of agents.
+SELECT name, agent::text AS agent FROM server WHERE agent IS NOT NULL ORDER BY name;
+
+-- name: ListStandings :many
+-- Which certificates of peers are good: those that were issued at valid_from or
+-- later, of who is not revoked. Whoever is not there may not connect.
+SELECT 'node'::text AS kind, name::text AS name, valid_from::timestamptz AS valid_from, (revoked_at IS NOT NULL)::boolean AS revoked
+FROM node WHERE name = ANY (@nodes::text[])
+UNION ALL
+SELECT 'agent', name, valid_from, revoked_at IS NOT NULL
+FROM agent WHERE name = ANY (@agents::text[]);

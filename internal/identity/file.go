@@ -1,0 +1,149 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/warder-gateway/warder/internal/fault"
+)
+
+// fileName is where an identity lies in its directory: key, certificate and
+// authorities in one file, so that they are replaced together or not at all.
+const fileName = "identity.pem"
+
+// maxFile bounds what is read.
+const maxFile = 1 << 20
+
+// Headers of the certificate's block.
+const (
+	headerRegion = "Region"
+	headerToken  = "Join-Token"
+)
+
+// write replaces the file. A process that dies meanwhile leaves the old one or the
+// new one.
+func write(dir string, h *held) error {
+	encoded, err := encode(h)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	draft, err := os.CreateTemp(dir, fileName+".*") // Its mode is 0600.
+	if err != nil {
+		return err
+	}
+	defer os.Remove(draft.Name()) // It is renamed, unless something failed.
+	_, err = draft.Write(encoded)
+	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+		return err
+	}
+	return os.Rename(draft.Name(), filepath.Join(dir, fileName))
+}
+
+func encode(h *held) ([]byte, error) {
+	key, err := x509.MarshalPKCS8PrivateKey(h.certificate.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	leaf := &pem.Block{Type: "CERTIFICATE", Bytes: h.certificate.Leaf.Raw, Headers: map[string]string{}}
+	if h.region != "" {
+		leaf.Headers[headerRegion] = h.region
+	}
+	if h.token != "" {
+		leaf.Headers[headerToken] = h.token
+	}
+	blocks := []*pem.Block{{Type: "PRIVATE KEY", Bytes: key}, leaf}
+	for _, authority := range h.authorities {
+		blocks = append(blocks, &pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw})
+	}
+	var out bytes.Buffer
+	for _, block := range blocks {
+		if err := pem.Encode(&out, block); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// read returns what lies in a directory, good or not. It fails with fs.ErrNotExist
+// where there is nothing.
+func read(dir string) (*held, error) {
+	path := filepath.Join(dir, fileName)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if err := private(path, file); err != nil {
+		return nil, err
+	}
+	encoded, err := io.ReadAll(io.LimitReader(file, maxFile))
+	if err != nil {
+		return nil, err
+	}
+	h, err := decode(encoded)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, path+" holds no identity: "+err.Error()+"; remove it and join anew with a join token", err).Coded(CodeIdentity)
+	}
+	return h, nil
+}
+
+// private refuses a key that others may have read. Windows has no such bits; its
+// files are guarded by the directory they inherit from.
+func private(path string, file fs.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
+		return fault.Newf(fault.Precondition, "%s can be reached by others (mode %04o); run chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+func decode(encoded []byte) (*held, error) {
+	block, rest := pem.Decode(encoded)
+	if block == nil {
+		return nil, errors.New("nothing in PEM is there")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parse key: %w", err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("the key is not of ECDSA")
+	}
+	var certificates []*x509.Certificate
+	headers := map[string]string{}
+	for block, rest = pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parse certificate: %w", err)
+		}
+		if len(certificates) == 0 {
+			headers = block.Headers
+		}
+		certificates = append(certificates, certificate)
+	}
+	if len(certificates) == 0 {
+		return nil, errors.New("no certificate is there")
+	}
+	h, err := newHeld(key, certificates[0], certificates[1:])
+	if err != nil {
+		return nil, err
+	}
+	h.region, h.token = headers[headerRegion], headers[headerToken]
+	return h, nil
+}
