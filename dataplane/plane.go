@@ -63,18 +63,27 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 	}
 	p := &Plane{config: config.withDefaults(), limits: limit.New(), flushing: make(chan struct{})}
 	p.log = p.config.Log
-	var err error
-	if p.identity, err = p.config.obtain(ctx); err != nil {
-		return nil, err
+	who, expired := p.config.obtain(ctx)
+	if who == nil {
+		return nil, expired
 	}
+	p.identity = who
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
 	})
 	p.tokens = token.NewKeeper(token.Config{Log: p.log, Registerer: p.config.Registerer})
 	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})
 	p.drift = drift.New(drift.Config{Upstream: p.pool, Current: p.current, Log: p.log})
-	if err := p.openReplica(); err != nil {
+	err := p.openReplica()
+	if err != nil {
 		return nil, err
+	}
+	if expired != nil {
+		// A node serves by its last snapshot while the control plane is away, however long.
+		if p.replica.Current() == nil {
+			return nil, expired
+		}
+		p.log.Error("the node serves by its last snapshot, and cannot connect to the control plane", "error", expired)
 	}
 	if p.link, err = dial(&p.config, p.identity); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -51,7 +52,7 @@ func newAuthority(t testing.TB) *authority {
 	a := &authority{t: t, key: newKey(t)}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
@@ -81,7 +82,9 @@ func (a *authority) pool() *x509.CertPool {
 
 // issue makes a certificate: of the control plane if the name is that, of a node
 // else, and good for a server of that name.
-func (a *authority) issue(name string) tls.Certificate {
+func (a *authority) issue(name string) tls.Certificate { return a.issueAt(name, time.Now()) }
+
+func (a *authority) issueAt(name string, issued time.Time) tls.Certificate {
 	a.t.Helper()
 	who := identity.Peer{Kind: identity.Node, Name: name}
 	if name == identity.ServerName {
@@ -90,7 +93,7 @@ func (a *authority) issue(name string) tls.Certificate {
 	key := newKey(a.t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, URIs: []*url.URL{who.URI()},
-		NotBefore: time.Now().Add(-identity.Backdate), NotAfter: time.Now().Add(identity.Life),
+		NotBefore: issued.Add(-identity.Backdate), NotAfter: issued.Add(identity.Life),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
@@ -101,12 +104,13 @@ func (a *authority) issue(name string) tls.Certificate {
 }
 
 // node returns the identity of a node.
-func (a *authority) node(name string) *identity.Identity { return a.nodeIn(name, "") }
+func (a *authority) node(name string) *identity.Identity { return a.nodeIn(name, "", time.Now()) }
 
-// nodeIn returns the identity of a node that is kept in a directory.
-func (a *authority) nodeIn(name, dir string) *identity.Identity {
+// nodeIn returns the identity of a node that was issued at a time, and is kept in a
+// directory.
+func (a *authority) nodeIn(name, dir string, at time.Time) *identity.Identity {
 	a.t.Helper()
-	issued := a.issue(name)
+	issued := a.issueAt(name, at)
 	who, err := identity.New(identity.Config{Kind: identity.Node, Dir: dir, Log: slog.New(slog.DiscardHandler)}, issued.PrivateKey.(*ecdsa.PrivateKey),
 		&enrollv1.Credential{Certificate: issued.Certificate[0], Authorities: [][]byte{a.cert.Raw}}, "")
 	if err != nil {
@@ -552,12 +556,41 @@ func TestOpenReadsTheIdentityFromItsDirectory(t *testing.T) {
 	if _, err := Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("without files: %v; want an error that names %s", err, dir)
 	}
-	ca.nodeIn("node-1", dir)
+	ca.nodeIn("node-1", dir, time.Now())
 	plane, err := Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	plane.link.Close()
+}
+
+// A control plane may be away for longer than a certificate is good for: a node that
+// restarts meanwhile serves by its last snapshot, and says what it will need.
+func TestANodeWhoseIdentityHasExpiredServesByItsLastSnapshotAlone(t *testing.T) {
+	ca := newAuthority(t)
+	set, _ := world(t)
+	cp := startControlPlane(t, ca, identity.ServerName, set)
+	config := Config{DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.node("node-1")}
+	p := startProcess(t, config)
+	await(t, "ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	ca.nodeIn("node-1", dir, time.Now().Add(-2*identity.Life))
+	const advice = "warder join-token create --kind node --name node-1"
+	config.Identity, config.IdentityDir = nil, dir
+	var log bytes.Buffer
+	config.Log = slog.New(slog.NewTextHandler(&log, nil))
+	plane, err := Open(t.Context(), config)
+	if err != nil || plane.Ready() != nil || !strings.Contains(log.String(), advice) {
+		t.Fatalf("error %v, log %s", err, log.String())
+	}
+	plane.link.Close()
+	config.DataDir = t.TempDir()
+	if _, err := Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), advice) {
+		t.Errorf("without a snapshot: %v", err)
+	}
 }
 
 func TestP09_ASnapshotWithoutSettingsIsRefused(t *testing.T) {

@@ -64,8 +64,11 @@ func required(cmd *cobra.Command, policy string) (args []string) {
 			return
 		}
 		value := "x"
-		if f.Name == "file" {
+		switch f.Name {
+		case "file":
 			value = policy
+		case "kind":
+			value = "node"
 		}
 		args = append(args, "--"+f.Name, value)
 	})
@@ -100,8 +103,9 @@ func TestEveryCommandThatFailsSaysSoInOneObject(t *testing.T) {
 			}
 		}
 	}
-	// All but the planes, 'policy schema', and 'server set', which has nothing to change.
-	if len(all) < 30 || unreached < len(all)-5 {
+	// All but the planes, 'agent test', 'policy schema', and 'server set', which has
+	// nothing to change.
+	if len(all) < 30 || unreached < len(all)-6 {
 		t.Errorf("of %d commands %d came as far as to look for the instance", len(all), unreached)
 	}
 }

@@ -104,14 +104,24 @@ func New(c Config, key *ecdsa.PrivateKey, credential *enrollv1.Credential, regio
 	return begin(c, h)
 }
 
-// begin returns an identity that holds h, and has been written.
+// begin returns an identity that holds h, and has written it.
 func begin(c Config, h *held) (*Identity, error) {
+	i, err := hold(c, h)
+	if err != nil {
+		return nil, err
+	}
+	return i, i.keep(h)
+}
+
+// hold returns an identity that holds h.
+func hold(c Config, h *held) (*Identity, error) {
 	if h.peer.Kind != c.Kind {
 		return nil, fault.Newf(fault.Precondition, "this identity is that of %s, and not of a kind %q; each has a join token of its own kind", h.peer.words(), c.Kind)
 	}
 	i := &Identity{config: c}
 	i.renew = i.Renew
-	return i, i.keep(h)
+	i.held.Store(h)
+	return i, nil
 }
 
 // keep writes h, and holds it from then on.

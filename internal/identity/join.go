@@ -34,7 +34,9 @@ const (
 // Obtain returns the identity of the directory, or joins with a token where there is
 // none that is good, or where the token is not the one that it began with: so that a
 // token may stay where the process reads it, and a new one lets it in again. Without
-// both it fails with fault.Precondition, and says what to do.
+// both it fails with fault.Precondition, and says what to do. An identity that has
+// expired comes along with that error: who can do something without the control plane
+// may go on with it.
 func Obtain(ctx context.Context, c Config, token string) (*Identity, error) {
 	h, err := there(c.Dir)
 	if err != nil {
@@ -53,10 +55,11 @@ func Obtain(ctx context.Context, c Config, token string) (*Identity, error) {
 		return nil, fault.Newf(fault.Precondition,
 			"this %s has no identity in %s; make a join token with 'warder join-token create --kind %s --name NAME' and start it with that", c.Kind, c.Dir, c.Kind).Coded(CodeIdentity)
 	}
-	if err := h.good(time.Now()); err != nil {
+	i, err := hold(c, h)
+	if err != nil {
 		return nil, err
 	}
-	return begin(c, h)
+	return i, h.good(time.Now())
 }
 
 // there returns what lies in a directory, or nil if nothing does.
