@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,9 +86,12 @@ func TestACertificateIsRenewedAtHalfOfItsLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex
 		var at []time.Duration
 		failing := 0
 		who.renew = func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
 			at = append(at, time.Since(began))
 			if failing > 0 {
 				failing--
@@ -100,6 +104,7 @@ func TestACertificateIsRenewedAtHalfOfItsLife(t *testing.T) {
 		go func() { defer close(ended); who.Run(ctx) }()
 
 		time.Sleep(3*Life/2 + time.Minute)
+		mu.Lock()
 		for i, d := range at {
 			if off := d - time.Duration(i+1)*Life/2; off < 0 || off > 2*time.Second {
 				t.Errorf("renewal %d after %v", i, d)
@@ -110,7 +115,10 @@ func TestACertificateIsRenewedAtHalfOfItsLife(t *testing.T) {
 		}
 		// It is tried again, at growing intervals, and no more often than that.
 		at, failing = nil, 5
+		mu.Unlock()
 		time.Sleep(Life)
+		mu.Lock()
+		defer mu.Unlock()
 		if len(at) < 6 || len(at) > 8 || at[5]-at[0] > 2*time.Minute || time.Until(who.ExpiresAt()) < 0 {
 			t.Errorf("tried after %v", at)
 		}

@@ -78,10 +78,10 @@ func (a *Authority) Rotate(ctx context.Context, actor string) (made db.Authority
 			return err
 		}
 		now := a.now()
+		if newest := held[len(held)-1]; newest.SignsFrom.After(now) {
+			return fault.Newf(fault.Conflict, "a new authority takes over already, at %s", newest.SignsFrom.UTC().Format(time.RFC3339))
+		}
 		for _, row := range held {
-			if row.SignsFrom.After(now) {
-				return fault.Newf(fault.Conflict, "a new authority takes over already, at %s", row.SignsFrom.UTC().Format(time.RFC3339))
-			}
 			if row.RetiresAt != nil && row.RetiresAt.After(now) {
 				return fault.Newf(fault.Conflict, "the authority before this one is trusted until %s; rotate again after that", row.RetiresAt.UTC().Format(time.RFC3339))
 			}
