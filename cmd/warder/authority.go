@@ -54,13 +54,14 @@ It is not the remedy for one node or agent that is not to be trusted any more:
 
 func printAuthorities(w io.Writer, authorities []*adminv1.Authority) {
 	var rows [][]string
-	for _, a := range authorities {
-		state := "signs"
+	waits := func(i int) bool { return i < len(authorities) && authorities[i].GetSignsFrom().AsTime().After(time.Now()) }
+	for i, a := range authorities {
+		state := "retires"
 		switch {
-		case a.GetSignsFrom().AsTime().After(time.Now()):
+		case waits(i):
 			state = "waits"
-		case a.GetRetiresAt() != nil:
-			state = "retires"
+		case i == len(authorities)-1 || waits(i+1):
+			state = "signs"
 		}
 		rows = append(rows, []string{a.GetFingerprint()[:16], state, clock(a.GetSignsFrom()), clock(a.GetRetiresAt()), clock(a.GetExpiresAt())})
 	}
