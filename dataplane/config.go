@@ -47,6 +47,13 @@ type Config struct {
 	// besides the node's own.
 	AllowedOrigins []string
 
+	// TunnelListen is the address for agents and other nodes; empty: the node has no
+	// part in tunnels, and servers of agents cannot be called through it.
+	TunnelListen string
+	// TunnelAddress is host:port by which they reach that. Default: what TunnelListen
+	// came to, which is good if it names a host.
+	TunnelAddress string
+
 	// PublicURLs are scheme://host[:port] of the node as its clients know it; their
 	// hosts are names that clients may use. Tokens of issuers are for endpoints below
 	// them. Empty: on loopback, whatever the client calls it by.
@@ -102,6 +109,8 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name that clients may use (repeatable)")
 	fs.StringSliceVar(&c.AllowedOrigins, "allowed-origin", c.AllowedOrigins, "web origin that may call, for example https://tools.example.com (repeatable)")
 	fs.StringSliceVar(&c.PublicURLs, "public-url", c.PublicURLs, "URL of this node as clients know it, for example https://mcp.example.com (repeatable); OAuth clients need it")
+	fs.StringVar(&c.TunnelListen, "tunnel-listen", c.TunnelListen, "address for agents and other nodes, for example 0.0.0.0:7071 (default: no tunnels)")
+	fs.StringVar(&c.TunnelAddress, "tunnel-address", c.TunnelAddress, "HOST:PORT by which agents and other nodes reach --tunnel-listen (default: the same)")
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for clients, in PEM")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
 	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to clients")
@@ -153,6 +162,9 @@ func (c *Config) Validate() error {
 	if err := c.validatePprof(); err != nil {
 		return err
 	}
+	if err := c.validateTunnels(); err != nil {
+		return err
+	}
 	for _, given := range c.PublicURLs {
 		if _, err := address.ParseBase(given); err != nil {
 			return fault.Wrap(fault.Invalid, "--public-url "+given+": "+fault.Text(err), err)
@@ -169,6 +181,30 @@ func (c *Config) validatePprof() error {
 	host, _, _ := net.SplitHostPort(c.MetricsListen) // Without a port there is no host either.
 	if c.Pprof && !address.IsLoopback(host) {
 		return fault.New(fault.Invalid, "--pprof needs an address of its own on loopback, for example --metrics-listen 127.0.0.1:9090")
+	}
+	return nil
+}
+
+// validateTunnels sees to it that others can reach what the node says.
+func (c *Config) validateTunnels() error {
+	if c.TunnelListen == "" {
+		if c.TunnelAddress != "" {
+			return fault.New(fault.Invalid, "--tunnel-address is of no use without --tunnel-listen")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.TunnelListen)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "--tunnel-listen must be HOST:PORT, not "+c.TunnelListen, err)
+	}
+	if c.TunnelAddress == "" {
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			return fault.New(fault.Invalid, "--tunnel-listen "+c.TunnelListen+" names no host by which others reach the node; say it with --tunnel-address HOST:PORT")
+		}
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(c.TunnelAddress); err != nil {
+		return fault.Wrap(fault.Invalid, "--tunnel-address must be HOST:PORT, not "+c.TunnelAddress, err)
 	}
 	return nil
 }

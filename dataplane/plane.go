@@ -49,6 +49,7 @@ type Plane struct {
 	session  *session.Session
 	listener *listener.Listener
 	link     *grpc.ClientConn
+	tunnels  *tunnels // nil: the node has no part in them
 	draining atomic.Bool
 	applying sync.Mutex
 	flushing chan struct{} // closed when the end waits for the audit
@@ -68,25 +69,40 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		return nil, expired
 	}
 	p.identity = who
+	if p.config.TunnelListen != "" {
+		var err error
+		if p.tunnels, err = newTunnels(p); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.assemble(expired); err != nil {
+		return nil, errors.Join(err, p.tunnels.abandon())
+	}
+	return p, nil
+}
+
+// assemble makes the parts of a node, each of those that it needs. Expired is why the
+// node's identity is no longer good, if so.
+func (p *Plane) assemble(expired error) error {
 	p.pool = upstream.New(upstream.Config{
-		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged,
+		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged, Agents: p.tunnels.carriers(),
 	})
 	p.tokens = token.NewKeeper(token.Config{Log: p.log, Registerer: p.config.Registerer})
 	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})
 	p.drift = drift.New(drift.Config{Upstream: p.pool, Current: p.current, Log: p.log})
 	err := p.openReplica()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if expired != nil {
 		// A node serves by its last snapshot while the control plane is away, however long.
 		if p.replica.Current() == nil {
-			return nil, expired
+			return expired
 		}
 		p.log.Error("the node serves by its last snapshot, and cannot connect to the control plane", "error", expired)
 	}
 	if p.link, err = dial(&p.config, p.identity); err != nil {
-		return nil, err
+		return err
 	}
 	p.queue = spool.New(spool.Config{Events: p.config.AuditEvents, Bytes: p.config.AuditBytes, Log: p.log})
 	p.session = session.New(session.Config{
@@ -115,7 +131,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 		MaxRequests: p.config.MaxRequests, MaxPerKey: p.config.MaxRequestsPerKey,
 	})
 	p.register(p.config.Registerer)
-	return p, nil
+	return nil
 }
 
 // openReplica reads the last good snapshot from disk. One that cannot be used is
@@ -128,7 +144,7 @@ func (p *Plane) openReplica() error {
 	if err != nil {
 		return fmt.Errorf("open node key: %w", err)
 	}
-	p.replica = replica.New(replica.Config[gate.Index]{
+	config := replica.Config[gate.Index]{
 		Dir:     p.config.DataDir,
 		Seal:    keyring,
 		Build:   p.build,
@@ -142,7 +158,11 @@ func (p *Plane) openReplica() error {
 		SessionEnded: p.sessionEnded,
 		Demand:       p.limits.Demand,
 		Shares:       p.divided,
-	})
+	}
+	if t := p.tunnels; t != nil {
+		config.TunnelAddress, config.Attached, config.Locations, config.Dress = t.address, t.roster.Attached, t.locate, t.dress
+	}
+	p.replica = replica.New(config)
 	if err := p.loadDivision(); err != nil {
 		p.log.Warn("the number of nodes is not known; until the control plane says it, this node has the whole of each limit", "error", err)
 	}
@@ -168,6 +188,7 @@ func (p *Plane) applied(*gate.Index) {
 	if p.session != nil { // It is made after the snapshot on disk was read.
 		p.session.Revoke(index)
 	}
+	p.tunnels.retain(index)
 	p.board.Changed()
 	p.pool.Retain(index.Servers())
 	p.drift.Retain(index.Servers())
@@ -258,6 +279,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	links.Go(func() { p.follow(background) })
 	links.Go(func() { p.push(background) })
 	links.Go(func() { p.identity.Run(background) })
+	links.Go(func() { p.tunnels.run(background) })
 	records.Go(func() { p.session.Refusals().Run(recording) })
 
 	<-ctx.Done()
@@ -300,6 +322,7 @@ func (p *Plane) flush(ctx context.Context) error {
 // nothing else.
 func (p *Plane) Drain() {
 	p.draining.Store(true)
+	p.tunnels.drain()
 	p.board.Drain()
 }
 

@@ -237,3 +237,8 @@ func (t *Tunnel) Busy() int { return int(t.busy.Load()) }
 
 // RoundTrip is how long the other end takes to answer a ping, smoothed over the last few. 0: not known yet.
 func (t *Tunnel) RoundTrip() time.Duration { return time.Duration(t.roundTrip.Load()) }
+
+// Quiet is for how long nothing has come from the other end.
+func (t *Tunnel) Quiet() time.Duration {
+	return max(0, time.Since(t.born)-time.Duration(t.heard.Load()))
+}

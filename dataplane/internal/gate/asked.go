@@ -20,7 +20,7 @@ func (x *Index) DecideServer(caller *credential.Caller, server *Server, method s
 	var first *Entry
 	weighed := 0
 	for list := range lists {
-		for e := range profile.visible(list, server) {
+		for e := range profile.permitted(list, server) {
 			if first == nil {
 				first = e
 			}

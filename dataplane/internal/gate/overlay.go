@@ -20,6 +20,10 @@ type overlay struct {
 	denials  *policy.Denials
 	// gone are keys that the core has and the snapshot has not any more.
 	gone map[string]struct{}
+	// agents and nodes are those that are denied, and why.
+	agents, nodes map[string]string
+	// away are servers that can be called nowhere at the moment: they are not listed.
+	away map[string]struct{}
 	// masked has, for each profile of the core, the one that sees no denied target,
 	// as they were asked for; at most so many of them as room says. Profiles that the
 	// core does not keep come without end, and would all stay here.
@@ -49,7 +53,10 @@ func (x *core) withOverlay(revision uint64, denies []*snapshotv1.Deny, gone map[
 		index.credentials = x.keys.Without(revoked)
 	}
 	if len(denies) > 0 || len(gone) > 0 {
-		index.overlay = &overlay{revision: revision, denials: denials, gone: gone}
+		index.overlay = &overlay{
+			revision: revision, denials: denials, gone: gone,
+			agents: named(denies, snapshotv1.DenyKind_DENY_KIND_AGENT), nodes: named(denies, snapshotv1.DenyKind_DENY_KIND_NODE),
+		}
 		index.overlay.room.Store(maxTokenProfiles + int64(x.keys.Len()))
 	}
 	return index, nil
@@ -107,6 +114,53 @@ func (x *Index) Deny(denies []*snapshotv1.Deny, set *snapshot.Set) (*Index, erro
 	return x.withOverlay(x.revision, all, gone)
 }
 
+// Without returns an index that does not list these servers, by slug, because they can be called nowhere at the moment. It
+// decides as x does: a call of what they have is let through or denied, and then finds that the server is away. What was
+// away before is not any more.
+func (x *Index) Without(away map[string]struct{}) *Index {
+	if len(away) == 0 && (x.overlay == nil || len(x.overlay.away) == 0) {
+		return x
+	}
+	next := &Index{core: x.core, revision: x.revision, credentials: x.credentials}
+	next.overlay = &overlay{revision: x.revision, denials: noDenials, away: away}
+	next.overlay.room.Store(maxTokenProfiles + int64(x.keys.Len()))
+	if x.overlay != nil {
+		next.overlay.denials, next.overlay.gone = x.overlay.denials, x.overlay.gone
+		next.overlay.agents, next.overlay.nodes = x.overlay.agents, x.overlay.nodes
+	}
+	return next
+}
+
+// noDenials deny nothing.
+var noDenials = new(policy.Denials)
+
+// DeniedAgents and DeniedNodes return whose tunnels are to end, with the reasons. The caller must not change them.
+func (x *Index) DeniedAgents() map[string]string {
+	if x.overlay == nil {
+		return nil
+	}
+	return x.overlay.agents
+}
+
+// DeniedNodes is as DeniedAgents.
+func (x *Index) DeniedNodes() map[string]string {
+	if x.overlay == nil {
+		return nil
+	}
+	return x.overlay.nodes
+}
+
+// named returns the denials of a kind, with their reasons.
+func named(denies []*snapshotv1.Deny, kind snapshotv1.DenyKind) map[string]string {
+	names := make(map[string]string)
+	for _, deny := range denies {
+		if deny.GetKind() == kind {
+			names[deny.GetName()] = deny.GetReason()
+		}
+	}
+	return names
+}
+
 // deniesOf returns the overlay of a snapshot.
 func deniesOf(set *snapshot.Set) (denies []*snapshotv1.Deny) {
 	for item := range set.Under(snapshot.DenyPrefix) {
@@ -139,7 +193,7 @@ func (o *overlay) over(profile *Profile, p *principal.Principal) *Profile {
 	if _, gone := o.gone[p.KeyID]; gone && p.KeyID != "" {
 		return o.refuse(profile, "this key is revoked")
 	}
-	if !o.denials.OfTargets() {
+	if !o.denials.OfTargets() && len(o.away) == 0 {
 		return profile
 	}
 	if masked, ok := o.masked.Load(profile); ok {

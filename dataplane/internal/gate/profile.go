@@ -163,8 +163,20 @@ func (x *core) sortMethods() {
 }
 
 // visible returns the entries of a list that the profile sees in a scope, in
-// order.
+// order: those that are permitted, and of servers that can be called.
 func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry) bool) {
+	return func(yield func(*Entry) bool) {
+		for e := range p.permitted(what, server) {
+			if !p.away(e.Server) && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// permitted returns the entries of a list that the policy lets the profile see in
+// a scope, in order.
+func (p *Profile) permitted(what ListKind, server *Server) func(yield func(*Entry) bool) {
 	in := p.index.spans[what]
 	switch {
 	case server == nil:
@@ -184,6 +196,16 @@ func (p *Profile) visible(what ListKind, server *Server) func(yield func(*Entry)
 			}
 		}
 	}
+}
+
+// away reports whether a server can be called nowhere at the moment. Its endpoint is there all the same, and a call of what
+// it has is decided as ever; it is just not listed.
+func (p *Profile) away(server *Server) bool {
+	if p.overlay == nil {
+		return false
+	}
+	_, away := p.overlay.away[server.Name()]
+	return away
 }
 
 // Refused reports whether the profile's callers are denied everything by name:

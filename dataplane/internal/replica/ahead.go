@@ -48,9 +48,37 @@ func (r *Replica[I]) layAhead(denies []*snapshotv1.Deny) *I {
 		return nil
 	}
 	next := *current
-	next.index = r.denied(&next)
+	next.index = r.dressed(r.denied(&next))
 	r.current.Store(&next)
 	return next.index
+}
+
+// Redress has what serves dressed anew, and tells Applied: what the node knows besides has changed.
+func (r *Replica[I]) Redress() {
+	if index := r.redress(); index != nil && r.config.Applied != nil {
+		r.config.Applied(index)
+	}
+}
+
+func (r *Replica[I]) redress() *I {
+	a := &r.ahead
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	current := r.current.Load()
+	if current == nil {
+		return nil
+	}
+	next := *current
+	next.index = r.dressed(next.index)
+	r.current.Store(&next)
+	return next.index
+}
+
+func (r *Replica[I]) dressed(index *I) *I {
+	if r.config.Dress == nil {
+		return index
+	}
+	return r.config.Dress(index)
 }
 
 // denied returns the index of a state with the denials that go over it. Those that cannot be understood are left to the
@@ -75,6 +103,7 @@ func (r *Replica[I]) put(next *state[I], number uint64) *I {
 	if len(a.denies) > 0 {
 		next.index = r.denied(next)
 	}
+	next.index = r.dressed(next.index)
 	r.current.Store(next)
 	return next.index
 }

@@ -82,6 +82,9 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 		if shares := response.GetShares(); shares != nil && r.config.Shares != nil {
 			r.config.Shares(shares)
 		}
+		if locations := response.GetLocations(); locations != nil && r.config.Locations != nil {
+			r.config.Locations(locations)
+		}
 		r.warn(response.GetDenials())
 		if part := response.GetPart(); part != nil {
 			r.turns.Run(func(breathe func()) {
@@ -90,12 +93,17 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 			})
 			continue
 		}
-		if response.GetUpdate() == nil && (response.GetEndedSessions() != nil || response.GetShares() != nil || response.GetDenials() != nil) {
+		if response.GetUpdate() == nil && besides(response) {
 			continue
 		}
 		// A control plane sends an update when the last one is answered; one that does not is heard no further until then.
 		updates <- coming.complete(response.GetUpdate(), &r.ahead)
 	}
+}
+
+// besides reports whether a message has something else than an update.
+func besides(m *syncv1.SyncResponse) bool {
+	return m.GetEndedSessions() != nil || m.GetShares() != nil || m.GetDenials() != nil || m.GetLocations() != nil
 }
 
 // arrival is an update, its number among those received, and why it must not be applied, if so.
@@ -144,7 +152,7 @@ func (r *Replica[I]) applyAll(updates <-chan arrival, answers chan<- *syncv1.Syn
 
 // hello says what is held, so that a delta can go on from there.
 func (r *Replica[I]) hello() *syncv1.SyncRequest {
-	hello := &syncv1.Hello{Version: r.config.Version, Address: r.config.Address}
+	hello := &syncv1.Hello{Version: r.config.Version, Address: r.config.Address, TunnelAddress: r.config.TunnelAddress}
 	if set := r.Set(); set != nil {
 		digest := set.Digest()
 		hello.Epoch, hello.Revision, hello.Digest = set.Epoch(), set.Revision(), digest[:]

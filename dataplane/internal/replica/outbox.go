@@ -45,6 +45,7 @@ type outbox struct {
 	changed   map[string]struct{}
 	ended     map[[16]byte]*ending
 	full      bool // and said so
+	attached  bool // which agents are attached is to be said
 }
 
 // ending is an ended session that the control plane has not confirmed.
@@ -55,6 +56,24 @@ type ending struct {
 
 func newOutbox(log *slog.Logger) *outbox {
 	return &outbox{log: log, wake: make(chan struct{}, 1), changed: make(map[string]struct{}), ended: make(map[[16]byte]*ending)}
+}
+
+// AttachedChanged has the control plane told which agents are attached, now and in all. It does not block.
+func (r *Replica[I]) AttachedChanged() { r.outbox.attachedChanged() }
+
+func (o *outbox) attachedChanged() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.attached = true
+	o.poke()
+}
+
+// takeAttached reports whether it is to be said which agents are attached.
+func (o *outbox) takeAttached() (due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	due, o.attached = o.attached, false
+	return due
 }
 
 func (o *outbox) serverChanged(server string) {
@@ -97,6 +116,7 @@ func (o *outbox) connect() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.connected = true
+	o.attached = true
 	clear(o.changed)
 	o.rewind()
 }
@@ -210,7 +230,7 @@ func (r *Replica[I]) empty(stream stream, answers <-chan *syncv1.SyncRequest) er
 		select {
 		case next = <-answers:
 		default:
-			next = r.outbox.take()
+			next = r.next()
 		}
 		if next == nil {
 			return nil
@@ -219,6 +239,14 @@ func (r *Replica[I]) empty(stream stream, answers <-chan *syncv1.SyncRequest) er
 			return err
 		}
 	}
+}
+
+// next returns what is to be said next, or nil.
+func (r *Replica[I]) next() *syncv1.SyncRequest {
+	if r.outbox.takeAttached() && r.config.Attached != nil {
+		return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Attached{Attached: r.config.Attached()}}
+	}
+	return r.outbox.take()
 }
 
 // hear passes on sessions that ended, here or at another node.

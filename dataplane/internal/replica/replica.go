@@ -40,8 +40,16 @@ type Config[I any] struct {
 	// parts of them the node has. Neither may keep the follower waiting.
 	Demand func() *syncv1.Demand
 	Shares func(*syncv1.Shares)
-	// Version and Address are told to the control plane, for people to read.
-	Version, Address string
+	// Attached, if not nil, says which agents have tunnels to the node; Locations, if not nil, is told where all are. Neither
+	// may keep the follower waiting.
+	Attached  func() *syncv1.Attached
+	Locations func(*syncv1.Locations)
+	// Dress, if not nil, makes of each index what serves in its place: with what the node knows that is in no snapshot. It is
+	// called with a lock held, and must be quick.
+	Dress func(*I) *I
+	// Version and Address are told to the control plane, for people to read, and TunnelAddress, for agents and other nodes
+	// to dial; empty: the node has no part in tunnels.
+	Version, Address, TunnelAddress string
 	// Log gets refused updates and files. Default: nowhere.
 	Log *slog.Logger
 }

@@ -1,0 +1,53 @@
+package relay
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warder-gateway/warder/internal/tunnel"
+)
+
+// metrics count what was asked of other nodes.
+type metrics struct{ requests *prometheus.CounterVec }
+
+func (m *metrics) register(registerer prometheus.Registerer, r *Relay) {
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "warder_node_relayed_total",
+		Help: "Requests made at other nodes, by what was asked for (a call, or an errand) and what came of it: answered, refused (nothing was sent on), failed.",
+	}, []string{"kind", "outcome"})
+	if registerer == nil {
+		return
+	}
+	registerer.MustRegister(m.requests,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "warder_node_relay_lines",
+			Help: "Lines to other nodes that are open, or being opened.",
+		}, func() float64 {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return float64(len(r.lines))
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "warder_node_relay_served_lines",
+			Help: "Lines of other nodes to this one.",
+		}, func() float64 {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return float64(len(r.serving))
+		}))
+}
+
+func (m *metrics) observe(request *tunnel.Request, err error) {
+	kind, outcome := "call", "answered"
+	if request.Errand != "" {
+		kind = "errand"
+	}
+	if failed, ok := errors.AsType[*tunnel.Error](err); ok {
+		outcome = "failed"
+		if !failed.Sent {
+			outcome = "refused"
+		}
+	}
+	m.requests.WithLabelValues(kind, outcome).Inc()
+}

@@ -1,0 +1,245 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warder-gateway/warder/internal/tunnel"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// Config is what a Relay is made of.
+type Config struct {
+	// Client returns how the node with this name is dialled; nobody else may pass for it.
+	Client func(node string) *tls.Config
+	// Local makes a request of another node by a tunnel that is here.
+	Local func(ctx context.Context, request *tunnel.Request) (*tunnel.Response, error)
+	// Errand serves what is asked of this node itself, as tunnel.Handler.Serve does. Nil: it is refused.
+	Errand func(ctx context.Context, node string, in *tunnel.Incoming, w tunnel.Answer)
+	// Version is told to other nodes, for people to read.
+	Version string
+	// Idle is after how long without a request a line ends. Default 5 min.
+	Idle time.Duration
+	// Log is told of lines. Default: nowhere.
+	Log *slog.Logger
+	// Registerer gets the metrics. Nil: nobody does.
+	Registerer prometheus.Registerer
+}
+
+// Relay holds the lines of a node. It is safe for concurrent use.
+type Relay struct {
+	config  Config
+	metrics metrics
+
+	mu        sync.Mutex
+	addresses map[string]string // of nodes
+	barred    map[string]string // nodes that are denied, and why
+	lines     map[string]*line  // by node; those that are over are taken out
+	failed    map[string]failure
+	serving   map[*served]struct{}
+	draining  bool
+	over      bool
+	running   sync.WaitGroup // of lines
+}
+
+// failure is why a node could not be reached, and until when that is taken to be so.
+type failure struct {
+	err   error
+	until time.Time
+}
+
+const (
+	// dialTime is how long it may take to open a line.
+	dialTime = 3 * time.Second
+	// failedTime is for how long a node is not dialled again that could not be reached.
+	failedTime = 500 * time.Millisecond
+)
+
+// New returns a relay without lines.
+func New(config Config) *Relay {
+	config.Idle = cmp.Or(config.Idle, 5*time.Minute)
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Relay{
+		config: config, lines: make(map[string]*line), failed: make(map[string]failure), serving: make(map[*served]struct{}),
+	}
+	r.metrics.register(config.Registerer, r)
+	return r
+}
+
+// Locate takes over where nodes are. Lines to nodes that are gone, or elsewhere now, end.
+func (r *Relay) Locate(nodes []*syncv1.NodeLocation) {
+	addresses := make(map[string]string, len(nodes))
+	for _, node := range nodes {
+		if node.GetTunnelAddress() != "" {
+			addresses[node.GetName()] = node.GetTunnelAddress()
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addresses = addresses
+	clear(r.failed)
+	for node, l := range r.lines {
+		if addresses[node] != l.address {
+			r.end(l, errMoved)
+		}
+	}
+}
+
+// Retain takes over which nodes are denied, with the reasons: they are neither dialled nor served.
+func (r *Relay) Retain(barred map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.barred = barred
+	for node, l := range r.lines {
+		if _, denied := barred[node]; denied {
+			r.end(l, errBarred)
+		}
+	}
+	for s := range r.serving {
+		if _, denied := barred[s.node]; denied {
+			s.end(errBarred)
+		}
+	}
+}
+
+// Why lines end, or are not opened.
+var (
+	errMoved   = errors.New("the node is gone, or elsewhere")
+	errBarred  = errors.New("the node is revoked")
+	errIdle    = errors.New("nothing was asked for a while")
+	errUnknown = errors.New("no node of this name has a tunnel listener")
+	errOver    = errors.New("this node is going down")
+)
+
+// Nodes returns the names of the other nodes that can be reached, in no particular order.
+func (r *Relay) Nodes(own string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]string, 0, len(r.addresses))
+	for node := range r.addresses {
+		if _, denied := r.barred[node]; node != own && !denied {
+			names = append(names, node)
+		}
+	}
+	return names
+}
+
+// Do makes a request at the node with this name. All errors are of type *tunnel.Error.
+func (r *Relay) Do(ctx context.Context, node string, request *tunnel.Request) (*tunnel.Response, error) {
+	response, err := r.do(ctx, node, request)
+	r.metrics.observe(request, err)
+	return response, err
+}
+
+func (r *Relay) do(ctx context.Context, node string, request *tunnel.Request) (*tunnel.Response, error) {
+	for again := false; ; again = true {
+		l, fresh, err := r.line(node)
+		if err != nil {
+			return nil, &tunnel.Error{Err: fmt.Errorf("reach node %q: %w", node, err)}
+		}
+		response, err := l.do(ctx, request)
+		if err == nil {
+			return response, nil
+		}
+		failed, ok := errors.AsType[*tunnel.Error](err)
+		// A line that ended just now, for being idle or with its node, is no reason to fail.
+		if !ok || failed.Sent || fresh || again || ctx.Err() != nil || !errors.Is(err, tunnel.ErrLost) {
+			return nil, err
+		}
+		r.forget(l, nil)
+	}
+}
+
+// Busy is how many requests are open at a node.
+func (r *Relay) Busy(node string) int {
+	r.mu.Lock()
+	l := r.lines[node]
+	r.mu.Unlock()
+	if l == nil {
+		return 0
+	}
+	return l.busy()
+}
+
+// line returns the line to a node, and whether it is new.
+func (r *Relay) line(node string) (l *line, fresh bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.lines[node]; l != nil {
+		return l, false, nil
+	}
+	address := r.addresses[node]
+	_, denied := r.barred[node]
+	switch failed := r.failed[node]; {
+	case r.over:
+		return nil, false, errOver
+	case denied:
+		return nil, false, errBarred
+	case address == "":
+		return nil, false, errUnknown
+	case time.Now().Before(failed.until):
+		return nil, false, failed.err
+	}
+	l = newLine(r, node, address)
+	r.lines[node] = l
+	r.running.Go(l.run)
+	return l, true, nil
+}
+
+// end ends a line, and takes it out. The caller holds the lock.
+func (r *Relay) end(l *line, why error) {
+	l.end(why)
+	if r.lines[l.node] == l {
+		delete(r.lines, l.node)
+	}
+}
+
+func (r *Relay) stop(l *line, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end(l, why)
+}
+
+// forget takes out a line that is over, and no other. If it never came to be, its node is left alone for a moment.
+func (r *Relay) forget(l *line, failed error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end(l, failed)
+	if failed != nil && r.addresses[l.node] == l.address {
+		r.failed[l.node] = failure{failed, time.Now().Add(failedTime)}
+	}
+}
+
+// Drain tells other nodes to ask nothing more of this one. What is open goes on.
+func (r *Relay) Drain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+	for s := range r.serving {
+		s.tunnel.Drain()
+	}
+}
+
+// Close ends all lines, and those of other nodes to this one, and waits for its own to end.
+func (r *Relay) Close() {
+	r.mu.Lock()
+	r.over = true
+	for _, l := range r.lines {
+		r.end(l, errOver)
+	}
+	for s := range r.serving {
+		s.end(errOver)
+	}
+	r.mu.Unlock()
+	r.running.Wait()
+}

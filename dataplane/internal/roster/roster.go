@@ -1,0 +1,219 @@
+package roster
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warder-gateway/warder/internal/tunnel"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+// Relay speaks to other nodes, as relay.Relay does.
+type Relay interface {
+	// Do is tunnel.Tunnel.Do at the node with this name, one hop away. An error with Sent false may be because the node
+	// could not be reached.
+	Do(ctx context.Context, node string, r *tunnel.Request) (*tunnel.Response, error)
+	// Busy is how many requests are open at the node.
+	Busy(node string) int
+}
+
+// Config is what a Roster is made of. The zero value of each field after Node means its default.
+type Config struct {
+	// Node is this node's own name.
+	Node string
+	// Relay leads to other nodes. Nil: they are not reached.
+	Relay Relay
+	// Changed is called by Run when what Attached and Away return may have changed.
+	Changed func()
+	// Version is told to agents, for people to read.
+	Version string
+	Log     *slog.Logger
+	// Registerer gets the metrics. Nil: nobody does.
+	Registerer prometheus.Registerer
+}
+
+// Roster knows agents. It is safe for concurrent use.
+type Roster struct {
+	config Config
+	wake   chan struct{} // capacity 1: something has changed
+
+	mu       sync.RWMutex
+	agents   map[string][]*attachment // with tunnels here, the latest last
+	open     map[string]int           // streams, those without a hello included
+	assigned map[string]map[string]struct{}
+	denied   map[string]string // agents, and why
+	barred   map[string]string // nodes, and why
+	places   map[string]*place
+	regions  map[string]string // of nodes
+	draining bool
+}
+
+// place is where an agent is, besides here.
+type place struct {
+	nodes   []string
+	ready   map[string]struct{}
+	refused map[string]time.Time // by node: when it said that the agent is not there
+}
+
+// New returns a roster without agents.
+func New(config Config) *Roster {
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Roster{config: config, wake: make(chan struct{}, 1), agents: make(map[string][]*attachment), open: make(map[string]int)}
+	if config.Registerer != nil {
+		config.Registerer.MustRegister(collector{r})
+	}
+	return r
+}
+
+// settleTime is for how long changes are gathered after one was told.
+const settleTime = 50 * time.Millisecond
+
+// Run tells Config.Changed of changes until ctx ends: of the first at once, of more than a few together.
+func (r *Roster) Run(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		}
+		if r.config.Changed != nil {
+			r.config.Changed()
+		}
+		pause.Reset(settleTime)
+	}
+}
+
+// changed wakes Run.
+func (r *Roster) changed() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // Woken already.
+	}
+}
+
+// Retain takes over which servers there are, and which agents and nodes are denied, with the reasons. Tunnels of denied
+// agents end.
+func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes map[string]string) {
+	assigned := make(map[string]map[string]struct{})
+	for _, server := range servers {
+		agent := server.GetAgent()
+		if agent == "" {
+			continue
+		}
+		if assigned[agent] == nil {
+			assigned[agent] = make(map[string]struct{})
+		}
+		assigned[agent][server.GetName()] = struct{}{}
+	}
+	r.mu.Lock()
+	r.assigned, r.denied, r.barred = assigned, agents, nodes
+	var ended []*attachment
+	for agent := range agents {
+		ended = append(ended, r.agents[agent]...)
+		delete(r.agents, agent)
+	}
+	r.mu.Unlock()
+	for _, a := range ended {
+		r.config.Log.Warn("the tunnel of a denied agent ends", "agent", a.agent)
+		a.end(errDenied)
+	}
+	r.changed()
+}
+
+// Locate takes over where agents are.
+func (r *Roster) Locate(locations *syncv1.Locations) {
+	places := make(map[string]*place, len(locations.GetAgents()))
+	for _, agent := range locations.GetAgents() {
+		p := &place{nodes: slices.Clone(agent.GetNodes()), ready: make(map[string]struct{}, len(agent.GetReady()))}
+		for _, server := range agent.GetReady() {
+			p.ready[server] = struct{}{}
+		}
+		places[agent.GetName()] = p
+	}
+	regions := make(map[string]string, len(locations.GetNodes()))
+	for _, node := range locations.GetNodes() {
+		regions[node.GetName()] = node.GetRegion()
+	}
+	r.mu.Lock()
+	r.places, r.regions = places, regions
+	r.mu.Unlock()
+	r.changed()
+}
+
+// Attached says which agents are here, for the control plane.
+func (r *Roster) Attached() *syncv1.Attached {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := new(syncv1.Attached)
+	for agent, here := range r.agents {
+		one := &syncv1.AttachedAgent{Name: agent}
+		for server := range r.assigned[agent] {
+			if slices.ContainsFunc(here, func(a *attachment) bool { return a.ready[server] }) {
+				one.Ready = append(one.Ready, server)
+			}
+		}
+		slices.Sort(one.Ready)
+		all.Agents = append(all.Agents, one)
+	}
+	slices.SortFunc(all.Agents, func(a, b *syncv1.AttachedAgent) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return all
+}
+
+// Away returns the slugs of those servers that agents have and that are ready nowhere, as far as this node knows.
+func (r *Roster) Away(servers []*snapshotv1.Server) map[string]struct{} {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	away := make(map[string]struct{})
+	for _, server := range servers {
+		if agent := server.GetAgent(); agent != "" && !r.ready(agent, server.GetName()) {
+			away[server.GetName()] = struct{}{}
+		}
+	}
+	return away
+}
+
+// ready reports whether a server can be called anywhere. An agent that is here knows best. The caller holds the lock.
+func (r *Roster) ready(agent, server string) bool {
+	if _, denied := r.denied[agent]; denied {
+		return false
+	}
+	if here := r.agents[agent]; len(here) > 0 && slices.ContainsFunc(here, (*attachment).announced) {
+		return slices.ContainsFunc(here, func(a *attachment) bool { return a.ready[server] })
+	}
+	p := r.places[agent]
+	if p == nil {
+		return false
+	}
+	_, ready := p.ready[server]
+	return ready && slices.ContainsFunc(p.nodes, func(node string) bool { return node != r.config.Node })
+}
+
+// Drain tells agents to look for another node. Calls go on until their tunnels end.
+func (r *Roster) Drain() {
+	r.mu.Lock()
+	r.draining = true
+	var all []*attachment
+	for _, here := range r.agents {
+		all = append(all, here...)
+	}
+	r.mu.Unlock()
+	for _, a := range all {
+		a.tunnel.Drain()
+	}
+}

@@ -1,0 +1,185 @@
+package dataplane
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"maps"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/relay"
+	"github.com/warder-gateway/warder/dataplane/internal/roster"
+	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/tunnel"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
+)
+
+// tunnels are a node's part in tunnels: its listener for agents and other nodes, and what comes over it. A nil one is that of
+// a node that has no part in them.
+type tunnels struct {
+	plane   *Plane
+	log     *slog.Logger
+	address string // by which others reach the socket
+	socket  net.Listener
+	server  *grpc.Server
+	roster  *roster.Roster
+	relay   *relay.Relay
+
+	mu   sync.Mutex
+	away map[string]struct{} // servers, as what serves was last dressed
+	told *syncv1.Attached    // that was last said to the control plane
+}
+
+const (
+	// tunnelFrames bounds what is received at once, in bytes; an end of a tunnel takes less.
+	tunnelFrames = 512 << 10
+	// tunnelsPerConnection bounds the streams of one connection: one is enough, and another while it is replaced.
+	tunnelsPerConnection = 4
+	// handshakeTime is how long a connection may take to say who it is.
+	handshakeTime = 10 * time.Second
+)
+
+// newTunnels binds the listener. It serves when run is called.
+func newTunnels(p *Plane) (*tunnels, error) {
+	socket, err := bind("--tunnel-listen", p.config.TunnelListen)
+	if err != nil {
+		return nil, err
+	}
+	t := &tunnels{
+		plane: p, log: p.log, socket: socket,
+		address: cmp.Or(p.config.TunnelAddress, socket.Addr().String()),
+	}
+	t.relay = relay.New(relay.Config{
+		Local: t.local, Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer,
+		Client: func(node string) *tls.Config { return p.identity.Client(identity.Node, node) },
+	})
+	t.roster = roster.New(roster.Config{
+		Node: p.identity.Peer().Name, Relay: t.relay, Changed: t.changed,
+		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer,
+	})
+	admission := &identity.Admission{Log: p.log, Methods: map[string][]identity.Kind{
+		tunnelv1.TunnelService_Attach_FullMethodName: {identity.Agent},
+		tunnelv1.RelayService_Relay_FullMethodName:   {identity.Node},
+	}}
+	t.server = grpc.NewServer(append(admission.Interceptors(),
+		grpc.Creds(credentials.NewTLS(p.identity.Server(identity.Agent, identity.Node))),
+		grpc.MaxRecvMsgSize(tunnelFrames), grpc.MaxConcurrentStreams(tunnelsPerConnection), grpc.ConnectionTimeout(handshakeTime),
+	)...)
+	tunnelv1.RegisterTunnelServiceServer(t.server, attaching{Roster: t.roster})
+	tunnelv1.RegisterRelayServiceServer(t.server, relaying{relay: t.relay})
+	return t, nil
+}
+
+// attaching and relaying are the services of the listener.
+type (
+	attaching struct {
+		tunnelv1.UnsafeTunnelServiceServer
+		*roster.Roster
+	}
+	relaying struct {
+		tunnelv1.UnsafeRelayServiceServer
+		relay *relay.Relay
+	}
+)
+
+// Relay implements the RelayService.
+func (r relaying) Relay(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.Frames]) error {
+	return r.relay.Serve(stream)
+}
+
+// abandon lets go of what was bound, where the node does not come to be.
+func (t *tunnels) abandon() error {
+	if t == nil {
+		return nil
+	}
+	return t.socket.Close()
+}
+
+// run serves until ctx ends.
+func (t *tunnels) run(ctx context.Context) {
+	if t == nil {
+		return
+	}
+	var parts sync.WaitGroup
+	parts.Go(func() { t.roster.Run(ctx) })
+	parts.Go(func() {
+		if err := t.server.Serve(t.socket); err != nil {
+			t.log.Error("agents and other nodes are not served any more", "error", err)
+		}
+	})
+	<-ctx.Done()
+	t.relay.Close()
+	t.server.Stop()
+	parts.Wait()
+}
+
+// drain tells agents and other nodes that the node is going down.
+func (t *tunnels) drain() {
+	if t != nil {
+		t.roster.Drain()
+		t.relay.Drain()
+	}
+}
+
+// carriers is what upstream needs to reach servers of agents.
+func (t *tunnels) carriers() func(*snapshotv1.Server) upstream.Carrier {
+	if t == nil {
+		return nil
+	}
+	return func(server *snapshotv1.Server) upstream.Carrier { return t.roster.Carrier(server) }
+}
+
+// local serves another node. The relay is made before the roster.
+func (t *tunnels) local(ctx context.Context, request *tunnel.Request) (*tunnel.Response, error) {
+	return t.roster.Local(ctx, request)
+}
+
+// locate takes over where agents and nodes are.
+func (t *tunnels) locate(locations *syncv1.Locations) {
+	t.relay.Locate(locations.GetNodes())
+	t.roster.Locate(locations)
+}
+
+// retain takes over what a snapshot says of agents and nodes.
+func (t *tunnels) retain(index *gate.Index) {
+	if t != nil {
+		t.roster.Retain(index.Servers(), index.DeniedAgents(), index.DeniedNodes())
+		t.relay.Retain(index.DeniedNodes())
+	}
+}
+
+// dress leaves out of an index's lists what can be called nowhere.
+func (t *tunnels) dress(index *gate.Index) *gate.Index {
+	away := t.roster.Away(index.Servers())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.away = away
+	return index.Without(away)
+}
+
+// changed is told when agents, or their servers, have come or gone.
+func (t *tunnels) changed() {
+	attached := t.roster.Attached()
+	t.mu.Lock()
+	news := t.told == nil || !proto.Equal(t.told, attached)
+	t.told = attached
+	shown := t.away
+	t.mu.Unlock()
+	if news {
+		t.plane.replica.AttachedChanged()
+	}
+	if index := t.plane.current(); index != nil && !maps.Equal(shown, t.roster.Away(index.Servers())) {
+		t.plane.replica.Redress()
+	}
+}
