@@ -34,7 +34,7 @@ type attachment struct {
 	agent  string
 	tunnel *tunnel.Tunnel
 	end    context.CancelCauseFunc
-	since  time.Time       // when it was taken into account
+	since  time.Time       // when it announced its servers first
 	ready  map[string]bool // by server; nil: nothing was announced yet
 }
 
@@ -126,7 +126,6 @@ func (r *Roster) enter(a *attachment) {
 		a.end(errDenied)
 		return
 	}
-	a.since = time.Now()
 	here := append(slices.Clone(r.agents[a.agent]), a)
 	var oldest *attachment
 	if len(here) > maxTunnels {
@@ -165,6 +164,9 @@ func (r *Roster) announced(a *attachment, states []*tunnelv1.ServerState) {
 		ready[state.GetName()] = state.GetReady()
 	}
 	r.mu.Lock()
+	if a.ready == nil {
+		a.since = time.Now()
+	}
 	a.ready = ready
 	r.mu.Unlock()
 	r.changed()

@@ -7,7 +7,7 @@
 //
 // Where a call goes: the least busy tunnel that is here; else, by Relay, a node that has one, those of the own region first;
 // else nowhere, and the error says that the agent is not connected. Of several tunnels of one agent those count that have
-// said something since the latest began: one whose agent came back over another way is silent, and may be dead.
+// said something since the latest of them announced its servers: one whose agent came back over another way is silent, and may be dead.
 //
 // Promises (security.md T-43, section 6.2):
 //

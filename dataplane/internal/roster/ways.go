@@ -65,10 +65,15 @@ func notConnected(agent string) error {
 // the lock.
 func (r *Roster) here(agent, server string, found *ways) (known bool) {
 	here := r.agents[agent]
-	if len(here) == 0 {
+	var latest *attachment
+	for _, a := range here {
+		if a.announced() {
+			latest = a
+		}
+	}
+	if latest == nil {
 		return false
 	}
-	latest := here[len(here)-1]
 	for _, a := range here {
 		if a.tunnel.Draining() || !a.ready[server] || a != latest && a.tunnel.Quiet() > time.Since(latest.since) {
 			continue
@@ -81,7 +86,7 @@ func (r *Roster) here(agent, server string, found *ways) (known bool) {
 			found.add(way{tunnel: a.tunnel})
 		}
 	}
-	return slices.ContainsFunc(here, (*attachment).announced)
+	return true
 }
 
 // elsewhere adds nodes that have a tunnel of the agent: those first that did not just say otherwise, then those of the own
