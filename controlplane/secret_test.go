@@ -218,12 +218,9 @@ func plantAgent(t *testing.T, r *running, canaries map[string][]byte) {
 		t.Fatal(err)
 	}
 	const secret = "CANARY-environment-of-a-server"
-	sealed, err := r.secrets.Keys.Seal([]byte(secret), "server", "environment_sealed", "stdio")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = r.store.Pool().Exec(t.Context(), `INSERT INTO server (name, url, agent, command, environment_sealed, environment_names)
-		VALUES ('stdio', '', 'laptop', '{npx}', $1, '{TOKEN}')`, sealed)
+	_, err := adminv1connect.NewServerServiceClient(r.local.Client(), r.local.URL).AddServer(t.Context(), connect.NewRequest(&adminv1.AddServerRequest{
+		Name: "stdio", Agent: "laptop", Command: []string{"npx"}, Environment: []*adminv1.Variable{{Name: "TOKEN", Value: secret}},
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

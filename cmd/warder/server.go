@@ -21,10 +21,10 @@ func (c *cli) serverCommand() *cobra.Command {
 
 func (c *cli) serverAdd() *cobra.Command {
 	request := &adminv1.AddServerRequest{}
-	var headers []string
+	var headers, environment []string
 	var transport transportFlags
 	cmd := &cobra.Command{
-		Use:   "add NAME --url URL",
+		Use:   "add NAME --url URL | add NAME --agent AGENT [-- COMMAND [ARGUMENT]…]",
 		Short: "Add a server and discover what it offers",
 		Long: `Add a server and discover what it offers: tools, prompts, resources and its
 instructions. All of it is pending: nobody sees or uses it until 'warder server
@@ -32,13 +32,25 @@ approve', or 'approve' of 'warder tool', 'prompt' and 'resource' one by one. NAM
 becomes the prefix of the names.
 
 A server on loopback or a private address needs --private, so that nobody points
-the gateway into its own network by mistake.`,
+the gateway into its own network by mistake.
+
+With --agent, an agent has the server: it runs COMMAND, without a shell, if its own
+file allows that; with --url it is an HTTP server beside the agent; with neither, one
+that the agent's file declares. By default each session has a process of its own.`,
 		Example: `  warder server add everything --url http://127.0.0.1:3001/mcp --private
-  warder server add github --url https://api.githubcopilot.com/mcp/ --header "Authorization: Bearer $TOKEN"`,
-		Args: exactly("NAME"),
+  warder server add github --url https://api.githubcopilot.com/mcp/ --header "Authorization: Bearer $TOKEN"
+  warder server add files --agent laptop -- npx -y @modelcontextprotocol/server-filesystem /srv/notes
+  warder server add wiki --agent laptop --url http://127.0.0.1:3001/mcp`,
+		Args: beforeDash(exactly("NAME")),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request.Name = args[0]
+			request.Name, request.Command = args[0], args[1:]
 			var err error
+			if request.Environment, err = parseEnvironment(environment); err != nil {
+				return err
+			}
+			if request.GetAgent() == "" && request.GetUrl() == "" {
+				return usageError(errors.New("give --url URL, or --agent AGENT and behind -- the command that it runs"))
+			}
 			if request.Headers, err = parseHeaders(headers); err != nil {
 				return err
 			}
@@ -63,8 +75,37 @@ the gateway into its own network by mistake.`,
 	flags.BoolVar(&request.Private, "private", false, "allow a loopback or private address")
 	flags.BoolVar(&request.Approve, "approve", false, "approve all that is found now, of every kind, unseen, but for what has hard findings")
 	transport.register(flags)
-	_ = cmd.MarkFlagRequired("url")
+	flags.StringVar(&request.Agent, "agent", "", "the `agent` that has the server")
+	flags.StringArrayVar(&environment, "env", nil, "`K=V` set for the command; kept sealed, never shown")
+	flags.StringVar(&request.Directory, "dir", "", "`directory` in which the agent runs the command")
+	flags.BoolVar(&request.Shared, "shared", false, "one process of the command for all sessions")
 	return cmd
+}
+
+// beforeDash checks the arguments before --; those behind it are a command.
+func beforeDash(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		dash := cmd.ArgsLenAtDash()
+		if dash < 0 {
+			return check(cmd, args)
+		}
+		if dash == len(args) {
+			return usageError(errors.New("there is no command behind --"))
+		}
+		return check(cmd, args[:dash])
+	}
+}
+
+// parseEnvironment splits each K=V. The value is a secret: no error repeats it.
+func parseEnvironment(given []string) (variables []*adminv1.Variable, err error) {
+	for _, s := range given {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			return nil, usageError(errors.New("--env takes K=V; there is no name before a ="))
+		}
+		variables = append(variables, &adminv1.Variable{Name: name, Value: value})
+	}
+	return variables, nil
 }
 
 // parseHeaders splits each 'Name: value', or 'Name=value': neither character can
@@ -178,16 +219,31 @@ func printServers(w io.Writer, servers []*adminv1.Server) {
 		rows = append(rows, []string{
 			s.GetName(), enumName(s.GetState(), "SERVER_STATE_"), s.GetProtocolVersion(),
 			strconv.Itoa(int(s.GetTools())), strconv.Itoa(int(s.GetPrompts())), strconv.Itoa(int(s.GetResources() + s.GetTemplates())),
-			strconv.Itoa(int(s.GetWaiting())), s.GetUrl(),
+			strconv.Itoa(int(s.GetWaiting())), whereabouts(s),
 		})
 	}
-	columns(w, []string{"NAME", "STATE", "MCP", "TOOLS", "PROMPTS", "RESOURCES", "WAITING", "URL"}, rows)
+	columns(w, []string{"NAME", "STATE", "MCP", "TOOLS", "PROMPTS", "RESOURCES", "WAITING", "WHERE"}, rows)
 	for _, s := range servers {
 		if s.GetLastError() != "" {
 			fmt.Fprintf(w, "\n%s: %s\n", s.GetName(), visible(s.GetLastError()))
 			fmt.Fprintf(w, "  failing since %s\n", failing(s))
 		}
 	}
+}
+
+// whereabouts says where a server is: its URL, or its agent and what that has.
+func whereabouts(s *adminv1.Server) string {
+	if s.GetAgent() == "" {
+		return s.GetUrl()
+	}
+	what := s.GetUrl()
+	switch {
+	case s.GetDeclared():
+		what = "declared there"
+	case len(s.GetCommand()) > 0:
+		what = strings.Join(s.GetCommand(), " ")
+	}
+	return s.GetAgent() + ": " + what
 }
 
 // failing says since when a server fails and when it was last looked at; empty if
@@ -213,7 +269,8 @@ func (c *cli) serverShow() *cobra.Command {
 			return c.print(response.Msg, func(w io.Writer) {
 				s := response.Msg.GetServer()
 				facts(w, "Name", s.GetName(), "URL", s.GetUrl(), "Private", strconv.FormatBool(s.GetPrivate()),
-					"Headers", strings.Join(s.GetHeaderNames(), ", "), "State", enumName(s.GetState(), "SERVER_STATE_"),
+					"Headers", strings.Join(s.GetHeaderNames(), ", "), "Agent", s.GetAgent(), "Command", strings.Join(s.GetCommand(), " "),
+					"Environment", strings.Join(s.GetEnvironmentNames(), ", "), "Directory", s.GetDirectory(), "Shared", shared(s), "State", enumName(s.GetState(), "SERVER_STATE_"),
 					"Calls itself", s.GetClaimedName(), "MCP", s.GetProtocolVersion(), "Capabilities", s.GetCapabilities(), "Authorities", authorities(s),
 					"Call timeout", timeout(s), "Calls at a time", atATime(s),
 					"Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError(), "Failing since", failing(s))
@@ -222,6 +279,14 @@ func (c *cli) serverShow() *cobra.Command {
 			})
 		},
 	}
+}
+
+// shared says how an agent runs a server; empty: it does not.
+func shared(s *adminv1.Server) string {
+	if len(s.GetCommand()) == 0 {
+		return ""
+	}
+	return strconv.FormatBool(s.GetShared())
 }
 
 func (c *cli) serverRemove() *cobra.Command {

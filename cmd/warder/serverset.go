@@ -116,6 +116,7 @@ another host, give each header anew or remove it.`,
 		Example: `  warder server set wiki --url https://wiki.corp/mcp --header "Authorization: Bearer $TOKEN"
   warder server set wiki --remove-header X-Tenant
   warder server set wiki --ca-file corp-ca.pem
+  warder server set files --env LOG=debug --remove-env TOKEN
   warder server set wiki --call-timeout 2m --max-in-flight 16`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completeWith(serverNames),
@@ -148,12 +149,14 @@ type serverSettings struct {
 	private bool
 	headers []string
 	remove  []string
+	env     []string
+	unset   []string
 }
 
 // discoveredAfter are the flags of 'server set' after which a server is discovered
 // again; settable are all of them.
 var (
-	discoveredAfter = []string{"url", "private", "header", "remove-header", "ca-file"}
+	discoveredAfter = []string{"url", "private", "header", "remove-header", "ca-file", "env", "remove-env"}
 	settable        = append(slices.Clone(discoveredAfter), "call-timeout", "max-in-flight")
 )
 
@@ -162,6 +165,8 @@ func (s *serverSettings) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&s.private, "private", false, "allow a loopback or private address (--private=false: no more)")
 	flags.StringArrayVar(&s.headers, "header", nil, "`'K: V'` to be sent with each request, in the place of one with the same name; kept sealed, never shown")
 	flags.StringArrayVar(&s.remove, "remove-header", nil, "the `name` of a header that is sent no more; may be given again")
+	flags.StringArrayVar(&s.env, "env", nil, "`K=V` set for the command that an agent runs, in the place of one with the same name; kept sealed, never shown")
+	flags.StringArrayVar(&s.unset, "remove-env", nil, "the `name` of a variable that is set no more; may be given again")
 	s.transportFlags.register(flags)
 }
 
@@ -174,8 +179,11 @@ func (s *serverSettings) request(cmd *cobra.Command, name string) (*adminv1.Upda
 	if err := s.read(cmd); err != nil {
 		return nil, err
 	}
-	request := &adminv1.UpdateServerRequest{Name: name, RemoveHeaders: s.remove}
+	request := &adminv1.UpdateServerRequest{Name: name, RemoveHeaders: s.remove, RemoveEnvironment: s.unset}
 	var err error
+	if request.Environment, err = parseEnvironment(s.env); err != nil {
+		return nil, err
+	}
 	if request.Headers, err = parseHeaders(s.headers); err != nil {
 		return nil, err
 	}

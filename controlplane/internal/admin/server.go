@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
+	"github.com/warder-gateway/warder/controlplane/internal/environment"
 	"github.com/warder-gateway/warder/controlplane/internal/header"
 	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
@@ -30,6 +32,9 @@ func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddSe
 		return nil, fault.Newf(fault.Denied, "to approve what the server offers needs the permission %s, which none of your roles holds; "+
 			"add it without approving, and have somebody look at it", login.ApproveTools)
 	}
+	if err := checkPlace(m); err != nil {
+		return nil, err
+	}
 	target := catalog.Target{Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate(), CACertificates: m.GetCaCertificates()}
 	var err error
 	if target.Headers, err = requestHeaders(m.GetHeaders()); err != nil {
@@ -40,11 +45,16 @@ func (s servers) AddServer(ctx context.Context, r *connect.Request[adminv1.AddSe
 	} else if !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
-	found, trouble := s.discover(ctx, target)
-	if trouble != nil && (fault.Is(trouble, fault.Invalid) || ctx.Err() != nil) {
-		return nil, trouble
+	var report catalog.Report
+	if m.GetAgent() != "" {
+		report, err = s.addToAgent(ctx, m)
+	} else {
+		found, trouble := s.discover(ctx, target)
+		if trouble != nil && (fault.Is(trouble, fault.Invalid) || ctx.Err() != nil) {
+			return nil, trouble
+		}
+		report, err = s.save(ctx, m, found, trouble)
 	}
-	report, err := s.save(ctx, m, found, trouble)
 	if err != nil {
 		return nil, err
 	}
@@ -65,19 +75,52 @@ func (s servers) discover(ctx context.Context, target catalog.Target) (*catalog.
 	return found, err
 }
 
-// save writes a new server with what its discovery found, in one transaction.
+// addToAgent saves a server of an agent, and then discovers it: the agent hears of it
+// when it is there. What fails then is said of the server.
+func (s servers) addToAgent(ctx context.Context, m *adminv1.AddServerRequest) (catalog.Report, error) {
+	if report, err := s.save(ctx, m, nil, nil); err != nil {
+		return report, err
+	}
+	report, trouble := s.refresh(ctx, m.GetName(), m.GetApprove())
+	if trouble == nil {
+		return report, nil
+	}
+	if errors.Is(trouble, catalog.ErrAway) {
+		return catalog.Report{}, nil // What there is to say stands in the row, or comes from another replica.
+	}
+	if row, err := s.Store.GetServer(ctx, m.GetName()); err != nil || row.LastError == "" {
+		return report, trouble
+	}
+	return catalog.Report{}, nil
+}
+
+// save writes a new server with what its discovery found, in one transaction; neither
+// found nor trouble: it was not discovered yet.
 func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *catalog.Discovery, trouble error) (catalog.Report, error) {
 	names, headers := headersOf(m.GetHeaders())
 	sealed, err := header.Seal(s.Keys, m.GetName(), headers)
 	if err != nil {
 		return catalog.Report{}, err
 	}
+	variables, err := editEnvironment(m.GetName(), nil, m.GetEnvironment(), nil)
+	if err != nil {
+		return catalog.Report{}, err
+	}
+	environmentSealed, err := environment.Seal(s.Keys, m.GetName(), variables)
+	if err != nil {
+		return catalog.Report{}, err
+	}
 	var report catalog.Report
 	_, err = s.change(ctx, func(tx *store.Tx) error {
+		if err := lockAgent(ctx, tx, m.GetAgent()); err != nil {
+			return err
+		}
 		_, err := tx.InsertServer(ctx, db.InsertServerParams{
 			Name: m.GetName(), URL: m.GetUrl(), Private: m.GetPrivate(), HeadersSealed: sealed, HeaderNames: names,
 			CaCertificates: m.GetCaCertificates(), CallTimeoutMs: m.GetCallTimeout().AsDuration().Milliseconds(),
-			MaxInFlight: m.GetMaxInFlight(),
+			MaxInFlight: m.GetMaxInFlight(), Agent: given(m.GetAgent()), Command: m.GetCommand(),
+			EnvironmentSealed: environmentSealed, EnvironmentNames: environmentNames(variables),
+			Directory: m.GetDirectory(), Shared: m.GetShared(),
 		})
 		if fault.Is(err, fault.Exists) {
 			return serverExists(m.GetName())
@@ -85,20 +128,63 @@ func (s servers) save(ctx context.Context, m *adminv1.AddServerRequest, found *c
 		if err != nil {
 			return err
 		}
-		tx.Record("server.add", m.GetName(), map[string]any{
-			"url": withoutQuery(m.GetUrl()), "private": m.GetPrivate(), "headers": names, "approve": m.GetApprove(),
-			"ca_certificates": m.GetCaCertificates() != "",
-		})
+		tx.Record("server.add", m.GetName(), addition(m))
+		if found == nil && trouble == nil {
+			return nil
+		}
 		if trouble != nil {
 			return catalog.Fail(ctx, tx, m.GetName(), fault.Text(trouble))
 		}
-		if report, err = catalog.Record(ctx, tx, m.GetName(), found); err != nil || !m.GetApprove() {
-			return err
-		}
-		_, err = decide(ctx, tx, approval{reason: "approved when the server was added"}, selection{kinds: catalog.Kinds(), all: true, server: m.GetName()})
+		report, err = record(ctx, tx, m.GetName(), found, m.GetApprove())
 		return err
 	})
 	return report, err
+}
+
+// record writes down what was found, and approves it where a server is added so.
+func record(ctx context.Context, tx *store.Tx, server string, found *catalog.Discovery, approve bool) (catalog.Report, error) {
+	report, err := catalog.Record(ctx, tx, server, found)
+	if err != nil || !approve {
+		return report, err
+	}
+	_, err = decide(ctx, tx, approval{reason: "approved when the server was added"}, selection{kinds: catalog.Kinds(), all: true, server: server})
+	return report, err
+}
+
+// addition is what the audit says of a new server.
+func addition(m *adminv1.AddServerRequest) map[string]any {
+	names, _ := headersOf(m.GetHeaders())
+	detail := map[string]any{"approve": m.GetApprove()}
+	if m.GetAgent() == "" || m.GetUrl() != "" {
+		detail["url"] = withoutQuery(m.GetUrl())
+	}
+	if m.GetAgent() == "" {
+		detail["private"], detail["headers"], detail["ca_certificates"] = m.GetPrivate(), names, m.GetCaCertificates() != ""
+		return detail
+	}
+	detail["agent"] = m.GetAgent()
+	if len(m.GetCommand()) > 0 {
+		var variables []string
+		for _, v := range m.GetEnvironment() {
+			variables = append(variables, v.GetName())
+		}
+		detail["command"], detail["directory"], detail["shared"], detail["environment"] = m.GetCommand(), m.GetDirectory(), m.GetShared(), variables
+	}
+	return detail
+}
+
+// given is nil for nothing.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// elsewhere is the answer for a server that another replica discovers.
+func elsewhere(target catalog.Target) error {
+	return fault.Wrap(fault.Unavailable, fmt.Sprintf(
+		"the agent %s of server %q is attached to another replica of the control plane, which discovers the server within seconds", target.Agent, target.Name), catalog.ErrAway)
 }
 
 func serverExists(name string) error {
@@ -119,7 +205,8 @@ func (s servers) ListServers(ctx context.Context, _ *connect.Request[adminv1.Lis
 			DiscoveredAt: row.DiscoveredAt, CheckedAt: row.CheckedAt, FailingSince: row.FailingSince, Capabilities: row.Capabilities, CaCertificates: row.CaCertificates,
 			CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight, ClaimedName: row.ClaimedName, Tools: row.Tools,
 			ToolsPending: row.ToolsPending, ToolsChanged: row.ToolsChanged, Prompts: row.Prompts,
-			Resources: row.Resources, Templates: row.Templates, Waiting: row.Waiting,
+			Resources: row.Resources, Templates: row.Templates, Waiting: row.Waiting, Agent: row.Agent,
+			Command: row.Command, EnvironmentNames: row.EnvironmentNames, Directory: row.Directory, Shared: row.Shared,
 		}))
 	}
 	return reply(response), nil
@@ -156,7 +243,7 @@ func (s servers) RemoveServer(ctx context.Context, r *connect.Request[adminv1.Re
 // RefreshServer discovers again. A discovery that fails is written down with the
 // server and is the answer; what was known stays in force.
 func (s servers) RefreshServer(ctx context.Context, r *connect.Request[adminv1.RefreshServerRequest]) (*connect.Response[adminv1.RefreshServerResponse], error) {
-	report, err := s.refresh(ctx, r.Msg.GetName())
+	report, err := s.refresh(ctx, r.Msg.GetName(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +254,9 @@ func (s servers) RefreshServer(ctx context.Context, r *connect.Request[adminv1.R
 	return reply(&adminv1.RefreshServerResponse{Server: server, Discovery: reportMessage(report)}), nil
 }
 
-// refresh discovers a saved server and writes down what came of it.
-func (s servers) refresh(ctx context.Context, name string) (report catalog.Report, err error) {
+// refresh discovers a saved server and writes down what came of it; approve: approves
+// what is found, too.
+func (s servers) refresh(ctx context.Context, name string, approve bool) (report catalog.Report, err error) {
 	target, err := s.Refresher.Target(ctx, name)
 	if fault.Is(err, fault.NotFound) {
 		return report, noServer(name)
@@ -184,7 +272,7 @@ func (s servers) refresh(ctx context.Context, name string) (report catalog.Repor
 		if err := s.Refresher.Unmoved(ctx, tx, target); err != nil {
 			return err
 		}
-		report, err = catalog.Record(ctx, tx, name, found)
+		report, err = record(ctx, tx, name, found, approve)
 		return err
 	})
 	return report, err
@@ -195,6 +283,15 @@ func (s servers) refresh(ctx context.Context, name string) (report catalog.Repor
 func (s servers) failed(ctx context.Context, target catalog.Target, trouble error) error {
 	if ctx.Err() != nil {
 		return trouble
+	}
+	if errors.Is(trouble, catalog.ErrAway) {
+		stream, err := s.Store.GetAgentStream(ctx, target.Agent)
+		if err != nil {
+			return err
+		}
+		if stream != "" {
+			return errors.Join(elsewhere(target), s.Store.HastenServer(ctx, target.Name))
+		}
 	}
 	err := s.act(ctx, func(tx *store.Tx) error {
 		if err := s.Refresher.Unmoved(ctx, tx, target); err != nil {
@@ -250,6 +347,8 @@ func serverMessage(row db.GetServerRow) *adminv1.Server {
 		Prompts: int32(row.Prompts), Resources: int32(row.Resources), Templates: int32(row.Templates),
 		Waiting: int32(row.Waiting), Capabilities: string(row.Capabilities), CaCertificates: row.CaCertificates,
 		MaxInFlight: row.MaxInFlight, ClaimedName: row.ClaimedName,
+		Agent: row.Agent, Command: row.Command, EnvironmentNames: row.EnvironmentNames, Directory: row.Directory,
+		Shared: row.Shared, Declared: row.Agent != "" && row.URL == "" && len(row.Command) == 0,
 	}
 	if row.CallTimeoutMs > 0 {
 		m.CallTimeout = durationpb.New(time.Duration(row.CallTimeoutMs) * time.Millisecond)

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
+	"github.com/warder-gateway/warder/controlplane/internal/environment"
 	"github.com/warder-gateway/warder/controlplane/internal/header"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
@@ -46,8 +47,11 @@ func (s servers) UpdateServer(ctx context.Context, r *connect.Request[adminv1.Up
 	if err != nil {
 		return nil, err
 	}
+	if edit.restarts { // The agent hears of it now.
+		report, trouble = s.refresh(ctx, row.Name, false)
+	}
 	response := new(adminv1.UpdateServerResponse)
-	if edit.rediscover && trouble == nil {
+	if (edit.rediscover || edit.restarts) && trouble == nil {
 		response.Discovery = reportMessage(report)
 	}
 	if response.Server, _, _, err = s.read(ctx, row.Name); err != nil {
@@ -62,7 +66,10 @@ type serverEdit struct {
 	// target is the server as it will be; it is read only if rediscover is set.
 	target     catalog.Target
 	rediscover bool
-	detail     map[string]any // for the audit
+	// restarts says that the agent runs the server anew, and it is to be discovered
+	// when it has.
+	restarts bool
+	detail   map[string]any // for the audit
 }
 
 // edit reads a request against the server as it is.
@@ -70,6 +77,7 @@ func (s servers) edit(row db.GetServerRow, m *adminv1.UpdateServerRequest) (serv
 	e := serverEdit{detail: make(map[string]any), params: db.UpdateServerParams{
 		ID: row.ID, URL: row.URL, Private: row.Private, HeadersSealed: row.HeadersSealed, HeaderNames: row.HeaderNames,
 		CaCertificates: row.CaCertificates, CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight,
+		EnvironmentSealed: row.EnvironmentSealed, EnvironmentNames: row.EnvironmentNames,
 	}}
 	if m.CallTimeout != nil {
 		e.params.CallTimeoutMs = m.GetCallTimeout().AsDuration().Milliseconds()
@@ -79,19 +87,54 @@ func (s servers) edit(row db.GetServerRow, m *adminv1.UpdateServerRequest) (serv
 		e.params.MaxInFlight = m.GetMaxInFlight()
 		e.detail["max_in_flight"] = m.GetMaxInFlight()
 	}
-	if err := s.editAddress(&e, row, m); err != nil {
+	editPlace := s.editAddress
+	if row.Agent != "" {
+		editPlace = s.editProcess
+	}
+	if err := editPlace(&e, row, m); err != nil {
 		return e, err
 	}
 	if len(e.detail) == 0 {
 		return e, fault.New(fault.Invalid, "say what to change: the URL, whether it is private, headers, the authorities, "+
-			"how long a call may take, or how many there may be at a time")
+			"how long a call may take, how many there may be at a time, or the environment of its process")
 	}
 	return e, nil
+}
+
+// editProcess reads what an agent is to run the server with. Who has the server, and
+// what is run, stays: that would be another server.
+func (s servers) editProcess(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest) error {
+	if m.Url != nil || m.Private != nil || m.CaCertificates != nil || len(m.GetHeaders())+len(m.GetRemoveHeaders()) > 0 {
+		return fault.Newf(fault.Invalid, "server %s is one of the agent %s, where its address and headers stand; to have another one, remove it and add that", row.Name, row.Agent)
+	}
+	if len(m.GetEnvironment())+len(m.GetRemoveEnvironment()) == 0 {
+		return nil
+	}
+	if len(row.Command) == 0 {
+		return fault.Newf(fault.Invalid, "the agent %s runs no command for %s that has an environment", row.Agent, row.Name)
+	}
+	old, err := environment.Open(s.Keys, row.Name, row.EnvironmentSealed)
+	if err != nil {
+		return err
+	}
+	variables, err := editEnvironment(row.Name, old, m.GetEnvironment(), m.GetRemoveEnvironment())
+	if err != nil {
+		return err
+	}
+	if e.params.EnvironmentSealed, err = environment.Seal(s.Keys, row.Name, variables); err != nil {
+		return err
+	}
+	e.params.EnvironmentNames, e.restarts = environmentNames(variables), true
+	e.detail["environment"] = e.params.EnvironmentNames
+	return nil
 }
 
 // editAddress reads what decides who is spoken to, and with which secrets. All of
 // it may change what is offered.
 func (s servers) editAddress(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest) error {
+	if len(m.GetEnvironment())+len(m.GetRemoveEnvironment()) > 0 {
+		return fault.Newf(fault.Invalid, "no agent runs %s, so there is no environment to set", row.Name)
+	}
 	old, err := header.Open(s.Keys, row.Name, row.HeadersSealed)
 	if err != nil {
 		return err
@@ -184,5 +227,6 @@ func (s servers) saveEdit(ctx context.Context, before db.GetServerRow, e serverE
 // sameSettings reports whether all that an edit decides on is as it was.
 func sameSettings(a, b db.GetServerRow) bool {
 	return a.ID == b.ID && a.URL == b.URL && a.Private == b.Private && bytes.Equal(a.HeadersSealed, b.HeadersSealed) &&
-		a.CaCertificates == b.CaCertificates && a.CallTimeoutMs == b.CallTimeoutMs && a.MaxInFlight == b.MaxInFlight
+		a.CaCertificates == b.CaCertificates && a.CallTimeoutMs == b.CallTimeoutMs && a.MaxInFlight == b.MaxInFlight &&
+		bytes.Equal(a.EnvironmentSealed, b.EnvironmentSealed)
 }

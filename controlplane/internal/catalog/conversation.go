@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -30,14 +29,13 @@ const (
 // conversation is one discovery's exchange with a server. It belongs to one
 // goroutine. What it has read counts against one budget.
 type conversation struct {
-	target    Target
-	caps      caps
-	client    *http.Client
-	transport *http.Transport
-	agent     string // version of Warder
-	left      int64  // bytes that may still be read
-	lastID    int
-	declined  int // requests of the server that were answered
+	target   Target
+	caps     caps
+	client   *http.Client
+	agent    string // version of Warder
+	left     int64  // bytes that may still be read
+	lastID   int
+	declined int // requests of the server that were answered
 
 	// As negotiated; version is empty and the era legacy until then.
 	version string
@@ -47,13 +45,8 @@ type conversation struct {
 	stream *stream
 }
 
-func newConversation(target Target, agent string, limits caps) (*conversation, error) {
-	authorities, err := egress.ParseAuthorities(target.CACertificates, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	client, transport := egress.NewClient(target.Private, authorities)
-	return &conversation{target: target, caps: limits, client: client, transport: transport, agent: agent, left: limits.bytes}, nil
+func newConversation(target Target, client *http.Client, agent string, limits caps) *conversation {
+	return &conversation{target: target, caps: limits, client: client, agent: agent, left: limits.bytes}
 }
 
 // answer is what came back for a request. The message is there only if the
@@ -241,7 +234,7 @@ func answerTo(id, body []byte) *mcp.Response {
 // close ends the server's session, if it made one, and the connections. A server
 // that does not care to hear it loses nothing.
 func (c *conversation) close(ctx context.Context) {
-	defer c.transport.CloseIdleConnections()
+	defer c.client.CloseIdleConnections()
 	if c.stream != nil {
 		c.stream.close()
 	}

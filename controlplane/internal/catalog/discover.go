@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/warder-gateway/warder/internal/egress"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/finding"
 	"github.com/warder-gateway/warder/internal/mcp"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -25,8 +28,42 @@ type Target struct {
 	// CACertificates is PEM of the authorities that may sign for the server; empty:
 	// those of the system.
 	CACertificates string
+	// Agent is the agent that has the server; empty: it is reached by URL. With an
+	// agent nothing of the above counts but Name.
+	Agent string
 
-	row int64 // of the saved server that it was read of
+	row         int64  // of the saved server that it was read of
+	environment []byte // sealed, of the same
+}
+
+// Tunnels lead to the servers of agents. It may be used from many goroutines.
+// *directory.Directory is one.
+type Tunnels interface {
+	// Reach waits until an agent has taken its orders as they are in the database and
+	// its server is ready, and returns what carries requests there; host and path of
+	// URLs mean nothing. Errors are faults, with ErrAway in the chain if the agent has
+	// no tunnel to this replica.
+	Reach(ctx context.Context, agent, server string) (http.RoundTripper, error)
+	// Here lists the agents that have a tunnel to this replica.
+	Here() []string
+}
+
+// ErrAway says that an agent has no tunnel to this replica. Another may have one.
+var ErrAway = errors.New("the agent has no tunnel to this replica")
+
+// noTunnels are those of a control plane that no agent attaches to.
+type noTunnels struct{}
+
+func (noTunnels) Here() []string { return nil }
+
+func (noTunnels) Reach(_ context.Context, agent, server string) (http.RoundTripper, error) {
+	return nil, Away(agent, server)
+}
+
+// Away is the error of a server whose agent is not attached to this replica.
+func Away(agent, server string) error {
+	return fault.Wrap(fault.Unavailable, fmt.Sprintf(
+		"server %q: its agent %q is not attached; the server is discovered as soon as it is", server, agent), ErrAway)
 }
 
 // Discovery is what a server offers. It is immutable.
@@ -102,12 +139,19 @@ func defaultCaps() caps {
 type Discoverer struct {
 	version string
 	caps    caps
+	tunnels Tunnels
 }
 
 // NewDiscoverer returns a Discoverer that introduces itself as this version of
-// Warder.
+// Warder. It reaches no server of an agent.
 func NewDiscoverer(version string) *Discoverer {
-	return &Discoverer{version: version, caps: defaultCaps()}
+	return &Discoverer{version: version, caps: defaultCaps(), tunnels: noTunnels{}}
+}
+
+// Through returns a Discoverer that reaches servers of agents through tunnels.
+func (d Discoverer) Through(tunnels Tunnels) *Discoverer {
+	d.tunnels = tunnels
+	return &d
 }
 
 // Discover asks a server what it offers. A kind that cannot be listed is in
@@ -116,15 +160,13 @@ func NewDiscoverer(version string) *Discoverer {
 // wrong (its URL, its certificates, or an address that needs Private), everything
 // else that the server did not answer as it should.
 func (d *Discoverer) Discover(ctx context.Context, target Target) (*Discovery, error) {
-	if err := CheckURL(target); err != nil {
-		return nil, err
-	}
-	c, err := newConversation(target, d.version, d.caps)
+	ctx, cancel := context.WithTimeout(ctx, d.caps.total)
+	defer cancel()
+	client, err := d.client(ctx, &target)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.caps.total)
-	defer cancel()
+	c := newConversation(target, client, d.version, d.caps)
 	defer c.close(ctx)
 	found := new(Discovery)
 	text, err := c.open(ctx, found)
@@ -137,6 +179,32 @@ func (d *Discoverer) Discover(ctx context.Context, target Target) (*Discovery, e
 	}
 	found.instruct(text)
 	return found, nil
+}
+
+// behindAgent stands for the address of a server that an agent has, which alone knows
+// it.
+const behindAgent = "http://agent.invalid/"
+
+// client returns what reaches a target. Who follows where a server redirects him to
+// may end up anywhere, so nobody does.
+func (d *Discoverer) client(ctx context.Context, target *Target) (*http.Client, error) {
+	if target.Agent != "" {
+		carrier, err := d.tunnels.Reach(ctx, target.Agent, target.Name)
+		if err != nil {
+			return nil, err
+		}
+		target.URL, target.Headers = behindAgent, nil
+		return &http.Client{Transport: carrier, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+	}
+	if err := CheckURL(*target); err != nil {
+		return nil, err
+	}
+	authorities, err := egress.ParseAuthorities(target.CACertificates, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	client, _ := egress.NewClient(target.Private, authorities)
+	return client, nil
 }
 
 // listAll lists the kinds that the server has.

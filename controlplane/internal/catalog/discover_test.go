@@ -279,10 +279,7 @@ func TestT19_NamesAreCheckedWhenDialled(t *testing.T) {
 	if !egress.Prohibited(dialled) {
 		t.Fatalf("dial = %v, want prohibited", dialled)
 	}
-	c, err := newConversation(Target{Name: "fixture"}, "test", defaultCaps())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newConversation(Target{Name: "fixture"}, http.DefaultClient, "test", defaultCaps())
 	if text := fault.Text(c.transportFault(t.Context(), dialled)); !strings.Contains(text, "--private") {
 		t.Fatalf("text %q", text)
 	}

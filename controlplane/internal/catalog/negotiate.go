@@ -150,13 +150,14 @@ func (c *conversation) readDiscover(result []byte) (said hello, v verdict) {
 }
 
 // initialize opens a legacy session: over streamable HTTP, or over HTTP+SSE where
-// the status is one that a server of 2024-11-05 gives.
+// the status is one that a server of 2024-11-05 gives. An agent speaks to one address
+// of a server alone, and so no HTTP+SSE.
 func (c *conversation) initialize(ctx context.Context) (hello, error) {
 	params := declared.Append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":`), mcp.Version20251125)
 	params = append(append(params, `,"clientInfo":`...), c.clientInfo()...)
 	params = append(params, '}')
 	a, err := c.call(ctx, mcp.MethodInitialize, params)
-	if err == nil && a.result() == nil && olderTransport(a.status) && c.openStream(ctx) {
+	if err == nil && a.result() == nil && c.target.Agent == "" && olderTransport(a.status) && c.openStream(ctx) {
 		a, err = c.call(ctx, mcp.MethodInitialize, params)
 	}
 	if err != nil {

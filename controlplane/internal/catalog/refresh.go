@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,8 @@ func (r *Refresher) target(ctx context.Context, q *db.Queries, name string) (Tar
 		return Target{}, err
 	}
 	target := Target{
-		Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header), CACertificates: row.CaCertificates, row: row.ID,
+		Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header), CACertificates: row.CaCertificates,
+		Agent: row.Agent, row: row.ID, environment: row.EnvironmentSealed,
 	}
 	for _, h := range headers {
 		target.Headers.Add(h.GetName(), h.GetValue())
@@ -131,7 +133,7 @@ func (r *Refresher) Unmoved(ctx context.Context, tx *store.Tx, found Target) err
 		return err
 	}
 	if now.row != found.row || now.URL != found.URL || now.Private != found.Private || now.CACertificates != found.CACertificates ||
-		!maps.EqualFunc(now.Headers, found.Headers, slices.Equal) {
+		!maps.EqualFunc(now.Headers, found.Headers, slices.Equal) || !bytes.Equal(now.environment, found.environment) {
 		return fault.Newf(fault.Conflict, "server %q was changed while it was discovered; refresh it again", found.Name)
 	}
 	return nil
@@ -223,6 +225,7 @@ func (r *Refresher) take(now time.Time) (names []string, next time.Duration) {
 func (r *Refresher) claim(ctx context.Context) {
 	names, err := r.Store.ClaimStaleServers(ctx, db.ClaimStaleServersParams{
 		AgeSeconds: r.age().Seconds(), RetrySeconds: r.Retry.Seconds(), AtMost: maxClaimed,
+		Agents: r.Discoverer.tunnels.Here(),
 	})
 	if err != nil && ctx.Err() == nil {
 		r.Log.Warn("cannot look for servers to discover; tries again", "error", err)
@@ -276,6 +279,9 @@ func (r *Refresher) background(ctx context.Context, name string) error {
 	found, trouble := r.Discoverer.Discover(ctx, target)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(trouble, ErrAway) {
+		return r.Store.HastenServer(ctx, name) // The replica that its agent is attached to takes it up.
 	}
 	_, err = r.Store.Change(ctx, actor, func(tx *store.Tx) error {
 		var news bool

@@ -12,6 +12,7 @@ import (
 
 	"github.com/warder-gateway/warder/internal/egress"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/tunnel"
 )
 
 // trouble makes a fault about the server: "server "x" <what>". The text holds
@@ -39,6 +40,9 @@ func (c *conversation) transportFault(ctx context.Context, err error) error {
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return c.trouble(fault.Unavailable, err, "refuses connections at its host and port; start it, or check the URL, then refresh it")
+	}
+	if _, ok := errors.AsType[*tunnel.Error](err); ok {
+		return c.trouble(fault.Unavailable, err, "did not answer its agent %q; 'warder agent list' says how it runs", c.target.Agent)
 	}
 	if untrusted(err) {
 		return c.trouble(fault.Precondition, err, "has a TLS certificate that this machine does not trust for its host name; check the certificate and the URL, or name the authority that signs for it with --ca-file")

@@ -108,6 +108,10 @@ func (b *builder) servers(rows []db.ListServerItemsRow, instructions map[string]
 		server := &snapshotv1.Server{
 			Name: row.Name, Url: row.URL, Private: row.Private, Headers: headers, ProtocolVersion: row.ProtocolVersion,
 			Capabilities: row.Capabilities, CaCertificates: []byte(row.CaCertificates), MaxInFlight: uint32(row.MaxInFlight),
+			Agent: row.Agent,
+		}
+		if row.Agent != "" {
+			server.Url = "" // Of concern to the agent alone, which has it.
 		}
 		if definition, found := instructions[row.Name]; found {
 			if server.Instructions, err = catalog.InstructionsText(definition); err != nil {

@@ -10,6 +10,32 @@ import (
 	"time"
 )
 
+const connectAgent = `-- name: ConnectAgent :exec
+UPDATE agent
+SET connected_to = $1, version = $2, platform = $3, report = $4, seen_at = now()
+WHERE name = $5
+`
+
+type ConnectAgentParams struct {
+	ConnectedTo string
+	Version     string
+	Platform    string
+	Report      []byte
+	Name        string
+}
+
+// An agent follows this replica; what another wrote is past.
+func (q *Queries) ConnectAgent(ctx context.Context, arg ConnectAgentParams) error {
+	_, err := q.db.Exec(ctx, connectAgent,
+		arg.ConnectedTo,
+		arg.Version,
+		arg.Platform,
+		arg.Report,
+		arg.Name,
+	)
+	return err
+}
+
 const deleteAgent = `-- name: DeleteAgent :execrows
 DELETE FROM agent WHERE name = $1
 `
@@ -21,6 +47,43 @@ func (q *Queries) DeleteAgent(ctx context.Context, name string) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const disconnectAgent = `-- name: DisconnectAgent :exec
+UPDATE agent SET connected_to = '', seen_at = now() WHERE name = $1 AND connected_to = $2
+`
+
+type DisconnectAgentParams struct {
+	Name        string
+	ConnectedTo string
+}
+
+// The stream ended. Where the agent is at another replica by now, nothing happens.
+func (q *Queries) DisconnectAgent(ctx context.Context, arg DisconnectAgentParams) error {
+	_, err := q.db.Exec(ctx, disconnectAgent, arg.Name, arg.ConnectedTo)
+	return err
+}
+
+const getAgentStream = `-- name: GetAgentStream :one
+SELECT (CASE WHEN seen_at > now() - interval '1 minute' THEN connected_to ELSE '' END)::text FROM agent WHERE name = $1
+`
+
+// The stream that an agent has, "replica/stream", to whichever replica; empty: none.
+func (q *Queries) GetAgentStream(ctx context.Context, name string) (string, error) {
+	row := q.db.QueryRow(ctx, getAgentStream, name)
+	var column_1 string
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const hastenServer = `-- name: HastenServer :exec
+UPDATE server SET checked_at = 'epoch' WHERE name = $1 AND agent IS NOT NULL
+`
+
+// Leaves a server to the replica that its agent is attached to, at its next look.
+func (q *Queries) HastenServer(ctx context.Context, name string) error {
+	_, err := q.db.Exec(ctx, hastenServer, name)
+	return err
 }
 
 const joinAgent = `-- name: JoinAgent :one
@@ -125,6 +188,51 @@ func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 	return items, nil
 }
 
+const listOrders = `-- name: ListOrders :many
+SELECT name, url, command, environment_sealed, directory, shared
+FROM server
+WHERE agent = $1::text
+ORDER BY name
+`
+
+type ListOrdersRow struct {
+	Name              string
+	URL               string
+	Command           []string
+	EnvironmentSealed []byte
+	Directory         string
+	Shared            bool
+}
+
+// What an agent is told of its servers: those to run, and those that its own file
+// declares, which have neither command nor url.
+func (q *Queries) ListOrders(ctx context.Context, agent string) ([]ListOrdersRow, error) {
+	rows, err := q.db.Query(ctx, listOrders, agent)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListOrdersRow{}
+	for rows.Next() {
+		var i ListOrdersRow
+		if err := rows.Scan(
+			&i.Name,
+			&i.URL,
+			&i.Command,
+			&i.EnvironmentSealed,
+			&i.Directory,
+			&i.Shared,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listStandings = `-- name: ListStandings :many
 SELECT 'node'::text AS kind, name::text AS name, valid_from::timestamptz AS valid_from, (revoked_at IS NOT NULL)::boolean AS revoked
 FROM node WHERE name = ANY ($1::text[])
@@ -172,6 +280,18 @@ func (q *Queries) ListStandings(ctx context.Context, arg ListStandingsParams) ([
 	return items, nil
 }
 
+const lockAgent = `-- name: LockAgent :one
+SELECT (revoked_at IS NOT NULL)::boolean AS revoked FROM agent WHERE name = $1 FOR KEY SHARE
+`
+
+// Keeps an agent there while a server of it is added. Whether it may connect.
+func (q *Queries) LockAgent(ctx context.Context, name string) (bool, error) {
+	row := q.db.QueryRow(ctx, lockAgent, name)
+	var revoked bool
+	err := row.Scan(&revoked)
+	return revoked, err
+}
+
 const renewAgent = `-- name: RenewAgent :one
 UPDATE agent
 SET certified_at = clock_timestamp()
@@ -206,4 +326,34 @@ func (q *Queries) RevokeAgent(ctx context.Context, name string) (time.Time, erro
 	var valid_from time.Time
 	err := row.Scan(&valid_from)
 	return valid_from, err
+}
+
+const updateAgent = `-- name: UpdateAgent :execrows
+UPDATE agent
+SET version = $1, platform = $2, report = $3, seen_at = now()
+WHERE name = $4 AND connected_to = $5
+`
+
+type UpdateAgentParams struct {
+	Version     string
+	Platform    string
+	Report      []byte
+	Name        string
+	ConnectedTo string
+}
+
+// What an agent reports. Only the replica that has its stream may say so: a late word
+// of one that lost it affects no row.
+func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64, error) {
+	result, err := q.db.Exec(ctx, updateAgent,
+		arg.Version,
+		arg.Platform,
+		arg.Report,
+		arg.Name,
+		arg.ConnectedTo,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

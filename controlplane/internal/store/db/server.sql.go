@@ -15,17 +15,18 @@ UPDATE server
 SET checked_at = now()
 WHERE id IN (
     SELECT s.id FROM server s
-    WHERE s.checked_at <= now() - least(make_interval(secs => $1::float8),
-        greatest(make_interval(secs => $2::float8), s.checked_at - s.failing_since,
-            CASE WHEN s.failing_since IS NULL THEN make_interval(secs => $1::float8) END))
+    WHERE (s.agent IS NULL OR s.agent = ANY ($1::text[])) AND s.checked_at <= now() - least(make_interval(secs => $2::float8),
+        greatest(make_interval(secs => $3::float8), s.checked_at - s.failing_since,
+            CASE WHEN s.failing_since IS NULL THEN make_interval(secs => $2::float8) END))
     ORDER BY s.checked_at
-    LIMIT $3::int
+    LIMIT $4::int
     FOR UPDATE SKIP LOCKED
 )
 RETURNING name
 `
 
 type ClaimStaleServersParams struct {
+	Agents       []string
 	AgeSeconds   float64
 	RetrySeconds float64
 	AtMost       int32
@@ -36,8 +37,14 @@ type ClaimStaleServersParams struct {
 // same time skip each other's, so that each server is discovered by one of them.
 // One that fails is looked at sooner, so that it is known to be back: after the
 // time for a retry at first, then each time after as long as it had been failing.
+// Servers of agents are those of the replica that the agent is attached to.
 func (q *Queries) ClaimStaleServers(ctx context.Context, arg ClaimStaleServersParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, claimStaleServers, arg.AgeSeconds, arg.RetrySeconds, arg.AtMost)
+	rows, err := q.db.Query(ctx, claimStaleServers,
+		arg.Agents,
+		arg.AgeSeconds,
+		arg.RetrySeconds,
+		arg.AtMost,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +79,8 @@ func (q *Queries) DeleteServer(ctx context.Context, name string) (int64, error) 
 const getServer = `-- name: GetServer :one
 SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
     s.created_at, s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms,
-    s.max_in_flight, s.claimed_name,
+    s.max_in_flight, s.claimed_name, coalesce(s.agent, '')::text AS agent, s.command, s.environment_sealed,
+    s.environment_names, s.directory, s.shared,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -87,31 +95,37 @@ GROUP BY s.id
 `
 
 type GetServerRow struct {
-	ID              int64
-	Name            string
-	URL             string
-	Private         bool
-	HeadersSealed   []byte
-	HeaderNames     []string
-	ProtocolVersion string
-	LastError       string
-	Partial         bool
-	CreatedAt       time.Time
-	DiscoveredAt    *time.Time
-	CheckedAt       time.Time
-	FailingSince    *time.Time
-	Capabilities    []byte
-	CaCertificates  string
-	CallTimeoutMs   int64
-	MaxInFlight     int32
-	ClaimedName     string
-	Tools           int64
-	ToolsPending    int64
-	ToolsChanged    int64
-	Prompts         int64
-	Resources       int64
-	Templates       int64
-	Waiting         int64
+	ID                int64
+	Name              string
+	URL               string
+	Private           bool
+	HeadersSealed     []byte
+	HeaderNames       []string
+	ProtocolVersion   string
+	LastError         string
+	Partial           bool
+	CreatedAt         time.Time
+	DiscoveredAt      *time.Time
+	CheckedAt         time.Time
+	FailingSince      *time.Time
+	Capabilities      []byte
+	CaCertificates    string
+	CallTimeoutMs     int64
+	MaxInFlight       int32
+	ClaimedName       string
+	Agent             string
+	Command           []string
+	EnvironmentSealed []byte
+	EnvironmentNames  []string
+	Directory         string
+	Shared            bool
+	Tools             int64
+	ToolsPending      int64
+	ToolsChanged      int64
+	Prompts           int64
+	Resources         int64
+	Templates         int64
+	Waiting           int64
 }
 
 // One server with the counts of what it offers. The sealed headers come along
@@ -138,6 +152,12 @@ func (q *Queries) GetServer(ctx context.Context, name string) (GetServerRow, err
 		&i.CallTimeoutMs,
 		&i.MaxInFlight,
 		&i.ClaimedName,
+		&i.Agent,
+		&i.Command,
+		&i.EnvironmentSealed,
+		&i.EnvironmentNames,
+		&i.Directory,
+		&i.Shared,
 		&i.Tools,
 		&i.ToolsPending,
 		&i.ToolsChanged,
@@ -150,21 +170,29 @@ func (q *Queries) GetServer(ctx context.Context, name string) (GetServerRow, err
 }
 
 const insertServer = `-- name: InsertServer :one
-INSERT INTO server (name, url, private, headers_sealed, header_names, ca_certificates, call_timeout_ms, max_in_flight)
+INSERT INTO server (name, url, private, headers_sealed, header_names, ca_certificates, call_timeout_ms, max_in_flight,
+    agent, command, environment_sealed, environment_names, directory, shared)
 VALUES ($1, $2, $3, $4, coalesce($5::text[], '{}'), $6, $7,
-    $8)
+    $8, $9, coalesce($10::text[], '{}'), $11,
+    coalesce($12::text[], '{}'), $13, $14)
 RETURNING id, created_at
 `
 
 type InsertServerParams struct {
-	Name           string
-	URL            string
-	Private        bool
-	HeadersSealed  []byte
-	HeaderNames    []string
-	CaCertificates string
-	CallTimeoutMs  int64
-	MaxInFlight    int32
+	Name              string
+	URL               string
+	Private           bool
+	HeadersSealed     []byte
+	HeaderNames       []string
+	CaCertificates    string
+	CallTimeoutMs     int64
+	MaxInFlight       int32
+	Agent             *string
+	Command           []string
+	EnvironmentSealed []byte
+	EnvironmentNames  []string
+	Directory         string
+	Shared            bool
 }
 
 type InsertServerRow struct {
@@ -183,6 +211,12 @@ func (q *Queries) InsertServer(ctx context.Context, arg InsertServerParams) (Ins
 		arg.CaCertificates,
 		arg.CallTimeoutMs,
 		arg.MaxInFlight,
+		arg.Agent,
+		arg.Command,
+		arg.EnvironmentSealed,
+		arg.EnvironmentNames,
+		arg.Directory,
+		arg.Shared,
 	)
 	var i InsertServerRow
 	err := row.Scan(&i.ID, &i.CreatedAt)
@@ -190,7 +224,8 @@ func (q *Queries) InsertServer(ctx context.Context, arg InsertServerParams) (Ins
 }
 
 const listServerItems = `-- name: ListServerItems :many
-SELECT name, url, private, headers_sealed, protocol_version, capabilities, ca_certificates, call_timeout_ms, max_in_flight
+SELECT name, url, private, headers_sealed, protocol_version, capabilities, ca_certificates, call_timeout_ms, max_in_flight,
+    coalesce(agent, '')::text AS agent
 FROM server
 ORDER BY name
 `
@@ -205,6 +240,7 @@ type ListServerItemsRow struct {
 	CaCertificates  string
 	CallTimeoutMs   int64
 	MaxInFlight     int32
+	Agent           string
 }
 
 // What a snapshot says of servers, in a fixed order.
@@ -227,6 +263,7 @@ func (q *Queries) ListServerItems(ctx context.Context) ([]ListServerItemsRow, er
 			&i.CaCertificates,
 			&i.CallTimeoutMs,
 			&i.MaxInFlight,
+			&i.Agent,
 		); err != nil {
 			return nil, err
 		}
@@ -241,6 +278,7 @@ func (q *Queries) ListServerItems(ctx context.Context) ([]ListServerItemsRow, er
 const listServers = `-- name: ListServers :many
 SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
     s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight, s.claimed_name,
+    coalesce(s.agent, '')::text AS agent, s.command, s.environment_names, s.directory, s.shared,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -255,30 +293,35 @@ ORDER BY s.name
 `
 
 type ListServersRow struct {
-	ID              int64
-	Name            string
-	URL             string
-	Private         bool
-	HeaderNames     []string
-	ProtocolVersion string
-	LastError       string
-	Partial         bool
-	CreatedAt       time.Time
-	DiscoveredAt    *time.Time
-	CheckedAt       time.Time
-	FailingSince    *time.Time
-	Capabilities    []byte
-	CaCertificates  string
-	CallTimeoutMs   int64
-	MaxInFlight     int32
-	ClaimedName     string
-	Tools           int64
-	ToolsPending    int64
-	ToolsChanged    int64
-	Prompts         int64
-	Resources       int64
-	Templates       int64
-	Waiting         int64
+	ID               int64
+	Name             string
+	URL              string
+	Private          bool
+	HeaderNames      []string
+	ProtocolVersion  string
+	LastError        string
+	Partial          bool
+	CreatedAt        time.Time
+	DiscoveredAt     *time.Time
+	CheckedAt        time.Time
+	FailingSince     *time.Time
+	Capabilities     []byte
+	CaCertificates   string
+	CallTimeoutMs    int64
+	MaxInFlight      int32
+	ClaimedName      string
+	Agent            string
+	Command          []string
+	EnvironmentNames []string
+	Directory        string
+	Shared           bool
+	Tools            int64
+	ToolsPending     int64
+	ToolsChanged     int64
+	Prompts          int64
+	Resources        int64
+	Templates        int64
+	Waiting          int64
 }
 
 // Every server with the counts of what it offers.
@@ -309,6 +352,11 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 			&i.CallTimeoutMs,
 			&i.MaxInFlight,
 			&i.ClaimedName,
+			&i.Agent,
+			&i.Command,
+			&i.EnvironmentNames,
+			&i.Directory,
+			&i.Shared,
 			&i.Tools,
 			&i.ToolsPending,
 			&i.ToolsChanged,
@@ -422,19 +470,22 @@ UPDATE server
 SET protocol_version = CASE WHEN url = $1 THEN protocol_version ELSE '' END,
     url = $1, private = $2, headers_sealed = $3,
     header_names = coalesce($4::text[], '{}'), ca_certificates = $5,
-    call_timeout_ms = $6, max_in_flight = $7
-WHERE id = $8
+    call_timeout_ms = $6, max_in_flight = $7,
+    environment_sealed = $8, environment_names = coalesce($9::text[], '{}')
+WHERE id = $10
 `
 
 type UpdateServerParams struct {
-	URL            string
-	Private        bool
-	HeadersSealed  []byte
-	HeaderNames    []string
-	CaCertificates string
-	CallTimeoutMs  int64
-	MaxInFlight    int32
-	ID             int64
+	URL               string
+	Private           bool
+	HeadersSealed     []byte
+	HeaderNames       []string
+	CaCertificates    string
+	CallTimeoutMs     int64
+	MaxInFlight       int32
+	EnvironmentSealed []byte
+	EnvironmentNames  []string
+	ID                int64
 }
 
 // How the server is spoken to, as a whole: whoever changes a part has locked the
@@ -449,6 +500,8 @@ func (q *Queries) UpdateServer(ctx context.Context, arg UpdateServerParams) erro
 		arg.CaCertificates,
 		arg.CallTimeoutMs,
 		arg.MaxInFlight,
+		arg.EnvironmentSealed,
+		arg.EnvironmentNames,
 		arg.ID,
 	)
 	return err

@@ -38,6 +38,43 @@ ORDER BY name;
 -- Which servers are those of agents.
 SELECT name, agent::text AS agent FROM server WHERE agent IS NOT NULL ORDER BY name;
 
+-- name: LockAgent :one
+-- Keeps an agent there while a server of it is added. Whether it may connect.
+SELECT (revoked_at IS NOT NULL)::boolean AS revoked FROM agent WHERE name = @name FOR KEY SHARE;
+
+-- name: ListOrders :many
+-- What an agent is told of its servers: those to run, and those that its own file
+-- declares, which have neither command nor url.
+SELECT name, url, command, environment_sealed, directory, shared
+FROM server
+WHERE agent = @agent::text
+ORDER BY name;
+
+-- name: ConnectAgent :exec
+-- An agent follows this replica; what another wrote is past.
+UPDATE agent
+SET connected_to = @connected_to, version = @version, platform = @platform, report = @report, seen_at = now()
+WHERE name = @name;
+
+-- name: UpdateAgent :execrows
+-- What an agent reports. Only the replica that has its stream may say so: a late word
+-- of one that lost it affects no row.
+UPDATE agent
+SET version = @version, platform = @platform, report = @report, seen_at = now()
+WHERE name = @name AND connected_to = @connected_to;
+
+-- name: DisconnectAgent :exec
+-- The stream ended. Where the agent is at another replica by now, nothing happens.
+UPDATE agent SET connected_to = '', seen_at = now() WHERE name = @name AND connected_to = @connected_to;
+
+-- name: GetAgentStream :one
+-- The stream that an agent has, "replica/stream", to whichever replica; empty: none.
+SELECT (CASE WHEN seen_at > now() - interval '1 minute' THEN connected_to ELSE '' END)::text FROM agent WHERE name = @name;
+
+-- name: HastenServer :exec
+-- Leaves a server to the replica that its agent is attached to, at its next look.
+UPDATE server SET checked_at = 'epoch' WHERE name = @name AND agent IS NOT NULL;
+
 -- name: ListStandings :many
 -- Which certificates of peers are good: those that were issued at valid_from or
 -- later, of who is not revoked. Whoever is not there may not connect.

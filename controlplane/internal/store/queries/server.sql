@@ -1,8 +1,10 @@
 -- name: InsertServer :one
 -- A new server that offers nothing yet; its headers come sealed already.
-INSERT INTO server (name, url, private, headers_sealed, header_names, ca_certificates, call_timeout_ms, max_in_flight)
+INSERT INTO server (name, url, private, headers_sealed, header_names, ca_certificates, call_timeout_ms, max_in_flight,
+    agent, command, environment_sealed, environment_names, directory, shared)
 VALUES (@name, @url, @private, @headers_sealed, coalesce(@header_names::text[], '{}'), @ca_certificates, @call_timeout_ms,
-    @max_in_flight)
+    @max_in_flight, sqlc.narg(agent), coalesce(@command::text[], '{}'), @environment_sealed,
+    coalesce(@environment_names::text[], '{}'), @directory, @shared)
 RETURNING id, created_at;
 
 -- name: UpdateServer :exec
@@ -13,7 +15,8 @@ UPDATE server
 SET protocol_version = CASE WHEN url = @url THEN protocol_version ELSE '' END,
     url = @url, private = @private, headers_sealed = @headers_sealed,
     header_names = coalesce(@header_names::text[], '{}'), ca_certificates = @ca_certificates,
-    call_timeout_ms = @call_timeout_ms, max_in_flight = @max_in_flight
+    call_timeout_ms = @call_timeout_ms, max_in_flight = @max_in_flight,
+    environment_sealed = @environment_sealed, environment_names = coalesce(@environment_names::text[], '{}')
 WHERE id = @id;
 
 -- name: GetServer :one
@@ -21,7 +24,8 @@ WHERE id = @id;
 -- for discovery; the API shows their names only.
 SELECT s.id, s.name, s.url, s.private, s.headers_sealed, s.header_names, s.protocol_version, s.last_error, s.partial,
     s.created_at, s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms,
-    s.max_in_flight, s.claimed_name,
+    s.max_in_flight, s.claimed_name, coalesce(s.agent, '')::text AS agent, s.command, s.environment_sealed,
+    s.environment_names, s.directory, s.shared,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -38,6 +42,7 @@ GROUP BY s.id;
 -- Every server with the counts of what it offers.
 SELECT s.id, s.name, s.url, s.private, s.header_names, s.protocol_version, s.last_error, s.partial, s.created_at,
     s.discovered_at, s.checked_at, s.failing_since, s.capabilities, s.ca_certificates, s.call_timeout_ms, s.max_in_flight, s.claimed_name,
+    coalesce(s.agent, '')::text AS agent, s.command, s.environment_names, s.directory, s.shared,
     count(e.id) FILTER (WHERE e.kind = 'tool') AS tools,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'pending') AS tools_pending,
     count(e.id) FILTER (WHERE e.kind = 'tool' AND e.state = 'changed') AS tools_changed,
@@ -81,11 +86,12 @@ UPDATE server SET discovered_at = now(), checked_at = now() WHERE name = @name;
 -- same time skip each other's, so that each server is discovered by one of them.
 -- One that fails is looked at sooner, so that it is known to be back: after the
 -- time for a retry at first, then each time after as long as it had been failing.
+-- Servers of agents are those of the replica that the agent is attached to.
 UPDATE server
 SET checked_at = now()
 WHERE id IN (
     SELECT s.id FROM server s
-    WHERE s.checked_at <= now() - least(make_interval(secs => @age_seconds::float8),
+    WHERE (s.agent IS NULL OR s.agent = ANY (@agents::text[])) AND s.checked_at <= now() - least(make_interval(secs => @age_seconds::float8),
         greatest(make_interval(secs => @retry_seconds::float8), s.checked_at - s.failing_since,
             CASE WHEN s.failing_since IS NULL THEN make_interval(secs => @age_seconds::float8) END))
     ORDER BY s.checked_at
@@ -100,6 +106,7 @@ DELETE FROM server WHERE name = @name;
 
 -- name: ListServerItems :many
 -- What a snapshot says of servers, in a fixed order.
-SELECT name, url, private, headers_sealed, protocol_version, capabilities, ca_certificates, call_timeout_ms, max_in_flight
+SELECT name, url, private, headers_sealed, protocol_version, capabilities, ca_certificates, call_timeout_ms, max_in_flight,
+    coalesce(agent, '')::text AS agent
 FROM server
 ORDER BY name;

@@ -992,8 +992,13 @@ type UpdateServerRequest struct {
 	// port) the server gets no header that was not given for it: each of the old ones
 	// is in headers or in here, or the request is refused.
 	RemoveHeaders []string `protobuf:"bytes,8,rep,name=remove_headers,json=removeHeaders,proto3" json:"remove_headers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of a server that an agent runs: added, or put in the place of the ones with the
+	// same names. Its processes start anew.
+	Environment []*Variable `protobuf:"bytes,9,rep,name=environment,proto3" json:"environment,omitempty"`
+	// Names of variables that are set no more.
+	RemoveEnvironment []string `protobuf:"bytes,10,rep,name=remove_environment,json=removeEnvironment,proto3" json:"remove_environment,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *UpdateServerRequest) Reset() {
@@ -1078,6 +1083,20 @@ func (x *UpdateServerRequest) GetHeaders() []*Header {
 func (x *UpdateServerRequest) GetRemoveHeaders() []string {
 	if x != nil {
 		return x.RemoveHeaders
+	}
+	return nil
+}
+
+func (x *UpdateServerRequest) GetEnvironment() []*Variable {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+func (x *UpdateServerRequest) GetRemoveEnvironment() []string {
+	if x != nil {
+		return x.RemoveEnvironment
 	}
 	return nil
 }
@@ -1394,7 +1413,7 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x11GetServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12+\n" +
 	"\x05tools\x18\x02 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\x12-\n" +
-	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\xd8\x03\n" +
+	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\xd8\x04\n" +
 	"\x13UpdateServerRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x127\n" +
 	"\x0fca_certificates\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10H\x00R\x0ecaCertificates\x88\x01\x01\x12K\n" +
@@ -1405,7 +1424,10 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x10H\x02R\x03url\x88\x01\x01\x12\x1d\n" +
 	"\aprivate\x18\x06 \x01(\bH\x03R\aprivate\x88\x01\x01\x12;\n" +
 	"\aheaders\x18\a \x03(\v2\x17.warder.admin.v1.HeaderB\b\xbaH\x05\x92\x01\x02\x10 R\aheaders\x12/\n" +
-	"\x0eremove_headers\x18\b \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\rremoveHeadersB\x12\n" +
+	"\x0eremove_headers\x18\b \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\rremoveHeaders\x12E\n" +
+	"\venvironment\x18\t \x03(\v2\x19.warder.admin.v1.VariableB\b\xbaH\x05\x92\x01\x02\x10@R\venvironment\x127\n" +
+	"\x12remove_environment\x18\n" +
+	" \x03(\tB\b\xbaH\x05\x92\x01\x02\x10@R\x11removeEnvironmentB\x12\n" +
 	"\x10_ca_certificatesB\x10\n" +
 	"\x0e_max_in_flightB\x06\n" +
 	"\x04_urlB\n" +
@@ -1492,27 +1514,28 @@ var file_warder_admin_v1_server_proto_depIdxs = []int32{
 	19, // 16: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
 	18, // 17: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
 	3,  // 18: warder.admin.v1.UpdateServerRequest.headers:type_name -> warder.admin.v1.Header
-	1,  // 19: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
-	4,  // 20: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	1,  // 21: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
-	4,  // 22: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	5,  // 23: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
-	7,  // 24: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
-	9,  // 25: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
-	13, // 26: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
-	11, // 27: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
-	15, // 28: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
-	6,  // 29: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
-	8,  // 30: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
-	10, // 31: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
-	14, // 32: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
-	12, // 33: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
-	16, // 34: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	2,  // 19: warder.admin.v1.UpdateServerRequest.environment:type_name -> warder.admin.v1.Variable
+	1,  // 20: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 21: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	1,  // 22: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 23: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	5,  // 24: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
+	7,  // 25: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
+	9,  // 26: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
+	13, // 27: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
+	11, // 28: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
+	15, // 29: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
+	6,  // 30: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
+	8,  // 31: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
+	10, // 32: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
+	14, // 33: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
+	12, // 34: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
+	16, // 35: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
+	30, // [30:36] is the sub-list for method output_type
+	24, // [24:30] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_server_proto_init() }

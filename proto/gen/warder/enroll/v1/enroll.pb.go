@@ -403,7 +403,11 @@ type FollowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// First on each stream, and whenever something of it changes; at most once a
 	// second.
-	Report        *AgentReport `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	Report *AgentReport `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	// The number of the orders that are in force at the agent. Said at once when it has
+	// taken some, with or without a report; 0: nothing is said of it. What waits for a
+	// server to be there waits for this.
+	Taken         uint64 `protobuf:"varint,2,opt,name=taken,proto3" json:"taken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -443,6 +447,13 @@ func (x *FollowRequest) GetReport() *AgentReport {
 		return x.Report
 	}
 	return nil
+}
+
+func (x *FollowRequest) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
 }
 
 // AgentReport is what people see of an agent.
@@ -751,7 +762,9 @@ type Orders struct {
 	// file that the control plane knows.
 	Allowed []string `protobuf:"bytes,3,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	// How many nodes to have tunnels to. At least 1; usually 2.
-	Tunnels       uint32 `protobuf:"varint,4,opt,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Tunnels uint32 `protobuf:"varint,4,opt,name=tunnels,proto3" json:"tunnels,omitempty"`
+	// Counts the orders of a stream, from 1.
+	Number        uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +823,13 @@ func (x *Orders) GetAllowed() []string {
 func (x *Orders) GetTunnels() uint32 {
 	if x != nil {
 		return x.Tunnels
+	}
+	return 0
+}
+
+func (x *Orders) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -1004,9 +1024,10 @@ const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\vauthorities\x18\x02 \x03(\fR\vauthorities\x129\n" +
 	"\n" +
 	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x125\n" +
-	"\brenew_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\arenewAt\"F\n" +
+	"\brenew_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\arenewAt\"\\\n" +
 	"\rFollowRequest\x125\n" +
-	"\x06report\x18\x01 \x01(\v2\x1d.warder.enroll.v1.AgentReportR\x06report\"\xb7\x01\n" +
+	"\x06report\x18\x01 \x01(\v2\x1d.warder.enroll.v1.AgentReportR\x06report\x12\x14\n" +
+	"\x05taken\x18\x02 \x01(\x04R\x05taken\"\xb7\x01\n" +
 	"\vAgentReport\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x128\n" +
@@ -1031,12 +1052,13 @@ const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\astreams\x18\x03 \x01(\rR\astreams\x12\x1a\n" +
 	"\bdraining\x18\x04 \x01(\bR\bdraining\"B\n" +
 	"\x0eFollowResponse\x120\n" +
-	"\x06orders\x18\x01 \x01(\v2\x18.warder.enroll.v1.OrdersR\x06orders\"\xad\x01\n" +
+	"\x06orders\x18\x01 \x01(\v2\x18.warder.enroll.v1.OrdersR\x06orders\"\xc5\x01\n" +
 	"\x06Orders\x123\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x1d.warder.enroll.v1.NodeAddressR\x05nodes\x12:\n" +
 	"\aservers\x18\x02 \x03(\v2 .warder.enroll.v1.AssignedServerR\aservers\x12\x18\n" +
 	"\aallowed\x18\x03 \x03(\tR\aallowed\x12\x18\n" +
-	"\atunnels\x18\x04 \x01(\rR\atunnels\"o\n" +
+	"\atunnels\x18\x04 \x01(\rR\atunnels\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"o\n" +
 	"\vNodeAddress\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x18\n" +
