@@ -31,7 +31,6 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		{"server nonsense", `server has no "nonsense"`},
 		{"server add", "takes NAME"},
 		{"server add x", "give --url URL, or --agent AGENT"},
-		{"server add x --agent a --", "no command behind --"},
 		{"server add x --agent a npx", "takes NAME; got 2"},
 		{"server add x --agent a --env secret -- npx", "--env takes K=V"},
 		{"server add x --url http://x --header nocolon", "--header takes 'Name: value'"},

@@ -89,9 +89,6 @@ func beforeDash(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if dash < 0 {
 			return check(cmd, args)
 		}
-		if dash == len(args) {
-			return usageError(errors.New("there is no command behind --"))
-		}
 		return check(cmd, args[:dash])
 	}
 }
