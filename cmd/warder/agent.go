@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +13,34 @@ import (
 )
 
 func (c *cli) agentCommand() *cobra.Command {
-	return group("agent", "Servers beside this machine, for nodes that cannot reach them", c.agentTest(), c.agentList(), c.agentRevoke(), c.agentRemove())
+	return group("agent", "Servers beside this machine, for nodes that cannot reach them", c.agentRun(), c.agentTest(), c.agentList(), c.agentRevoke(), c.agentRemove())
+}
+
+func (c *cli) agentRun() *cobra.Command {
+	config := agent.Config{Version: build.Version}
+	var level string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run an agent",
+		Long: `Run an agent: it serves the servers of its file, and those assigned to it that the
+file allows, through tunnels that it dials to nodes. 'warder join-token create --kind agent'
+makes the token with which it joins the first time; after that it renews its
+certificate by itself. Without the control plane it goes on by its last orders.`,
+		Example: "  warder agent run --control-plane control.corp:8444 --join-token-file /etc/warder/join-token --config agent.yaml",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := c.logger(level)
+			if err != nil {
+				return err
+			}
+			outliveReaders()
+			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "agent"))
+			return startErrorUnlessDone(cmd, agent.Run(cmd.Context(), config))
+		},
+	}
+	config.RunFlags(cmd.Flags())
+	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
+	return cmd
 }
 
 func (c *cli) agentTest() *cobra.Command {

@@ -1,9 +1,11 @@
 // Command warder-agent is the agent as a program of its own: it runs beside MCP servers that nodes cannot reach.
 //
+//	warder-agent run         join, connect, and serve until it is told to stop
 //	warder-agent test NAME   start a server of the agent's file, list its tools, stop it
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"github.com/warder-gateway/warder/agent"
 	"github.com/warder-gateway/warder/internal/build"
@@ -23,6 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // A second signal ends it at once.
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		if !errors.Is(err, pflag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "warder-agent:", fault.Text(err))
@@ -31,28 +35,46 @@ func main() {
 	}
 }
 
-const usage = "usage: warder-agent test NAME [--config FILE]"
+const usage = `usage: warder-agent run --control-plane HOST:PORT [--join-token-file FILE] [--data-dir DIR] [--config FILE]
+       warder-agent test NAME [--config FILE]`
 
 // run executes one command line.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := pflag.NewFlagSet("warder-agent", pflag.ContinueOnError)
 	config := agent.Config{
-		File: os.Getenv("WARDER_CONFIG"), Version: build.Version,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		File: os.Getenv("WARDER_CONFIG"), ControlPlane: os.Getenv("WARDER_CONTROL_PLANE"), JoinTokenFile: os.Getenv("WARDER_JOIN_TOKEN_FILE"),
+		DataDir: cmp.Or(os.Getenv("WARDER_DATA_DIR"), agent.DefaultDataDir()), Version: build.Version,
 	}
-	config.Flags(flags)
+	config.RunFlags(flags)
+	flags.StringVar(&config.DataDir, "data-dir", config.DataDir, "directory for the agent's identity and its last orders")
+	level := slog.LevelInfo
+	flags.TextVar(&level, "log-level", level, "what is logged at least: debug, info, warn, error")
 	if err := flags.Parse(args); err != nil {
 		return fault.Wrap(fault.Invalid, "bad flags: "+err.Error(), err)
 	}
-	if flags.NArg() != 2 || flags.Arg(0) != "test" {
-		return fault.New(fault.Invalid, usage)
+	switch {
+	case flags.NArg() == 1 && flags.Arg(0) == "run":
+		config.Log = logger(level)
+		return agent.Run(ctx, config)
+	case flags.NArg() == 2 && flags.Arg(0) == "test":
+		config.Log = logger(max(level, slog.LevelWarn))
+		report, err := agent.Test(ctx, config, flags.Arg(1))
+		if err != nil {
+			return err
+		}
+		report.Print(stdout)
+		return nil
 	}
-	report, err := agent.Test(ctx, config, flags.Arg(1))
-	if err != nil {
-		return err
+	return fault.New(fault.Invalid, usage)
+}
+
+// logger writes text for people, and JSON for everything else.
+func logger(level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
-	report.Print(stdout)
-	return nil
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
 
 // exitCode tells a wrong command line or file (2) from everything else (1).

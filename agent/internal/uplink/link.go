@@ -1,0 +1,120 @@
+package uplink
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
+)
+
+const (
+	firstPause = 250 * time.Millisecond
+	// maxPause is short: that is how long a node that has come back may be without a tunnel.
+	maxPause = 5 * time.Second
+	// steady is how long a tunnel must have lasted to count as a success.
+	steady = 30 * time.Second
+	// probation is how long a node that failed is no reason to give up another.
+	probation = 2 * time.Minute
+	// grudge is how long a node that was given up for being slow counts as slow at least.
+	grudge = 10 * time.Minute
+	// grace is how long a tunnel goes on whose node is none of the orders any more: the control plane may have just begun,
+	// and not know all nodes yet.
+	grace = 15 * time.Second
+)
+
+// way is a tunnel as the pilot sees it.
+type way interface {
+	RoundTrip() time.Duration
+	Busy() int
+	// Announce is tunnel.Tunnel.Announce.
+	Announce([]*tunnelv1.ServerState) error
+	// Drain tells the node to call through another tunnel.
+	Drain()
+	PeerDrains() <-chan struct{}
+	// Idle returns when no call runs, or ctx ends.
+	Idle(ctx context.Context)
+}
+
+// link is a node, and the tunnel to it if there is one. The pilot's loop owns it.
+type link struct {
+	name, region, address string
+
+	listed   bool      // the orders have it
+	goneAt   time.Time // when they had not any more
+	draining bool      // the orders say so
+
+	probing bool          // is being measured
+	trip    time.Duration // as measured without a tunnel; 0: never
+	slow    int           // how often in a row its tunnel was far
+	blamed  time.Duration // it counts as no nearer until then
+	until   time.Time
+
+	failures  int
+	failedAt  time.Time
+	notBefore time.Time
+
+	line *line
+}
+
+// line is one tunnel from its dialling to its end.
+type line struct {
+	cancel   context.CancelFunc
+	way      way // nil: dialling
+	since    time.Time
+	drains   bool // the node said so
+	retiring bool
+}
+
+func (l *link) abroad(region string) bool { return l.region != region }
+
+// live reports whether the node has a tunnel that is to last, or gets one.
+func (l *link) live() bool { return l.line != nil && !l.line.retiring && l.welcome() }
+
+// up reports whether calls can come through it.
+func (l *link) up() bool { return l.live() && l.line.way != nil }
+
+// welcome reports whether the node is one to have a tunnel to.
+func (l *link) welcome() bool {
+	return l.listed && !l.draining && (l.line == nil || !l.line.drains)
+}
+
+// free reports whether a tunnel may be dialled.
+func (l *link) free(now time.Time) bool {
+	return l.line == nil && l.welcome() && !now.Before(l.notBefore)
+}
+
+// measured is the round trip, or unmeasured.
+func (l *link) measured(now time.Time) time.Duration {
+	trip := l.trip
+	if l.line != nil && l.line.way != nil {
+		if t := l.line.way.RoundTrip(); t != 0 {
+			trip = t
+		}
+	}
+	if trip == 0 {
+		return unmeasured
+	}
+	if now.Before(l.until) {
+		trip = max(trip, l.blamed)
+	}
+	return trip
+}
+
+// failed notes that a tunnel could not be had, or was lost, and how long to leave the node alone.
+func (l *link) failed(now time.Time) {
+	l.failures++
+	l.failedAt = now
+	l.notBefore = now.Add(pauseAfter(l.failures))
+}
+
+// pauseAfter is of random length, so that agents do not come back all at once.
+func pauseAfter(failures int) time.Duration {
+	pause := min(maxPause, firstPause<<min(failures-1, 10))
+	return pause/2 + rand.N(pause/2)
+}
+
+// trusted reports whether the node may take the place of another.
+func (l *link) trusted(now time.Time) bool {
+	return l.failedAt.IsZero() || now.Sub(l.failedAt) >= probation
+}

@@ -1,0 +1,315 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/tunnel"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
+)
+
+// site is an agent and all that it speaks to.
+type site struct {
+	*authority
+	control *peer
+	nodes   map[string]*peer
+	who     *identity.Identity
+	dir     string
+	stand   *stand
+
+	uplink   *Uplink
+	stop     func()
+	mu       sync.Mutex
+	assigned []*enrollv1.AssignedServer
+}
+
+func newSite(t *testing.T, nodes ...string) *site {
+	a := newAuthority(t)
+	s := &site{authority: a, nodes: map[string]*peer{}, who: a.issue(identity.Agent, "laptop"), dir: t.TempDir(), stand: newStand("files", "private", "slow")}
+	s.control = a.peer(identity.ControlPlane, "")
+	for _, name := range nodes {
+		s.nodes[name] = a.peer(identity.Node, name)
+	}
+	return s
+}
+
+// order tells the agent of nodes.
+func (s *site) order(nodes ...string) {
+	orders := &enrollv1.Orders{
+		Tunnels: 2, Allowed: []string{"files", "slow"},
+		Servers: []*enrollv1.AssignedServer{{Name: "given", Command: []string{"x"}, Environment: map[string]string{"KEY": "s3cret"}}},
+	}
+	for _, name := range nodes {
+		orders.Nodes = append(orders.Nodes, &enrollv1.NodeAddress{Name: name, Region: "eu", Address: s.nodes[name].address})
+	}
+	s.control.change(func() { s.control.orders = orders })
+}
+
+// run starts the agent.
+func (s *site) run() {
+	s.uplink = New(Config{
+		Identity: s.who, ControlPlane: s.control.address, Dir: s.dir, Servers: s.stand, DrainTime: 10 * time.Second,
+		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test",
+		Assigned: func(a []*enrollv1.AssignedServer) { s.mu.Lock(); s.assigned = a; s.mu.Unlock() },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.uplink.Run(ctx) })
+	s.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
+	s.t.Cleanup(s.stop)
+}
+
+// reaches waits for a node to reach the server that the agent offers.
+func (s *site) reaches(name string) {
+	s.t.Helper()
+	node := s.nodes[name]
+	node.until("a tunnel with the server", func() bool { return node.states["files"] })
+	if got, err := node.call("files"); got != "files got hello" || err != nil {
+		s.t.Fatalf("by %s the server answered %q, %v", name, got, err)
+	}
+}
+
+func TestServersAreReachedThroughBothNodesAndThroughOneThatIsLeft(t *testing.T) {
+	s := newSite(t, "a", "b")
+	s.order("a", "b")
+	s.run()
+	s.reaches("a")
+	s.reaches("b")
+	s.control.until("a tunnel of its own", func() bool { return s.control.states["files"] })
+	if got, err := s.control.call("files"); got != "files got hello" || err != nil {
+		t.Errorf("the control plane was answered %q, %v", got, err)
+	}
+	s.control.until("a report of both tunnels", func() bool { return len(s.control.report.GetTunnels()) == 2 })
+
+	s.nodes["a"].kill()
+	if got, err := s.nodes["b"].call("files"); got != "files got hello" || err != nil {
+		t.Fatalf("after the other node died, b answered %q, %v", got, err)
+	}
+	s.control.until("a report of one tunnel", func() bool { return len(s.control.report.GetTunnels()) == 1 })
+	began := time.Now()
+	s.nodes["a"].start(s.nodes["a"].address)
+	s.reaches("a")
+	if took := time.Since(began); took > maxPause+time.Second {
+		t.Errorf("a node that is back had no tunnel for %v", took)
+	}
+}
+
+func TestALostTunnelIsReplacedAtOnceByOneToAnotherNode(t *testing.T) {
+	s := newSite(t, "a", "b", "c")
+	s.order("a", "b", "c")
+	s.run()
+	s.control.until("two tunnels", func() bool { return len(s.control.report.GetTunnels()) == 2 })
+	tunnels := s.uplink.Tunnels()
+	has := map[string]bool{tunnels[0].GetNode(): true, tunnels[1].GetNode(): true}
+	for name := range s.nodes {
+		if !has[name] {
+			began := time.Now()
+			s.nodes[tunnels[0].GetNode()].kill()
+			s.reaches(name)
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("that took %v", took)
+			}
+		}
+	}
+}
+
+func TestWhatTheOrdersDoNotAllowIsNeitherAnnouncedNorServed(t *testing.T) {
+	s := newSite(t, "a")
+	s.order("a")
+	s.run()
+	s.reaches("a")
+	node := s.nodes["a"]
+	node.until("the states", func() bool { return len(node.states) == 2 })
+	if _, announced := node.states["private"]; announced {
+		t.Error("a server that was not given is announced")
+	}
+	if _, err := node.call("private"); !errors.Is(err, tunnel.ErrRefused) {
+		t.Errorf("it answered: %v", err)
+	}
+}
+
+func TestACrashIsWithdrawnFromAllTunnelsAtOnce(t *testing.T) {
+	s := newSite(t, "a", "b")
+	s.order("a", "b")
+	s.run()
+	s.reaches("a")
+	s.reaches("b")
+	began := time.Now()
+	s.stand.set("files", false)
+	for _, node := range s.nodes {
+		node.until("the crash", func() bool { return !node.states["files"] })
+	}
+	if took := time.Since(began); took > 500*time.Millisecond {
+		t.Errorf("nodes heard of it after %v", took)
+	}
+}
+
+func TestAnAgentStartsByItsLastOrdersWithoutTheControlPlane(t *testing.T) {
+	s := newSite(t, "a", "b")
+	s.order("a", "b")
+	s.run()
+	s.reaches("a")
+	s.reaches("b")
+	s.control.kill()
+	s.reaches("a") // Nothing changes while it is away.
+	s.stop()
+	for _, node := range s.nodes {
+		node.until("the end of its tunnel", func() bool { return node.tunnel == nil })
+	}
+	s.assigned = nil
+	s.run()
+	s.reaches("a")
+	s.reaches("b")
+	s.mu.Lock()
+	if len(s.assigned) != 1 || s.assigned[0].GetEnvironment()["KEY"] != "s3cret" {
+		t.Errorf("assigned is %v", s.assigned)
+	}
+	s.mu.Unlock()
+	if s.uplink.Connected() {
+		t.Error("it is connected to a control plane that is not there")
+	}
+	info, err := os.Stat(filepath.Join(s.dir, ordersFile))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file of the orders: %v, %v", info.Mode(), err)
+	}
+	// It is back, with other orders.
+	s.order("a")
+	s.control.start(s.control.address)
+	s.control.until("a report", func() bool { return s.control.tunnel != nil })
+	if got, err := s.control.call("files"); got != "files got hello" || err != nil {
+		t.Errorf("the control plane was answered %q, %v", got, err)
+	}
+}
+
+func TestOrdersThatAreBrokenOrAnothersAreNotTaken(t *testing.T) {
+	mine := shelf{dir: t.TempDir(), agent: "laptop"}
+	if orders, err := mine.get(); orders != nil || err != nil {
+		t.Errorf("of an empty directory: %v, %v", orders, err)
+	}
+	if err := mine.put(&enrollv1.Orders{Allowed: []string{"files", "memory"}}); err != nil {
+		t.Fatal(err)
+	}
+	if orders, err := mine.get(); len(orders.GetAllowed()) != 2 || err != nil {
+		t.Errorf("read back: %v, %v", orders, err)
+	}
+	if orders, err := (shelf{dir: mine.dir, agent: "other"}).get(); orders != nil || err == nil {
+		t.Errorf("another agent's: %v, %v", orders, err)
+	}
+	name := filepath.Join(mine.dir, ordersFile)
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range []int{0, 10, 32, 34, len(whole) - 1} {
+		if err := os.WriteFile(name, whole[:length], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if orders, err := mine.get(); orders != nil || err == nil {
+			t.Errorf("%d bytes of it: %v, %v", length, orders, err)
+		}
+	}
+	if err := errors.Join(os.WriteFile(name, whole, 0o600), os.Chmod(name, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if orders, err := mine.get(); orders != nil || err == nil {
+		t.Errorf("readable by all: %v, %v", orders, err)
+	}
+}
+
+func TestReportsComeAtMostOnceASecond(t *testing.T) {
+	s := newSite(t, "a")
+	s.order("a")
+	s.run()
+	s.reaches("a")
+	stop := time.After(2500 * time.Millisecond)
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			s.control.mu.Lock()
+			defer s.control.mu.Unlock()
+			if n := len(s.control.reports); n < 2 || n > 4 {
+				t.Errorf("%d reports came while servers changed %d times", n, i)
+			}
+			return
+		case <-time.After(time.Millisecond):
+			s.stand.set("files", i%2 == 0)
+		}
+	}
+}
+
+func TestCallsEndBeforeTheirTunnelDoes(t *testing.T) {
+	for name, end := range map[string]func(*site){
+		"the node drains": func(s *site) { s.nodes["a"].tunnel.Drain() },
+		"the orders say it drains": func(s *site) {
+			orders := proto.CloneOf(s.control.orders)
+			orders.Nodes[0].Draining = true
+			s.control.change(func() { s.control.orders = orders })
+		},
+		"the agent stops": func(s *site) { go s.stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "a", "b")
+			s.order("a", "b")
+			s.run()
+			s.reaches("a")
+			s.reaches("b")
+			type answer struct {
+				text string
+				err  error
+			}
+			answered := make(chan answer, 1)
+			begun := s.nodes["a"].tunnel
+			go func() {
+				text, err := s.nodes["a"].call("slow")
+				answered <- answer{text, err}
+			}()
+			<-s.stand.began
+			end(s)
+			if name != "the node drains" {
+				select {
+				case <-begun.PeerDrains():
+				case <-time.After(10 * time.Second):
+					t.Fatal("the node is not told")
+				}
+			}
+			close(s.stand.hold)
+			if a := <-answered; a.text != "slow" || a.err != nil {
+				t.Errorf("the call ended with %q, %v", a.text, a.err)
+			}
+			s.nodes["a"].until("the end of the tunnel", func() bool { return s.nodes["a"].tunnel != begun })
+		})
+	}
+}
+
+func TestATunnelThatIsGivenUpTakesNoCallWithIt(t *testing.T) {
+	s := newSite(t, "a", "b")
+	s.order("a", "b")
+	s.run()
+	s.reaches("a")
+	s.reaches("b")
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for {
+				_, err := s.nodes["a"].call("files")
+				if failure, ok := errors.AsType[*tunnel.Error](err); ok && failure.Sent {
+					t.Errorf("a call was lost: %v", err)
+				}
+				if err != nil {
+					return // It was refused; a node makes it another way.
+				}
+			}
+		})
+	}
+	s.nodes["a"].tunnel.Drain()
+	callers.Wait()
+}

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/warder-gateway/warder/agent/internal/inventory"
+	"github.com/warder-gateway/warder/agent/internal/manifest"
+	"github.com/warder-gateway/warder/agent/internal/uplink"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/identity"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
+)
+
+// reload is how often the agent's file is looked at.
+const reload = time.Second
+
+// Run is the agent as a process: it joins if it has to, and serves until ctx ends. Then it tells the nodes, lets running
+// calls finish, and ends the servers that it started.
+func Run(ctx context.Context, config Config) error {
+	config, err := config.withDefaults()
+	if err != nil {
+		return err
+	}
+	if err := config.validate(); err != nil {
+		return err
+	}
+	file, err := config.load()
+	if err != nil {
+		return err
+	}
+	who, err := config.identity(ctx)
+	if err != nil {
+		return err
+	}
+	servers := inventory.New(config.Version, config.Log)
+	defer servers.Close()
+	duties := &duties{file: file, wake: make(chan struct{}, 1)}
+	link := uplink.New(uplink.Config{
+		Identity: who, ControlPlane: config.ControlPlane, Dir: config.DataDir, Servers: servers, Assigned: duties.assign,
+		DrainTime: config.DrainTime, Version: config.Version, Log: config.Log,
+	})
+
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	if config.Identity == nil { // Else who gave it renews it.
+		all.Go(func() { who.Run(running) })
+	}
+	if !config.AllowAny {
+		all.Go(func() { manifest.Watch(running, config.File, reload, config.reloaded(duties)) })
+	}
+	duties.apply(servers)
+	all.Go(func() { duties.run(running, servers) })
+	config.Log.Info("agent is up", "agent", who.Peer().Name, "region", who.Region(), "control_plane", config.ControlPlane, "version", config.Version)
+	link.Run(ctx)
+	config.Log.Info("agent is going down")
+	return nil
+}
+
+// load reads the agent's file for the first time.
+func (c *Config) load() (*manifest.File, error) {
+	if c.AllowAny {
+		return &manifest.File{AllowAny: true}, nil
+	}
+	return manifest.Load(c.File)
+}
+
+// reloaded returns what to do when the file is another, or cannot be used.
+func (c *Config) reloaded(d *duties) func(*manifest.File, error) {
+	first := true
+	return func(file *manifest.File, err error) {
+		switch {
+		case err != nil:
+			c.Log.Error("the agent's file cannot be used; what was read before stays in force", "file", c.File, "error", fault.Text(err))
+		case !first:
+			c.Log.Info("the agent's file was read again", "file", c.File)
+			d.declare(file)
+		default:
+			d.declare(file)
+		}
+		first = false
+	}
+}
+
+// identity returns who the agent is; it joins where that is not known.
+func (c *Config) identity(ctx context.Context) (*identity.Identity, error) {
+	if c.Identity != nil {
+		return c.Identity, nil
+	}
+	token := c.JoinToken
+	if c.JoinTokenFile != "" {
+		content, err := os.ReadFile(c.JoinTokenFile)
+		if err != nil {
+			return nil, fault.Wrap(fault.Precondition, "the join token cannot be read: "+err.Error(), err)
+		}
+		token = strings.TrimSpace(string(content))
+	}
+	return identity.Obtain(ctx, identity.Config{
+		Kind: identity.Agent, Dir: filepath.Join(c.DataDir, "identity"), ControlPlane: c.ControlPlane, Version: c.Version, Log: c.Log,
+	}, token)
+}
+
+// duties are what the agent is to run: by its file, and by its orders. They are applied one after another, and only the
+// latest.
+type duties struct {
+	wake chan struct{}
+
+	mu       sync.Mutex
+	file     *manifest.File
+	assigned []*enrollv1.AssignedServer
+}
+
+// declare sets what the file says.
+func (d *duties) declare(file *manifest.File) {
+	d.mu.Lock()
+	d.file = file
+	d.mu.Unlock()
+	d.due()
+}
+
+// assign sets what the orders say.
+func (d *duties) assign(servers []*enrollv1.AssignedServer) {
+	d.mu.Lock()
+	d.assigned = servers
+	d.mu.Unlock()
+	d.due()
+}
+
+func (d *duties) due() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // They will be applied anyhow, and these with them.
+	}
+}
+
+// run applies duties whenever they change, until ctx ends. That may take a while: servers that are over are ended.
+func (d *duties) run(ctx context.Context, servers *inventory.Inventory) {
+	for {
+		select {
+		case <-d.wake:
+			d.apply(servers)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *duties) apply(servers *inventory.Inventory) {
+	d.mu.Lock()
+	file, assigned := d.file, d.assigned
+	d.mu.Unlock()
+	servers.Apply(file, assigned)
+}
