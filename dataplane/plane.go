@@ -111,12 +111,16 @@ func (p *Plane) assemble(expired error) error {
 		Audit:      recorder{p.queue},
 		Limits:     p.limits,
 		Drift:      p.drift,
+		Peers:      p.tunnels.peers(),
 		Current:    p.current,
 		Version:    p.config.Version,
 		Log:        p.log,
 		Registerer: p.config.Registerer,
 		Ended:      p.replica.EndSession,
 	})
+	if p.tunnels != nil {
+		p.tunnels.errands.Attend(p.session, p.pool)
+	}
 	p.listener = listener.New(listener.Config{
 		Current:     p.replica.Current,
 		Session:     p.session,

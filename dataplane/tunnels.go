@@ -14,9 +14,11 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/dataplane/internal/errand"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/relay"
 	"github.com/warder-gateway/warder/dataplane/internal/roster"
+	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
@@ -35,6 +37,7 @@ type tunnels struct {
 	server  *grpc.Server
 	roster  *roster.Roster
 	relay   *relay.Relay
+	errands *errand.Errands
 
 	mu   sync.Mutex
 	away map[string]struct{} // servers, as what serves was last dressed
@@ -61,13 +64,14 @@ func newTunnels(p *Plane) (*tunnels, error) {
 		address: cmp.Or(p.config.TunnelAddress, socket.Addr().String()),
 	}
 	t.relay = relay.New(relay.Config{
-		Local: t.local, Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer,
+		Local: t.local, Errand: t.errand, Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer,
 		Client: func(node string) *tls.Config { return p.identity.Client(identity.Node, node) },
 	})
 	t.roster = roster.New(roster.Config{
 		Node: p.identity.Peer().Name, Relay: t.relay, Changed: t.changed,
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer,
 	})
+	t.errands = errand.New(errand.Config{Node: p.identity.Peer().Name, Relay: t.relay, Server: t.item})
 	admission := &identity.Admission{Log: p.log, Methods: map[string][]identity.Kind{
 		tunnelv1.TunnelService_Attach_FullMethodName: {identity.Agent},
 		tunnelv1.RelayService_Relay_FullMethodName:   {identity.Node},
@@ -143,6 +147,32 @@ func (t *tunnels) carriers() func(*snapshotv1.Server) upstream.Carrier {
 // local serves another node. The relay is made before the roster.
 func (t *tunnels) local(ctx context.Context, request *tunnel.Request) (*tunnel.Response, error) {
 	return t.roster.Local(ctx, request)
+}
+
+// errand serves another node. The relay is made before the errands.
+func (t *tunnels) errand(ctx context.Context, node string, in *tunnel.Incoming, w tunnel.Answer) {
+	t.errands.Serve(ctx, node, in, w)
+}
+
+// item returns a server as it is known now.
+func (t *tunnels) item(slug string) *snapshotv1.Server {
+	index := t.plane.current()
+	if index == nil {
+		return nil
+	}
+	server, ok := index.Server(slug)
+	if !ok {
+		return nil
+	}
+	return server.Item
+}
+
+// peers is what a session needs to reach other nodes.
+func (t *tunnels) peers() session.Peers {
+	if t == nil {
+		return nil
+	}
+	return t.errands
 }
 
 // locate takes over where agents and nodes are.

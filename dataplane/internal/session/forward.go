@@ -49,7 +49,7 @@ func (x *exchange) do() *upstream.Answer {
 	if ctx.Err() != nil {
 		return x.cancelled(ctx, ctx.Err())
 	}
-	got, err := x.upstream.Do(ctx, &x.call, &x.sink)
+	got, err := x.ask(ctx)
 	for err == nil && got != nil && got.Detached && x.sink.given == 0 {
 		got, err = x.readOn(ctx, got)
 	}
@@ -61,6 +61,23 @@ func (x *exchange) do() *upstream.Answer {
 		answer.ServerLatency = got.ServerLatency
 	}
 	return answer
+}
+
+// ask has the server asked: from here, or, if the call is parked at another node, from there.
+func (x *exchange) ask(ctx context.Context) (*upstream.Answer, error) {
+	if x.parkedAt == "" {
+		return x.upstream.Do(ctx, &x.call, &x.sink)
+	}
+	got, err := x.config.Peers.Resume(ctx, x.parkedAt, &x.call, &x.sink)
+	if err == nil || ctx.Err() != nil || fault.KindOf(err) == fault.Internal {
+		return got, err
+	}
+	x.log.DebugContext(ctx, "a call does not go on at another node", "node", x.parkedAt, "error", err)
+	return &upstream.Answer{
+		Body:    mcp.WriteError(nil, x.id(), mcp.CodeUnavailable, keptElsewhere, nil),
+		Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED,
+		Error:   keptElsewhere,
+	}, nil
 }
 
 // lifetime returns how long the call may go on.
@@ -190,7 +207,7 @@ func sessionWith(session *handle.Session, server string) (upstream.SessionRef, b
 func (x *exchange) settle(ticket Ticket, answer *upstream.Answer) {
 	if !answer.Detached {
 		ticket.Result(x.ended(answer))
-		x.plain = answer.Outcome == auditv1.Outcome_OUTCOME_OK && x.permits.methods[0] == ""
+		x.plain = answer.Outcome == auditv1.Outcome_OUTCOME_OK && x.permits.methods[0] == "" && x.parkedAt == ""
 		return
 	}
 	late := &late{ticket: ticket, now: x.now, received: x.in.Received, trace: x.record.event.TraceId}

@@ -14,6 +14,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
@@ -42,7 +43,7 @@ func (x *exchange) response(ctx context.Context) Answer {
 		return x.refuseStatus(http.StatusBadRequest, kindMessage, invalidRequest("no request is waiting for this response"))
 	}
 	if to.Pending != "" {
-		return x.answerWait(&to)
+		return x.answerWait(ctx, &to)
 	}
 	server, ok := x.in.Index.Server(to.Server)
 	if !ok || !x.profile().Sees(server) {
@@ -74,8 +75,8 @@ func (x *exchange) openAsked(to *handle.ServerRequest) error {
 }
 
 // answerWait hands an answer to the call that waits for it.
-func (x *exchange) answerWait(to *handle.ServerRequest) Answer {
-	if to.Node != x.node {
+func (x *exchange) answerWait(ctx context.Context, to *handle.ServerRequest) Answer {
+	if to.Node != x.node && x.config.Peers == nil {
 		return x.refuseStatus(http.StatusServiceUnavailable, kindNode, &mcp.Error{
 			Code: mcp.CodeUnavailable, Offset: -1,
 			Text: "another node, which was not reached, waits for this response; make the original request again",
@@ -85,12 +86,29 @@ func (x *exchange) answerWait(to *handle.ServerRequest) Answer {
 	if err != nil {
 		return x.refuseStatus(http.StatusBadRequest, kindMessage, invalidRequest("the error of the response is not one"))
 	}
-	waiting := x.waits.take(to.Pending, x.legacy.ID)
-	if waiting == nil {
+	if to.Node != x.node {
+		return x.answerElsewhere(ctx, to, got)
+	}
+	if !x.Answered(to.Pending, x.legacy.ID, got.result, got.refused) {
 		return x.refuseStatus(http.StatusBadRequest, kindMessage, invalidRequest("no request is waiting for this response"))
 	}
-	waiting.answer <- got // has room for one, and nobody else has taken the wait
 	return Answer{Status: http.StatusAccepted}
+}
+
+// answerElsewhere hands an answer to a call that waits at another node.
+func (x *exchange) answerElsewhere(ctx context.Context, to *handle.ServerRequest, got given) Answer {
+	err := x.config.Peers.Answer(ctx, to.Node, to.Pending, x.legacy.ID, got.result, got.refused)
+	switch {
+	case err == nil:
+		return Answer{Status: http.StatusAccepted}
+	case fault.Is(err, fault.NotFound):
+		return x.refuseStatus(http.StatusBadRequest, kindMessage, invalidRequest("no request is waiting for this response"))
+	}
+	x.log.DebugContext(ctx, "another node was not told of an answer", "node", to.Node, "error", err)
+	return x.refuseStatus(http.StatusServiceUnavailable, kindNode, &mcp.Error{
+		Code: mcp.CodeUnavailable, Offset: -1,
+		Text: "another node, which was not reached, waits for this response; make the original request again",
+	})
 }
 
 // given copies the answer out of the message.
@@ -143,6 +161,9 @@ func (x *exchange) cancel(ctx context.Context) {
 	id := x.req.RequestID.Of(x.in.Body)
 	if len(id) == 0 || x.flights.cancel(x.legacy.ID, id) || !x.mayTell() {
 		return
+	}
+	if x.config.Peers != nil {
+		x.config.Peers.Cancel(ctx, x.legacy.ID, id)
 	}
 	upstreamID := handle.UpstreamID(nil, x.legacy.ID, id)
 	x.each(ctx, x.legacyServers(), func(ctx context.Context, server *gate.Server, ref upstream.SessionRef) {

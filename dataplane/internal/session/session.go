@@ -85,6 +85,20 @@ type Client interface {
 	Stay() error
 }
 
+// Peers ask other nodes for what only they can do, as errand.Errands does.
+type Peers interface {
+	// Self names this process in handles.
+	Self() string
+	// Answer gives a client's answer to the call that waits for it at a node. The
+	// error is a fault: NotFound if no call does any more.
+	Answer(ctx context.Context, node, pending string, session [16]byte, result []byte, refused *mcp.Error) error
+	// Cancel ends a legacy client's call at whichever other node it runs.
+	Cancel(ctx context.Context, session [16]byte, id []byte)
+	// Resume is Upstream.Do for a call that is parked at a node. The error is a fault
+	// if the node does not have it, or was not reached.
+	Resume(ctx context.Context, node string, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
+}
+
 // Config is what a Session needs. All fields up to Registerer are required.
 type Config struct {
 	Upstream Upstream
@@ -102,6 +116,8 @@ type Config struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 
+	// Peers reach other nodes; nil: there is no way to them.
+	Peers Peers
 	// Ended, if not nil, is told of each session that its client ended.
 	Ended func(id [16]byte, expires time.Time)
 	// Depth is the deepest nesting of a message; 0 means mcp.DefaultDepth.
@@ -162,6 +178,10 @@ type Session struct {
 func New(config Config) *Session {
 	config = config.withDefaults()
 	metrics := newMetrics(config.Registerer)
+	node := randomName()
+	if config.Peers != nil {
+		node = config.Peers.Self()
+	}
 	return &Session{
 		config:   config,
 		upstream: config.Upstream,
@@ -174,7 +194,7 @@ func New(config Config) *Session {
 		now:      config.Now,
 		limits:   mcp.Limits{Depth: config.Depth},
 		words:    newWords(config.Version),
-		node:     randomName(),
+		node:     node,
 		flights:  flights{seed: maphash.MakeSeed()},
 		waits:    waits{limit: config.Pending},
 		detached: detached{limit: config.Pending},
@@ -200,6 +220,23 @@ func (s *Session) Refusals() *Refusals { return s.refusals }
 // a node that goes down is over. The calls of modern clients end with their
 // connections.
 func (s *Session) Abandon() { s.flights.abandon() }
+
+// Answered gives a client's answer, which another node took, to the call that waits for
+// it here; false: none does.
+func (s *Session) Answered(pending string, session [16]byte, result []byte, refused *mcp.Error) bool {
+	waiting := s.waits.take(pending, session)
+	if waiting == nil {
+		return false
+	}
+	waiting.answer <- given{result: result, refused: refused} // has room for one
+	return true
+}
+
+// Cancelled ends a legacy client's call that runs here, which the client cancelled at
+// another node; false: none does.
+func (s *Session) Cancelled(session [16]byte, id []byte) bool {
+	return len(id) > 0 && s.flights.cancel(session, id)
+}
 
 // Close records the calls that still wait to be resumed as given up. It is called
 // when no request is served any more, before Refusals stops.
@@ -348,6 +385,8 @@ type exchange struct {
 	facts policy.Facts  // what conditions read of the message, once one asked
 	own   string        // its name or URI as the server knows it
 	sub   *subscription // a notification stream that the message asks for
+
+	parkedAt string // the node where the call is parked; empty: here, or it is not
 
 	failure string // what went wrong, for metrics; empty if nothing did
 	plain   bool   // the call was made and answered, and nobody kept a part of it

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 
@@ -33,14 +34,17 @@ func (x *exchange) openState() (kind string, refusal *mcp.Error) {
 		return kindState, invalidParams("requestState is not of this request, was changed, or has expired; make the request again without it")
 	}
 	if state.Parked != "" && state.Node != x.node {
-		return kindNode, &mcp.Error{
-			Code: mcp.CodeUnavailable, Offset: -1,
-			Text: "the node that keeps this request is not the one that was reached; make the request again without requestState",
+		if x.config.Peers == nil {
+			return kindNode, &mcp.Error{Code: mcp.CodeUnavailable, Offset: -1, Text: keptElsewhere}
 		}
+		x.parkedAt = state.Node
 	}
 	x.call.HasState, x.call.State, x.call.Parked = true, state.Inner, state.Parked
 	return "", nil
 }
+
+// keptElsewhere is what a client hears whose call is kept by a node that is not to be reached.
+const keptElsewhere = "the node that keeps this request is not the one that was reached; make the request again without requestState"
 
 // takesInput reports whether a method may end in input_required.
 func takesInput(method string) bool {
@@ -122,7 +126,7 @@ func (x *exchange) sealState(inner []byte, parked string) (string, error) {
 	state := x.stateOf()
 	state.Inner, state.Parked = inner, parked
 	if parked != "" {
-		state.Node = x.node
+		state.Node = cmp.Or(x.parkedAt, x.node)
 	}
 	now := x.now()
 	state.Expires = now.Add(handle.RequestStateLife)
