@@ -146,7 +146,7 @@ func newServer(item *snapshotv1.Server) (*Server, error) {
 		return nil, errors.New("its name is not a valid slug")
 	}
 	endpoint, err := url.Parse(item.GetUrl())
-	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
+	if item.GetAgent() == "" && (err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https") {
 		return nil, errors.New("its URL is not an absolute http or https URL")
 	}
 	server := &Server{Item: item, prefix: mcp.URIPrefix(item.GetName()), withheld: make(map[string]bool), folded: make(map[string]*Entry)}
