@@ -1,0 +1,296 @@
+package dataplane
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"crypto/rand"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/snapshot"
+	"github.com/warder-gateway/warder/internal/tunnel"
+	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
+)
+
+// directory is a control plane that tells all nodes where agents are.
+type directory struct {
+	*controlPlane
+	mu    sync.Mutex
+	nodes map[string]*located
+}
+
+// located is a node that is connected.
+type located struct {
+	address  string
+	attached *syncv1.Attached
+	stream   grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]
+}
+
+func (d *directory) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]) error {
+	hello, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	from, _ := peer.FromContext(stream.Context())
+	who, err := identity.Of(from.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0])
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&syncv1.SyncResponse{Update: d.update}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.nodes[who.Name] = &located{address: hello.GetHello().GetTunnelAddress(), stream: stream}
+	d.mu.Unlock()
+	for {
+		request, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if attached := request.GetAttached(); attached != nil {
+			d.tell(who.Name, attached)
+		}
+	}
+}
+
+// tell tells all nodes where agents are, since one said which are with it.
+func (d *directory) tell(node string, attached *syncv1.Attached) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.nodes[node].attached = attached
+	locations := new(syncv1.Locations)
+	for name, n := range d.nodes {
+		locations.Nodes = append(locations.Nodes, &syncv1.NodeLocation{Name: name, TunnelAddress: n.address})
+		for _, agent := range n.attached.GetAgents() {
+			locations.Agents = append(locations.Agents, &syncv1.AgentLocation{Name: agent.GetName(), Nodes: []string{name}, Ready: agent.GetReady()})
+		}
+	}
+	for _, n := range d.nodes {
+		_ = n.stream.Send(&syncv1.SyncResponse{Locations: locations}) // A node that is gone needs none.
+	}
+}
+
+func startDirectory(t *testing.T, ca *authority, set *snapshot.Set) *directory {
+	t.Helper()
+	d := &directory{controlPlane: startControlPlane(t, ca, identity.ServerName, set), nodes: make(map[string]*located)}
+	d.address = freeAddress(t)
+	socket, err := bind("", d.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{ca.issue(identity.ServerName)}, ClientCAs: ca.pool(),
+		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+	})))
+	syncv1.RegisterSyncServiceServer(server, d)
+	auditv1.RegisterAuditServiceServer(server, d)
+	go server.Serve(socket)
+	t.Cleanup(server.Stop)
+	return d
+}
+
+// agent returns how an agent dials.
+func (a *authority) agent(name string) *tls.Config {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(a.key.Curve, rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: name}, URIs: []*url.URL{identity.Peer{Kind: identity.Agent, Name: name}.URI()},
+		NotBefore: time.Now().Add(-identity.Backdate), NotAfter: time.Now().Add(identity.Life), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: a.pool(), InsecureSkipVerify: true, // The test knows whom it dials.
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	}
+}
+
+// elicitor is a modern server at an agent: the tool get answers, and the tool put asks for input first.
+type elicitor struct{ t *testing.T }
+
+func (e elicitor) Serve(_ context.Context, in *tunnel.Incoming, w tunnel.Answer) {
+	body, err := in.ReadAll(1 << 20)
+	var request mcp.Request
+	if err != nil || mcp.ScanRequest(body, mcp.Limits{}, &request) != nil {
+		e.t.Errorf("the agent got %s: %v", body, err)
+		return
+	}
+	id := request.ID.Of(body)
+	answer := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[{"type":"text","text":"got it"}]}}`, id)
+	if strings.Contains(string(body), `"name":"put"`) && request.InputResponses.Empty() {
+		answer = fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"resultType":"input_required","inputRequests":{"k":{"method":"elicitation/create",`+
+			`"params":{"mode":"form","message":"name?","requestedSchema":{"type":"object","properties":{}}}}},"requestState":"s"}}`, id)
+	}
+	if err := w.Reply(http.StatusOK, []tunnel.Field{{Name: "content-type", Value: "application/json"}}, []byte(answer)); err != nil {
+		e.t.Errorf("answer: %v", err)
+	}
+}
+
+// attach has the agent laptop attach to a node, with the server files. The function returned is as if it were killed.
+func (d *directory) attach(t *testing.T, secure *tls.Config, node string) (kill func()) {
+	t.Helper()
+	d.mu.Lock()
+	address := d.nodes[node].address
+	d.mu.Unlock()
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(secure)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := tunnelv1.NewTunnelServiceClient(conn).Attach(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := tunnel.New(stream, tunnel.Config{Handler: elicitor{t}, Close: cancel})
+	if err := end.Announce([]*tunnelv1.ServerState{{Name: "files", Ready: true}}); err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() { end.Run(ctx) })
+	kill = sync.OnceFunc(func() { cancel(); conn.Close(); running.Wait() })
+	t.Cleanup(kill)
+	return kill
+}
+
+// twoNodes starts two nodes that know of a server of the agent laptop.
+func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key apikey.Key) {
+	t.Helper()
+	ca = newAuthority(t)
+	w := gatetest.New(t)
+	w.Server("files", "get", "put")
+	for _, item := range w.Items {
+		if files := item.GetServer(); files != nil {
+			files.Url, files.Private, files.Agent, files.ProtocolVersion = "", false, "laptop", mcp.Version20260728
+		}
+	}
+	w.Role("dev", "files/*")
+	w.User("ana", "dev")
+	key = w.Key("ana", "ide", time.Time{})
+	d = startDirectory(t, ca, w.Set(1))
+	for _, name := range []string{"node-1", "node-2"} {
+		p := startProcess(t, Config{
+			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: d.address, Identity: ca.node(name), TunnelListen: "127.0.0.1:0",
+		})
+		await(t, name+" is ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+		nodes = append(nodes, p)
+	}
+	await(t, "both are known", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.nodes) == 2 })
+	return d, ca, nodes, key
+}
+
+const getMessage = `{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"files__get","arguments":{}}}`
+
+func TestServersOfAgentsAreListedAndServedByEachNodeForAsLongAsTheyAreThere(t *testing.T) {
+	d, ca, nodes, key := twoNodes(t)
+	listed := func(p *process) bool {
+		_, body := p.post(key, listMessage)
+		return strings.Contains(body, "files__get")
+	}
+	for _, p := range nodes {
+		if listed(p) {
+			t.Error("tools are listed of a server that is away")
+		}
+	}
+	kill := d.attach(t, ca.agent("laptop"), "node-1")
+	for _, p := range nodes {
+		await(t, "tools are listed", func() bool { return listed(p) })
+		if _, body := p.post(key, getMessage); !strings.Contains(body, "got it") {
+			t.Errorf("call: %s", body)
+		}
+	}
+	kill()
+	gone := time.Now()
+	for _, p := range nodes {
+		await(t, "tools are withdrawn", func() bool { return !listed(p) })
+		if _, body := p.post(key, getMessage); !strings.Contains(body, `agent \"laptop\" is not connected`) {
+			t.Errorf("call of a server that is away: %s", body)
+		}
+	}
+	if took := time.Since(gone); took > time.Second {
+		t.Errorf("withdrawn after %v", took)
+	}
+	for _, p := range nodes {
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	outcomes := make(map[auditv1.Outcome]int)
+	for _, event := range d.taken() {
+		outcomes[event.GetOutcome()]++
+	}
+	if outcomes[auditv1.Outcome_OUTCOME_OK] < 2 || outcomes[auditv1.Outcome_OUTCOME_SERVER_FAILED] != 2 {
+		t.Errorf("recorded %v; want each call once, where the client came", outcomes)
+	}
+}
+
+func TestTheAnswerToAServersQuestionMayComeToAnotherNode(t *testing.T) {
+	d, ca, nodes, key := twoNodes(t)
+	d.attach(t, ca.agent("laptop"), "node-1")
+	for _, asked := range []int{0, 1} { // Also where the server is one hop away.
+		p, other := nodes[asked], nodes[1-asked]
+		await(t, "tools are listed", func() bool { _, body := p.post(key, listMessage); return strings.Contains(body, "files__put") })
+		open := p.send(key, "", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}}}}`)
+		open.Body.Close()
+		session := open.Header.Get("Mcp-Session-Id")
+		request, err := http.NewRequest(http.MethodPost, p.url+"/mcp", strings.NewReader(
+			`{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"files__put","arguments":{}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{
+			"Authorization": "Bearer " + key.String(), "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+			"Mcp-Session-Id": session, "Mcp-Protocol-Version": mcp.Version20251125,
+		} {
+			request.Header.Set(name, value)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(response.Body)
+		var answered bool
+		for lines.Scan() {
+			line := lines.Text()
+			if _, rest, ok := strings.Cut(line, `"id":"w1.`); ok && strings.Contains(line, "elicitation/create") {
+				id, _, _ := strings.Cut(rest, `"`)
+				reply := other.send(key, session, `{"jsonrpc":"2.0","id":"w1.`+id+`","result":{"action":"accept","content":{}}}`)
+				text, _ := io.ReadAll(reply.Body)
+				reply.Body.Close()
+				if reply.StatusCode != http.StatusAccepted {
+					t.Fatalf("the answer at the other node: %d %s", reply.StatusCode, text)
+				}
+			}
+			answered = answered || strings.Contains(line, "got it")
+		}
+		response.Body.Close()
+		if !answered {
+			t.Error("the call did not go on")
+		}
+	}
+}
