@@ -46,7 +46,7 @@ func (x *exchange) limited(event *auditv1.Event, over limit.Refusal) Answer {
 	return answer
 }
 
-// plural says what a limit gives: "60 calls per user each 1m0s (per-user)".
+// plural says what a limit gives: "60 calls per user each 1m (per-user)".
 func plural(l *policy.Limit) string {
 	noun := "calls"
 	if l.Calls == 1 {
@@ -56,7 +56,7 @@ func plural(l *policy.Limit) string {
 	if name := policy.PerName(l.Per); name != "all" {
 		per = " per " + name
 	}
-	return fmt.Sprintf("%d %s%s each %v (%s)", l.Calls, noun, per, l.Window, l.Name)
+	return fmt.Sprintf("%d %s%s each %s (%s)", l.Calls, noun, per, policy.Span(l.Window), l.Name)
 }
 
 // wholeMilliseconds rounds up: who comes back sooner is refused again.
