@@ -64,6 +64,11 @@ func wholeMilliseconds(wait time.Duration) time.Duration {
 	return (wait + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
+// wholeSeconds rounds up, as Retry-After does.
+func wholeSeconds(wait time.Duration) int64 {
+	return int64((wait + time.Second - 1) / time.Second)
+}
+
 // overLimit puts a refusal into an error.
 func overLimit(over limit.Refusal, reason string, callID []byte) *mcp.Error {
 	data := append([]byte(nil), `{"limit":`...)
@@ -74,6 +79,6 @@ func overLimit(over limit.Refusal, reason string, callID []byte) *mcp.Error {
 	data = hex.AppendEncode(data, callID)
 	return &mcp.Error{
 		Code: mcp.CodeRateLimited, Offset: -1, Data: append(data, `"}`...),
-		Text: fmt.Sprintf("Too many calls: %s. Come back in %v.", reason, over.Wait),
+		Text: fmt.Sprintf("Too many calls: %s. Come back in %d s.", reason, wholeSeconds(over.Wait)),
 	}
 }
