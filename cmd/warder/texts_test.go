@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,25 @@ func TestTextsCountAsPeopleDo(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A person's category outlives a new definition, and whoever approves that is told.
+func TestAReviewWarnsWhereADefinitionIsRiskierThanWhatAPersonSet(t *testing.T) {
+	for _, c := range []struct {
+		set, said string
+		warns     bool
+	}{{"read", "destructive", true}, {"destructive", "read", false}, {"write", "write", false}} {
+		e := &adminv1.Tool{
+			Server: "s", Name: "a", Kind: adminv1.Kind_KIND_TOOL, Risk: c.set, RiskSet: true,
+			RiskReasons: []*adminv1.RiskReason{{Risk: c.said, What: "delete", Where: "name"}},
+		}
+		var shown strings.Builder
+		printEntry(&shown, palette{}, e)
+		want := "! By its definition of now it is destructive, riskier than read"
+		if strings.Contains(shown.String(), want) != c.warns || c.warns && !strings.Contains(shown.String(), "warder tool risk s/a destructive") {
+			t.Errorf("set %s, said %s: %s", c.set, c.said, shown.String())
 		}
 	}
 }
