@@ -63,33 +63,41 @@ func (a audits) TailCalls(ctx context.Context, r *connect.Request[adminv1.TailCa
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer stop(nil)
-	watching.Go(func() { t.watch(ctx, stop) })
+	sent := make(chan struct{})
+	watching.Go(func() { t.watch(ctx, stop, sent) })
 	err := t.begin(ctx, r.Msg.GetBacklog())
 	if err == nil {
 		err = t.follow(ctx)
 	}
+	close(sent)
+	watching.Wait()
 	if ctx.Err() != nil { // Why it was stopped says more than what stopping broke.
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// watch stops the stream, and a send that blocks, once its caller may not read any
-// more.
-func (t *tail) watch(ctx context.Context, stop context.CancelCauseFunc) {
+// watch stops the stream once its caller may not read any more, and breaks a send that
+// blocks then. Whoever reads is told why: the connection of a send that does not block
+// is left alone. It returns when nothing more is sent.
+func (t *tail) watch(ctx context.Context, stop context.CancelCauseFunc, sent <-chan struct{}) {
 	check := time.NewTicker(tailCheck)
 	defer check.Stop()
 	for {
 		select {
+		case <-sent:
+			return
 		case <-ctx.Done():
 			return
 		case <-check.C:
 		}
 		if err := t.api.Desk.Still(ctx, adminv1connect.AuditServiceTailCallsProcedure); err != nil {
 			stop(err)
-			t.bound(time.Now())
+			select {
+			case <-sent:
+			case <-check.C:
+				t.bound(time.Now())
+			}
 			return
 		}
 	}
