@@ -15,6 +15,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // everything is a server of the official SDK that offers one thing of each kind.
@@ -124,7 +125,7 @@ func startNodes(t *testing.T, count int, servers map[string]*everything, changes
 	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
 	for range count {
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
 		})
 		if reason := <-cp.acked; reason != "" {
 			t.Fatalf("the snapshot was refused: %s", reason)
@@ -194,7 +195,7 @@ func TestP22_OpenStreamsDoNotHoldUpTheEndOfANode(t *testing.T) {
 		set, key := world(t)
 		cp := startControlPlane(t, ca, controlPlaneName, set)
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
+			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
 			DrainTime: time.Hour,
 		})
 		if reason := <-cp.acked; reason != "" {

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/internal/porttest"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -26,7 +27,7 @@ func TestAProcessServesWhatTheControlPlaneSendsAndHandsItsAuditOver(t *testing.T
 	set, key := world(t)
 	cp := startControlPlane(t, ca, controlPlaneName, set)
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(),
 	})
 	if reason := <-cp.acked; reason != "" {
@@ -67,7 +68,7 @@ func TestP22_ARunningCallIsFinishedBeforeTheProcessEndsAndIsRecorded(t *testing.
 	set, key := worldWith(t, server)
 	cp := startControlPlane(t, ca, controlPlaneName, set)
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(),
 	})
 	if reason := <-cp.acked; reason != "" {
@@ -113,7 +114,7 @@ func TestP01_TheEndWaitsForAuditAsLongAsItIsTaken(t *testing.T) {
 		time.Sleep(flushTime / 4)
 	}
 	config := Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: flushTime,
 	}
 	p := startProcess(t, config)
@@ -159,7 +160,7 @@ func TestP05_AProcessStartsFromItsDiskWithoutAControlPlane(t *testing.T) {
 	set, key := world(t)
 	cp := startControlPlane(t, ca, controlPlaneName, set)
 	config := Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
 	}
 	first := startProcess(t, config)
@@ -185,7 +186,7 @@ func TestBeforeTheFirstSnapshotAProcessLivesAndIsNotReady(t *testing.T) {
 	ca := newAuthority(t)
 	_, key := world(t)
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: freeAddress(t),
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: porttest.Free(t),
 		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: time.Millisecond,
 	})
 	await(t, "alive", func() bool { status, _ := p.get("/livez"); return status == http.StatusOK })
@@ -242,7 +243,7 @@ func TestP09_ASnapshotWithoutSettingsIsRefused(t *testing.T) {
 	}
 	cp := startControlPlane(t, ca, controlPlaneName, set)
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: time.Millisecond,
 	})
 	if reason := <-cp.acked; !strings.Contains(reason, "settings") {
@@ -275,7 +276,7 @@ func TestProfilesAreServedOnlyWhereAndWhenAskedFor(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		cp := startControlPlane(t, ca, controlPlaneName, set)
 		config := Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), MetricsListen: freeAddress(t), Pprof: asked,
+			DataDir: t.TempDir(), Listen: porttest.Free(t), MetricsListen: porttest.Free(t), Pprof: asked,
 			ControlPlane: cp.address, Identity: ca.issue("node-1"), Authority: ca.pool(),
 		}
 		clients := startProcess(t, config)
@@ -302,7 +303,7 @@ func TestPlacesOfAKeyStayTakenUnderTheNextSnapshot(t *testing.T) {
 	set, key := world(t)
 	cp := startControlPlane(t, ca, controlPlaneName, set)
 	config := Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(), FlushTime: 50 * time.Millisecond,
 	}
 	first := startProcess(t, config)
@@ -354,7 +355,7 @@ func TestP13_AnAnswerThatWasWrittenHoldsNothing(t *testing.T) {
 	key := w.Key("ana", "ide", time.Time{})
 	cp := startControlPlane(t, ca, controlPlaneName, w.Set(1))
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.issue("node-1"), Authority: ca.pool(),
 	})
 	if reason := <-cp.acked; reason != "" {

@@ -207,17 +207,6 @@ func (c *controlPlane) taken() (calls []*auditv1.Event) {
 	return calls
 }
 
-// freeAddress returns a loopback address that was free a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	return socket.Addr().String()
-}
-
 // process is a data plane that runs.
 type process struct {
 	t    *testing.T

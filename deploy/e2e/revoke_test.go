@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/warder-gateway/warder/internal/localsock"
+	"github.com/warder-gateway/warder/internal/porttest"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
@@ -80,7 +81,7 @@ func (a *apart) another(t *testing.T, name string) string {
 	t.Helper()
 	identity := filepath.Join(a.root, "identity-"+name)
 	admin(t, a.dataDir, "node", "issue", name, "--out", identity)
-	listen := freeAddress(t)
+	listen := porttest.Free(t)
 	p := start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, name),
 		"--identity-dir", identity, "--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, name+" is ready", func() bool {

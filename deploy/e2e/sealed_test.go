@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // pair is a gateway of two nodes in front of servers of both eras.
@@ -21,7 +23,7 @@ func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{apart: startApart(t)}
 	admin(t, p.dataDir, "node", "issue", "edge-2", "--out", filepath.Join(p.root, "identity-2"))
-	listen := freeAddress(t)
+	listen := porttest.Free(t)
 	p.away = "http://" + listen + "/mcp"
 	p.startSecond(t)
 	return p
