@@ -25,6 +25,7 @@ import (
 	"github.com/warder-gateway/warder/internal/audit"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/localsock"
+	"github.com/warder-gateway/warder/internal/porttest"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
@@ -435,7 +436,7 @@ func TestDrainEndsTails(t *testing.T) {
 // line in, and stops in order when asked.
 func TestRunServesAndStops(t *testing.T) {
 	config := testConfig(t)
-	config.Listen, config.NodeListen = freeAddress(t), freeAddress(t)
+	config.Listen, config.NodeListen = porttest.Free(t), porttest.Free(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, config) }()
@@ -482,16 +483,6 @@ func TestRunServesAndStops(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(config.DataDir, "warder.sock")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket stays: %v", err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // everything is a server of the official SDK that offers one thing of each kind.
@@ -125,7 +126,7 @@ func startNodes(t *testing.T, count int, servers map[string]*everything, changes
 	cp := startControlPlane(t, ca, identity.ServerName, w.Set(1))
 	for range count {
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.node("node-1"),
+			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address, Identity: ca.node("node-1"),
 		})
 		if reason := <-cp.acked; reason != "" {
 			t.Fatalf("the snapshot was refused: %s", reason)
@@ -195,7 +196,7 @@ func TestP22_OpenStreamsDoNotHoldUpTheEndOfANode(t *testing.T) {
 		set, key := world(t)
 		cp := startControlPlane(t, ca, identity.ServerName, set)
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, Identity: ca.node("node-1"),
+			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address, Identity: ca.node("node-1"),
 			DrainTime: time.Hour,
 		})
 		if reason := <-cp.acked; reason != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/token/tokentest"
 	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/porttest"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -145,7 +146,7 @@ func TestP18_NoCredentialOfAClientReachesAServer(t *testing.T) {
 	w.Role("dev")
 	w.User("ana", "dev")
 	key := w.Key("ana", "ide", time.Time{})
-	idp, listen := tokentest.New(t), freeAddress(t)
+	idp, listen := tokentest.New(t), porttest.Free(t)
 	item := idp.Item("corp")
 	item.Audiences, item.UserPrefix = []string{"urn:warder"}, ""
 	w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Issuer{Issuer: item}})

@@ -16,6 +16,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // writeServing writes a certificate for localhost and its key, and returns their
@@ -101,7 +102,7 @@ func TestClientsAreServedOverTLSWithBothVersionsOfHTTP(t *testing.T) {
 	cp := startControlPlane(t, ca, identity.ServerName, w.Set(1))
 	certFile, keyFile := ca.writeServing(t.TempDir())
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address,
 		Identity: ca.node("node-1"), TLSCert: certFile, TLSKey: keyFile,
 	})
 	if reason := <-cp.acked; reason != "" {
@@ -164,9 +165,9 @@ func TestMetricsAreServedWhereTheyAreWantedAndNotToClients(t *testing.T) {
 	ca := newAuthority(t)
 	set, _ := world(t)
 	cp := startControlPlane(t, ca, identity.ServerName, set)
-	metrics := freeAddress(t)
+	metrics := porttest.Free(t)
 	p := startProcess(t, Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: cp.address, MetricsListen: metrics,
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: cp.address, MetricsListen: metrics,
 		Identity: ca.node("node-1"),
 	})
 	inner := &process{t: t, url: "http://" + metrics}
@@ -198,7 +199,7 @@ func TestAPortInUseForMetricsNamesItsFlagAndFreesTheOther(t *testing.T) {
 	}
 	defer socket.Close()
 	config := Config{
-		DataDir: t.TempDir(), Listen: freeAddress(t), MetricsListen: socket.Addr().String(), ControlPlane: "127.0.0.1:1",
+		DataDir: t.TempDir(), Listen: porttest.Free(t), MetricsListen: socket.Addr().String(), ControlPlane: "127.0.0.1:1",
 		Identity: ca.node("node-1"),
 	}
 	if err := Run(t.Context(), config); err == nil || !strings.Contains(err.Error(), "--metrics-listen") {

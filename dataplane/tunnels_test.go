@@ -27,6 +27,7 @@ import (
 	"github.com/warder-gateway/warder/internal/apikey"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/porttest"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -95,7 +96,7 @@ func (d *directory) tell(node string, attached *syncv1.Attached) {
 func startDirectory(t *testing.T, ca *authority, set *snapshot.Set) *directory {
 	t.Helper()
 	d := &directory{controlPlane: startControlPlane(t, ca, identity.ServerName, set), nodes: make(map[string]*located)}
-	d.address = freeAddress(t)
+	d.address = porttest.Free(t)
 	socket, err := bind("", d.address)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +196,7 @@ func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key 
 	d = startDirectory(t, ca, w.Set(1))
 	for _, name := range []string{"node-1", "node-2"} {
 		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: freeAddress(t), ControlPlane: d.address, Identity: ca.node(name), TunnelListen: "127.0.0.1:0",
+			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: d.address, Identity: ca.node(name), TunnelListen: "127.0.0.1:0",
 		})
 		await(t, name+" is ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
 		nodes = append(nodes, p)

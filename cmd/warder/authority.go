@@ -54,7 +54,9 @@ It is not the remedy for one node or agent that is not to be trusted any more:
 
 func printAuthorities(w io.Writer, authorities []*adminv1.Authority) {
 	var rows [][]string
-	waits := func(i int) bool { return i < len(authorities) && authorities[i].GetSignsFrom().AsTime().After(time.Now()) }
+	waits := func(i int) bool {
+		return i < len(authorities) && authorities[i].GetSignsFrom().AsTime().After(time.Now())
+	}
 	for i, a := range authorities {
 		state := "retires"
 		switch {

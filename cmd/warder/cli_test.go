@@ -27,6 +27,7 @@ func TestMistakesAreUsageErrorsThatSayWhatToDo(t *testing.T) {
 		says string
 	}{
 		{"nonsense", `unknown command "nonsense"`},
+		{"polcy list", `unknown command "polcy" for "warder"; did you mean policy?`},
 		{"server", "server needs one of: add"},
 		{"server nonsense", `server has no "nonsense"`},
 		{"server add", "takes NAME"},

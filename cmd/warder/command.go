@@ -145,6 +145,6 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(names) == 0 {
 			return usageError(fmt.Errorf("%s takes no arguments; got %q", cmd.CommandPath(), args[0]))
 		}
-		return usageError(fmt.Errorf("%s takes %s; got %d argument(s)", cmd.CommandPath(), strings.Join(names, " "), len(args)))
+		return usageError(fmt.Errorf("%s takes %s; got %s", cmd.CommandPath(), strings.Join(names, " "), counted(len(args), "argument")))
 	}
 }

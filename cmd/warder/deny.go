@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -29,7 +32,7 @@ func (c *cli) denyAdd() *cobra.Command {
 
 func (c *cli) denyAddKind(kind, name string) *cobra.Command {
 	request := &adminv1.AddDenialRequest{Kind: kind}
-	use, what := kind, "Deny a "+kind
+	use, what := kind, "Deny "+oneOf(kind)
 	wanted := exactly()
 	if name == "" {
 		what = "Deny everything to everybody"
@@ -49,12 +52,49 @@ func (c *cli) denyAddKind(kind, name string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.warnOfStranger(cmd.Context(), request)
 			return c.print(response.Msg, func(w io.Writer) { printDenials(w, []*adminv1.Denial{response.Msg.GetDenial()}) })
 		},
 	}
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "why; whoever is refused is told")
 	span(cmd, &request.ExpiresIn, "for", "time until it lifts itself, for example 2h or 7d (default until it is removed)")
 	return cmd
+}
+
+// warnOfStranger says so if the user or the application that was denied is not known
+// here. That is allowed, since tokens of issuers name both, but in a hurry it is
+// more often a misspelt name that stops nobody.
+func (c *cli) warnOfStranger(ctx context.Context, denied *adminv1.AddDenialRequest) {
+	var known bool
+	var err error
+	switch denied.GetKind() {
+	case "user":
+		known, err = c.knowsUser(ctx, denied.GetName())
+	case "application":
+		known, err = c.knowsApplication(ctx, denied.GetName())
+	default:
+		return
+	}
+	if err == nil && !known { // The denial stands already; a failed look changes nothing.
+		fmt.Fprintf(c.stderr, "No %s here is named %s; the denial is good for tokens that name it. Was it misspelt?\n",
+			denied.GetKind(), visible(denied.GetName()))
+	}
+}
+
+func (c *cli) knowsUser(ctx context.Context, name string) (bool, error) {
+	response, err := c.api().users.ListUsers(ctx, connect.NewRequest(&adminv1.ListUsersRequest{}))
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(response.Msg.GetUsers(), func(u *adminv1.User) bool { return u.GetName() == name }), nil
+}
+
+func (c *cli) knowsApplication(ctx context.Context, name string) (bool, error) {
+	response, err := c.api().applications.ListApplications(ctx, connect.NewRequest(&adminv1.ListApplicationsRequest{}))
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(response.Msg.GetApplications(), func(a *adminv1.Application) bool { return a.GetName() == name }), nil
 }
 
 // exampleDenial has an example of each kind, for the help.
@@ -87,7 +127,7 @@ func (c *cli) denyRemove() *cobra.Command {
 }
 
 func (c *cli) denyRemoveKind(kind, name string) *cobra.Command {
-	use, what := kind, "Lift the denial of a "+kind
+	use, what := kind, "Lift the denial of "+oneOf(kind)
 	wanted := exactly()
 	if name == "" {
 		what = "Lift the denial of everything"
@@ -112,6 +152,14 @@ func (c *cli) denyRemoveKind(kind, name string) *cobra.Command {
 			})
 		},
 	}
+}
+
+// oneOf puts the article before a kind.
+func oneOf(kind string) string {
+	if strings.ContainsRune("aeio", rune(kind[0])) { // Not u: a user.
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 func joined(kind, name string) string {

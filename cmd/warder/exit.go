@@ -108,9 +108,19 @@ func classify(err error) failure {
 		return failure{exitOf(kind), cmp.Or(fault.Code(err), codeOf(kind)), fullText(err)}
 	}
 	if isUsage(err) {
-		return failure{exitUsage, codeUsage, err.Error()}
+		return failure{exitUsage, codeUsage, oneLine(err.Error())}
 	}
 	return failure{exitError, codeInternal, err.Error()}
+}
+
+// oneLine writes what cobra proposes for a misspelt command behind the mistake: as
+// cobra has it, it is a list of lines with tabs.
+func oneLine(text string) string {
+	mistake, proposed, found := strings.Cut(text, "\n\nDid you mean this?\n")
+	if !found {
+		return text
+	}
+	return mistake + "; did you mean " + strings.Join(strings.Fields(proposed), " or ") + "?"
 }
 
 // isUsage knows the mistakes that cobra finds itself, which have no type.

@@ -125,15 +125,17 @@ func (c *cli) keyList() *cobra.Command {
 	return cmd
 }
 
-// keyEnd says what became of a key that is not simply good.
+// keyEnd says whether a key is good, and if not, what became of it.
 func keyEnd(k *adminv1.Key) string {
 	switch {
 	case k.GetRevokedAt() != nil:
 		return "revoked " + clock(k.GetRevokedAt())
 	case k.GetSuccessor() != "":
 		return "rotated to " + k.GetSuccessor()
+	case k.GetExpiresAt() != nil && !k.GetExpiresAt().AsTime().After(time.Now()):
+		return "expired"
 	}
-	return ""
+	return "active"
 }
 
 func (c *cli) keyRotate() *cobra.Command {

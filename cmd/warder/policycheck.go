@@ -48,8 +48,8 @@ effect, or that fails its own tests, is refused whole; the rules in force stay.`
 			return c.print(response.Msg, func(w io.Writer) {
 				shown.remarks(w, response.Msg.GetRemarks())
 				p := response.Msg.GetPolicy()
-				fmt.Fprintf(w, "Version %d with %d rules and %d limits is in force from revision %d.\n",
-					p.GetVersion(), len(p.GetRules()), len(p.GetLimits()), response.Msg.GetRevision())
+				fmt.Fprintf(w, "Version %d with %s and %s is in force from revision %d.\n",
+					p.GetVersion(), counted(len(p.GetRules()), "rule"), counted(len(p.GetLimits()), "limit"), response.Msg.GetRevision())
 			})
 		},
 	}
@@ -133,7 +133,7 @@ asked: names are not looked up then, and the tests of the file do not run.`,
 				failed = len(said.GetRemarks())
 			}
 			if err == nil && failed > 0 {
-				err = checkFailed("%s: %d remarks that must not be", file, failed)
+				err = checkFailed("%s: %s that must not be", file, counted(failed, "remark"))
 			}
 			return err
 		},
@@ -229,7 +229,7 @@ difference.`,
 			}
 			err = c.print(said, func(w io.Writer) { shown.changes(w, said) })
 			if err == nil && exitCode && len(said.GetChanges()) > 0 {
-				err = checkFailed("%d rules and limits differ", len(said.GetChanges()))
+				err = checkFailed("the documents have %s", counted(len(said.GetChanges()), "difference"))
 			}
 			return err
 		},

@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -42,6 +43,7 @@ func printEntry(w io.Writer, p palette, e *adminv1.Tool) {
 	facts(w, strings.ToUpper(kind[:1])+kind[1:], fullName(e), "Exposed as", e.GetExposedName(), "State", stateName(e),
 		"Risk", riskName(e), "First seen", ago(e.GetFirstSeenAt()), "Decided by", e.GetDecidedBy(), "Decided", ago(e.GetDecidedAt()),
 		"Reason", e.GetDecidedReason(), "Hash", e.GetDefinitionHash(), "Approved hash", e.GetApprovedHash())
+	printRiskier(w, p, e)
 	printRiskReasons(w, e)
 	printFindings(w, p, e)
 	fmt.Fprintf(w, "\nDefinition:\n%s\n", visible(indented(e.GetDefinition())))
@@ -69,6 +71,22 @@ func riskName(e *adminv1.Tool) string {
 		name += "; the classifier says " + reasons[0].GetRisk()
 	}
 	return name
+}
+
+// printRiskier warns where a person's category outlived a definition that is riskier by
+// now: whoever approves that lets it pass under the old one.
+func printRiskier(w io.Writer, p palette, e *adminv1.Tool) {
+	reasons := e.GetRiskReasons()
+	if !e.GetRiskSet() || len(reasons) == 0 {
+		return
+	}
+	said, err := risk.Parse(reasons[0].GetRisk())
+	set, unknown := risk.Parse(e.GetRisk())
+	if err != nil || unknown == nil && !risk.Riskier(said, set) {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", p.paint(p.warning, fmt.Sprintf("! By its definition of now it is %s, riskier than %s, which a person set and which stays. To change that: warder tool risk %s %s",
+		risk.Name(said), visible(e.GetRisk()), visible(fullName(e)), risk.Name(said))))
 }
 
 // printRiskReasons says what speaks for which risk category.

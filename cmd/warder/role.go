@@ -41,9 +41,18 @@ func printRoles(w io.Writer, roles []*adminv1.Role) {
 		if r.GetBuiltIn() {
 			kind = "built-in"
 		}
-		rows = append(rows, []string{r.GetName(), kind, grants(r), strings.Join(r.GetPermissions(), ","), short(r.GetDescription(), 70)})
+		rows = append(rows, []string{r.GetName(), kind, grants(r), permitted(r), short(r.GetDescription(), 70)})
 	}
 	columns(w, []string{"NAME", "KIND", "GRANTS", "PERMISSIONS", "DESCRIPTION"}, rows)
+}
+
+// permitted lists what a role permits. That an owner may do all is a rule and not a
+// list, and in full it would be wider than a terminal.
+func permitted(r *adminv1.Role) string {
+	if r.GetBuiltIn() && r.GetName() == "owner" {
+		return "all"
+	}
+	return strings.Join(r.GetPermissions(), ",")
 }
 
 func grants(r *adminv1.Role) string {

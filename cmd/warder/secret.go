@@ -43,7 +43,7 @@ more, but to open older backups of the database.`,
 				return err
 			}
 			return c.print(response.Msg, func(w io.Writer) {
-				fmt.Fprintf(c.stderr, "Sealed %d secrets anew.\n", response.Msg.GetRewrapped())
+				fmt.Fprintf(c.stderr, "Sealed %s anew.\n", counted(response.Msg.GetRewrapped(), "secret"))
 				printEncryptionKeys(w, response.Msg.GetKeys())
 			})
 		},

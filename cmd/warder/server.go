@@ -148,7 +148,7 @@ func offer(s *adminv1.Server) string {
 }
 
 // counted is a number of things: "1 tool", "2 tools".
-func counted(n int32, noun string) string {
+func counted[N ~int | ~int32 | ~int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/warder-gateway/warder/internal/policy"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -224,7 +225,7 @@ func timeout(s *adminv1.Server) string {
 	if s.GetCallTimeout() == nil {
 		return ""
 	}
-	return s.GetCallTimeout().AsDuration().String()
+	return policy.Span(s.GetCallTimeout().AsDuration())
 }
 
 func atATime(s *adminv1.Server) string {

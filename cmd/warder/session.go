@@ -58,7 +58,7 @@ func (c *cli) sessionRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.print(response.Msg, func(w io.Writer) { fmt.Fprintf(w, "Ended %d session(s).\n", response.Msg.GetEnded()) })
+			return c.print(response.Msg, func(w io.Writer) { fmt.Fprintf(w, "Ended %s.\n", counted(response.Msg.GetEnded(), "session")) })
 		},
 	}
 	cmd.Flags().StringVar(&request.User, "user", "", "end all sessions of this `user`")

@@ -43,7 +43,7 @@ func (c *cli) userCreate() *cobra.Command {
 			}
 			return c.print(response.Msg, func(w io.Writer) {
 				u := response.Msg.GetUser()
-				fmt.Fprintf(w, "Created %s with the roles %s.\n", u.GetName(), listed(u.GetRoles()))
+				fmt.Fprintf(w, "Created %s with %s.\n", u.GetName(), held("role", u.GetRoles()))
 			})
 		},
 	}
@@ -65,6 +65,17 @@ func (c *cli) readPassword() (string, error) {
 		return "", usageError(errors.New("--password-stdin: there is no password on standard input"))
 	}
 	return text, nil
+}
+
+// held says which roles or groups somebody has: "the roles operator, release".
+func held(noun string, names []string) string {
+	switch len(names) {
+	case 0:
+		return "no " + noun
+	case 1:
+		return "the " + noun + " " + names[0]
+	}
+	return "the " + noun + "s " + strings.Join(names, ", ")
 }
 
 func listed(names []string) string {
@@ -144,7 +155,7 @@ who gets other roles end.`,
 			}
 			return c.print(response.Msg, func(w io.Writer) {
 				u := response.Msg.GetUser()
-				fmt.Fprintf(w, "%s has the roles %s and the groups %s.\n", visible(u.GetName()), visible(listed(u.GetRoles())), visible(listed(u.GetGroups())))
+				fmt.Fprintf(w, "%s has %s and %s.\n", visible(u.GetName()), visible(held("role", u.GetRoles())), visible(held("group", u.GetGroups())))
 			})
 		},
 	}

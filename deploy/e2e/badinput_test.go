@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // TestBadInputAtTheDoorForClients holds that each kind of bad request gets its
@@ -216,7 +218,7 @@ func TestServersThatMisbehave(t *testing.T) {
 func TestAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	g, _ := startUp(t)
-	down := "http://" + freeAddress(t) + "/mcp"
+	down := "http://" + porttest.Free(t) + "/mcp"
 	r := command(t, g.dataDir, "", "server", "add", "down", "--url", down, "--private")
 	if r.code != 6 || !strings.Contains(r.stderr, "warder server refresh down") {
 		t.Errorf("adding a server that is down: exit %d\n%s%s", r.code, r.stdout, r.stderr)
@@ -268,7 +270,7 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 	}
 	defer busy.Close()
 	running, _ := startUp(t)
-	nobody := freeAddress(t)
+	nobody := porttest.Free(t)
 
 	for _, c := range []struct {
 		name string

@@ -22,6 +22,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/warder-gateway/warder/deploy/conformance"
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // specimen is a server that the suites find all in which they look for.
@@ -129,7 +130,7 @@ func startEverythingOfGo(t *testing.T) (stateful, stateless string) {
 		t.Fatalf("build the everything-server: %v\n%s", err, out)
 	}
 	serve := func(flag string) string {
-		address := freeAddress(t)
+		address := porttest.Free(t)
 		start(t, dir, nil, program, "-http="+address, flag)
 		eventually(t, "the everything-server listens", func() bool {
 			c, err := net.Dial("tcp", address)
@@ -168,7 +169,7 @@ func startResumable(t *testing.T) string {
 // base URL.
 func (a *apart) startSecondNode(t *testing.T) string {
 	t.Helper()
-	listen := freeAddress(t)
+	listen := porttest.Free(t)
 	p := start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"),
 		"--join-token-file", a.joinToken(t, "edge-2"), "--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, "the second node is ready", func() bool {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // shiftyAddress is the variable that makes this program an MCP server, and names
@@ -111,7 +113,7 @@ type drifting struct {
 
 func startDrifting(t *testing.T, flags ...string) *drifting {
 	t.Helper()
-	d := &drifting{apart: startApartWith(t, flags, nil), server: &shifty{address: freeAddress(t)}}
+	d := &drifting{apart: startApartWith(t, flags, nil), server: &shifty{address: porttest.Free(t)}}
 	d.server.start(t, "read=old,list=old")
 	admin(t, d.dataDir, "server", "add", "shifty", "--url", "http://"+d.server.address+"/mcp", "--private", "--approve")
 	admin(t, d.dataDir, "user", "create", "ana", "--role", "owner")

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/warder-gateway/warder/internal/localpg"
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // gateway is a running Warder, in whichever shape.
@@ -63,7 +64,7 @@ func startApart(t *testing.T, nodeFlags ...string) *apart {
 func startApartWith(t *testing.T, flags, nodeFlags []string) *apart {
 	t.Helper()
 	root := scratch(t)
-	a := &apart{root: root, adminListen: freeAddress(t), nodeListen: freeAddress(t), listen: freeAddress(t), nodeFlags: nodeFlags, flags: flags}
+	a := &apart{root: root, adminListen: porttest.Free(t), nodeListen: porttest.Free(t), listen: porttest.Free(t), nodeFlags: nodeFlags, flags: flags}
 	a.dataDir = filepath.Join(root, "control")
 	a.startDatabase(t)
 	t.Cleanup(func() { _ = a.database.Stop(context.Background()) })
@@ -132,16 +133,6 @@ func answers(url string) bool {
 	}
 	defer response.Body.Close()
 	return response.StatusCode == http.StatusOK
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func port(address string) string {

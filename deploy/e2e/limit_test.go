@@ -236,7 +236,7 @@ func refusedWithReason(t *testing.T, a *apart, node, key string) {
 		t.Errorf("%v refusals are counted", n)
 	}
 	if r := command(t, a.dataDir, "", "policy", "explain", limitCaller, "--tool", "raw/read"); !strings.Contains(r.stdout, "per-user") ||
-		!strings.Contains(r.stdout, "at most 2400 calls in 1m0s for user ana, 40 at once") {
+		!strings.Contains(r.stdout, "at most 2400 calls in 1m for user ana, 40 at once") {
 		t.Errorf("explain does not show the limit:\n%s%s", r.stdout, r.stderr)
 	}
 	eventually(t, "refusals by the limit are in the ledger", func() bool {

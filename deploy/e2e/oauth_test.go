@@ -272,6 +272,21 @@ func knock(t *testing.T, endpoint, bearer string) (status int, challenge string)
 	return response.StatusCode, response.Header.Get("Www-Authenticate")
 }
 
+// turnedAway returns what the door tells who brings no credential.
+func turnedAway(t *testing.T, endpoint string) string {
+	t.Helper()
+	response, err := http.Post(endpoint, "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
 // TestTheDoorTellsOAuthClientsWhereToGo holds the challenges and the metadata to RFC
 // 9728, with issuers and without.
 func TestTheDoorTellsOAuthClientsWhereToGo(t *testing.T) {
@@ -298,6 +313,9 @@ func TestTheDoorTellsOAuthClientsWhereToGo(t *testing.T) {
 		}
 		return response.StatusCode, document
 	}
+	if text := turnedAway(t, g.mcp); strings.Contains(text, "token") {
+		t.Errorf("without an issuer, who brings nothing is told %s", text)
+	}
 	if status, _ := metadata("/mcp"); status != http.StatusNotFound {
 		t.Errorf("metadata without an issuer: %d", status)
 	}
@@ -319,6 +337,9 @@ func TestTheDoorTellsOAuthClientsWhereToGo(t *testing.T) {
 			fmt.Sprint(document["authorization_servers"], document["scopes_supported"], document["bearer_methods_supported"]) != "["+as.URL+"] [mcp:use] [header]" {
 			t.Errorf("%s: %d %v", path, status, document)
 		}
+	}
+	if text := turnedAway(t, g.mcp); !strings.Contains(text, "a token of an issuer") {
+		t.Errorf("who brings nothing is told %s", text)
 	}
 	for _, path := range []string{"", "/", "/mcp/", "/mcp/a/b", "/admin"} {
 		if status, _ := metadata(path); status != http.StatusNotFound {

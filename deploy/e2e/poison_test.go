@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // positions is a tool's definition with a mark, @, in each place where a server can
@@ -160,7 +162,7 @@ func TestT03_AChangedByteIsBlockedOnEveryNode(t *testing.T) {
 // secondNode starts a node beside the one that there is.
 func (a *apart) secondNode(t *testing.T) gateway {
 	t.Helper()
-	listen := freeAddress(t)
+	listen := porttest.Free(t)
 	a.second = start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, "node-2"), "--join-token-file", a.joinToken(t, "edge-2"),
 		"--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, "the second node is ready", func() bool { return answers("http://" + listen + "/readyz") })

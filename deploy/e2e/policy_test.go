@@ -53,6 +53,12 @@ func TestWhoChangesPolicySeesWhatItDoes(t *testing.T) {
 		t.Fatalf("at first the call answers %s", body)
 	}
 	w.ledgerOf(t, "cursor", 1)
+	says(0, "deny add user anna --for 1s", "No user here is named anna", "Was it misspelt?")
+	says(0, "deny add application cursr --for 1s", "No application here is named cursr")
+	if r := command(t, g.dataDir, "", "deny", "add", "user", "ana"); r.code != 0 || r.stderr != "" {
+		t.Errorf("a user who is known: exit %d, %s", r.code, r.stderr)
+	}
+	says(0, "deny remove user ana", "Lifted")
 
 	says(2, "policy apply -f "+wrong, "wrong.yaml:2:23: error: rules[0].effect", "^", "wrong.yaml:4:5: error: tests[0]: the test has no expect", "the rules in force stay: 2 errors")
 	says(3, "policy lint -f "+wrong, "wrong.yaml:2:23", "wrong.yaml:4:5")

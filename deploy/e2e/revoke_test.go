@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/warder-gateway/warder/internal/localsock"
+	"github.com/warder-gateway/warder/internal/porttest"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
@@ -78,7 +79,7 @@ func tokenOf(m *message) []byte {
 // another starts a further node and returns its base URL.
 func (a *apart) another(t *testing.T, name string) string {
 	t.Helper()
-	listen := freeAddress(t)
+	listen := porttest.Free(t)
 	p := start(t, a.root, nil, binary, "dataplane", "--data-dir", filepath.Join(a.root, name),
 		"--join-token-file", a.joinToken(t, name), "--control-plane", a.nodeListen, "--listen", listen)
 	eventually(t, name+" is ready", func() bool {

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // pair is a gateway of two nodes in front of servers of both eras.
@@ -20,7 +22,7 @@ type pair struct {
 func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{apart: startApart(t)}
-	listen := freeAddress(t)
+	listen := porttest.Free(t)
 	p.away = "http://" + listen + "/mcp"
 	p.startSecond(t)
 	return p

@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // startEverything runs the reference server of npm and returns its endpoint. It
 // is of the legacy era and keeps sessions.
 func startEverything(t *testing.T) string {
 	t.Helper()
-	address := freeAddress(t)
+	address := porttest.Free(t)
 	fixtures := filepath.Join(repo, "deploy/e2e/fixtures")
 	p := start(t, fixtures, []string{"PORT=" + port(address)}, "node",
 		"node_modules/@modelcontextprotocol/server-everything/dist/index.js", "streamableHttp")

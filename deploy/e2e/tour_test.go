@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // tourBlocks returns the shell blocks of the README's tour, in order.
@@ -38,7 +40,7 @@ func TestTour(t *testing.T) {
 	if len(blocks) != 8 || strings.TrimSpace(blocks[0]) != "make up" {
 		t.Fatalf("the tour has %d blocks and begins with %q; this test knows another tour", len(blocks), blocks[0])
 	}
-	listen, server := freeAddress(t), freeAddress(t)
+	listen, server := porttest.Free(t), porttest.Free(t)
 	ports := strings.NewReplacer("7070", port(listen), "3001", port(server))
 	data := scratch(t)
 	env := []string{"WARDER_DATA_DIR=" + data, "WARDER_LISTEN=" + listen}

@@ -428,3 +428,20 @@ func TestConditionsAreEvaluatedAtOnceByMany(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// Names are compared letter for letter. Servers that read them without regard to case
+// need the denial that docs/policy.md advises.
+func TestANameOfAnotherSpellingIsAnotherName(t *testing.T) {
+	for condition, allowed := range map[string]bool{
+		`arguments.path == "/etc"`:                             true,
+		`arguments.exists(name, !(name in ["path", "other"]))`: false,
+	} {
+		set, err := policy.Compile(7, []*snapshotv1.Rule{conditional("no", deny, condition), conditional("yes", allow, "")}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := every(t, set, with(`{"Path": "/etc", "path": "/tmp"}`)); d.Allowed() != allowed {
+			t.Errorf("%s: %+v", condition, d)
+		}
+	}
+}

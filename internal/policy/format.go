@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -35,17 +36,23 @@ func FormatLimit(l *snapshotv1.Limit) string {
 	e.text("name", l.GetName())
 	e.text("per", PerName(l.GetPer()))
 	e.field("calls", fmt.Sprint(l.GetCalls()))
-	window := l.GetWindow().AsDuration().String() // "1h0m0s"
-	for _, unit := range []string{"m", "h"} {
-		if before, whole := strings.CutSuffix(window, unit+zeros[unit]); whole {
-			window = before + unit
-		}
-	}
-	e.field("window", window)
+	e.field("window", Span(l.GetWindow().AsDuration()))
 	e.field("burst", fmt.Sprint(l.GetBurst()))
 	e.subjects(l)
 	e.targets(l)
 	return e.String()
+}
+
+// Span returns a span of time as people write it, also in a document: 1h, where
+// time.Duration says 1h0m0s.
+func Span(d time.Duration) string {
+	text := d.String()
+	for _, unit := range []string{"m", "h"} {
+		if before, whole := strings.CutSuffix(text, unit+zeros[unit]); whole {
+			text = before + unit
+		}
+	}
+	return text
 }
 
 // zeros are what is left out behind a unit of time.

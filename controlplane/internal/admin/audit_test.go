@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +21,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
+	"github.com/warder-gateway/warder/proto/gen/warder/admin/v1/adminv1connect"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -308,5 +314,62 @@ func TestNodes(t *testing.T) {
 	all := must(r.local.nodes.ListNodes(t.Context(), connect.NewRequest(&adminv1.ListNodesRequest{}))).or(t).GetNodes()
 	if len(all) != 2 || all[0].GetRegion() != "eu" || all[0].GetConnected() || !all[1].GetConnected() || all[1].GetRevision() != 4 || all[1].GetDesiredRevision() != 1 {
 		t.Errorf("nodes %v", all)
+	}
+}
+
+// stuck is the writer of a stream whose reader takes nothing: a write waits until
+// its deadline.
+type stuck struct {
+	http.ResponseWriter
+	blocked chan struct{} // closed at the first write that waits
+	expired chan struct{} // closed once a deadline has passed
+	begin   sync.Once
+	end     sync.Once
+	bounded atomic.Bool // some deadline lay in the future, and not too far
+}
+
+func (s *stuck) SetWriteDeadline(at time.Time) error {
+	if !at.IsZero() && !at.After(time.Now()) {
+		s.end.Do(func() { close(s.expired) })
+	}
+	if wait := time.Until(at); wait > 0 && wait <= tailSend {
+		s.bounded.Store(true)
+	}
+	return nil
+}
+
+func (s *stuck) Flush() {}
+
+func (s *stuck) Write([]byte) (int, error) {
+	s.begin.Do(func() { close(s.blocked) })
+	<-s.expired
+	return 0, os.ErrDeadlineExceeded
+}
+
+// A reader that takes nothing keeps neither its place nor its right to read: the
+// session is looked at while the send blocks.
+func TestABlockedTailEndsWithItsSession(t *testing.T) {
+	r := newRig(t)
+	ana := r.person(t, "ana", "viewer")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+adminv1connect.AuditServiceTailCallsProcedure,
+		bytes.NewReader([]byte{0, 0, 0, 0, 2, '{', '}'}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/connect+json")
+	for _, c := range ana.http.Jar.Cookies(request.URL) {
+		request.AddCookie(c)
+	}
+	w := &stuck{ResponseWriter: httptest.NewRecorder(), blocked: make(chan struct{}), expired: make(chan struct{})}
+	var serving sync.WaitGroup
+	serving.Go(func() { r.Handler().ServeHTTP(w, request) })
+	<-w.blocked
+	if len(r.tails) != 1 || !w.bounded.Load() {
+		t.Fatalf("%d places taken; the send is bounded: %t", len(r.tails), w.bounded.Load())
+	}
+	must(r.local.login.RevokeSession(t.Context(), connect.NewRequest(&adminv1.RevokeSessionRequest{User: "ana"}))).or(t)
+	serving.Wait()
+	if len(r.tails) != 0 {
+		t.Errorf("%d places taken still", len(r.tails))
 	}
 }

@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/seal"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
@@ -272,5 +274,27 @@ func (r *rig) joined(t *testing.T) {
 	}
 	if _, err := r.Store.JoinAgent(t.Context(), db.JoinAgentParams{Name: "laptop"}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A secret is renewed together with its audit row, or not at all.
+func TestNoSecretIsRenewedUnrecorded(t *testing.T) {
+	r := newRig(t)
+	ask(t, r.local.sealKeys.RotateSealKeys, &adminv1.RotateSealKeysRequest{Now: true}).or(t)
+	r.followKey(t)
+	nobody := login.WithCaller(t.Context(), login.Caller{Name: "a\x00"}) // No row can hold it, so that the audit fails.
+	if _, err := (secrets{r.API}).RewrapSecrets(nobody, connect.NewRequest(&adminv1.RewrapSecretsRequest{})); err == nil {
+		t.Fatal("it was not recorded, and says nothing")
+	}
+	count := func() (newer, older int64) {
+		keys := ask(t, r.local.secrets.ListKeyEncryptionKeys, &adminv1.ListKeyEncryptionKeysRequest{}).or(t).GetKeys()
+		return keys[0].GetSecrets(), keys[1].GetSecrets()
+	}
+	if newer, older := count(); newer != 0 || older == 0 {
+		t.Errorf("%d renewed, %d not", newer, older)
+	}
+	ask(t, r.local.secrets.RewrapSecrets, &adminv1.RewrapSecretsRequest{}).or(t)
+	if newer, older := count(); newer == 0 || older != 0 {
+		t.Errorf("%d renewed, %d not", newer, older)
 	}
 }

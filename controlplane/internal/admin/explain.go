@@ -130,7 +130,7 @@ func limiting(set *policy.Set, r *policy.Request) []*adminv1.ExplainStep {
 			per = " for " + policy.PerName(l.Per) + " " + bucket
 		}
 		steps = append(steps, &adminv1.ExplainStep{
-			Stage: stageLimit, Name: l.Name, Detail: fmt.Sprintf("at most %d calls in %v%s, %d at once", l.Calls, l.Window, per, l.Burst),
+			Stage: stageLimit, Name: l.Name, Detail: fmt.Sprintf("at most %d calls in %s%s, %d at once", l.Calls, policy.Span(l.Window), per, l.Burst),
 		})
 	}
 	return steps
@@ -203,7 +203,7 @@ func (p policies) subject(ctx context.Context, m *adminv1.ExplainDecisionRequest
 	}
 	row, err := p.Store.GetUser(ctx, caller.User)
 	if fault.Is(err, fault.NotFound) {
-		return nil, fault.Newf(fault.NotFound, "there is no user %q; 'warder user list' shows the users", caller.User)
+		return nil, fault.Newf(fault.NotFound, "there is no user %q; 'warder user list' shows the users; whom only tokens name has roles by them: explain a recorded call of his, with --call", caller.User)
 	}
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ limits:
 		}
 		return details
 	}
-	want := []string{"gentle: at most 600 calls in 1h0m0s for tool github/list_repos, 5 at once", "own: at most 60 calls in 1m0s for user ana, 6 at once"}
+	want := []string{"gentle: at most 600 calls in 1h for tool github/list_repos, 5 at once", "own: at most 60 calls in 1m for user ana, 6 at once"}
 	if got := limits("github/list_repos"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -103,6 +103,31 @@ func TestT05_WhatSpeaksOfAnothersToolOrCopiesItIsFound(t *testing.T) {
 	}
 }
 
+// TestT05_AServerThatCameLaterCountsAtApproval holds that what a person is shown and
+// what his approval is held to are one thing.
+func TestT05_AServerThatCameLaterCountsAtApproval(t *testing.T) {
+	r := newRig(t)
+	const text = "Searches code in all the repositories of the organisation."
+	r.add(t, "other", newUpstream(t, tool("hub_search_code", text)), false)
+	if found := r.show(t, "other/hub_search_code").GetFindings(); len(found) != 0 {
+		t.Fatalf("alone, it has %v", found)
+	}
+	r.add(t, "git", newUpstream(t, tool("hub_search_code", text)), false)
+	if shown := checks(r.show(t, "other/hub_search_code").GetFindings()); !slices.Contains(shown, "shadow.duplicate") {
+		t.Fatalf("shown: %v", shown)
+	}
+	response := r.approve(t, &adminv1.ApproveToolsRequest{Names: []string{"other/*"}}).or(t)
+	if diff := cmp.Diff([]string{"tool other/hub_search_code"}, names(response.GetSkipped())); diff != "" || len(r.served()) != 0 {
+		t.Errorf("by glob: %s %v", diff, r.served())
+	}
+	r.approve(t, &adminv1.ApproveToolsRequest{Names: []string{"other/hub_search_code"}}).refused(t, connect.CodeFailedPrecondition, "shadow.duplicate")
+	r.approve(t, &adminv1.ApproveToolsRequest{Names: []string{"other/hub_search_code"}, AcceptFindings: true}).or(t)
+	verdict := r.show(t, "other/hub_search_code").GetVerdicts()[0]
+	if !slices.Contains(verdict.GetFindings(), "shadow.duplicate") {
+		t.Errorf("the history has %v", verdict)
+	}
+}
+
 // TestT05_ALookAlikeIsRefusedWithOneAlert holds that the first keeps serving.
 func TestT05_ALookAlikeIsRefusedWithOneAlert(t *testing.T) {
 	r := newRig(t)

@@ -130,7 +130,9 @@ func errOthersSessions() error {
 	return fault.Newf(fault.Denied, "sessions of others need the permission %s, which none of your roles holds; ask an owner", login.WriteUsers)
 }
 
-// RevokeSession ends one session, or all of a user but the one that asks.
+// RevokeSession ends one session, or all of a user but the one that asks. To end
+// those of others, the caller must hold what they hold, as for DisableUser: whoever
+// ends sessions again and again keeps somebody out.
 func (l logins) RevokeSession(ctx context.Context, r *connect.Request[adminv1.RevokeSessionRequest]) (*connect.Response[adminv1.RevokeSessionResponse], error) {
 	id, name := r.Msg.GetId(), r.Msg.GetUser()
 	if (id == "") == (name == "") {
@@ -161,6 +163,9 @@ func endSession(ctx context.Context, tx *store.Tx, id string) (int64, error) {
 	if err != nil {
 		return 0, store.Missing(err, "such session; it may have ended already")
 	}
+	if _, err := sessionsOf(ctx, tx, row.Name); err != nil {
+		return 0, err
+	}
 	tx.Note("login.revoke_session", row.Name, map[string]any{"session": id})
 	return tx.DeleteLoginSession(ctx, row.Hash)
 }
@@ -171,9 +176,9 @@ func endSessions(ctx context.Context, tx *store.Tx, name string) (int64, error) 
 	if name != caller.Name && !caller.Holds(login.WriteUsers) {
 		return 0, errOthersSessions()
 	}
-	row, err := tx.GetUser(ctx, name)
+	row, err := sessionsOf(ctx, tx, name)
 	if err != nil {
-		return 0, store.Missing(err, fmt.Sprintf("user %q; 'warder user list' shows the users", name))
+		return 0, err
 	}
 	ended, err := endOthers(ctx, tx, row.ID)
 	if err != nil || ended == 0 {
@@ -181,4 +186,17 @@ func endSessions(ctx context.Context, tx *store.Tx, name string) (int64, error) 
 	}
 	tx.Note("login.revoke_sessions", name, map[string]any{"ended": ended})
 	return ended, nil
+}
+
+// sessionsOf returns the user whose sessions the caller ends: himself, or one for
+// whom he may act (P-16).
+func sessionsOf(ctx context.Context, tx *store.Tx, name string) (db.GetUserRow, error) {
+	row, err := tx.GetUser(ctx, name)
+	if err != nil {
+		return row, store.Missing(err, fmt.Sprintf("user %q; 'warder user list' shows the users", name))
+	}
+	if name == login.From(ctx).Name {
+		return row, nil
+	}
+	return row, mayActFor(ctx, tx.Queries, row)
 }

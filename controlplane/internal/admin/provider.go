@@ -56,6 +56,9 @@ func (p providers) AddProvider(ctx context.Context, r *connect.Request[adminv1.A
 			return err
 		}
 		tx.Note("provider.add", m.GetName(), providerDetails(m, sealed != nil))
+		if err := mayGive(ctx, tx.Queries, rolesIn(m.GetGroupRoles())); err != nil { // Once more: the provider took its time.
+			return err
+		}
 		return insertGroupRoles(ctx, tx, m)
 	})
 	if err != nil {
@@ -113,6 +116,9 @@ func (p providers) UpdateProvider(ctx context.Context, r *connect.Request[adminv
 		if now.URL != m.GetUrl() || string(now.ClientSecretSealed) != string(row.ClientSecretSealed) {
 			return fault.New(fault.Conflict, "somebody changed the provider at the same time; look at it again, then repeat the change")
 		}
+		if err := mayReplaceProvider(ctx, tx, m.GetName(), rolesIn(m.GetGroupRoles())); err != nil { // Once more: the provider took its time.
+			return err
+		}
 		err = tx.UpdateProvider(ctx, db.UpdateProviderParams{
 			Name: m.GetName(), Title: m.GetTitle(), ClientID: m.GetClientId(), ClientSecretSealed: sealed, Scopes: m.GetScopes(),
 			UserClaim: m.GetUserClaim(), GroupsClaim: m.GetGroupsClaim(), Private: m.GetPrivate(), CaCertificates: m.GetCaCertificates(),
@@ -166,14 +172,10 @@ func (p providers) RemoveProvider(ctx context.Context, r *connect.Request[adminv
 // give, as those of the provider must: he gives both to whoever has the account.
 func (p providers) LinkUser(ctx context.Context, r *connect.Request[adminv1.LinkUserRequest]) (*connect.Response[adminv1.LinkUserResponse], error) {
 	m := r.Msg
-	provider, err := p.saved(ctx, m.GetProvider())
-	if err != nil {
+	if _, err := p.saved(ctx, m.GetProvider()); err != nil {
 		return nil, err
 	}
-	if err := p.mayMap(ctx, provider.GetGroupRoles()); err != nil {
-		return nil, err
-	}
-	err = p.act(ctx, func(tx *store.Tx) error {
+	err := p.act(ctx, func(tx *store.Tx) error {
 		if err := tx.LockUsers(ctx); err != nil {
 			return err
 		}
@@ -182,6 +184,9 @@ func (p providers) LinkUser(ctx context.Context, r *connect.Request[adminv1.Link
 			return store.Missing(err, fmt.Sprintf("user %q; 'warder user list' shows them", m.GetUser()))
 		}
 		if err := mayActFor(ctx, tx.Queries, user); err != nil {
+			return err
+		}
+		if err := mayReplaceProvider(ctx, tx, m.GetProvider(), nil); err != nil {
 			return err
 		}
 		if user.RemovedAt != nil {
@@ -205,16 +210,33 @@ func (p providers) LinkUser(ctx context.Context, r *connect.Request[adminv1.Link
 
 // mayMap refuses roles by group that do not exist or are not the caller's to give.
 func (p providers) mayMap(ctx context.Context, all ...[]*adminv1.GroupRole) error {
-	var roles []string
+	roles := rolesIn(all...)
+	if err := p.knownRoles(ctx, roles); err != nil {
+		return err
+	}
+	return mayGive(ctx, p.Store.Queries, roles)
+}
+
+// mayReplaceProvider holds the caller to P-16 for the roles that a provider gives to
+// groups as it stands in the transaction, and for those that it shall give.
+func mayReplaceProvider(ctx context.Context, tx *store.Tx, name string, then []string) error {
+	mapped, err := tx.ListProviderGroupRoles(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, g := range mapped {
+		then = append(then, g.Role)
+	}
+	return mayGive(ctx, tx.Queries, then)
+}
+
+func rolesIn(all ...[]*adminv1.GroupRole) (roles []string) {
 	for _, mapped := range all {
 		for _, g := range mapped {
 			roles = append(roles, g.GetRole())
 		}
 	}
-	if err := p.knownRoles(ctx, roles); err != nil {
-		return err
-	}
-	return mayGive(ctx, p.Store.Queries, roles)
+	return roles
 }
 
 // providerSettings returns the provider as sign-on knows it.

@@ -14,14 +14,22 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
 // newIssuer serves the metadata of a provider, and returns it as it is added.
 func newIssuer(t *testing.T) *adminv1.Provider {
 	t.Helper()
+	return newSlowIssuer(t, func() {})
+}
+
+// newSlowIssuer is newIssuer of one that is asked, and meanwhile something happens.
+func newSlowIssuer(t *testing.T, meanwhile func()) *adminv1.Provider {
+	t.Helper()
 	var url string
 	url = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		meanwhile()
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"issuer":%q,"authorization_endpoint":%q,"token_endpoint":%q,"jwks_uri":%q}`, url, url+"/a", url+"/t", url+"/k")
 	}))
@@ -133,6 +141,43 @@ func TestP16_AProviderGivesNoMoreThanWhoAddsIt(t *testing.T) {
 	must(ivo.providers.LinkUser(t.Context(), connect.NewRequest(link))).or(t)
 	must(r.local.providers.LinkUser(t.Context(), connect.NewRequest(link))).refused(t, connect.CodeAlreadyExists, "is the user ivo already")
 	m.GroupRoles = groupRoles("all=viewer", "some=operator")
+	updateProvider(t, ivo, m, nil).refused(t, connect.CodePermissionDenied, "so you cannot give it")
+}
+
+// What the caller lost, or the provider got, while the provider was asked counts too.
+func TestP16_AProviderIsHeldToWhatIsTrueWhenItIsSaved(t *testing.T) {
+	r := newRig(t)
+	must(r.local.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: "identity", Permissions: []string{"read", "providers:write"}}))).or(t)
+	ivo := r.person(t, "ivo", "identity", "operator")
+	var meanwhile func()
+	m := newSlowIssuer(t, func() { meanwhile() })
+	set := func(roles ...string) {
+		row, err := r.Store.GetUser(t.Context(), "ivo")
+		if err == nil {
+			err = r.Store.DeleteUserRoles(t.Context(), row.ID)
+		}
+		if err == nil {
+			err = r.Store.InsertUserRoles(t.Context(), db.InsertUserRolesParams{UserID: row.ID, Roles: roles})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	m.GroupRoles = groupRoles("all=operator")
+	meanwhile = func() { set("identity") }
+	addProvider(t, ivo, m, "").refused(t, connect.CodePermissionDenied, "so you cannot give it")
+	meanwhile = func() {}
+	addProvider(t, r.local, m, "").or(t)
+	set("identity", "operator")
+	meanwhile = func() { set("identity") }
+	updateProvider(t, ivo, m, nil).refused(t, connect.CodePermissionDenied, "so you cannot give it")
+	set("identity", "operator")
+	meanwhile = func() {
+		err := r.Store.InsertProviderGroupRoles(t.Context(), db.InsertProviderGroupRolesParams{Provider: "corp", Groups: []string{"bosses"}, Roles: []string{"owner"}})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 	updateProvider(t, ivo, m, nil).refused(t, connect.CodePermissionDenied, "so you cannot give it")
 }
 

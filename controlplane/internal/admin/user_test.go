@@ -294,6 +294,21 @@ func TestP16_TwoOwnersCannotRemoveEachOther(t *testing.T) {
 	}
 }
 
+// P-16: who may write users ends no session of whom he could not disable.
+func TestP16_SessionsOfWhoHoldsMoreAreNotEnded(t *testing.T) {
+	r := newRig(t)
+	must(r.local.roles.CreateRole(t.Context(), connect.NewRequest(&adminv1.CreateRoleRequest{Name: "people", Permissions: []string{"read", "users:write"}}))).or(t)
+	otto, pia, vic := r.person(t, "otto", "owner"), r.person(t, "pia", "people", "viewer"), r.person(t, "vic", "viewer")
+	all := must(pia.login.ListSessions(t.Context(), connect.NewRequest(&adminv1.ListSessionsRequest{User: "otto"}))).or(t).GetSessions()
+	for _, m := range []*adminv1.RevokeSessionRequest{{Id: all[0].GetId()}, {User: "otto"}} {
+		must(pia.login.RevokeSession(t.Context(), connect.NewRequest(m))).refused(t, connect.CodePermissionDenied, "nor act for who has it")
+	}
+	otto.whoAmI(t).or(t)
+	must(pia.login.RevokeSession(t.Context(), connect.NewRequest(&adminv1.RevokeSessionRequest{User: "vic"}))).or(t)
+	vic.signedOut(t)
+	must(pia.login.RevokeSession(t.Context(), connect.NewRequest(&adminv1.RevokeSessionRequest{User: "pia"}))).or(t)
+}
+
 func TestSessionsAreListedAndRevoked(t *testing.T) {
 	r := newRig(t)
 	otto, ana := r.person(t, "otto", "owner"), r.person(t, "ana", "viewer")

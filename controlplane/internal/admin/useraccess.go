@@ -12,8 +12,8 @@ import (
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
-// SetPassword sets a password or takes it away. The user's sessions end; one's own
-// goes on under another cookie.
+// SetPassword sets a password or takes it away. The user's sessions end, and his
+// devices are not known any more; one's own go on under other cookies.
 func (u users) SetPassword(ctx context.Context, r *connect.Request[adminv1.SetPasswordRequest]) (*connect.Response[adminv1.SetPasswordResponse], error) {
 	m, caller := r.Msg, login.From(ctx)
 	own := m.GetName() == caller.Name
@@ -44,10 +44,15 @@ func (u users) SetPassword(ctx context.Context, r *connect.Request[adminv1.SetPa
 		return nil, err
 	}
 	response := reply(&adminv1.SetPasswordResponse{})
-	if own {
-		return response, u.rotate(ctx, response.Header())
+	if !own {
+		return response, nil
 	}
-	return response, nil
+	if err := u.rotate(ctx, response.Header()); err != nil || hash == nil {
+		return response, err
+	}
+	device, err := u.Desk.Remember(ctx, *hash)
+	setCookies(response.Header(), device)
+	return response, err
 }
 
 // disabled is the cause of what the deny overlay says of who is disabled.

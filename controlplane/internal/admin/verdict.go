@@ -34,6 +34,13 @@ type verdict interface {
 	apply(ctx context.Context, tx *store.Tx, row db.ListEntriesForUpdateRow) error
 }
 
+// lookingVerdict is one that depends on what the scanner finds now in what it would
+// change.
+type lookingVerdict interface {
+	verdict
+	looksAt(row db.ListEntriesForUpdateRow) bool
+}
+
 // errSkipped says that a verdict passes an entry over.
 var errSkipped = errors.New("skipped")
 
@@ -48,6 +55,10 @@ type approval struct {
 
 func (approval) name() string      { return "approved" }
 func (a approval) because() string { return a.reason }
+
+func (approval) looksAt(row db.ListEntriesForUpdateRow) bool {
+	return !row.Missing && row.State != "approved"
+}
 
 func (a approval) applies(row db.ListEntriesForUpdateRow, named bool) (bool, error) {
 	full := row.Server + "/" + row.Name
@@ -248,6 +259,11 @@ func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (done dec
 	if err != nil {
 		return done, err
 	}
+	if looking, is := v.(lookingVerdict); is {
+		if err := look(ctx, tx, looking, picks); err != nil {
+			return done, err
+		}
+	}
 	servers := make(map[string]bool)
 	for _, p := range picks {
 		changes, err := v.applies(p.row, p.named)
@@ -272,6 +288,27 @@ func decide(ctx context.Context, tx *store.Tx, v verdict, s selection) (done dec
 		}
 	}
 	return done, nil
+}
+
+// look puts what the scanner finds now in the place of what it found once: a server
+// that came since may be spoken of, or copied.
+func look(ctx context.Context, tx *store.Tx, v lookingVerdict, picks []pick) error {
+	var ids []int64
+	for _, p := range picks {
+		if v.looksAt(p.row) {
+			ids = append(ids, p.row.ID)
+		}
+	}
+	found, err := catalog.Rescan(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range picks {
+		if findings, again := found[picks[i].row.ID]; again {
+			picks[i].row.Findings = findings
+		}
+	}
+	return nil
 }
 
 // carryOut applies a verdict to one entry and writes both down. What the scanner

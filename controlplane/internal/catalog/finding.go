@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/finding"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -72,6 +73,34 @@ func Scan(ctx context.Context, from others, s Subject) ([]finding.Finding, error
 		return nil, err
 	}
 	return scan(s, known), nil
+}
+
+// Rescan scans what is offered of entries, beside what all servers offer now: others
+// have come since it was discovered. It writes down what is found, so that what a
+// person is shown, what an approval is held to and what its verdict records are one
+// thing, and returns it by id, in the form of the database.
+func Rescan(ctx context.Context, tx *store.Tx, ids []int64) (map[int64][]byte, error) {
+	rows, err := tx.ListScannedEntries(ctx, ids)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	names := make([]string, 0, len(rows))
+	for _, row := range rows {
+		names = append(names, row.Name)
+	}
+	known, err := registry(ctx, tx, "", nil, names)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[int64][]byte, len(rows))
+	for _, row := range rows {
+		found[row.ID] = encodeFindings(scan(Subject{Kind(row.Kind), row.Server, row.Name, row.ExposedName, row.Definition}, known))
+		err := tx.SetEntryFindings(ctx, db.SetEntryFindingsParams{ID: row.ID, Findings: found[row.ID], ScannerVersion: finding.Version})
+		if err != nil {
+			return nil, fmt.Errorf("keep findings of %s: %w", Kind(row.Kind).FullName(row.Server, row.Name), err)
+		}
+	}
+	return found, nil
 }
 
 func scan(s Subject, known *finding.Registry) []finding.Finding {

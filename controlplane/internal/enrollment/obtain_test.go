@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"crypto/ecdsa"
+
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"

@@ -90,6 +90,11 @@ func (b *book) AddSession(ctx context.Context, s Session, replaces *Session) err
 		if s.Method == MethodPassword && (row.PasswordHash == nil || *row.PasswordHash != s.proof) {
 			return errNotAdmitted(nil)
 		}
+		if s.Method != MethodPassword {
+			if err := stillProvided(ctx, tx, s.Method); err != nil {
+				return err
+			}
+		}
 		if err := clear(ctx, tx, row.ID, replaces); err != nil {
 			return err
 		}
@@ -98,6 +103,17 @@ func (b *book) AddSession(ctx context.Context, s Session, replaces *Session) err
 			Hash: s.Hash[:], UserID: row.ID, ExpiresAt: s.Expires, Address: s.Address, UserAgent: s.Agent, Method: s.Method,
 		})
 	})
+}
+
+// stillProvided holds a provider until the session that it began is there: whoever
+// removes it comes before, which shows here, or after, and finds the session to
+// end it. As everywhere, users are locked first.
+func stillProvided(ctx context.Context, tx *store.Tx, provider string) error {
+	_, err := tx.LockProvider(ctx, provider)
+	if fault.Is(err, fault.NotFound) {
+		return fault.Wrap(fault.Unauthenticated, "the provider was removed while you signed in", err)
+	}
+	return err
 }
 
 // errNotAdmitted is for whom was disabled, or lost his password, while he signed in.

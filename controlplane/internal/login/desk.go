@@ -31,8 +31,9 @@ type Book interface {
 	// fault.Precondition. Of two at once one succeeds.
 	FirstOwner(ctx context.Context, name, passwordHash string) error
 	// AddSession keeps a session and forgets the one it replaces, if any, and
-	// those that have expired. It is fault.Unauthenticated if the user was disabled
-	// or, for one that began with a password, if that is not his any more.
+	// those that have expired. It is fault.Unauthenticated if the user was disabled;
+	// for one that began with a password, if that is not his any more; and for
+	// another, if the provider that began it is not there any more.
 	AddSession(ctx context.Context, s Session, replaces *Session) error
 	// RotateSession keeps a session under another hash from now on.
 	RotateSession(ctx context.Context, s *Session, hash [sha256.Size]byte) error
@@ -175,7 +176,11 @@ func (d *Desk) Confirm(ctx context.Context, password string) error {
 // prove finds the account that name and password are of. An attempt counts until
 // it succeeded.
 func (d *Desk) prove(ctx context.Context, name, password string) (Account, error) {
-	side := side{address: originOf(ctx).address, account: name, device: d.devices.known(deviceOf(ctx), name, d.now())}
+	device, err := d.knownDevice(ctx, name)
+	if err != nil {
+		return Account{}, err
+	}
+	side := side{address: originOf(ctx).address, account: name, device: device}
 	if err := d.reserve(side); err != nil {
 		return Account{}, err
 	}
@@ -185,6 +190,24 @@ func (d *Desk) prove(ctx context.Context, name, password string) (Account, error
 	}
 	d.attempts.give(side, d.now())
 	return account, nil
+}
+
+// knownDevice returns what names the device of the request, if the account signed
+// in from it before with the password that it has now; empty otherwise. The book is
+// asked for no cookie but one of ours.
+func (d *Desk) knownDevice(ctx context.Context, name string) (string, error) {
+	found := d.devices.read(deviceOf(ctx), name, d.now())
+	if found == nil {
+		return "", nil
+	}
+	account, err := d.book.Account(ctx, name)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return "", fmt.Errorf("find account: %w", err)
+	}
+	if !d.devices.current(found, account.PasswordHash) {
+		return "", nil
+	}
+	return found.id, nil
 }
 
 // reserve takes one attempt, or says how long to wait.
@@ -233,7 +256,8 @@ func (d *Desk) rehash(ctx context.Context, account Account, password string) str
 	return hash
 }
 
-// open makes a session, and the cookies of it and of the device.
+// open makes a session, and the cookies of it and, if a password was given, of the
+// device.
 func (d *Desk) open(ctx context.Context, s Session) ([]*http.Cookie, error) {
 	from := originOf(ctx)
 	name, err := from.cookieName()
@@ -246,10 +270,27 @@ func (d *Desk) open(ctx context.Context, s Session) ([]*http.Cookie, error) {
 	if err := d.book.AddSession(ctx, s, From(ctx).session); err != nil {
 		return nil, fmt.Errorf("keep session: %w", err)
 	}
-	return []*http.Cookie{
-		from.cookie(name, value, SessionAbsolute),
-		from.cookie(name+deviceSuffix, d.devices.issue(s.User, now), deviceLife),
-	}, nil
+	cookies := []*http.Cookie{from.cookie(name, value, SessionAbsolute)}
+	if s.proof != "" {
+		cookies = append(cookies, from.cookie(name+deviceSuffix, d.devices.issue(s.User, s.proof, now), deviceLife))
+	}
+	return cookies, nil
+}
+
+// Remember returns the cookie by which the caller's device stays known after he
+// changed his password, whose new hash this is: all his others are not known any
+// more. It returns nil over the Unix socket.
+func (d *Desk) Remember(ctx context.Context, passwordHash string) (*http.Cookie, error) {
+	s := From(ctx).session
+	if s == nil {
+		return nil, nil
+	}
+	from := originOf(ctx)
+	name, err := from.cookieName()
+	if err != nil {
+		return nil, err
+	}
+	return from.cookie(name+deviceSuffix, d.devices.issue(s.User, passwordHash, d.now()), deviceLife), nil
 }
 
 // Rotate gives the caller's session another cookie, which it returns: what was

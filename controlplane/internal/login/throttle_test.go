@@ -110,27 +110,72 @@ func TestT42_AKnownDeviceIsNotLockedOutByStrangers(t *testing.T) {
 
 func TestT42_ADeviceIsKnownForItsAccountAndForATime(t *testing.T) {
 	d := newDevices(nil)
-	value := d.issue("ana", start)
-	id := d.known(value, "ana", start)
-	if id == "" || d.known(value, "ana", start.Add(deviceLife-time.Second)) != id {
+	value := d.issue("ana", "hash", start)
+	known := func(d devices, value, account, hash string, now time.Time) string {
+		if found := d.read(value, account, now); found != nil && d.current(found, hash) {
+			return found.id
+		}
+		return ""
+	}
+	id := known(d, value, "ana", "hash", start)
+	if id == "" || known(d, value, "ana", "hash", start.Add(deviceLife-time.Second)) != id {
 		t.Fatal("the device is not known")
 	}
 	other := "A" + value[1:]
 	if value[0] == 'A' {
 		other = "B" + value[1:]
 	}
-	for name, known := range map[string]string{
-		"another account": d.known(value, "ben", start), "too old": d.known(value, "ana", start.Add(deviceLife)),
-		"from the future": d.known(value, "ana", start.Add(-time.Hour)), "changed": d.known(other, "ana", start),
-		"cut": d.known(value[:len(value)-1], "ana", start), "empty": d.known("", "ana", start),
-		"another key": newDevices(nil).known(value, "ana", start),
+	for name, id := range map[string]string{
+		"another account": known(d, value, "ben", "hash", start), "too old": known(d, value, "ana", "hash", start.Add(deviceLife)),
+		"from the future": known(d, value, "ana", "hash", start.Add(-time.Hour)), "changed": known(d, other, "ana", "hash", start),
+		"cut": known(d, value[:len(value)-1], "ana", "hash", start), "empty": known(d, "", "ana", "hash", start),
+		"another key": known(newDevices(nil), value, "ana", "hash", start), "another password": known(d, value, "ana", "other", start),
+		"no password": known(d, d.issue("ana", "", start), "ana", "", start),
 	} {
-		if known != "" {
+		if id != "" {
 			t.Errorf("%s: known", name)
 		}
 	}
-	if newDevices([]byte("k")).known(newDevices([]byte("k")).issue("ana", start), "ana", start) == "" {
+	if known(newDevices([]byte("k")), newDevices([]byte("k")).issue("ana", "hash", start), "ana", "hash", start) == "" {
 		t.Error("another replica does not know it")
+	}
+}
+
+// Whoever signed in once with a password that is not the account's any more counts
+// as everybody does; the device from which it was changed stays known.
+func TestT42_ADeviceIsNotKnownAfterThePasswordChanged(t *testing.T) {
+	b := newBench(t)
+	b.addAna(t)
+	cookies, account, err := b.SignIn(https(t), "ana", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := withDevice(https(t), cookies[1].Value)
+	if id, err := b.knownDevice(known, "ana"); err != nil || id == "" {
+		t.Fatalf("before: %q, %v", id, err)
+	}
+	caller, _ := b.visit(https(t), cookies[0])
+	if account.PasswordHash, err = b.Hasher().Hash(t.Context(), "another horse battery"); err != nil {
+		t.Fatal(err)
+	}
+	b.book.accounts["ana"] = account
+	if id, err := b.knownDevice(known, "ana"); err != nil || id != "" {
+		t.Errorf("after: %q, %v", id, err)
+	}
+	for range b.attempts.account.limit {
+		if _, ok := b.attempts.take(side{address: "192.0.2.1", account: "ana"}, start); !ok {
+			break
+		}
+	}
+	if _, _, err := b.SignIn(known, "ana", "guess, guess, guess"); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("it guesses on the side: %v", err)
+	}
+	again, err := b.Remember(WithCaller(https(t), caller), account.PasswordHash)
+	if err != nil || again == nil {
+		t.Fatal(again, err)
+	}
+	if id, err := b.knownDevice(withDevice(https(t), again.Value), "ana"); err != nil || id == "" {
+		t.Errorf("the device of the change: %q, %v", id, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -142,7 +143,10 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 			snapshot.Sign(update, c.publisher.config.Key)
 			c.publisher.metrics.sent(update)
 			select {
-			case <-c.ahead: // The update has them.
+			case unsent := <-c.ahead: // The update has them, and takes long.
+				if first == nil {
+					first = unsent.denials
+				}
 			default:
 			}
 			updates <- order{update, first}
@@ -168,18 +172,20 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 	}
 }
 
-// warn sends what is denied now and was not by the update under way. A node takes as
-// long for an update as it takes to index it, and nothing revoked waits for that.
+// warn sends what is denied now and was not by the update under way, as soon as there
+// is anything. A node takes as long for an update as it takes to index it, and nothing
+// revoked waits for that. What goes ahead takes the place of what went before, so it
+// has all that the node does not serve yet: also what the update under way denies.
 func (c *conversation) warn(known *history) {
 	latest := known.latest()
 	if !c.follower.waiting() || latest == c.warned || markOf(latest) == c.follower.inFlight.to {
 		return
 	}
 	c.warned = latest
-	denials := fresh(latest, known.find(c.follower.inFlight.to))
-	if denials == nil {
+	if fresh(latest, known.find(c.follower.inFlight.to)) == nil {
 		return
 	}
+	denials := fresh(latest, known.find(c.follower.inFlight.to), known.find(c.follower.acked))
 	select {
 	case <-c.ahead: // What was not sent yet is a part of it.
 	default:
@@ -198,19 +204,22 @@ func (c *conversation) first(known *history) *syncv1.Denials {
 	return fresh(known.latest(), serves)
 }
 
-// fresh returns the denials of a set that an earlier one has not, all of them if that
-// is not known any more; nil if there are none.
-func fresh(set, earlier *snapshot.Set) *syncv1.Denials {
+// fresh returns the denials of a set that not each of the earlier ones has, all of them
+// if one of those is not known any more; nil if there are none.
+func fresh(set *snapshot.Set, earlier ...*snapshot.Set) *syncv1.Denials {
 	var denies []*snapshotv1.Deny
 	for item := range set.Under(snapshot.DenyPrefix) {
-		if earlier != nil {
-			if key, err := snapshot.Key(item); err == nil {
-				if _, there := earlier.Get(key); there {
-					continue
-				}
+		lacks := func(e *snapshot.Set) bool {
+			key, err := snapshot.Key(item)
+			if e == nil || err != nil {
+				return true
 			}
+			_, there := e.Get(key)
+			return !there
 		}
-		denies = append(denies, item.GetDeny())
+		if slices.ContainsFunc(earlier, lacks) {
+			denies = append(denies, item.GetDeny())
+		}
 	}
 	if len(denies) == 0 {
 		return nil

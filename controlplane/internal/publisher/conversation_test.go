@@ -363,7 +363,8 @@ func TestWhatAnUpdateDeniesGoesBeforeIt(t *testing.T) {
 	}
 	s.requests <- ack(first.GetNonce())
 	put(denying(t, 2, "old", "ana"))
-	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetName() != "ana" {
+	// With old as well if the publisher has not heard the answer yet.
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) == 0 || got[0].GetName() != "ana" {
 		t.Fatalf("before the update comes %v", got)
 	}
 	next := (<-s.updates).GetUpdate()
@@ -374,6 +375,55 @@ func TestWhatAnUpdateDeniesGoesBeforeIt(t *testing.T) {
 	put(denying(t, 3, "ana")) // One less is no news to go first.
 	if next := (<-s.updates).GetUpdate(); next.GetRevision() != 3 {
 		t.Errorf("an update that denies nothing new: %v", next)
+	}
+}
+
+// What goes ahead takes the place of what went ahead before: a second revocation must
+// not lift the first one while the node still indexes the update that has it.
+func TestASecondRevocationKeepsTheFirstOneAhead(t *testing.T) {
+	p := newPublisher(t, nil)
+	put := func(revision uint64, names ...string) {
+		t.Helper()
+		if err := p.Publish(denying(t, revision, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1, "old")
+	s, _ := connect(t, p, "edge")
+	s.requests <- hello()
+	s.requests <- ack((<-s.updates).GetUpdate().GetNonce())
+	put(2, "old", "ana")
+	<-s.updates // ana goes before
+	if (<-s.updates).GetUpdate().GetRevision() != 2 {
+		t.Fatal("the update does not follow")
+	}
+	put(3, "old", "ana", "bob")
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 2 || got[0].GetName() != "ana" || got[1].GetName() != "bob" {
+		t.Errorf("ahead comes %v; want ana, whom the node does not deny by a set of its own yet, and bob", got)
+	}
+}
+
+// Who is let in again by the update under way and shut out by the one behind it is shut
+// out all the while, although the set that the node serves denies him too.
+func TestWhatIsDeniedAgainIsDeniedAllTheWhile(t *testing.T) {
+	p := newPublisher(t, nil)
+	put := func(revision uint64, names ...string) {
+		t.Helper()
+		if err := p.Publish(denying(t, revision, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1, "ana")
+	s, _ := connect(t, p, "edge")
+	s.requests <- hello()
+	s.requests <- ack((<-s.updates).GetUpdate().GetNonce())
+	put(2)
+	if (<-s.updates).GetUpdate().GetRevision() != 2 {
+		t.Fatal("what lifts a denial does not go as an update")
+	}
+	put(3, "ana")
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetName() != "ana" {
+		t.Errorf("ahead comes %v; want ana, whom the update under way lets in", got)
 	}
 }
 
@@ -392,11 +442,11 @@ func TestWhatIsDeniedWhileANodeIsBusyGoesAhead(t *testing.T) {
 	s.requests <- hello()
 	first := (<-s.updates).GetUpdate()
 	put(2, "old", "ana")
-	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetName() != "ana" {
-		t.Fatalf("ahead of the next update comes %v", got)
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 2 || got[0].GetName() != "ana" {
+		t.Fatalf("ahead of the next update comes %v; want all that a node without a set does not serve", got)
 	}
 	put(3, "old", "ana", "bob")
-	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 2 {
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 3 {
 		t.Fatalf("then comes %v; want all since the update under way", got)
 	}
 	s.requests <- ack(first.GetNonce())

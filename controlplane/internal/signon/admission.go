@@ -29,7 +29,7 @@ func (s *SignOn) admit(ctx context.Context, p *Provider, who *person) (name stri
 	case err != nil && !errors.Is(err, errUnchanged):
 		return "", fmt.Errorf("admit by provider %s: %w", p.Name, err)
 	case len(a.roles) == 0:
-		return "", fault.Newf(fault.Denied, "none of your groups at %s has a role here; ask an owner, who may give one with 'warder provider set %s --group-role GROUP=ROLE'", p.Name, p.Name)
+		return "", fault.Newf(fault.Denied, "none of your groups at %s has a role here; ask an owner; 'warder provider set %s' gives roles to groups, anew to all of them each time", p.Name, p.Name)
 	}
 	return a.user.Name, nil
 }

@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -52,7 +54,11 @@ func (p *Provider) groupsClaim() string {
 func (p *Provider) person(said claims) (*person, error) {
 	who := &person{subject: said.text("sub")}
 	who.name, who.noName = p.userName(said)
-	for _, group := range said.list(p.groupsClaim()) {
+	groups, err := p.groups(said)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range groups {
 		if len(group) > maxGroup || !utf8.ValidString(group) || group == "" || strings.ContainsFunc(group, unicode.IsControl) {
 			return nil, fault.Newf(fault.Denied, "the provider names a group of yours that is empty, longer than %d bytes, or holds control characters; ask who runs the provider", maxGroup)
 		}
@@ -64,6 +70,31 @@ func (p *Provider) person(said claims) (*person, error) {
 		return nil, fault.Newf(fault.Denied, "the provider names more than %d groups of yours; have it send only those that matter here", maxGroups)
 	}
 	return who, nil
+}
+
+// groups returns the groups as they were said. No claim means no groups; but a
+// provider that says that they are to be asked for elsewhere (OpenID Connect Core
+// 1.0, section 5.6.2), or only that there are some (hasgroups, as Entra does), leaves
+// open which they are, and with them what is forbidden. So does a claim that is no
+// list of names.
+func (p *Provider) groups(said claims) ([]string, error) {
+	claim := p.groupsClaim()
+	var elsewhere claims
+	raw, found := said["_claim_names"]
+	withheld := found && (json.Unmarshal(raw, &elsewhere) != nil || elsewhere[claim] != nil)
+	value := string(said[claim])
+	none := value == "" || value == "null" || value == `""`
+	if some := string(said["hasgroups"]); none && some != "" && some != "false" {
+		withheld = true
+	}
+	if withheld {
+		return nil, fault.Newf(fault.Denied, "the provider does not say which groups you are in (claim %s), only that there are some, so nobody can tell what is yours; have it send those that matter here", claim)
+	}
+	all := said.list(claim)
+	if all == nil && !none {
+		return nil, fault.Newf(fault.Denied, "the provider's claim %s is no list of groups' names; name another claim (warder provider set --groups-claim)", claim)
+	}
+	return all, nil
 }
 
 // userName returns the name that the claims give a new user.

@@ -1,13 +1,17 @@
 package signon_test
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/warder-gateway/warder/controlplane/internal/login"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/fault"
 )
 
 func TestSomebodyNewSignsIn(t *testing.T) {
@@ -80,7 +84,7 @@ func TestRolesAreThoseOfTheGroupsAtTheLastSignIn(t *testing.T) {
 
 func TestWhoHasNoGroupIsRefusedAndNotMade(t *testing.T) {
 	r := newRig(t)
-	for _, groups := range []any{nil, []string{}, []string{"Devs"}, []string{"dev"}, "devs-not", object{"devs": true}, 1} {
+	for _, groups := range []any{nil, "", []string{}, []string{"Devs"}, []string{"dev"}, "devs-not"} {
 		r.wait(time.Minute)
 		r.fake.set(func(f *fake) { f.claims, f.userInfo = object{"groups": groups}, object{"sub": "s-1"} })
 		b := r.browser(t)
@@ -119,6 +123,11 @@ func TestNamesThatDoNotFitAreRefusedWithAdvice(t *testing.T) {
 		"none":           {object{"preferred_username": nil}, "no name of yours"},
 		"not a text":     {object{"preferred_username": 7, "email": nil}, "no name of yours"},
 		"control groups": {object{"groups": []string{"devs", "a\nb"}}, "control characters"},
+		"some groups":    {object{"groups": nil, "hasgroups": true}, "only that there are some"},
+		"far groups":     {object{"groups": nil, "_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": object{"endpoint": "https://x.example"}}}, "only that there are some"},
+		"odd groups":     {object{"groups": []any{"devs", 7}}, "no list of groups"},
+		"a group's map":  {object{"groups": object{"devs": true}}, "no list of groups"},
+		"a number":       {object{"groups": 1}, "no list of groups"},
 	} {
 		r.wait(time.Minute)
 		r.fake.set(func(f *fake) { f.claims, f.userInfo = c.claims, object{"sub": "s-1"} })
@@ -180,5 +189,29 @@ func TestTheLastOwnerKeepsHisRole(t *testing.T) {
 	b.wantIn(b.signIn(r.fake), "ana")
 	if got := r.user(t, "ana"); !slices.Equal(got.roles, []string{"viewer"}) {
 		t.Errorf("roles %v once there is another owner", got.roles)
+	}
+}
+
+// A provider that is removed between what it said and the session begins none.
+func TestAProviderThatIsGoneOpensNoSession(t *testing.T) {
+	r := newRig(t)
+	b := r.browser(t)
+	b.wantIn(b.signIn(r.fake), "ana")
+	desk := login.NewDesk(login.Config{Book: login.NewBook(r.store), Log: slog.New(slog.DiscardHandler)})
+	var session []*http.Cookie
+	var err error
+	admit := func() {
+		login.Guard{Secure: true, Hosts: []string{"warder.example"}}.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			session, err = desk.Admit(r.Context(), "ana", "corp")
+		})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://warder.example/", nil))
+	}
+	if admit(); err != nil || len(session) == 0 {
+		t.Fatalf("while it is there: %v, %v", session, err)
+	}
+	if err := r.store.DeleteProvider(t.Context(), "corp"); err != nil {
+		t.Fatal(err)
+	}
+	if admit(); !fault.Is(err, fault.Unauthenticated) || session != nil {
+		t.Errorf("after it is gone: %v, %v", session, err)
 	}
 }

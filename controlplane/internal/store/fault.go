@@ -21,13 +21,13 @@ var constraints = map[string]struct {
 	kind fault.Kind
 	text string
 }{
-	"users_name_key":                {fault.Exists, "a user of this name exists already"},
-	"role_pkey":                     {fault.Exists, "a role of this name exists already"},
+	"users_name_key":                {fault.Exists, "a user of this name exists already, or did and was removed; 'warder user set' gives another roles and groups"},
+	"role_pkey":                     {fault.Exists, "a role of this name exists already; 'warder role set' changes it"},
 	"application_pkey":              {fault.Exists, "an application of this name exists already"},
 	"server_name_key":               {fault.Exists, "a server of this name exists already"},
 	"entry_kind_exposed_name_key":   {fault.Exists, "a tool or prompt with this exposed name exists already"},
 	"entry_server_id_kind_name_key": {fault.Exists, "the server has an entry of this kind and name already"},
-	"provider_pkey":                 {fault.Exists, "a provider of this name exists already"},
+	"provider_pkey":                 {fault.Exists, "a provider of this name exists already; 'warder provider set' changes it"},
 	"provider_url_key":              {fault.Exists, "a provider with this URL exists already"},
 	"provider_group_role_role_fkey": {fault.NotFound, "there is no role of this name"},
 	"policy_version_pkey":           {fault.Conflict, "the policy was changed at the same time; read it again, then apply"},

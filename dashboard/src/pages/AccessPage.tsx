@@ -1,9 +1,7 @@
-import { Tabs } from "@mantine/core";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
-import { type ComponentType, Suspense } from "react";
+import type { ComponentType } from "react";
 import { type AccessTab, accessTabs, pb } from "../paths";
-import { Page } from "../ui/Page";
-import { PagePending } from "../ui/pageStates";
+import { TabbedPage } from "../ui/TabbedPage";
 import { ApplicationsPanel } from "./ApplicationsPanel";
 import { DenialsPanel } from "./DenialsPanel";
 import { KeysPanel } from "./KeysPanel";
@@ -26,29 +24,13 @@ const panels: Record<AccessTab, [title: string, panel: ComponentType]> = {
 export function AccessPage() {
   const { tab = "users" } = route.useSearch();
   const navigate = useNavigate();
-  const open = (value: string | null) =>
-    navigate(pb.access({ tab: accessTabs.find((known) => known === value) }));
   return (
-    <Page title="Access">
-      <Tabs value={tab} onChange={open} keepMounted={false}>
-        <Tabs.List>
-          {accessTabs.map((each) => (
-            <Tabs.Tab key={each} value={each}>
-              {panels[each][0]}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
-        {accessTabs.map((each) => {
-          const Panel = panels[each][1];
-          return (
-            <Tabs.Panel key={each} value={each} pt="md">
-              <Suspense fallback={<PagePending />}>
-                <Panel />
-              </Suspense>
-            </Tabs.Panel>
-          );
-        })}
-      </Tabs>
-    </Page>
+    <TabbedPage
+      title="Access"
+      tabs={accessTabs}
+      panels={panels}
+      open={tab}
+      onOpen={(next) => navigate(pb.access({ tab: next }))}
+    />
   );
 }

@@ -1,4 +1,4 @@
-import { Anchor, Drawer, Group, Stack, Text } from "@mantine/core";
+import { Anchor, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
 import { type Column, DataTable } from "../ui/DataTable";
 import { Facts } from "../ui/Facts";
+import { Changes, SideDrawer } from "../ui/ItemDrawer";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { inWords } from "./groupRoles";
@@ -95,45 +96,19 @@ interface DrawerProps {
 }
 
 function IssuerDrawer({ name, issuer, onClose }: DrawerProps) {
-  const [act, setAct] = useState<"change" | "remove">();
-  const done = () => setAct(undefined);
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={<VisibleText text={name} />}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      {issuer === undefined ? (
-        <Text>There is no issuer of this name.</Text>
-      ) : (
-        <Stack>
-          <Group gap="xs">
-            <ActButton
-              needs="issuers:write"
-              size="xs"
-              variant="default"
-              onClick={() => setAct("change")}
-            >
-              Change
-            </ActButton>
-            <ActButton
-              needs="issuers:write"
-              size="xs"
-              variant="default"
-              onClick={() => setAct("remove")}
-            >
-              Remove
-            </ActButton>
-          </Group>
+    <SideDrawer name={name} missing="There is no issuer of this name." onClose={onClose}>
+      {issuer && (
+        <>
+          <Changes
+            needs="issuers:write"
+            change={(done) => <IssuerForm issuer={issuer} onClose={done} />}
+            remove={(done) => <RemoveIssuer name={name} onClose={done} onRemoved={onClose} />}
+          />
           <Details issuer={issuer} />
-          {act === "change" && <IssuerForm issuer={issuer} onClose={done} />}
-          {act === "remove" && <RemoveIssuer name={name} onClose={done} onRemoved={onClose} />}
-        </Stack>
+        </>
       )}
-    </Drawer>
+    </SideDrawer>
   );
 }
 

@@ -1,4 +1,4 @@
-import { Alert, Anchor, Code, Drawer, Group, Stack, Text } from "@mantine/core";
+import { Alert, Anchor, Code, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -11,6 +11,7 @@ import { ActButton } from "../ui/ActButton";
 import { CopyButton } from "../ui/CopyButton";
 import { type Column, DataTable } from "../ui/DataTable";
 import { Facts } from "../ui/Facts";
+import { Changes, SideDrawer } from "../ui/ItemDrawer";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { inWords } from "./groupRoles";
@@ -106,45 +107,19 @@ interface DrawerProps {
 }
 
 function ProviderDrawer({ name, provider, onClose }: DrawerProps) {
-  const [act, setAct] = useState<"change" | "remove">();
-  const done = () => setAct(undefined);
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={<VisibleText text={name} />}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      {provider === undefined ? (
-        <Text>There is no provider of this name.</Text>
-      ) : (
-        <Stack>
-          <Group gap="xs">
-            <ActButton
-              needs="providers:write"
-              size="xs"
-              variant="default"
-              onClick={() => setAct("change")}
-            >
-              Change
-            </ActButton>
-            <ActButton
-              needs="providers:write"
-              size="xs"
-              variant="default"
-              onClick={() => setAct("remove")}
-            >
-              Remove
-            </ActButton>
-          </Group>
+    <SideDrawer name={name} missing="There is no provider of this name." onClose={onClose}>
+      {provider && (
+        <>
+          <Changes
+            needs="providers:write"
+            change={(done) => <ProviderForm provider={provider} onClose={done} />}
+            remove={(done) => <RemoveProvider name={name} onClose={done} onRemoved={onClose} />}
+          />
           <Details provider={provider} />
-          {act === "change" && <ProviderForm provider={provider} onClose={done} />}
-          {act === "remove" && <RemoveProvider name={name} onClose={done} onRemoved={onClose} />}
-        </Stack>
+        </>
       )}
-    </Drawer>
+    </SideDrawer>
   );
 }
 

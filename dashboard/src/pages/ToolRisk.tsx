@@ -29,6 +29,7 @@ export function ToolRisk({ tool }: { tool: Tool }) {
   return (
     <Part title="Risk">
       <RiskText tool={tool} />
+      <Riskier tool={tool} />
       <RiskReasons reasons={tool.riskReasons} />
       <Group gap="xs">
         <ActButton size="xs" variant="default" needs="tools:approve" onClick={() => setAct("set")}>
@@ -57,6 +58,32 @@ export function RiskText({ tool }: { tool: Pick<Tool, "risk" | "riskSet"> }) {
     <Text size="sm" component="div">
       <strong>{tool.risk}</strong>
       {tool.riskSet && ", set by a person"}
+    </Text>
+  );
+}
+
+/** Least risky first, as in internal/risk. */
+const severity = [
+  "read",
+  "write",
+  "external",
+  "destructive",
+  "admin",
+  "execute",
+  "unclassified",
+] as const satisfies RiskName[];
+
+/** Warns where a person's category outlived a definition that is riskier by now. */
+export function Riskier({ tool }: { tool: Pick<Tool, "risk" | "riskSet" | "riskReasons"> }) {
+  const said = tool.riskReasons[0]?.risk;
+  const rank = (risk: string) => severity.findIndex((name) => name === risk);
+  if (!tool.riskSet || said === undefined || rank(said) <= rank(tool.risk)) {
+    return null;
+  }
+  return (
+    <Text size="sm" role="alert">
+      By its definition of now it is <strong>{said}</strong>, riskier than {tool.risk}, which a
+      person set and which stays.
     </Text>
   );
 }

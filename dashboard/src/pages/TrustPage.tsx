@@ -1,9 +1,7 @@
-import { Tabs } from "@mantine/core";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
-import { type ComponentType, Suspense } from "react";
+import type { ComponentType } from "react";
 import { pb, type TrustTab, trustTabs } from "../paths";
-import { Page } from "../ui/Page";
-import { PagePending } from "../ui/pageStates";
+import { TabbedPage } from "../ui/TabbedPage";
 import { IssuersPanel } from "./IssuersPanel";
 import { ProvidersPanel } from "./ProvidersPanel";
 import { SecretsPanel } from "./SecretsPanel";
@@ -20,29 +18,13 @@ const panels: Record<TrustTab, [title: string, panel: ComponentType]> = {
 export function TrustPage() {
   const { tab = "issuers" } = route.useSearch();
   const navigate = useNavigate();
-  const open = (value: string | null) =>
-    navigate(pb.trust({ tab: trustTabs.find((known) => known === value) }));
   return (
-    <Page title="Trust">
-      <Tabs value={tab} onChange={open} keepMounted={false}>
-        <Tabs.List>
-          {trustTabs.map((each) => (
-            <Tabs.Tab key={each} value={each}>
-              {panels[each][0]}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
-        {trustTabs.map((each) => {
-          const Panel = panels[each][1];
-          return (
-            <Tabs.Panel key={each} value={each} pt="md">
-              <Suspense fallback={<PagePending />}>
-                <Panel />
-              </Suspense>
-            </Tabs.Panel>
-          );
-        })}
-      </Tabs>
-    </Page>
+    <TabbedPage
+      title="Trust"
+      tabs={trustTabs}
+      panels={panels}
+      open={tab}
+      onOpen={(next) => navigate(pb.trust({ tab: next }))}
+    />
   );
 }

@@ -1,4 +1,4 @@
-import { Anchor, Drawer, Group, Stack, Text } from "@mantine/core";
+import { Anchor, Group } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
@@ -10,6 +10,7 @@ import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
 import { UserStateBadge } from "../ui/badges";
 import { Facts } from "../ui/Facts";
+import { SideDrawer } from "../ui/ItemDrawer";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { PasswordForm } from "./PasswordForm";
@@ -26,18 +27,9 @@ interface Props {
 /** One user: what he holds, and what can be done about him. */
 export function UserDrawer({ name, user, onClose }: Props) {
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={<VisibleText text={name} />}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      {user === undefined ? (
-        <Text>There is no user of this name.</Text>
-      ) : (
-        <Stack>
+    <SideDrawer name={name} missing="There is no user of this name." onClose={onClose}>
+      {user && (
+        <>
           {!user.removed && <UserActions user={user} />}
           <Details user={user} />
           <Group>
@@ -56,9 +48,9 @@ export function UserDrawer({ name, user, onClose }: Props) {
               Calls
             </Anchor>
           </Group>
-        </Stack>
+        </>
       )}
-    </Drawer>
+    </SideDrawer>
   );
 }
 

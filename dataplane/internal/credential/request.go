@@ -51,6 +51,11 @@ var (
 		Text:   "No API key. Send the header Authorization: Bearer wdr_…",
 		Reason: ReasonMissing,
 	}
+	missingToken = Refusal{
+		Status: http.StatusUnauthorized,
+		Text:   "No API key and no access token. Send the header Authorization: Bearer wdr_…, or with a token of an issuer that is trusted here.",
+		Reason: ReasonMissing,
+	}
 	inQuery = Refusal{
 		Status: http.StatusBadRequest,
 		Text:   "Credentials in the URL are refused, because URLs end up in logs. Send the header Authorization: Bearer wdr_… and replace the key that was in the URL.",
@@ -106,20 +111,20 @@ func (t *Table) Authenticate(r *http.Request, at Endpoints, now time.Time) (*Cal
 	values := r.Header["Authorization"]
 	switch len(values) {
 	case 0:
-		return nil, &missing
+		return nil, t.missing()
 	case 1:
 	default:
 		return nil, &repeated
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, &missing
+		return nil, t.missing()
 	}
 	text = strings.Trim(text, " ")
 	if !looksSigned(text) {
 		return t.check(text, now)
 	}
-	if t.trust.keeper == nil || t.trust.issuers.Len() == 0 {
+	if !t.takesTokens() {
 		return nil, &noIssuer
 	}
 	verified, why := t.trust.keeper.Verify(r.Context(), t.trust.issuers, text, at.Endpoint(r))
@@ -131,6 +136,16 @@ func (t *Table) Authenticate(r *http.Request, at Endpoints, now time.Time) (*Cal
 	}
 	return nil, &barred
 }
+
+// missing says what whoever brought no credential can bring here.
+func (t *Table) missing() *Refusal {
+	if t.takesTokens() {
+		return &missingToken
+	}
+	return &missing
+}
+
+func (t *Table) takesTokens() bool { return t.trust.keeper != nil && t.trust.issuers.Len() > 0 }
 
 // looksSigned reports whether a text is no API key but a JWS, in whatever form:
 // keys have no dots.

@@ -20,6 +20,8 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/dataplane/internal/token"
+	"github.com/warder-gateway/warder/dataplane/internal/token/tokentest"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/principal"
@@ -63,7 +65,19 @@ type upstreams interface {
 
 // visitTo is visitWith for a server that is known by this.
 func visitTo(t testing.TB, up upstreams, to *snapshotv1.Server, message string, tools ...string) (visit func(), out *discard) {
+	visit, out, _ = visitTrusting(t, nil, up, to, message, tools...)
+	return visit, out
+}
+
+// visitTrusting is visitTo for a door that takes an issuer's tokens too, if there is
+// one; also what it sends each time.
+func visitTrusting(
+	t testing.TB, issuer *tokentest.Issuer, up upstreams, to *snapshotv1.Server, message string, tools ...string,
+) (visit func(), out *discard, r *http.Request) {
 	w := gatetest.New(t)
+	if issuer != nil {
+		w.Add(&snapshotv1.Item{Kind: &snapshotv1.Item_Issuer{Issuer: issuer.Item("corp")}})
+	}
 	w.Server("git", tools...)
 	for _, item := range w.Items {
 		if git := item.GetServer(); git != nil {
@@ -74,6 +88,12 @@ func visitTo(t testing.TB, up upstreams, to *snapshotv1.Server, message string, 
 	w.User("ana", "dev")
 	key := w.Key("ana", "ide", time.Time{})
 	index := w.Index(1)
+	if issuer != nil {
+		keeper := token.NewKeeper(token.Config{})
+		t.Cleanup(keeper.Close)
+		index.Credentials().Verify(keeper)
+		keeper.Retain(index.Credentials().Issuers())
+	}
 	log, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	current := func() *gate.Index { return index }
 	board := notice.New(notice.Config{Upstream: up, Current: current, Log: log, Registerer: registry})
@@ -81,25 +101,25 @@ func visitTo(t testing.TB, up upstreams, to *snapshotv1.Server, message string, 
 		Upstream: up, Board: board, Audit: &discard{}, Current: current, Version: "1", Log: log, Registerer: registry,
 	})
 	now := time.Now()
-	token, _, err := index.Sealer().SealSession(&handle.Session{Version: mcp.Version20251125, Issued: now, Expires: now.Add(time.Hour)},
+	sealed, _, err := index.Sealer().SealSession(&handle.Session{Version: mcp.Version20251125, Issued: now, Expires: now.Add(time.Hour)},
 		handle.OwnerOf(&principal.Principal{User: "ana", Application: "ide"}), now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := New(Config{
 		Current: current, Session: s, Refusals: s.Refusals(),
-		Hosts: []string{"127.0.0.1"}, Log: log, Registerer: registry,
+		Hosts: []string{"127.0.0.1"}, Loopback: true, Log: log, Registerer: registry,
 	})
 	body := bytes.NewReader([]byte(message))
 	ctx := context.WithValue(t.Context(), connectionKey{}, new(connection))
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1:1/mcp", io.NopCloser(body))
+	r, err = http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1:1/mcp", io.NopCloser(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.ContentLength = int64(len(message))
 	r.Header = http.Header{
 		"Authorization": {"Bearer " + key.String()}, "Content-Type": {"application/json"},
-		"Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"}, session.HeaderSession: {token},
+		"Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"}, session.HeaderSession: {sealed},
 	}
 	if to.GetProtocolVersion() == mcp.Version20260728 {
 		delete(r.Header, session.HeaderSession)
@@ -111,7 +131,7 @@ func visitTo(t testing.TB, up upstreams, to *snapshotv1.Server, message string, 
 		body.Seek(0, io.SeekStart)
 		clear(out.header)
 		l.ServeHTTP(out, r)
-	}, out
+	}, out, r
 }
 
 // BenchmarkCall is a call from net/http's hands to the server's and back; the
@@ -122,6 +142,42 @@ func BenchmarkCall(b *testing.B) {
 	for b.Loop() {
 		visit()
 	}
+}
+
+// BenchmarkCallByToken compares a call with a token that is known with one that has a
+// key, by turns in one run, so that what else the machine does weighs on both. The
+// target of token/key is 1.03.
+func BenchmarkCallByToken(b *testing.B) {
+	const turn = 100 // calls
+	issuer := tokentest.New(b)
+	visit, out, r := visitTrusting(b, issuer, &server{}, &snapshotv1.Server{Url: "http://127.0.0.1:1/git"}, call, "get")
+	credentials := [2][]string{r.Header["Authorization"], {"Bearer " + issuer.Token("ec", issuer.Claims("http://127.0.0.1:1/mcp"))}}
+	var answers [2]int // bytes of one
+	var spent [2]time.Duration
+	for i := range credentials {
+		r.Header["Authorization"] = credentials[i]
+		visit() // From now on it is known.
+		before := out.bytes
+		visit()
+		answers[i] = out.bytes - before
+	}
+	if answers[0] != answers[1] || answers[0] == 0 {
+		b.Fatalf("answers of %d and %d bytes: one of the calls was refused", answers[0], answers[1])
+	}
+	for b.Loop() {
+		for i := range credentials {
+			r.Header["Authorization"] = credentials[i]
+			start := time.Now()
+			for range turn {
+				visit()
+			}
+			spent[i] += time.Since(start)
+		}
+	}
+	calls := float64(b.N) * turn
+	b.ReportMetric(float64(spent[0].Nanoseconds())/calls, "key-ns/call")
+	b.ReportMetric(float64(spent[1].Nanoseconds())/calls, "token-ns/call")
+	b.ReportMetric(float64(spent[1])/float64(spent[0]), "token/key")
 }
 
 // BenchmarkList is tools/list of one page, filtered by policy, and a file of that

@@ -116,7 +116,7 @@ func TestWhoRunsIntoALimitIsToldWhenToComeBack(t *testing.T) {
 			const wait = 3600*1000/7 + 1 - 1000 // milliseconds, rounded up
 			for _, want := range []string{
 				`"code":1429`, fmt.Sprintf(`"limit":"hourly","retryAfterMs":%d,"callId":"`, wait),
-				"Too many calls: the limit of 7 calls per user each 1h0m0s (hourly) is used up. Come back in 8m33.286s.",
+				"Too many calls: the limit of 7 calls per user each 1h (hourly) is used up. Come back in 514 s.",
 			} {
 				if got.status != 200 || !strings.Contains(got.body, want) {
 					t.Errorf("%d %s; want %s", got.status, got.body, want)

@@ -74,7 +74,7 @@ func (l *Listener) Metadata() http.Handler {
 		}
 		document := l.metadata(r)
 		if document == nil {
-			http.Error(w, "No issuer of tokens is configured for this endpoint; use an API key.", http.StatusNotFound)
+			http.Error(w, "There is no metadata here: no issuer of tokens is configured, so use an API key; or this is no endpoint's path. That of /mcp would be at "+MetadataPath+"/mcp.", http.StatusNotFound)
 			return
 		}
 		body, err := json.Marshal(document)

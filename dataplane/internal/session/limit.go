@@ -46,7 +46,7 @@ func (x *exchange) limited(event *auditv1.Event, over limit.Refusal) Answer {
 	return answer
 }
 
-// plural says what a limit gives: "60 calls per user each 1m0s (per-user)".
+// plural says what a limit gives: "60 calls per user each 1m (per-user)".
 func plural(l *policy.Limit) string {
 	noun := "calls"
 	if l.Calls == 1 {
@@ -56,12 +56,17 @@ func plural(l *policy.Limit) string {
 	if name := policy.PerName(l.Per); name != "all" {
 		per = " per " + name
 	}
-	return fmt.Sprintf("%d %s%s each %v (%s)", l.Calls, noun, per, l.Window, l.Name)
+	return fmt.Sprintf("%d %s%s each %s (%s)", l.Calls, noun, per, policy.Span(l.Window), l.Name)
 }
 
 // wholeMilliseconds rounds up: who comes back sooner is refused again.
 func wholeMilliseconds(wait time.Duration) time.Duration {
 	return (wait + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
+// wholeSeconds rounds up, as Retry-After does.
+func wholeSeconds(wait time.Duration) int64 {
+	return int64((wait + time.Second - 1) / time.Second)
 }
 
 // overLimit puts a refusal into an error.
@@ -74,6 +79,6 @@ func overLimit(over limit.Refusal, reason string, callID []byte) *mcp.Error {
 	data = hex.AppendEncode(data, callID)
 	return &mcp.Error{
 		Code: mcp.CodeRateLimited, Offset: -1, Data: append(data, `"}`...),
-		Text: fmt.Sprintf("Too many calls: %s. Come back in %v.", reason, over.Wait),
+		Text: fmt.Sprintf("Too many calls: %s. Come back in %d s.", reason, wholeSeconds(over.Wait)),
 	}
 }

@@ -149,7 +149,8 @@ func (t *Token) readUser(i *Issuer, c members) *Refusal {
 
 // readGroups maps the groups. No claim means no groups; but an issuer that says
 // that they are to be asked for elsewhere (OpenID Connect Core 5.6.2, as Entra does
-// where there are many) leaves open which they are, and with them what is forbidden.
+// where there are many), or only that there are some (hasgroups, as Entra does where
+// a token must be short), leaves open which they are, and with them what is forbidden.
 func (t *Token) readGroups(i *Issuer, c members) *Refusal {
 	name := i.Item.GetGroupsClaim()
 	if name == "" {
@@ -160,6 +161,9 @@ func (t *Token) readGroups(i *Issuer, c members) *Refusal {
 		return errGroups
 	}
 	if !c.has(name) {
+		if c.has("hasgroups") && string(c["hasgroups"]) != "false" {
+			return errGroups
+		}
 		return nil
 	}
 	var ok bool

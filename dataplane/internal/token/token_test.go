@@ -230,6 +230,8 @@ func (w *world) claimAttacks() map[string]string {
 		"groups, empty name":     say(tokentest.Member{"groups": []string{""}}),
 		"groups, too many":       say(tokentest.Member{"groups": strings.Split(strings.Repeat("g,", maxGroups)+"g", ",")}),
 		"groups elsewhere":       say(tokentest.Member{"_claim_names": tokentest.Member{"groups": "src1"}}),
+		"groups, only that":      say(tokentest.Member{"groups": nil, "hasgroups": true}),
+		"groups, that, in text":  say(tokentest.Member{"groups": nil, "hasgroups": "true"}),
 		"client_id, a number":    say(tokentest.Member{"client_id": 1}),
 		"jti, a number":          say(tokentest.Member{"jti": 1}),
 	}

@@ -436,6 +436,54 @@ func (q *Queries) ListRegistryEntries(ctx context.Context, arg ListRegistryEntri
 	return items, nil
 }
 
+const listScannedEntries = `-- name: ListScannedEntries :many
+SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, d.content AS definition, e.findings
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE e.id = ANY ($1::bigint[]) AND e.scanner_version <> ''
+`
+
+type ListScannedEntriesRow struct {
+	ID          int64
+	Server      string
+	Kind        string
+	Name        string
+	ExposedName string
+	Definition  []byte
+	Findings    []byte
+}
+
+// What a decision is about, for the scanner to look at again beside what all servers
+// offer by now. What it has never looked at is left out: that comes at the start.
+func (q *Queries) ListScannedEntries(ctx context.Context, ids []int64) ([]ListScannedEntriesRow, error) {
+	rows, err := q.db.Query(ctx, listScannedEntries, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListScannedEntriesRow{}
+	for rows.Next() {
+		var i ListScannedEntriesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Server,
+			&i.Kind,
+			&i.Name,
+			&i.ExposedName,
+			&i.Definition,
+			&i.Findings,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWithheldItems = `-- name: ListWithheldItems :many
 SELECT s.name AS server, e.kind, e.name, e.position
 FROM entry e
@@ -653,6 +701,22 @@ func (q *Queries) SetEntryDisabled(ctx context.Context, arg SetEntryDisabledPara
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setEntryFindings = `-- name: SetEntryFindings :exec
+UPDATE entry SET findings = $1, scanner_version = $2 WHERE id = $3
+`
+
+type SetEntryFindingsParams struct {
+	Findings       []byte
+	ScannerVersion string
+	ID             int64
+}
+
+// What the scanner finds by now in what is offered.
+func (q *Queries) SetEntryFindings(ctx context.Context, arg SetEntryFindingsParams) error {
+	_, err := q.db.Exec(ctx, setEntryFindings, arg.Findings, arg.ScannerVersion, arg.ID)
+	return err
 }
 
 const setEntryRisk = `-- name: SetEntryRisk :exec

@@ -125,6 +125,19 @@ ORDER BY e.id
 LIMIT @at_most
 FOR UPDATE OF e SKIP LOCKED;
 
+-- name: ListScannedEntries :many
+-- What a decision is about, for the scanner to look at again beside what all servers
+-- offer by now. What it has never looked at is left out: that comes at the start.
+SELECT e.id, s.name AS server, e.kind, e.name, e.exposed_name, d.content AS definition, e.findings
+FROM entry e
+JOIN server s ON s.id = e.server_id
+JOIN definition d ON d.hash = e.offered_hash
+WHERE e.id = ANY (@ids::bigint[]) AND e.scanner_version <> '';
+
+-- name: SetEntryFindings :exec
+-- What the scanner finds by now in what is offered.
+UPDATE entry SET findings = @findings, scanner_version = @scanner_version WHERE id = @id;
+
 -- name: SetEntryAssessment :exec
 -- What this version of the scanner and of the classifier makes of what is offered.
 UPDATE entry
