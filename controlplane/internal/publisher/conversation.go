@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -144,9 +145,7 @@ func (c *conversation) loop(ctx context.Context, requests <-chan *syncv1.SyncReq
 			c.publisher.metrics.sent(update)
 			select {
 			case unsent := <-c.ahead: // The update has them, and takes long.
-				if first == nil {
-					first = unsent.denials
-				}
+				first = cmp.Or(first, unsent.denials)
 			default:
 			}
 			updates <- order{update, first}
@@ -316,7 +315,7 @@ func (c *conversation) sendWarning(w *warning, updates <-chan order, ended <-cha
 	select {
 	case next := <-updates:
 		if next.update.GetNonce() != w.over {
-			w = nil // The update came later, and has them.
+			next.first, w = cmp.Or(next.first, w.denials), nil // The update came later, and has them, and takes long.
 		}
 		return c.sendUpdate(next, ended, w)
 	default:
