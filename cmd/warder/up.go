@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/warder-gateway/warder/agent"
 	"github.com/warder-gateway/warder/controlplane"
 	"github.com/warder-gateway/warder/dataplane"
 	"github.com/warder-gateway/warder/internal/address"
@@ -26,8 +27,8 @@ import (
 	"github.com/warder-gateway/warder/internal/localsock"
 )
 
-// localNode is the name of the node that 'warder up' runs.
-const localNode = "local"
+// localName is the name of the node, and of the agent, that 'warder up' runs.
+const localName = "local"
 
 // drainTime bounds how long a stop waits for calls in flight.
 const drainTime = 30 * time.Second
@@ -42,17 +43,19 @@ type upConfig struct {
 	publicURLs  []string
 	logLevel    string
 	metrics     string
+	agentFile   string
 }
 
 func (c *cli) upCommand() *cobra.Command {
 	var config upConfig
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Run the whole gateway: control plane, a node, the dashboard, a private PostgreSQL",
+		Short: "Run the whole gateway: control plane, a node, an agent, the dashboard, a private PostgreSQL",
 		Long: `Run the whole gateway in one process tree: control plane, one node (data plane)
 and the dashboard on one port, with a private PostgreSQL unless --database-url
-names another. It listens on loopback; nothing leaves the machine. Ctrl-C stops
-everything.`,
+names another. An agent named local starts what 'warder server add NAME --agent local
+-- COMMAND' names, as the user who runs this. It listens on loopback; nothing leaves
+the machine. Ctrl-C stops everything.`,
 		Example: `  warder up
   warder up --listen 127.0.0.1:8080 --data-dir ~/warder
   warder up --database-url postgres://warder@db.corp/warder`,
@@ -67,6 +70,7 @@ everything.`,
 	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
 	flags.StringSliceVar(&config.publicURLs, "public-url", nil, "`URL` of the gateway as clients and browsers know it, for example https://mcp.example.com; OAuth clients and single sign-on need it unless they are on this machine. Of several, people sign in at the first")
 	flags.StringVar(&config.metrics, "metrics-listen", "", "`address` of /metrics alone (default: with all else)")
+	flags.StringVar(&config.agentFile, "agent-config", "", "`file` of the agent named local, which says what may be assigned to it (default: everything; behind a proxy there is no such agent without it)")
 	choose(cmd, &config.logLevel, "log-level", "warn", "what is logged at least", logLevels...)
 	return cmd
 }
@@ -82,6 +86,7 @@ type allInOne struct {
 	database *localpg.Server // nil with --database-url
 	control  *controlplane.Plane
 	node     *dataplane.Plane
+	agent    *agent.Config // nil if there is none
 
 	local  net.Listener // the Unix socket of the command line
 	nodes  net.Listener // gRPC for the node, loopback
@@ -133,7 +138,10 @@ func (u *allInOne) open(ctx context.Context) (err error) {
 	if err := u.openControlPlane(ctx); err != nil {
 		return err
 	}
-	return u.openNode(ctx)
+	if err := u.openNode(ctx); err != nil {
+		return err
+	}
+	return u.openAgent(ctx)
 }
 
 // checkListen refuses to show the gateway to a network in clear text.
@@ -201,17 +209,48 @@ func (u *allInOne) openNode(ctx context.Context) error {
 	log := u.log.With("plane", "data")
 	who, err := u.control.Admit(ctx, identity.Config{
 		Kind: identity.Node, ControlPlane: u.nodes.Addr().String(), Version: build.Version, Log: log,
-	}, localNode)
+	}, localName)
 	if err != nil {
 		return fmt.Errorf("admit the local node: %w", err)
 	}
 	u.node, err = dataplane.Open(ctx, dataplane.Config{
 		DataDir: filepath.Join(u.dataDir, "node"), Listen: u.public.Addr().String(), BehindProxy: u.config.behindProxy,
+		TunnelListen: "127.0.0.1:0",
 		ControlPlane: u.nodes.Addr().String(), Identity: who,
 		AllowedHosts: u.config.hosts, AllowedOrigins: u.config.origins, PublicURLs: u.config.publicURLs,
 		Log: log, Version: build.Version, Registerer: prometheus.DefaultRegisterer,
 	})
 	return err
+}
+
+// openAgent admits the agent as the node is. What administrators assign to it runs as the
+// user who started all this. On loopback they are that user; behind a proxy they may be
+// others, and then it needs a file that says what it allows.
+func (u *allInOne) openAgent(ctx context.Context) error {
+	if u.config.behindProxy && u.config.agentFile == "" {
+		return nil
+	}
+	log := u.log.With("plane", "agent")
+	who, err := u.control.Admit(ctx, identity.Config{
+		Kind: identity.Agent, ControlPlane: u.nodes.Addr().String(), Version: build.Version, Log: log,
+	}, localName)
+	if err != nil {
+		return fmt.Errorf("admit the local agent: %w", err)
+	}
+	u.agent = &agent.Config{
+		File: u.config.agentFile, AllowAny: u.config.agentFile == "",
+		ControlPlane: u.nodes.Addr().String(), DataDir: filepath.Join(u.dataDir, "local-agent"), Identity: who,
+		Version: build.Version, Log: log,
+	}
+	return nil
+}
+
+// runAgent runs the agent, if there is one, until ctx ends.
+func (u *allInOne) runAgent(ctx context.Context) error {
+	if u.agent == nil {
+		return nil
+	}
+	return agent.Run(ctx, *u.agent)
 }
 
 // run serves until ctx ends or a part fails, then stops in order.
@@ -220,13 +259,15 @@ func (u *allInOne) run(ctx context.Context) error {
 	background := context.WithoutCancel(ctx)
 	controlCtx, stopControl := context.WithCancel(background)
 	nodeCtx, stopNode := context.WithCancel(background)
+	agentCtx, stopAgent := context.WithCancel(background)
 	defer stopControl()
 	defer stopNode()
+	defer stopAgent()
 
 	public, socket := publicServer(u.handler(), u.public, u.log)
 	local := httpserver.New(u.control.LocalHandler(), u.log)
 	public.RegisterOnShutdown(u.control.Drain) // Else a live view would hold up the end.
-	nodeDone := make(chan struct{})
+	nodeDone, agentDone := make(chan struct{}), make(chan struct{})
 
 	group.Go(func() error { return serve(public, socket) })
 	group.Go(func() error { return serve(local, u.local) })
@@ -234,6 +275,7 @@ func (u *allInOne) run(ctx context.Context) error {
 	group.Go(func() error { return u.control.ServeNodes(controlCtx, u.nodes) })
 	group.Go(func() error { return u.control.Run(controlCtx) })
 	group.Go(func() error { defer close(nodeDone); return u.node.Run(nodeCtx) })
+	group.Go(func() error { defer close(agentDone); return u.runAgent(agentCtx) })
 	group.Go(func() error { return u.watchDatabase(failed) })
 	group.Go(func() error {
 		<-failed.Done()
@@ -241,6 +283,8 @@ func (u *allInOne) run(ctx context.Context) error {
 		defer cancel()
 		u.node.Drain() // Notification streams end by nothing else.
 		shutdown(drain, public)
+		stopAgent() // No call needs its servers any more.
+		<-agentDone
 		stopNode() // The node flushes its audit while the control plane is there.
 		<-nodeDone
 		shutdown(drain, local)

@@ -25,6 +25,9 @@ func testMain(m *testing.M) int {
 	if address := os.Getenv(shiftyAddress); address != "" {
 		return serveShifty(address)
 	}
+	if os.Getenv(countingServer) != "" {
+		return serveCounting()
+	}
 	dir, err := os.MkdirTemp("", "warder-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,0 +1,268 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/warder-gateway/warder/internal/porttest"
+)
+
+// countingServer makes this test's own binary a stdio server that counts the calls of a session.
+const countingServer = "WARDER_E2E_COUNTING"
+
+// serveCounting serves over stdio until its input ends. The state is that of the process, so
+// whoever gets a process of his own counts from one.
+func serveCounting() int {
+	server := mcp.NewServer(&mcp.Implementation{Name: "counter", Version: "1.0.0"}, nil)
+	calls := 0
+	mcp.AddTool(server, &mcp.Tool{Name: "count", Description: "Counts its calls"},
+		func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
+			calls++
+			return said(strconv.Itoa(calls)), nil, nil
+		})
+	if err := server.Run(context.Background(), &mcp.StdioTransport{}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// site is what a company runs: a control plane with its database, three nodes behind a plain
+// balancer, and two agents with servers over stdio.
+//
+//	clients ─▶ balancer ┬▶ edge-1 ┬── north: files, memory
+//	                    ├▶ edge-2 ┤
+//	                    └▶ edge-3 ┴── south: everything, counter
+//
+// Agents hold tunnels to two nodes each, so some calls go over a relay.
+type site struct {
+	*apart
+	balancer *balancer
+	nodes    []*part // by their turn at the balancer
+	agents   map[string]*part
+	files    string // the directory that "files" may read
+	key      string
+}
+
+// part is a process of the site that can be killed and started again as it was.
+type part struct {
+	name string
+	mcp  string // of a node: host:port for clients
+	args []string
+	*process
+}
+
+// sited are the servers, by the agent that has them.
+var sited = map[string][]string{"north": {"files", "memory"}, "south": {"everything", "counter"}}
+
+func startSite(t *testing.T) *site {
+	t.Helper()
+	first := porttest.Free(t)
+	s := &site{apart: startApart(t, "--tunnel-listen", first), agents: map[string]*part{}}
+	s.nodes = []*part{{name: "edge-1", mcp: s.listen, args: s.node.cmd.Args[1:], process: s.node}}
+	for _, name := range []string{"edge-2", "edge-3"} {
+		listen := porttest.Free(t)
+		n := &part{name: name, mcp: listen, args: []string{"dataplane", "--data-dir", filepath.Join(s.root, name),
+			"--join-token-file", s.joinToken(t, name), "--control-plane", s.nodeListen, "--listen", listen, "--tunnel-listen", porttest.Free(t)}}
+		s.nodes = append(s.nodes, n)
+		s.begin(t, n)
+	}
+	s.balancer = startBalancer(t, s.nodes[0].mcp, s.nodes[1].mcp, s.nodes[2].mcp)
+	s.mcp = "http://" + s.balancer.listener.Addr().String() + "/mcp"
+
+	s.files = filepath.Join(s.root, "files")
+	if err := os.MkdirAll(s.files, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.files, "note.txt"), []byte("a note"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name := range sited {
+		s.startAgent(t, name)
+	}
+	s.addServers(t)
+	admin(t, s.dataDir, "user", "create", "ana", "--role", "owner")
+	s.key = admin(t, s.dataDir, "key", "create", "--user", "ana", "--application", "site")["key"].(string)
+	s.whole(t, within)
+	return s
+}
+
+// begin starts a part, anew or again.
+func (s *site) begin(t *testing.T, m *part) {
+	t.Helper()
+	m.process = start(t, s.root, nil, binary, m.args...)
+}
+
+func (s *site) startAgent(t *testing.T, name string) {
+	t.Helper()
+	file := filepath.Join(s.root, name+".yaml")
+	if err := os.WriteFile(file, []byte("allow:\n  - command: node\n    args: [\"...\"]\n    environment: [MEMORY_FILE_PATH]\n"+
+		"  - command: "+strconv.Quote(os.Args[0])+"\n    environment: ["+countingServer+"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(s.root, "join-token-"+name)
+	made := admin(t, s.dataDir, "join-token", "create", "--kind", "agent", "--name", name)
+	if err := os.WriteFile(token, []byte(made["token"].(string)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.agents[name] = &part{name: name, args: []string{"agent", "run", "--data-dir", filepath.Join(s.root, name),
+		"--config", file, "--control-plane", s.nodeListen, "--join-token-file", token}}
+	s.begin(t, s.agents[name])
+	eventually(t, name+" has joined", func() bool {
+		list, _ := admin(t, s.dataDir, "agent", "list")["agents"].([]any)
+		return slices.ContainsFunc(list, func(a any) bool { return a.(object)["name"] == name && a.(object)["connected"] == true })
+	})
+}
+
+// addServers assigns the servers and approves all that they offer.
+func (s *site) addServers(t *testing.T) {
+	t.Helper()
+	modules := filepath.Join(repo, "deploy/e2e/fixtures/node_modules/@modelcontextprotocol")
+	add := func(name, agent string, args ...string) {
+		t.Helper()
+		admin(t, s.dataDir, append([]string{"server", "add", name, "--agent", agent, "--approve"}, args...)...)
+	}
+	add("files", "north", "--", "node", filepath.Join(modules, "server-filesystem/dist/index.js"), s.files)
+	add("memory", "north", "--env", "MEMORY_FILE_PATH="+filepath.Join(s.root, "memory.json"), "--shared", "--", "node", filepath.Join(modules, "server-memory/dist/index.js"))
+	add("everything", "south", "--", "node", filepath.Join(modules, "server-everything/dist/index.js"), "stdio")
+	add("counter", "south", "--env", countingServer+"=1", "--", os.Args[0])
+}
+
+// sample is one call of each server, and what its answer has.
+var sample = []struct{ server, tool, arguments, has string }{
+	{"files", "list_allowed_directories", `{}`, "files"},
+	{"memory", "read_graph", `{}`, "entities"},
+	{"everything", "echo", `{"message":"hello"}`, "hello"},
+	{"counter", "count", `{}`, ""},
+}
+
+// whole waits until every node serves a call of each server.
+func (s *site) whole(t *testing.T, limit time.Duration) {
+	t.Helper()
+	last := ""
+	deadline := time.Now().Add(limit)
+	for !s.serves(&last) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the site is not whole within %v: %s", limit, last)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (s *site) serves(last *string) bool {
+	for _, n := range s.nodes {
+		for _, c := range sample {
+			a := (&caller{url: "http://" + n.mcp + "/mcp", key: s.key}).call(c.server, c.tool, c.arguments)
+			if !strings.Contains(a.text, `"result"`) || !strings.Contains(a.text, c.has) {
+				*last = fmt.Sprintf("%s on %s: %v %s", c.server, n.name, a.err, a.text)
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// killDatabase kills PostgreSQL with all of its processes.
+func (s *site) killDatabase(t *testing.T) {
+	t.Helper()
+	var pid int
+	err := filepath.WalkDir(filepath.Join(s.root, "database"), func(path string, _ os.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) != "postmaster.pid" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		pid, err = strconv.Atoi(strings.TrimSpace(line))
+		return err
+	})
+	if err != nil || pid == 0 {
+		t.Fatalf("find PostgreSQL: pid %d, %v", pid, err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.database.Done()
+}
+
+// TestEveryToolIsReachedThroughEveryNode has clients of both eras list and call at each node,
+// whether the agent's tunnel ends there or at another.
+func TestEveryToolIsReachedThroughEveryNode(t *testing.T) {
+	t.Parallel()
+	s := startSite(t)
+	var want []string
+	for _, n := range s.nodes {
+		for _, version := range []string{"2025-06-18", "2025-11-25", "2026-07-28"} {
+			cs, err := connectSDK(t.Context(), gateway{mcp: "http://" + n.mcp + "/mcp"}, s.key, version)
+			if err != nil {
+				t.Fatalf("%s at %s: %v", n.name, version, err)
+			}
+			list, err := cs.ListTools(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var tools []string
+			for _, tool := range list.Tools {
+				tools = append(tools, tool.Name)
+			}
+			slices.Sort(tools)
+			if want == nil {
+				want = tools
+			}
+			if len(tools) < 30 || !slices.Equal(tools, want) {
+				t.Errorf("%s shows a client of %s %d tools, not the %d of the first:\n%v", n.name, version, len(tools), len(want), tools)
+			}
+			for _, c := range sample {
+				var arguments map[string]any
+				if err := json.Unmarshal([]byte(c.arguments), &arguments); err != nil {
+					t.Fatal(err)
+				}
+				result, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: c.server + "__" + c.tool, Arguments: arguments})
+				if err != nil || result.IsError {
+					t.Errorf("%s at %s of %s: %v %v", c.server, n.name, version, err, result)
+				}
+			}
+			if err := cs.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, n := range s.nodes { // Else no call went over a relay, and this shows little.
+		t.Logf("%s: %v tunnels of agents", n.name, gauge(t, "http://"+n.mcp, "warder_tunnels"))
+	}
+}
+
+// TestASessionHasItsStateOnEveryNode calls a server that keeps a process for each session, in
+// one session by turns at all nodes, and in another one beside it.
+func TestASessionHasItsStateOnEveryNode(t *testing.T) {
+	t.Parallel()
+	s := startSite(t)
+	one := openVersion(t, "http://"+s.nodes[0].mcp+"/mcp", s.key, "2025-11-25", `{}`)
+	other := openVersion(t, "http://"+s.nodes[1].mcp+"/mcp", s.key, "2025-11-25", `{}`)
+	for i := range 9 {
+		n := s.nodes[i%3]
+		for session, want := range map[string]string{one: strconv.Itoa(2*i + 1), other: strconv.Itoa(i + 1)} {
+			c := &caller{url: "http://" + n.mcp + "/mcp", key: s.key, session: session}
+			if a := c.call("counter", "count", `{}`); !strings.Contains(a.text, `"text":"`+want+`"`) {
+				t.Fatalf("call %d at %s: %v %s; want %s", i, n.name, a.err, a.text, want)
+			}
+		}
+		c := &caller{url: s.mcp, key: s.key, session: one} // At whichever node.
+		if a := c.call("counter", "count", `{}`); !strings.Contains(a.text, `"text":"`+strconv.Itoa(2*i+2)+`"`) {
+			t.Fatalf("call %d through the balancer: %v %s", i, a.err, a.text)
+		}
+	}
+}
