@@ -240,8 +240,12 @@ func TestEveryToolIsReachedThroughEveryNode(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range s.nodes { // Else no call went over a relay, and this shows little.
-		t.Logf("%s: %v tunnels of agents", n.name, gauge(t, "http://"+n.mcp, "warder_tunnels"))
+	attached := 0.0
+	for _, n := range s.nodes {
+		attached += gauge(t, "http://"+n.mcp, "warder_node_agents")
+	}
+	if attached < 1 || attached >= float64(len(s.nodes)*len(s.agents)) {
+		t.Errorf("%v tunnels of %d agents to %d nodes: no call went over a relay", attached, len(s.agents), len(s.nodes))
 	}
 }
 
