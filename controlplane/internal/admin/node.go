@@ -30,6 +30,7 @@ func (n nodes) ListNodes(ctx context.Context, _ *connect.Request[adminv1.ListNod
 			Name: row.Name, Connected: row.Connected, Revision: uint64(row.Revision), DesiredRevision: desired,
 			Refusal: row.Refusal, Version: row.Version, Address: row.Address, LastSeenAt: timestamppb.New(row.SeenAt),
 			Region: row.Region, TunnelAddress: row.TunnelAddress, Revoked: row.RevokedAt != nil,
+			CertificateEndsAt: certificateEnd(row.IssuedAt, row.RevokedAt),
 		})
 	}
 	return reply(response), nil

@@ -141,6 +141,7 @@ func (q *Queries) ListAgentServers(ctx context.Context) ([]ListAgentServersRow, 
 
 const listAgents = `-- name: ListAgents :many
 SELECT name, region, revoked_at, version, platform, report, seen_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at,
     (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected
 FROM agent
 ORDER BY name
@@ -154,11 +155,12 @@ type ListAgentsRow struct {
 	Platform  string
 	Report    []byte
 	SeenAt    time.Time
+	IssuedAt  time.Time
 	Connected bool
 }
 
 // Like nodes, an agent counts as connected while the replica that holds its stream
-// says so.
+// says so. Its latest certificate was issued at issued_at, unless it is revoked.
 func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 	rows, err := q.db.Query(ctx, listAgents)
 	if err != nil {
@@ -176,6 +178,7 @@ func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 			&i.Platform,
 			&i.Report,
 			&i.SeenAt,
+			&i.IssuedAt,
 			&i.Connected,
 		); err != nil {
 			return nil, err

@@ -90,7 +90,8 @@ func (q *Queries) JoinNode(ctx context.Context, arg JoinNodeParams) (time.Time, 
 
 const listNodes = `-- name: ListNodes :many
 SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
-    version, address, seen_at, region, tunnel_address, revoked_at
+    version, address, seen_at, region, tunnel_address, revoked_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at
 FROM node
 ORDER BY name
 `
@@ -106,10 +107,12 @@ type ListNodesRow struct {
 	Region        string
 	TunnelAddress string
 	RevokedAt     *time.Time
+	IssuedAt      time.Time
 }
 
 // A node counts as connected while the replica that holds it says so; a replica
-// that died leaves its name behind, so the time must be recent too.
+// that died leaves its name behind, so the time must be recent too. issued_at as of
+// agents.
 func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 	rows, err := q.db.Query(ctx, listNodes)
 	if err != nil {
@@ -130,6 +133,7 @@ func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 			&i.Region,
 			&i.TunnelAddress,
 			&i.RevokedAt,
+			&i.IssuedAt,
 		); err != nil {
 			return nil, err
 		}

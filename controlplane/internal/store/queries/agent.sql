@@ -28,8 +28,9 @@ DELETE FROM agent WHERE name = @name;
 
 -- name: ListAgents :many
 -- Like nodes, an agent counts as connected while the replica that holds its stream
--- says so.
+-- says so. Its latest certificate was issued at issued_at, unless it is revoked.
 SELECT name, region, revoked_at, version, platform, report, seen_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at,
     (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected
 FROM agent
 ORDER BY name;

@@ -46,8 +46,10 @@ SELECT count(*) FROM node WHERE connected_to <> '' AND seen_at > now() - interva
 
 -- name: ListNodes :many
 -- A node counts as connected while the replica that holds it says so; a replica
--- that died leaves its name behind, so the time must be recent too.
+-- that died leaves its name behind, so the time must be recent too. issued_at as of
+-- agents.
 SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
-    version, address, seen_at, region, tunnel_address, revoked_at
+    version, address, seen_at, region, tunnel_address, revoked_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at
 FROM node
 ORDER BY name;
