@@ -192,13 +192,14 @@ func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 }
 
 const listOrders = `-- name: ListOrders :many
-SELECT name, url, command, environment_sealed, directory, shared
+SELECT agent::text AS agent, name, url, command, environment_sealed, directory, shared
 FROM server
-WHERE agent = $1::text
-ORDER BY name
+WHERE agent = ANY ($1::text[])
+ORDER BY agent, name
 `
 
 type ListOrdersRow struct {
+	Agent             string
 	Name              string
 	URL               string
 	Command           []string
@@ -207,10 +208,10 @@ type ListOrdersRow struct {
 	Shared            bool
 }
 
-// What an agent is told of its servers: those to run, and those that its own file
-// declares, which have neither command nor url.
-func (q *Queries) ListOrders(ctx context.Context, agent string) ([]ListOrdersRow, error) {
-	rows, err := q.db.Query(ctx, listOrders, agent)
+// What agents are told of their servers: those to run, and those that their own files
+// declare, which have neither command nor url.
+func (q *Queries) ListOrders(ctx context.Context, agents []string) ([]ListOrdersRow, error) {
+	rows, err := q.db.Query(ctx, listOrders, agents)
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +220,7 @@ func (q *Queries) ListOrders(ctx context.Context, agent string) ([]ListOrdersRow
 	for rows.Next() {
 		var i ListOrdersRow
 		if err := rows.Scan(
+			&i.Agent,
 			&i.Name,
 			&i.URL,
 			&i.Command,

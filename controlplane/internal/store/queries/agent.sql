@@ -44,12 +44,12 @@ SELECT name, agent::text AS agent FROM server WHERE agent IS NOT NULL ORDER BY n
 SELECT (revoked_at IS NOT NULL)::boolean AS revoked FROM agent WHERE name = @name FOR KEY SHARE;
 
 -- name: ListOrders :many
--- What an agent is told of its servers: those to run, and those that its own file
--- declares, which have neither command nor url.
-SELECT name, url, command, environment_sealed, directory, shared
+-- What agents are told of their servers: those to run, and those that their own files
+-- declare, which have neither command nor url.
+SELECT agent::text AS agent, name, url, command, environment_sealed, directory, shared
 FROM server
-WHERE agent = @agent::text
-ORDER BY name;
+WHERE agent = ANY (@agents::text[])
+ORDER BY agent, name;
 
 -- name: ConnectAgent :exec
 -- An agent follows this replica; what another wrote is past.
