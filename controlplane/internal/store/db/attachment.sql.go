@@ -54,6 +54,7 @@ const getLocationPosition = `-- name: GetLocationPosition :one
 SELECT position FROM location_position WHERE one
 `
 
+// Whoever follows places reads them when this has moved.
 func (q *Queries) GetLocationPosition(ctx context.Context) (int64, error) {
 	row := q.db.QueryRow(ctx, getLocationPosition)
 	var position int64

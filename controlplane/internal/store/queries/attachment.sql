@@ -6,6 +6,7 @@ UPDATE location_position SET position = position + 1 WHERE one
 RETURNING pg_notify('warder_locations', '')::text;
 
 -- name: GetLocationPosition :one
+-- Whoever follows places reads them when this has moved.
 SELECT position FROM location_position WHERE one;
 
 -- name: HoldNode :one
