@@ -16,6 +16,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/admin"
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
 	"github.com/warder-gateway/warder/controlplane/internal/compiler"
+	"github.com/warder-gateway/warder/controlplane/internal/directory"
 	"github.com/warder-gateway/warder/controlplane/internal/ended"
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/feed"
@@ -48,6 +49,7 @@ type Plane struct {
 	shares    *share.Allocator
 	ledger    *ledger.Ledger
 	refresher *catalog.Refresher
+	directory *directory.Directory
 	setup     *login.SetupToken // nil once an administrator exists
 	admin     *admin.API
 
@@ -105,14 +107,18 @@ func (p *Plane) open(ctx context.Context) (err error) {
 		return err
 	}
 	p.feed = feed.New(feed.Config{Store: p.store, WentBack: p.suspect, Log: p.log})
+	p.directory = directory.New(directory.Config{
+		Store: p.store, Keys: keys, Feed: p.feed, Replica: replicaName(), Version: p.config.Version, Log: p.log,
+		Ready: func(server string) { p.refresher.Changed(server) },
+	})
 	p.refresher = catalog.NewRefresher(catalog.Config{
-		Store: p.store, Keys: keys, Discoverer: catalog.NewDiscoverer(p.config.Version), Log: p.log,
-		Age: p.config.DiscoverEvery,
+		Store: p.store, Keys: keys, Log: p.log, Age: p.config.DiscoverEvery,
+		Discoverer: catalog.NewDiscoverer(p.config.Version).Through(p.directory),
 	})
 	p.sessions = ended.New(ended.Config{Store: p.store, Log: p.log})
 	p.shares = share.New(share.Config{Count: p.countNodes, Log: p.log})
 	p.publisher = publisher.New(publisher.Config{
-		Key: secrets.Signing, Replica: replicaName(), Book: p.store, Ahead: p.suspect,
+		Key: secrets.Signing, Replica: replicaName(), Book: p.directory, Locations: p.directory, Ahead: p.suspect,
 		Sessions: p.sessions, Shares: p.shares, ServerChanged: p.refresher.Changed,
 		Registerer: p.config.Registerer, Log: p.log,
 	})

@@ -20,6 +20,7 @@ import (
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
 
 const (
@@ -147,6 +148,7 @@ func (p *Plane) ServeNodes(ctx context.Context, listener net.Listener) error {
 	go func() {
 		defer close(stopped)
 		<-ctx.Done()
+		p.directory.Stop()
 		p.publisher.Stop()
 		p.ledger.Stop()
 		cut := time.AfterFunc(nodeDrain, server.Stop)
@@ -176,5 +178,7 @@ func (p *Plane) nodeServer() *grpc.Server {
 	syncv1.RegisterSyncServiceServer(server, p.publisher)
 	auditv1.RegisterAuditServiceServer(server, p.ledger)
 	enrollv1.RegisterEnrollServiceServer(server, p.enroll)
+	enrollv1.RegisterAgentServiceServer(server, p.directory)
+	tunnelv1.RegisterTunnelServiceServer(server, p.directory)
 	return server
 }

@@ -36,6 +36,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.ledger.Run,
 		p.refresher.Run,
 		p.sessions.Run,
+		p.directory.Run,
 		p.shares.Run,
 		p.keepHouse,
 		p.watchSetup,

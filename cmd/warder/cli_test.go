@@ -167,23 +167,6 @@ func TestABusyPortNamesWhoHoldsIt(t *testing.T) {
 	}
 }
 
-func TestWhatServersSayCannotMoveTheCursor(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain, größer, 漢字":       "plain, größer, 漢字",
-		"\x1b[2Jgone":             `\x1b[2Jgone`,
-		"a\u202eb":                `a\u202eb`,
-		"zero\u200bwidth":         `zero\u200bwidth`,
-		"line\nend":               "line\nend",
-		"tab\tand\rreturn":        `tab\tand\rreturn`,
-		"tag\U000E0041":           `tag\U000e0041`,
-		string([]byte{'x', 0xff}): `x\ufffd`,
-	} {
-		if got := visible(in); got != want {
-			t.Errorf("visible(%q) = %q, not %q", in, got, want)
-		}
-	}
-}
-
 func TestAFileThatHoldsNoAuthorityIsNamedWithWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	server := httptest.NewTLSServer(nil)

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/warder-gateway/warder/internal/legible"
 )
 
 // print writes one result: as protojson, or by table.
@@ -66,23 +67,9 @@ func facts(w io.Writer, pairs ...string) {
 	tw.Flush()
 }
 
-// visible returns s with everything that a terminal would act on, or that the
-// eye cannot see, written as an escape. Line ends stay.
-func visible(s string) string {
-	safe := func(r rune) bool { return r == '\n' || unicode.IsGraphic(r) && r != unicode.ReplacementChar }
-	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if safe(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-	}
-	return b.String()
-}
+// visible returns s with everything that a terminal would act on written as an
+// escape. Line ends stay.
+func visible(s string) string { return legible.Text(s) }
 
 // ago says how long ago t was; empty if it is absent.
 func ago(t *timestamppb.Timestamp) string {

@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/warder-gateway/warder/internal/legible"
 	"github.com/warder-gateway/warder/internal/risk"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
@@ -144,7 +145,7 @@ func printFindings(w io.Writer, p palette, e *adminv1.Tool) {
 }
 
 // inLine is a text in one line.
-func inLine(s string) string { return visible(strings.ReplaceAll(s, "\n", `\n`)) }
+func inLine(s string) string { return legible.Line(s) }
 
 // printDifferences says how what is offered differs from what was approved.
 func printDifferences(w io.Writer, p palette, e *adminv1.Tool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -56,6 +57,7 @@ func agentMessage(row db.ListAgentsRow, known map[[2]string]bool) (*adminv1.Agen
 	agent := &adminv1.Agent{
 		Name: row.Name, Region: row.Region, Connected: row.Connected, Revoked: row.RevokedAt != nil,
 		Version: row.Version, Platform: row.Platform, LastSeenAt: timestamppb.New(row.SeenAt),
+		CertificateEndsAt: certificateEnd(row.IssuedAt, row.RevokedAt),
 	}
 	for _, s := range report.GetServers() {
 		agent.Servers = append(agent.Servers, &adminv1.AgentServer{
@@ -68,6 +70,14 @@ func agentMessage(row db.ListAgentsRow, known map[[2]string]bool) (*adminv1.Agen
 		agent.Tunnels = append(agent.Tunnels, &adminv1.AgentTunnel{Node: t.GetNode(), RoundTrip: t.GetRoundTrip(), Streams: int32(t.GetStreams())})
 	}
 	return agent, nil
+}
+
+// certificateEnd is until when a certificate is good; nil: it is revoked.
+func certificateEnd(issued time.Time, revoked *time.Time) *timestamppb.Timestamp {
+	if revoked != nil {
+		return nil
+	}
+	return timestamppb.New(issued.Add(identity.Life))
 }
 
 // phase names a phase for people; empty: it is not known here.

@@ -77,6 +77,10 @@ func TestAgentsAreListedRevokedAndRemoved(t *testing.T) {
 	if s := all[0].GetServers(); s[0].GetPhase() != "running" || !s[0].GetKnown() || s[0].GetRestarts() != 3 || s[1].GetKnown() || !s[1].GetDeclared() {
 		t.Errorf("servers %v", s)
 	}
+	// To the second, as certificates are.
+	if left := time.Until(all[0].GetCertificateEndsAt().AsTime()); left > identity.Life || left < identity.Life-time.Minute {
+		t.Errorf("a certificate that was just issued is said to end in %v", left)
+	}
 	if r.deniedPeer(t, "agent/laptop") != nil {
 		t.Error("denied before")
 	}
@@ -87,7 +91,7 @@ func TestAgentsAreListedRevokedAndRemoved(t *testing.T) {
 	if deny.GetKind() != snapshotv1.DenyKind_DENY_KIND_AGENT || deny.GetReason() != "stolen" || deny.GetIssuedBefore().AsTime().Before(began) {
 		t.Errorf("nodes are told %v", deny)
 	}
-	if all := ask(t, r.local.agents.ListAgents, &adminv1.ListAgentsRequest{}).or(t).GetAgents(); !all[0].GetRevoked() {
+	if all := ask(t, r.local.agents.ListAgents, &adminv1.ListAgentsRequest{}).or(t).GetAgents(); !all[0].GetRevoked() || all[0].GetCertificateEndsAt() != nil {
 		t.Errorf("agents %v", all)
 	}
 	ask(t, r.local.denials.RemoveDenial, &adminv1.RemoveDenialRequest{Kind: "agent", Name: "laptop"}).refused(t, connect.CodeFailedPrecondition, "warder join-token create --kind agent --name laptop")
@@ -108,8 +112,11 @@ func TestNodesAreRevoked(t *testing.T) {
 	if _, err := r.Store.JoinNode(t.Context(), db.JoinNodeParams{Name: "edge"}); err != nil {
 		t.Fatal(err)
 	}
+	if all := ask(t, r.local.nodes.ListNodes, &adminv1.ListNodesRequest{}).or(t).GetNodes(); all[0].GetCertificateEndsAt() == nil {
+		t.Errorf("nodes %v", all)
+	}
 	ask(t, r.local.nodes.RevokeNode, &adminv1.RevokeNodeRequest{Name: "edge"}).or(t)
-	if all := ask(t, r.local.nodes.ListNodes, &adminv1.ListNodesRequest{}).or(t).GetNodes(); len(all) != 1 || !all[0].GetRevoked() {
+	if all := ask(t, r.local.nodes.ListNodes, &adminv1.ListNodesRequest{}).or(t).GetNodes(); len(all) != 1 || !all[0].GetRevoked() || all[0].GetCertificateEndsAt() != nil {
 		t.Errorf("nodes %v", all)
 	}
 	if deny := r.deniedPeer(t, "node/edge"); deny.GetKind() != snapshotv1.DenyKind_DENY_KIND_NODE {

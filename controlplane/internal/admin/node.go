@@ -29,7 +29,8 @@ func (n nodes) ListNodes(ctx context.Context, _ *connect.Request[adminv1.ListNod
 		response.Nodes = append(response.Nodes, &adminv1.Node{
 			Name: row.Name, Connected: row.Connected, Revision: uint64(row.Revision), DesiredRevision: desired,
 			Refusal: row.Refusal, Version: row.Version, Address: row.Address, LastSeenAt: timestamppb.New(row.SeenAt),
-			Region: row.Region, TunnelAddress: row.TunnelAddress, Revoked: row.RevokedAt != nil,
+			Region: row.Region, TunnelAddress: row.TunnelAddress, Revoked: row.RevokedAt != nil, Agents: row.Agents,
+			CertificateEndsAt: certificateEnd(row.IssuedAt, row.RevokedAt),
 		})
 	}
 	return reply(response), nil

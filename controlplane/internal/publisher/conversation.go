@@ -26,7 +26,8 @@ const maxReason = 2000
 //	                        ├──▶ reporter ──▶ Book        │ part after part
 //	                        ├──▶ record ──▶ Sessions ──▶ tell
 //	                        │    bounded
-//	                        └──▶ asks ──▶ Shares ──▶ divide
+//	                        ├──▶ asks ──▶ Shares ──▶ divide
+//	                        └──▶ attached, with reporter ──▶ Locations ──▶ locate
 //
 // Only the loop touches the follower. It never blocks on the network or on the
 // database, so it can always cut off a node that stopped reading.
@@ -50,6 +51,7 @@ type conversation struct {
 
 	follower follower
 	report   *reporter
+	attached *syncv1.Attached // what the node said last; nil: nothing
 	// answered is the highest revision that the node acked or nacked on this
 	// stream; the publisher's lock guards it.
 	answered uint64
@@ -81,9 +83,10 @@ func (c *conversation) run(ctx context.Context) error {
 	}
 	// One update is in flight at most, so one place is always free.
 	updates, ended := make(chan order, 1), make(chan *syncv1.EndedSessions)
-	shares := make(chan *syncv1.Shares)
+	shares, locations := make(chan *syncv1.Shares), make(chan *syncv1.Locations)
 	c.ahead = make(chan *warning, 1)
-	go c.send(ctx, updates, ended, shares)
+	go c.send(ctx, updates, ended, shares, locations)
+	defer c.locate(ctx, locations)()
 	defer c.divide(ctx, shares)()
 	defer c.sessions(ctx, ended)()
 
@@ -241,6 +244,13 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 	case *syncv1.SyncRequest_Demand:
 		c.publisher.config.Shares.Report(c.node, kind.Demand)
 		return nil
+	case *syncv1.SyncRequest_Attached:
+		if len(kind.Attached.GetAgents()) > maxAttached {
+			return errManyAgents
+		}
+		c.attached = kind.Attached
+		c.report.status(c.status())
+		return nil
 	case *syncv1.SyncRequest_EndedSessions:
 		return c.takeEnded(kind.EndedSessions.GetSessions())
 	case *syncv1.SyncRequest_Hello:
@@ -263,7 +273,7 @@ func (c *conversation) answer(request *syncv1.SyncRequest) error {
 
 // status is what the node's row says.
 func (c *conversation) status() condition {
-	return condition{revision: c.serving(), refusal: c.follower.reason}
+	return condition{revision: c.serving(), refusal: c.follower.reason, attached: c.attached}
 }
 
 // serving returns the revision that the node serves; 0 if that is one of another
@@ -291,9 +301,9 @@ func (c *conversation) receive(ctx context.Context, requests chan<- *syncv1.Sync
 	}
 }
 
-// send writes updates, ended sessions and shares until ctx ends. A send that blocks is
+// send writes updates, ended sessions, shares and locations until ctx ends. A send that blocks is
 // released when the handler returns, which the loop decides.
-func (c *conversation) send(ctx context.Context, updates <-chan order, ended <-chan *syncv1.EndedSessions, shares <-chan *syncv1.Shares) {
+func (c *conversation) send(ctx context.Context, updates <-chan order, ended <-chan *syncv1.EndedSessions, shares <-chan *syncv1.Shares, locations <-chan *syncv1.Locations) {
 	for sent := true; sent; {
 		select {
 		case next := <-updates:
@@ -304,6 +314,8 @@ func (c *conversation) send(ctx context.Context, updates <-chan order, ended <-c
 			sent = c.sendWarning(warning, updates, ended)
 		case mine := <-shares:
 			sent = c.say(&syncv1.SyncResponse{Shares: mine})
+		case places := <-locations:
+			sent = c.say(&syncv1.SyncResponse{Locations: places})
 		case <-ctx.Done():
 			return
 		}

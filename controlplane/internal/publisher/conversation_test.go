@@ -276,6 +276,8 @@ func (b *book) UpdateNode(ctx context.Context, arg db.UpdateNodeParams) (int64, 
 	return 1, nil
 }
 
+func (b *book) AttachAgents(context.Context, string, string, *syncv1.Attached) error { return nil }
+
 func (b *book) DisconnectNode(ctx context.Context, arg db.DisconnectNodeParams) error {
 	return b.write(ctx, "disconnect "+arg.Name)
 }

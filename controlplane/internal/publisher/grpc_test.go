@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/warder-gateway/warder/controlplane/internal/directory"
 	"github.com/warder-gateway/warder/controlplane/internal/ended"
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/publisher"
@@ -83,7 +84,7 @@ func TestNodeFollowsOverGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := publisher.New(publisher.Config{Key: key, Book: s, Replica: "cp1"})
+	p := publisher.New(publisher.Config{Key: key, Book: directory.New(directory.Config{Store: s}), Replica: "cp1"})
 	if err := p.Publish(setOf(t, 1, 10)); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestEndedSessionsTravelOverGRPC(t *testing.T) {
 	running.Go(func() { list.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	p := publisher.New(publisher.Config{Key: key, Book: s, Replica: "cp1", Sessions: list})
+	p := publisher.New(publisher.Config{Key: key, Book: directory.New(directory.Config{Store: s}), Replica: "cp1", Sessions: list})
 	if err := p.Publish(setOf(t, 1, 1)); err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ var (
 	errSilent     = fault.New(fault.Precondition, "the first message of a stream must be hello, and come at once")
 	errTwoHellos  = fault.New(fault.Precondition, "hello comes first on a stream, and only then")
 	errTooMany    = fault.New(fault.Invalid, "a message names more ended sessions than one may")
+	errManyAgents = fault.New(fault.Invalid, "a message names more agents than a node may have tunnels of")
 	errUnknown    = fault.New(fault.Invalid, "a message of a kind that this control plane does not know")
 )
 
@@ -53,6 +54,8 @@ type Config struct {
 	// Shares divides the limits of the policy between nodes; nil: each node takes that
 	// it is alone.
 	Shares Shares
+	// Locations knows where nodes and agents are; nil: nobody is told.
+	Locations Locations
 	// ServerChanged is told of a server that a node says has new lists; nil: nobody
 	// is. What it is told is a hint, may be no server's name, and may come often. It
 	// must not block.
@@ -93,6 +96,9 @@ func New(c Config) *Publisher {
 	}
 	if c.Shares == nil {
 		c.Shares = noShares{}
+	}
+	if c.Locations == nil {
+		c.Locations = nowhere{}
 	}
 	if c.ServerChanged == nil {
 		c.ServerChanged = func(string) {}

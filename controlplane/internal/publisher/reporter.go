@@ -14,11 +14,14 @@ import (
 // reportTimeout bounds one write about a node.
 const reportTimeout = 5 * time.Second
 
-// Book keeps what is known of nodes. *store.Store is one.
+// Book keeps what is known of nodes. *directory.Directory is one.
 type Book interface {
 	ConnectNode(ctx context.Context, arg db.ConnectNodeParams) error
 	UpdateNode(ctx context.Context, arg db.UpdateNodeParams) (int64, error)
 	DisconnectNode(ctx context.Context, arg db.DisconnectNodeParams) error
+	// AttachAgents keeps which agents have a tunnel to a node, all of them, as one of
+	// its streams says.
+	AttachAgents(ctx context.Context, node, stream string, attached *syncv1.Attached) error
 }
 
 // noBook keeps nothing.
@@ -28,10 +31,13 @@ func (noBook) ConnectNode(context.Context, db.ConnectNodeParams) error        { 
 func (noBook) UpdateNode(context.Context, db.UpdateNodeParams) (int64, error) { return 1, nil }
 func (noBook) DisconnectNode(context.Context, db.DisconnectNodeParams) error  { return nil }
 
+func (noBook) AttachAgents(context.Context, string, string, *syncv1.Attached) error { return nil }
+
 // condition is what changes of a node while it is connected.
 type condition struct {
 	revision uint64
 	refusal  string
+	attached *syncv1.Attached // nil: it has said nothing
 }
 
 // reporter writes what is known of one node. It keeps the latest only: while the
@@ -56,6 +62,7 @@ func (r *reporter) connected(hello *syncv1.Hello, s condition) {
 	r.hello = db.ConnectNodeParams{
 		Name: r.node, ConnectedTo: r.stream, Revision: int64(s.revision),
 		Version: clean(hello.GetVersion()), Address: clean(hello.GetAddress()),
+		TunnelAddress: clean(hello.GetTunnelAddress()), Draining: hello.GetDraining(),
 	}
 	go r.run()
 	r.status(s)
@@ -81,6 +88,7 @@ func (r *reporter) close() {
 func (r *reporter) run() {
 	defer close(r.done)
 	var known bool
+	var attached *syncv1.Attached // as it is written down
 	for s := range r.next {
 		r.write(func(ctx context.Context) error {
 			if !known {
@@ -92,6 +100,12 @@ func (r *reporter) run() {
 			_, err := r.book.UpdateNode(ctx, db.UpdateNodeParams{
 				Name: r.node, ConnectedTo: r.stream, Revision: int64(s.revision), Refusal: s.refusal,
 			})
+			if err != nil || s.attached == attached {
+				return err
+			}
+			if err = r.book.AttachAgents(ctx, r.node, r.stream, s.attached); err == nil {
+				attached = s.attached
+			}
 			return err
 		})
 	}

@@ -141,6 +141,7 @@ func (q *Queries) ListAgentServers(ctx context.Context) ([]ListAgentServersRow, 
 
 const listAgents = `-- name: ListAgents :many
 SELECT name, region, revoked_at, version, platform, report, seen_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at,
     (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected
 FROM agent
 ORDER BY name
@@ -154,11 +155,12 @@ type ListAgentsRow struct {
 	Platform  string
 	Report    []byte
 	SeenAt    time.Time
+	IssuedAt  time.Time
 	Connected bool
 }
 
 // Like nodes, an agent counts as connected while the replica that holds its stream
-// says so.
+// says so. Its latest certificate was issued at issued_at, unless it is revoked.
 func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 	rows, err := q.db.Query(ctx, listAgents)
 	if err != nil {
@@ -176,6 +178,7 @@ func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 			&i.Platform,
 			&i.Report,
 			&i.SeenAt,
+			&i.IssuedAt,
 			&i.Connected,
 		); err != nil {
 			return nil, err
@@ -189,13 +192,14 @@ func (q *Queries) ListAgents(ctx context.Context) ([]ListAgentsRow, error) {
 }
 
 const listOrders = `-- name: ListOrders :many
-SELECT name, url, command, environment_sealed, directory, shared
+SELECT agent::text AS agent, name, url, command, environment_sealed, directory, shared
 FROM server
-WHERE agent = $1::text
-ORDER BY name
+WHERE agent = ANY ($1::text[])
+ORDER BY agent, name
 `
 
 type ListOrdersRow struct {
+	Agent             string
 	Name              string
 	URL               string
 	Command           []string
@@ -204,10 +208,10 @@ type ListOrdersRow struct {
 	Shared            bool
 }
 
-// What an agent is told of its servers: those to run, and those that its own file
-// declares, which have neither command nor url.
-func (q *Queries) ListOrders(ctx context.Context, agent string) ([]ListOrdersRow, error) {
-	rows, err := q.db.Query(ctx, listOrders, agent)
+// What agents are told of their servers: those to run, and those that their own files
+// declare, which have neither command nor url.
+func (q *Queries) ListOrders(ctx context.Context, agents []string) ([]ListOrdersRow, error) {
+	rows, err := q.db.Query(ctx, listOrders, agents)
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +220,7 @@ func (q *Queries) ListOrders(ctx context.Context, agent string) ([]ListOrdersRow
 	for rows.Next() {
 		var i ListOrdersRow
 		if err := rows.Scan(
+			&i.Agent,
 			&i.Name,
 			&i.URL,
 			&i.Command,

@@ -11,19 +11,21 @@ import (
 )
 
 const connectNode = `-- name: ConnectNode :exec
-INSERT INTO node (name, connected_to, revision, refusal, version, address, seen_at)
-VALUES ($1, $2, $3, '', $4, $5, now())
+INSERT INTO node (name, connected_to, revision, refusal, version, address, tunnel_address, draining, seen_at)
+VALUES ($1, $2, $3, '', $4, $5, $6, $7, now())
 ON CONFLICT (name) DO UPDATE
 SET connected_to = excluded.connected_to, revision = excluded.revision, refusal = '', version = excluded.version,
-    address = excluded.address, seen_at = now()
+    address = excluded.address, tunnel_address = excluded.tunnel_address, draining = excluded.draining, seen_at = now()
 `
 
 type ConnectNodeParams struct {
-	Name        string
-	ConnectedTo string
-	Revision    int64
-	Version     string
-	Address     string
+	Name          string
+	ConnectedTo   string
+	Revision      int64
+	Version       string
+	Address       string
+	TunnelAddress string
+	Draining      bool
 }
 
 // A node said hello to this replica; what another replica wrote is past.
@@ -34,6 +36,8 @@ func (q *Queries) ConnectNode(ctx context.Context, arg ConnectNodeParams) error 
 		arg.Revision,
 		arg.Version,
 		arg.Address,
+		arg.TunnelAddress,
+		arg.Draining,
 	)
 	return err
 }
@@ -90,7 +94,9 @@ func (q *Queries) JoinNode(ctx context.Context, arg JoinNodeParams) (time.Time, 
 
 const listNodes = `-- name: ListNodes :many
 SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
-    version, address, seen_at, region, tunnel_address, revoked_at
+    version, address, seen_at, region, tunnel_address, revoked_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at,
+    ARRAY(SELECT a.agent FROM attachment a WHERE a.node = node.name ORDER BY a.agent)::text[] AS agents
 FROM node
 ORDER BY name
 `
@@ -106,10 +112,13 @@ type ListNodesRow struct {
 	Region        string
 	TunnelAddress string
 	RevokedAt     *time.Time
+	IssuedAt      time.Time
+	Agents        []string
 }
 
 // A node counts as connected while the replica that holds it says so; a replica
-// that died leaves its name behind, so the time must be recent too.
+// that died leaves its name behind, so the time must be recent too. issued_at as of
+// agents.
 func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 	rows, err := q.db.Query(ctx, listNodes)
 	if err != nil {
@@ -130,6 +139,8 @@ func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 			&i.Region,
 			&i.TunnelAddress,
 			&i.RevokedAt,
+			&i.IssuedAt,
+			&i.Agents,
 		); err != nil {
 			return nil, err
 		}

@@ -28,8 +28,9 @@ DELETE FROM agent WHERE name = @name;
 
 -- name: ListAgents :many
 -- Like nodes, an agent counts as connected while the replica that holds its stream
--- says so.
+-- says so. Its latest certificate was issued at issued_at, unless it is revoked.
 SELECT name, region, revoked_at, version, platform, report, seen_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at,
     (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected
 FROM agent
 ORDER BY name;
@@ -43,12 +44,12 @@ SELECT name, agent::text AS agent FROM server WHERE agent IS NOT NULL ORDER BY n
 SELECT (revoked_at IS NOT NULL)::boolean AS revoked FROM agent WHERE name = @name FOR KEY SHARE;
 
 -- name: ListOrders :many
--- What an agent is told of its servers: those to run, and those that its own file
--- declares, which have neither command nor url.
-SELECT name, url, command, environment_sealed, directory, shared
+-- What agents are told of their servers: those to run, and those that their own files
+-- declare, which have neither command nor url.
+SELECT agent::text AS agent, name, url, command, environment_sealed, directory, shared
 FROM server
-WHERE agent = @agent::text
-ORDER BY name;
+WHERE agent = ANY (@agents::text[])
+ORDER BY agent, name;
 
 -- name: ConnectAgent :exec
 -- An agent follows this replica; what another wrote is past.

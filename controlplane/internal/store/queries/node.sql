@@ -22,11 +22,11 @@ RETURNING valid_from;
 
 -- name: ConnectNode :exec
 -- A node said hello to this replica; what another replica wrote is past.
-INSERT INTO node (name, connected_to, revision, refusal, version, address, seen_at)
-VALUES (@name, @connected_to, @revision, '', @version, @address, now())
+INSERT INTO node (name, connected_to, revision, refusal, version, address, tunnel_address, draining, seen_at)
+VALUES (@name, @connected_to, @revision, '', @version, @address, @tunnel_address, @draining, now())
 ON CONFLICT (name) DO UPDATE
 SET connected_to = excluded.connected_to, revision = excluded.revision, refusal = '', version = excluded.version,
-    address = excluded.address, seen_at = now();
+    address = excluded.address, tunnel_address = excluded.tunnel_address, draining = excluded.draining, seen_at = now();
 
 -- name: UpdateNode :execrows
 -- How far a node is. Only the replica that holds its stream may say so: a late
@@ -46,8 +46,11 @@ SELECT count(*) FROM node WHERE connected_to <> '' AND seen_at > now() - interva
 
 -- name: ListNodes :many
 -- A node counts as connected while the replica that holds it says so; a replica
--- that died leaves its name behind, so the time must be recent too.
+-- that died leaves its name behind, so the time must be recent too. issued_at as of
+-- agents.
 SELECT name, (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean AS connected, revision, refusal,
-    version, address, seen_at, region, tunnel_address, revoked_at
+    version, address, seen_at, region, tunnel_address, revoked_at,
+    greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issued_at,
+    ARRAY(SELECT a.agent FROM attachment a WHERE a.node = node.name ORDER BY a.agent)::text[] AS agents
 FROM node
 ORDER BY name;

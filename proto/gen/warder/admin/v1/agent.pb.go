@@ -34,12 +34,15 @@ type Agent struct {
 	Revoked   bool                   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	Version   string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	// GOOS/GOARCH.
-	Platform      string                 `protobuf:"bytes,6,opt,name=platform,proto3" json:"platform,omitempty"`
-	LastSeenAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
-	Servers       []*AgentServer         `protobuf:"bytes,8,rep,name=servers,proto3" json:"servers,omitempty"`
-	Tunnels       []*AgentTunnel         `protobuf:"bytes,9,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Platform   string                 `protobuf:"bytes,6,opt,name=platform,proto3" json:"platform,omitempty"`
+	LastSeenAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_seen_at,json=lastSeenAt,proto3" json:"last_seen_at,omitempty"`
+	Servers    []*AgentServer         `protobuf:"bytes,8,rep,name=servers,proto3" json:"servers,omitempty"`
+	Tunnels    []*AgentTunnel         `protobuf:"bytes,9,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	// Until when its latest certificate is good; it renews it at half of its life. Absent:
+	// it is revoked.
+	CertificateEndsAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=certificate_ends_at,json=certificateEndsAt,proto3" json:"certificate_ends_at,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
@@ -131,6 +134,13 @@ func (x *Agent) GetServers() []*AgentServer {
 func (x *Agent) GetTunnels() []*AgentTunnel {
 	if x != nil {
 		return x.Tunnels
+	}
+	return nil
+}
+
+func (x *Agent) GetCertificateEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateEndsAt
 	}
 	return nil
 }
@@ -1190,7 +1200,7 @@ var File_warder_admin_v1_agent_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1bwarder/admin/v1/agent.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
+	"\x1bwarder/admin/v1/agent.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x03\n" +
 	"\x05Agent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1c\n" +
@@ -1201,7 +1211,9 @@ const file_warder_admin_v1_agent_proto_rawDesc = "" +
 	"\flast_seen_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"lastSeenAt\x126\n" +
 	"\aservers\x18\b \x03(\v2\x1c.warder.admin.v1.AgentServerR\aservers\x126\n" +
-	"\atunnels\x18\t \x03(\v2\x1c.warder.admin.v1.AgentTunnelR\atunnels\"\xa3\x02\n" +
+	"\atunnels\x18\t \x03(\v2\x1c.warder.admin.v1.AgentTunnelR\atunnels\x12J\n" +
+	"\x13certificate_ends_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x11certificateEndsAt\"\xa3\x02\n" +
 	"\vAgentServer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bdeclared\x18\x02 \x01(\bR\bdeclared\x12\x14\n" +
@@ -1334,42 +1346,43 @@ var file_warder_admin_v1_agent_proto_depIdxs = []int32{
 	21, // 0: warder.admin.v1.Agent.last_seen_at:type_name -> google.protobuf.Timestamp
 	1,  // 1: warder.admin.v1.Agent.servers:type_name -> warder.admin.v1.AgentServer
 	2,  // 2: warder.admin.v1.Agent.tunnels:type_name -> warder.admin.v1.AgentTunnel
-	21, // 3: warder.admin.v1.AgentServer.started_at:type_name -> google.protobuf.Timestamp
-	22, // 4: warder.admin.v1.AgentTunnel.round_trip:type_name -> google.protobuf.Duration
-	0,  // 5: warder.admin.v1.ListAgentsResponse.agents:type_name -> warder.admin.v1.Agent
-	22, // 6: warder.admin.v1.CreateJoinTokenRequest.life:type_name -> google.protobuf.Duration
-	11, // 7: warder.admin.v1.CreateJoinTokenResponse.join_token:type_name -> warder.admin.v1.JoinToken
-	21, // 8: warder.admin.v1.JoinToken.created_at:type_name -> google.protobuf.Timestamp
-	21, // 9: warder.admin.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
-	21, // 10: warder.admin.v1.JoinToken.used_at:type_name -> google.protobuf.Timestamp
-	11, // 11: warder.admin.v1.ListJoinTokensResponse.join_tokens:type_name -> warder.admin.v1.JoinToken
-	21, // 12: warder.admin.v1.Authority.created_at:type_name -> google.protobuf.Timestamp
-	21, // 13: warder.admin.v1.Authority.expires_at:type_name -> google.protobuf.Timestamp
-	21, // 14: warder.admin.v1.Authority.signs_from:type_name -> google.protobuf.Timestamp
-	21, // 15: warder.admin.v1.Authority.retires_at:type_name -> google.protobuf.Timestamp
-	16, // 16: warder.admin.v1.ListAuthoritiesResponse.authorities:type_name -> warder.admin.v1.Authority
-	16, // 17: warder.admin.v1.RotateAuthorityResponse.authority:type_name -> warder.admin.v1.Authority
-	3,  // 18: warder.admin.v1.AgentService.ListAgents:input_type -> warder.admin.v1.ListAgentsRequest
-	5,  // 19: warder.admin.v1.AgentService.RevokeAgent:input_type -> warder.admin.v1.RevokeAgentRequest
-	7,  // 20: warder.admin.v1.AgentService.RemoveAgent:input_type -> warder.admin.v1.RemoveAgentRequest
-	9,  // 21: warder.admin.v1.EnrollmentService.CreateJoinToken:input_type -> warder.admin.v1.CreateJoinTokenRequest
-	12, // 22: warder.admin.v1.EnrollmentService.ListJoinTokens:input_type -> warder.admin.v1.ListJoinTokensRequest
-	14, // 23: warder.admin.v1.EnrollmentService.RevokeJoinToken:input_type -> warder.admin.v1.RevokeJoinTokenRequest
-	17, // 24: warder.admin.v1.EnrollmentService.ListAuthorities:input_type -> warder.admin.v1.ListAuthoritiesRequest
-	19, // 25: warder.admin.v1.EnrollmentService.RotateAuthority:input_type -> warder.admin.v1.RotateAuthorityRequest
-	4,  // 26: warder.admin.v1.AgentService.ListAgents:output_type -> warder.admin.v1.ListAgentsResponse
-	6,  // 27: warder.admin.v1.AgentService.RevokeAgent:output_type -> warder.admin.v1.RevokeAgentResponse
-	8,  // 28: warder.admin.v1.AgentService.RemoveAgent:output_type -> warder.admin.v1.RemoveAgentResponse
-	10, // 29: warder.admin.v1.EnrollmentService.CreateJoinToken:output_type -> warder.admin.v1.CreateJoinTokenResponse
-	13, // 30: warder.admin.v1.EnrollmentService.ListJoinTokens:output_type -> warder.admin.v1.ListJoinTokensResponse
-	15, // 31: warder.admin.v1.EnrollmentService.RevokeJoinToken:output_type -> warder.admin.v1.RevokeJoinTokenResponse
-	18, // 32: warder.admin.v1.EnrollmentService.ListAuthorities:output_type -> warder.admin.v1.ListAuthoritiesResponse
-	20, // 33: warder.admin.v1.EnrollmentService.RotateAuthority:output_type -> warder.admin.v1.RotateAuthorityResponse
-	26, // [26:34] is the sub-list for method output_type
-	18, // [18:26] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	21, // 3: warder.admin.v1.Agent.certificate_ends_at:type_name -> google.protobuf.Timestamp
+	21, // 4: warder.admin.v1.AgentServer.started_at:type_name -> google.protobuf.Timestamp
+	22, // 5: warder.admin.v1.AgentTunnel.round_trip:type_name -> google.protobuf.Duration
+	0,  // 6: warder.admin.v1.ListAgentsResponse.agents:type_name -> warder.admin.v1.Agent
+	22, // 7: warder.admin.v1.CreateJoinTokenRequest.life:type_name -> google.protobuf.Duration
+	11, // 8: warder.admin.v1.CreateJoinTokenResponse.join_token:type_name -> warder.admin.v1.JoinToken
+	21, // 9: warder.admin.v1.JoinToken.created_at:type_name -> google.protobuf.Timestamp
+	21, // 10: warder.admin.v1.JoinToken.expires_at:type_name -> google.protobuf.Timestamp
+	21, // 11: warder.admin.v1.JoinToken.used_at:type_name -> google.protobuf.Timestamp
+	11, // 12: warder.admin.v1.ListJoinTokensResponse.join_tokens:type_name -> warder.admin.v1.JoinToken
+	21, // 13: warder.admin.v1.Authority.created_at:type_name -> google.protobuf.Timestamp
+	21, // 14: warder.admin.v1.Authority.expires_at:type_name -> google.protobuf.Timestamp
+	21, // 15: warder.admin.v1.Authority.signs_from:type_name -> google.protobuf.Timestamp
+	21, // 16: warder.admin.v1.Authority.retires_at:type_name -> google.protobuf.Timestamp
+	16, // 17: warder.admin.v1.ListAuthoritiesResponse.authorities:type_name -> warder.admin.v1.Authority
+	16, // 18: warder.admin.v1.RotateAuthorityResponse.authority:type_name -> warder.admin.v1.Authority
+	3,  // 19: warder.admin.v1.AgentService.ListAgents:input_type -> warder.admin.v1.ListAgentsRequest
+	5,  // 20: warder.admin.v1.AgentService.RevokeAgent:input_type -> warder.admin.v1.RevokeAgentRequest
+	7,  // 21: warder.admin.v1.AgentService.RemoveAgent:input_type -> warder.admin.v1.RemoveAgentRequest
+	9,  // 22: warder.admin.v1.EnrollmentService.CreateJoinToken:input_type -> warder.admin.v1.CreateJoinTokenRequest
+	12, // 23: warder.admin.v1.EnrollmentService.ListJoinTokens:input_type -> warder.admin.v1.ListJoinTokensRequest
+	14, // 24: warder.admin.v1.EnrollmentService.RevokeJoinToken:input_type -> warder.admin.v1.RevokeJoinTokenRequest
+	17, // 25: warder.admin.v1.EnrollmentService.ListAuthorities:input_type -> warder.admin.v1.ListAuthoritiesRequest
+	19, // 26: warder.admin.v1.EnrollmentService.RotateAuthority:input_type -> warder.admin.v1.RotateAuthorityRequest
+	4,  // 27: warder.admin.v1.AgentService.ListAgents:output_type -> warder.admin.v1.ListAgentsResponse
+	6,  // 28: warder.admin.v1.AgentService.RevokeAgent:output_type -> warder.admin.v1.RevokeAgentResponse
+	8,  // 29: warder.admin.v1.AgentService.RemoveAgent:output_type -> warder.admin.v1.RemoveAgentResponse
+	10, // 30: warder.admin.v1.EnrollmentService.CreateJoinToken:output_type -> warder.admin.v1.CreateJoinTokenResponse
+	13, // 31: warder.admin.v1.EnrollmentService.ListJoinTokens:output_type -> warder.admin.v1.ListJoinTokensResponse
+	15, // 32: warder.admin.v1.EnrollmentService.RevokeJoinToken:output_type -> warder.admin.v1.RevokeJoinTokenResponse
+	18, // 33: warder.admin.v1.EnrollmentService.ListAuthorities:output_type -> warder.admin.v1.ListAuthoritiesResponse
+	20, // 34: warder.admin.v1.EnrollmentService.RotateAuthority:output_type -> warder.admin.v1.RotateAuthorityResponse
+	27, // [27:35] is the sub-list for method output_type
+	19, // [19:27] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_agent_proto_init() }

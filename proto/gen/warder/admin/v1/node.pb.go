@@ -42,10 +42,13 @@ type Node struct {
 	// Where agents and other nodes reach it.
 	TunnelAddress string `protobuf:"bytes,10,opt,name=tunnel_address,json=tunnelAddress,proto3" json:"tunnel_address,omitempty"`
 	// Agents that have a tunnel to it.
-	Agents        []string `protobuf:"bytes,11,rep,name=agents,proto3" json:"agents,omitempty"`
-	Revoked       bool     `protobuf:"varint,12,opt,name=revoked,proto3" json:"revoked,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Agents  []string `protobuf:"bytes,11,rep,name=agents,proto3" json:"agents,omitempty"`
+	Revoked bool     `protobuf:"varint,12,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// Until when its latest certificate is good; it renews it at half of its life. Absent:
+	// it is revoked.
+	CertificateEndsAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=certificate_ends_at,json=certificateEndsAt,proto3" json:"certificate_ends_at,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -160,6 +163,13 @@ func (x *Node) GetRevoked() bool {
 		return x.Revoked
 	}
 	return false
+}
+
+func (x *Node) GetCertificateEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateEndsAt
+	}
+	return nil
 }
 
 type ListNodesRequest struct {
@@ -334,7 +344,7 @@ var File_warder_admin_v1_node_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1awarder/admin/v1/node.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x02\n" +
+	"\x1awarder/admin/v1/node.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x1a\n" +
@@ -349,7 +359,8 @@ const file_warder_admin_v1_node_proto_rawDesc = "" +
 	"\x0etunnel_address\x18\n" +
 	" \x01(\tR\rtunnelAddress\x12\x16\n" +
 	"\x06agents\x18\v \x03(\tR\x06agents\x12\x18\n" +
-	"\arevoked\x18\f \x01(\bR\arevoked\"\x12\n" +
+	"\arevoked\x18\f \x01(\bR\arevoked\x12J\n" +
+	"\x13certificate_ends_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x11certificateEndsAt\"\x12\n" +
 	"\x10ListNodesRequest\"@\n" +
 	"\x11ListNodesResponse\x12+\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x15.warder.admin.v1.NodeR\x05nodes\"R\n" +
@@ -386,16 +397,17 @@ var file_warder_admin_v1_node_proto_goTypes = []any{
 }
 var file_warder_admin_v1_node_proto_depIdxs = []int32{
 	5, // 0: warder.admin.v1.Node.last_seen_at:type_name -> google.protobuf.Timestamp
-	0, // 1: warder.admin.v1.ListNodesResponse.nodes:type_name -> warder.admin.v1.Node
-	1, // 2: warder.admin.v1.NodeService.ListNodes:input_type -> warder.admin.v1.ListNodesRequest
-	3, // 3: warder.admin.v1.NodeService.RevokeNode:input_type -> warder.admin.v1.RevokeNodeRequest
-	2, // 4: warder.admin.v1.NodeService.ListNodes:output_type -> warder.admin.v1.ListNodesResponse
-	4, // 5: warder.admin.v1.NodeService.RevokeNode:output_type -> warder.admin.v1.RevokeNodeResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 1: warder.admin.v1.Node.certificate_ends_at:type_name -> google.protobuf.Timestamp
+	0, // 2: warder.admin.v1.ListNodesResponse.nodes:type_name -> warder.admin.v1.Node
+	1, // 3: warder.admin.v1.NodeService.ListNodes:input_type -> warder.admin.v1.ListNodesRequest
+	3, // 4: warder.admin.v1.NodeService.RevokeNode:input_type -> warder.admin.v1.RevokeNodeRequest
+	2, // 5: warder.admin.v1.NodeService.ListNodes:output_type -> warder.admin.v1.ListNodesResponse
+	4, // 6: warder.admin.v1.NodeService.RevokeNode:output_type -> warder.admin.v1.RevokeNodeResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_node_proto_init() }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/node.proto.
  */
 export const file_warder_admin_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIoECCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIjEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIhQKElJldm9rZU5vZGVSZXNwb25zZTK9AQoLTm9kZVNlcnZpY2USVwoJTGlzdE5vZGVzEiEud2FyZGVyLmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgpSZXZva2VOb2RlEiIud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIroCCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgSNwoTY2VydGlmaWNhdGVfZW5kc19hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIjEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIhQKElJldm9rZU5vZGVSZXNwb25zZTK9AQoLTm9kZVNlcnZpY2USVwoJTGlzdE5vZGVzEiEud2FyZGVyLmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgpSZXZva2VOb2RlEiIud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Node
@@ -89,6 +89,14 @@ export type Node = Message<"warder.admin.v1.Node"> & {
    * @generated from field: bool revoked = 12;
    */
   revoked: boolean;
+
+  /**
+   * Until when its latest certificate is good; it renews it at half of its life. Absent:
+   * it is revoked.
+   *
+   * @generated from field: google.protobuf.Timestamp certificate_ends_at = 13;
+   */
+  certificateEndsAt?: Timestamp | undefined;
 };
 
 /**

@@ -1,0 +1,21 @@
+// Package directory knows the agents: it tells them what to run, reaches their
+// servers, and tells nodes where they are.
+//
+//	rows of servers, nodes ──feed──▶ orders ──Follow──▶ agent
+//	agent table ◀── report, once a second ◀── Follow ──── agent
+//	catalog.Discoverer ─Reach─▶ tunnel ◀────── Attach ─── agent
+//	node ─Attached─▶ attachment ─NOTIFY, poll─▶ world ─Locations─▶ every node of every replica
+//
+// An agent follows one replica and has its tunnel to the same; that replica alone
+// discovers its servers. Rows are the truth: what is here of an agent is its streams,
+// and what has gone over them.
+//
+// It promises:
+//   - Orders are complete each time, and say nothing of another agent's servers. They
+//     are sent when something of them has changed, and only then.
+//   - Of two streams of one agent the later one counts, at whatever replica.
+//   - A slow agent holds up nobody: it gets the latest orders, not each; of its reports
+//     the latest is written.
+//   - What nodes say of agents counts for agents that were let in, and for servers that
+//     are theirs.
+package directory

@@ -1,0 +1,210 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/identity"
+	"github.com/warder-gateway/warder/internal/mcp"
+	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
+	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
+)
+
+const (
+	// channel is where a new place of a node or an agent is notified.
+	channel = "warder_locations"
+	// reconcile is how often places are read although nothing woke: a replica that died
+	// takes none of its nodes back.
+	reconcile = 15 * time.Second
+	// gather is how long changes of places are collected, so that many of them are one
+	// message to each node.
+	gather = 100 * time.Millisecond
+)
+
+// world is where nodes and agents are, as all replicas know it.
+type world struct {
+	mu        sync.Mutex
+	nodes     []*enrollv1.NodeAddress
+	locations *syncv1.Locations
+	version   uint64        // of locations; 0: not known yet
+	moved     chan struct{} // closed, and replaced, when version moves
+}
+
+func (w *world) init() { w.moved = make(chan struct{}) }
+
+// now returns the world, and what is closed when it is another.
+func (w *world) now() (nodes []*enrollv1.NodeAddress, locations *syncv1.Locations, version uint64, moved <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes, w.locations, w.version, w.moved
+}
+
+// set replaces the world, and reports whether it is another now.
+func (w *world) set(nodes []*enrollv1.NodeAddress, locations *syncv1.Locations) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.version > 0 && proto.Equal(w.locations, locations) && proto.Equal(&enrollv1.Orders{Nodes: w.nodes}, &enrollv1.Orders{Nodes: nodes}) {
+		return false
+	}
+	w.nodes, w.locations = nodes, locations
+	w.version++
+	close(w.moved)
+	w.moved = make(chan struct{})
+	return true
+}
+
+// Locations blocks until they are others than those of a version, and returns them with
+// their own. It fails only when ctx ends. Nobody changes what it returns.
+func (d *Directory) Locations(ctx context.Context, seen uint64) (*syncv1.Locations, uint64, error) {
+	for {
+		_, locations, version, moved := d.world.now()
+		if version > seen {
+			return locations, version, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, seen, context.Cause(ctx)
+		}
+	}
+}
+
+// position returns how far locations have come.
+func (d *Directory) position(ctx context.Context) (uint64, error) {
+	position, err := d.config.Store.GetLocationPosition(ctx)
+	return uint64(position), err
+}
+
+// followPlaces reads the world when it has changed, and lets what changes next gather.
+func (d *Directory) followPlaces(ctx context.Context) (uint64, error) {
+	reached := d.places.Revision()
+	if err := d.look(ctx); err != nil {
+		return 0, err
+	}
+	pause(ctx, gather)
+	return reached, nil
+}
+
+// look reads the world.
+func (d *Directory) look(ctx context.Context) error {
+	d.reading.Lock()
+	defer d.reading.Unlock()
+	rows, err := d.config.Store.ListTunnelNodes(ctx)
+	if err != nil {
+		return fmt.Errorf("read nodes: %w", err)
+	}
+	attachments, err := d.config.Store.ListAttachments(ctx)
+	if err != nil {
+		return fmt.Errorf("read attachments: %w", err)
+	}
+	var nodes []*enrollv1.NodeAddress
+	locations := new(syncv1.Locations)
+	for _, n := range rows {
+		nodes = append(nodes, &enrollv1.NodeAddress{Name: n.Name, Region: n.Region, Address: n.TunnelAddress, Draining: n.Draining})
+		locations.Nodes = append(locations.Nodes, &syncv1.NodeLocation{Name: n.Name, Region: n.Region, TunnelAddress: n.TunnelAddress})
+	}
+	locations.Agents = agentLocations(attachments)
+	if d.world.set(nodes, locations) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, a := range d.agents {
+			if a.follower != nil {
+				a.follower.poke()
+			}
+		}
+	}
+	return nil
+}
+
+// agentLocations joins the rows of each agent, which come one after the other.
+func agentLocations(rows []db.ListAttachmentsRow) (agents []*syncv1.AgentLocation) {
+	ready := map[string]bool{}
+	for _, row := range rows {
+		if len(agents) == 0 || agents[len(agents)-1].GetName() != row.Agent {
+			agents = append(agents, &syncv1.AgentLocation{Name: row.Agent})
+			clear(ready)
+		}
+		last := agents[len(agents)-1]
+		last.Nodes = append(last.Nodes, row.Node)
+		for _, server := range row.Ready {
+			if !ready[server] {
+				ready[server] = true
+				last.Ready = append(last.Ready, server)
+			}
+		}
+	}
+	return agents
+}
+
+// ConnectNode keeps that a node has a stream.
+func (d *Directory) ConnectNode(ctx context.Context, p db.ConnectNodeParams) error {
+	return d.move(ctx, func(tx *store.Tx) error { return tx.ConnectNode(ctx, p) })
+}
+
+// UpdateNode keeps how far a node is.
+func (d *Directory) UpdateNode(ctx context.Context, p db.UpdateNodeParams) (int64, error) {
+	return d.config.Store.UpdateNode(ctx, p)
+}
+
+// DisconnectNode keeps that a stream of a node ended, and if it was the latest, that no
+// agent has a tunnel to the node any more.
+func (d *Directory) DisconnectNode(ctx context.Context, p db.DisconnectNodeParams) error {
+	return d.move(ctx, func(tx *store.Tx) error {
+		held, err := tx.HoldNode(ctx, db.HoldNodeParams{Name: p.Name, ConnectedTo: p.ConnectedTo})
+		if err != nil || held == 0 {
+			return err
+		}
+		if _, err := tx.Detach(ctx, db.DetachParams{Node: p.Name, Remaining: []string{}}); err != nil {
+			return err
+		}
+		return tx.DisconnectNode(ctx, p)
+	})
+}
+
+// AttachAgents keeps which agents have a tunnel to a node, all of them, as one of its
+// streams says. If that is not the latest, nothing happens.
+func (d *Directory) AttachAgents(ctx context.Context, node, stream string, attached *syncv1.Attached) error {
+	p := db.AttachParams{Node: node, Agents: []string{}, Ready: []string{}}
+	known := map[string]bool{}
+	for _, a := range attached.GetAgents() {
+		if known[a.GetName()] || (identity.Peer{Kind: identity.Agent, Name: a.GetName()}).Check() != nil {
+			continue
+		}
+		known[a.GetName()] = true
+		var ready []string
+		for _, server := range a.GetReady() {
+			if mcp.ValidSlug(server) {
+				ready = append(ready, server)
+			}
+		}
+		p.Agents, p.Ready = append(p.Agents, a.GetName()), append(p.Ready, strings.Join(ready, " "))
+	}
+	return d.move(ctx, func(tx *store.Tx) error {
+		held, err := tx.HoldNode(ctx, db.HoldNodeParams{Name: node, ConnectedTo: stream})
+		if err != nil || held == 0 {
+			return err
+		}
+		if _, err := tx.Detach(ctx, db.DetachParams{Node: node, Remaining: p.Agents}); err != nil {
+			return err
+		}
+		_, err = tx.Attach(ctx, p)
+		return err
+	})
+}
+
+// move writes what moves nodes or agents, and wakes the replicas.
+func (d *Directory) move(ctx context.Context, fn func(*store.Tx) error) error {
+	return d.config.Store.InTx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.MoveLocations(ctx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
