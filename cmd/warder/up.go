@@ -33,6 +33,9 @@ const localName = "local"
 // drainTime bounds how long a stop waits for calls in flight.
 const drainTime = 30 * time.Second
 
+// nodePatience bounds how long 'warder up' waits for its node before it says that it is up.
+const nodePatience = 10 * time.Second
+
 // upConfig is what 'warder up' can be told.
 type upConfig struct {
 	listen      string
@@ -117,8 +120,7 @@ func (c *cli) up(ctx context.Context, config upConfig) error {
 		}
 		return startError(err)
 	}
-	u.banner(c.stdout, time.Since(started))
-	return u.run(ctx)
+	return u.run(ctx, func() { u.banner(c.stdout, time.Since(started)) })
 }
 
 // open takes the port first, since that is what fails most often and costs
@@ -253,8 +255,9 @@ func (u *allInOne) runAgent(ctx context.Context) error {
 	return agent.Run(ctx, *u.agent)
 }
 
-// run serves until ctx ends or a part fails, then stops in order.
-func (u *allInOne) run(ctx context.Context) error {
+// run serves until ctx ends or a part fails, then stops in order. It calls up once
+// the node serves, too.
+func (u *allInOne) run(ctx context.Context, up func()) error {
 	group, failed := errgroup.WithContext(ctx)
 	background := context.WithoutCancel(ctx)
 	controlCtx, stopControl := context.WithCancel(background)
@@ -278,6 +281,12 @@ func (u *allInOne) run(ctx context.Context) error {
 	group.Go(func() error { defer close(agentDone); return u.runAgent(agentCtx) })
 	group.Go(func() error { return u.watchDatabase(failed) })
 	group.Go(func() error {
+		if u.awaitNode(failed) {
+			up()
+		}
+		return nil
+	})
+	group.Go(func() error {
 		<-failed.Done()
 		drain, cancel := context.WithTimeout(background, drainTime)
 		defer cancel()
@@ -296,6 +305,24 @@ func (u *allInOne) run(ctx context.Context) error {
 		return nil // Asked to stop, and stopped: Ctrl-C is no failure here.
 	}
 	return err
+}
+
+// awaitNode waits until the node serves, and reports whether that came before ctx ended.
+// One that cannot serve for long is no reason to hide the dashboard, where people see why.
+func (u *allInOne) awaitNode(ctx context.Context) bool {
+	const look = 10 * time.Millisecond
+	deadline := time.After(nodePatience)
+	for u.node.Ready() != nil {
+		select {
+		case <-time.After(look):
+		case <-deadline:
+			u.log.Error("the node does not serve yet", "error", u.node.Ready())
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // watchDatabase ends everything when the private PostgreSQL does.
