@@ -25,8 +25,8 @@ func testMain(m *testing.M) int {
 	if address := os.Getenv(shiftyAddress); address != "" {
 		return serveShifty(address)
 	}
-	if os.Getenv(countingServer) != "" {
-		return serveCounting()
+	if file := os.Getenv(countingServer); file != "" {
+		return serveCounting(file)
 	}
 	dir, err := os.MkdirTemp("", "warder-e2e-")
 	if err != nil {

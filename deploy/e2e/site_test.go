@@ -18,12 +18,21 @@ import (
 	"github.com/warder-gateway/warder/internal/porttest"
 )
 
-// countingServer makes this test's own binary a stdio server that counts the calls of a session.
+// countingServer makes this test's own binary a stdio server that counts the calls of a session. It
+// names a file for the numbers of its processes.
 const countingServer = "WARDER_E2E_COUNTING"
 
 // serveCounting serves over stdio until its input ends. The state is that of the process, so
 // whoever gets a process of his own counts from one.
-func serveCounting() int {
+func serveCounting(file string) int {
+	processes, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintln(processes, os.Getpid())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	server := mcp.NewServer(&mcp.Implementation{Name: "counter", Version: "1.0.0"}, nil)
 	calls := 0
 	mcp.AddTool(server, &mcp.Tool{Name: "count", Description: "Counts its calls"},
@@ -136,7 +145,7 @@ func (s *site) addServers(t *testing.T) {
 	add("files", "north", "--", "node", filepath.Join(modules, "server-filesystem/dist/index.js"), s.files)
 	add("memory", "north", "--env", "MEMORY_FILE_PATH="+filepath.Join(s.root, "memory.json"), "--shared", "--", "node", filepath.Join(modules, "server-memory/dist/index.js"))
 	add("everything", "south", "--", "node", filepath.Join(modules, "server-everything/dist/index.js"), "stdio")
-	add("counter", "south", "--env", countingServer+"=1", "--", os.Args[0])
+	admin(t, s.dataDir, addCounter("south", filepath.Join(s.root, "counters"))...)
 }
 
 // sample is one call of each server, and what its answer has.

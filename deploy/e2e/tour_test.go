@@ -32,28 +32,25 @@ func tourBlocks(t *testing.T) []string {
 	return blocks
 }
 
-// TestTour runs the commands of the README as they stand, save for the ports,
-// which may be taken: the first two in terminals of their own, the rest in one
-// shell. It looks at what a reader would look at.
+// TestTour runs the commands of the README as they stand, save for the port, which may
+// be taken, and for where npx looks for a package first: the gateway in a terminal of its
+// own, the rest in one shell. It looks at what a reader would look at.
 func TestTour(t *testing.T) {
 	blocks := tourBlocks(t)
-	if len(blocks) != 8 || strings.TrimSpace(blocks[0]) != "make up" {
+	if len(blocks) != 7 || strings.TrimSpace(blocks[0]) != "make up" {
 		t.Fatalf("the tour has %d blocks and begins with %q; this test knows another tour", len(blocks), blocks[0])
 	}
-	listen, server := porttest.Free(t), porttest.Free(t)
-	ports := strings.NewReplacer("7070", port(listen), "3001", port(server))
+	listen := porttest.Free(t)
+	here := strings.NewReplacer("7070", port(listen), "--agent local --", "--agent local --dir "+filepath.Join(repo, "deploy/e2e/fixtures")+" --")
 	data := scratch(t)
 	env := []string{"WARDER_DATA_DIR=" + data, "WARDER_LISTEN=" + listen}
 
-	up := start(t, repo, env, "bash", "-ec", ports.Replace(blocks[0]))
+	up := start(t, repo, env, "bash", "-ec", here.Replace(blocks[0]))
 	up.waitLong(t, 5*time.Minute, "  MCP ") // It builds first.
-	everything := start(t, filepath.Join(repo, "deploy/e2e/fixtures"), nil, "bash", "-ec", ports.Replace(blocks[1]))
-	everything.waitFor(t, "listening on port")
-
-	outputs := runInOneShell(t, env, blocks[2:7], ports)
+	outputs := runInOneShell(t, env, blocks[1:6], here)
 	// A node delivers its audit a moment after the call; a reader's eyes are slower.
 	(&world{gateway: gateway{dataDir: data}}).ledgerOf(t, "cursor", 2)
-	outputs = append(outputs, runInOneShell(t, env, []string{exportPath(t, blocks), blocks[7]}, ports)[1])
+	outputs = append(outputs, runInOneShell(t, env, []string{exportPath(t, blocks), blocks[6]}, here)[1])
 	for i, want := range [][]string{
 		{"Added everything", "everything/echo", "pending"},
 		{"Approved everything/echo", "Approved everything/get-env"},
@@ -64,7 +61,7 @@ func TestTour(t *testing.T) {
 	} {
 		for _, text := range want {
 			if !strings.Contains(outputs[i], text) {
-				t.Errorf("step %d does not show %q:\n%s", i+3, text, outputs[i])
+				t.Errorf("step %d does not show %q:\n%s", i+2, text, outputs[i])
 			}
 		}
 	}
@@ -73,21 +70,21 @@ func TestTour(t *testing.T) {
 // exportPath is the line of the tour that lets a shell find the command.
 func exportPath(t *testing.T, blocks []string) string {
 	t.Helper()
-	line, _, _ := strings.Cut(blocks[2], "\n")
+	line, _, _ := strings.Cut(blocks[1], "\n")
 	if !strings.HasPrefix(line, "export PATH=") {
-		t.Fatalf("the tour does not begin its third terminal with the path: %q", line)
+		t.Fatalf("the tour does not begin its second terminal with the path: %q", line)
 	}
 	return line
 }
 
-// runInOneShell runs blocks in one shell, as a reader's third terminal does, and
+// runInOneShell runs blocks in one shell, as a reader's second terminal does, and
 // returns what each printed.
-func runInOneShell(t *testing.T, env, blocks []string, ports *strings.Replacer) []string {
+func runInOneShell(t *testing.T, env, blocks []string, here *strings.Replacer) []string {
 	t.Helper()
 	const mark = "=== end of step ==="
 	var script strings.Builder
 	for _, block := range blocks {
-		script.WriteString(ports.Replace(block))
+		script.WriteString(here.Replace(block))
 		script.WriteString("\necho '" + mark + "'\n")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*within)
