@@ -47,6 +47,7 @@ type link struct {
 	probing bool          // is being measured
 	trip    time.Duration // as measured without a tunnel; 0: never
 	slow    int           // how often in a row its tunnel was far
+	calm    time.Duration // what its tunnel is believed to take, since a single stumble means nothing; 0: what is measured
 	blamed  time.Duration // it counts as no nearer until then
 	until   time.Time
 
@@ -99,6 +100,27 @@ func (l *link) measured(now time.Time) time.Duration {
 		trip = max(trip, l.blamed)
 	}
 	return trip
+}
+
+// believed is the round trip to choose by.
+func (l *link) believed(now time.Time) time.Duration {
+	if l.up() && l.calm != 0 {
+		return l.calm
+	}
+	return l.measured(now)
+}
+
+// judge looks at a tunnel again, given the nearest node of its region.
+func (l *link) judge(now time.Time, nearest time.Duration) {
+	trip := l.measured(now)
+	if nearest == unmeasured || isNear(trip, nearest, true) {
+		l.slow = 0
+	} else {
+		l.slow++
+	}
+	if l.slow != 1 && trip != unmeasured {
+		l.calm = trip
+	}
 }
 
 // failed notes that a tunnel could not be had, or was lost, and how long to leave the node alone.

@@ -253,7 +253,7 @@ func (p *pilot) improve(now time.Time) {
 	}
 }
 
-// judge counts how often in a row the tunnels of nodes were slow.
+// judge looks at all tunnels again.
 func (p *pilot) judge(now time.Time, order []*link) {
 	for _, l := range order {
 		nearest := unmeasured
@@ -262,10 +262,8 @@ func (p *pilot) judge(now time.Time, order []*link) {
 				nearest = min(nearest, other.measured(now))
 			}
 		}
-		if l.up() && nearest != unmeasured && !isNear(l.measured(now), nearest, true) {
-			l.slow++
-		} else {
-			l.slow = 0
+		if l.up() {
+			l.judge(now, nearest)
 		}
 	}
 }
@@ -352,7 +350,7 @@ func (p *pilot) ended(now time.Time, l *link, li *line, err error) {
 	delete(p.lines, li)
 	p.mu.Unlock()
 	l.line = nil
-	l.slow = 0
+	l.slow, l.calm = 0, 0
 	switch {
 	case li.retiring:
 		p.log.Info("tunnel has ended", "node", l.name)
