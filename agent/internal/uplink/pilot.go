@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -239,8 +240,8 @@ func (p *pilot) improve(now time.Time) {
 			up++
 		}
 	}
-	order := p.candidates(now, func(l *link) bool { return l.live() || l.free(now) && l.trusted(now) && l.trip != 0 })
-	p.judge(now, order)
+	p.judge(now, p.ranking(now))
+	order := p.ranking(now)
 	if up < p.want {
 		return
 	}
@@ -251,6 +252,12 @@ func (p *pilot) improve(now time.Time) {
 			return
 		}
 	}
+}
+
+// ranking has the nodes that have a tunnel, and those that may take the place of one. What is near is told by all of them: trim has to
+// see it as improve does, or the one would undo what the other did.
+func (p *pilot) ranking(now time.Time) []*link {
+	return p.candidates(now, func(l *link) bool { return l.live() || l.free(now) && l.trusted(now) && l.trip != 0 })
 }
 
 // judge looks at all tunnels again.
@@ -290,7 +297,7 @@ func (p *pilot) trim(now time.Time) {
 	if up <= p.want {
 		return
 	}
-	order := p.candidates(now, (*link).up)
+	order := slices.DeleteFunc(p.ranking(now), func(l *link) bool { return !l.up() })
 	for _, l := range order[p.want:] {
 		if l.slow >= 2 {
 			l.blamed, l.until = l.measured(now), now.Add(grudge)
