@@ -22,10 +22,11 @@ import (
 type world struct {
 	t      *testing.T
 	pilot  *pilot
-	random *rand.Rand
+	random *rand.Rand // the test's own
 	want   int
 
 	mu      sync.Mutex
+	noise   *rand.Rand
 	nodes   map[string]*place
 	begun   int // tunnels so far
 	history []string
@@ -52,7 +53,7 @@ type pipe struct {
 }
 
 func (w *world) noisy(d time.Duration) time.Duration {
-	return d + time.Duration(float64(d)*0.3*(w.random.Float64()-0.5))
+	return d + time.Duration(float64(d)*0.3*(w.noise.Float64()-0.5))
 }
 
 func (t *pipe) RoundTrip() time.Duration {
@@ -74,7 +75,9 @@ func (t *pipe) Drain() {
 func (t *pipe) Idle(ctx context.Context) { sleep(ctx, t.calls) }
 
 func newWorld(t *testing.T, seed uint64, want int) *world {
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 1)), want: want, nodes: map[string]*place{}}
+	w := &world{
+		t: t, random: rand.New(rand.NewPCG(seed, 1)), noise: rand.New(rand.NewPCG(seed, 2)), want: want, nodes: map[string]*place{},
+	}
 	w.pilot = &pilot{
 		agent: "laptop", region: "eu", drainTime: 10 * time.Second, log: slog.New(slog.DiscardHandler),
 		attach: w.attach, probe: w.probe, changed: func() {},
@@ -104,7 +107,7 @@ func (w *world) attach(ctx context.Context, to target, up func(way)) error {
 		w.mu.Unlock()
 		return errors.New("it is down")
 	}
-	t := &pipe{world: w, place: p, lost: make(chan struct{}), drains: make(chan struct{}), calls: time.Duration(w.random.Int64N(int64(20 * time.Second)))}
+	t := &pipe{world: w, place: p, lost: make(chan struct{}), drains: make(chan struct{}), calls: time.Duration(w.noise.Int64N(int64(20 * time.Second)))}
 	if p.draining {
 		close(t.drains)
 	}
