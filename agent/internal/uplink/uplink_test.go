@@ -32,6 +32,7 @@ type site struct {
 	stop     func()
 	mu       sync.Mutex
 	assigned []*enrollv1.AssignedServer
+	applied  func()
 }
 
 func newSite(t *testing.T, nodes ...string) *site {
@@ -61,7 +62,11 @@ func (s *site) run() {
 	s.uplink = New(Config{
 		Identity: s.who, ControlPlane: s.control.Address, Dir: s.dir, Servers: s.stand, DrainTime: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test",
-		Assigned: func(a []*enrollv1.AssignedServer) { s.mu.Lock(); s.assigned = a; s.mu.Unlock() },
+		Assigned: func(a []*enrollv1.AssignedServer, applied func()) {
+			s.mu.Lock()
+			s.assigned, s.applied = a, applied
+			s.mu.Unlock()
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -110,7 +115,7 @@ func TestALostTunnelIsReplacedAtOnceByOneToAnotherNode(t *testing.T) {
 	s.order("a", "b", "c")
 	s.run()
 	s.control.Until("two tunnels", func() bool { return len(s.control.Report.GetTunnels()) == 2 })
-	tunnels := s.uplink.Tunnels()
+	tunnels := s.uplink.View().tunnels()
 	has := map[string]bool{tunnels[0].GetNode(): true, tunnels[1].GetNode(): true}
 	for name := range s.nodes {
 		if !has[name] {
@@ -176,7 +181,7 @@ func TestAnAgentStartsByItsLastOrdersWithoutTheControlPlane(t *testing.T) {
 		t.Errorf("assigned is %v", s.assigned)
 	}
 	s.mu.Unlock()
-	if s.uplink.Connected() {
+	if s.uplink.View().ControlPlane.Connected {
 		t.Error("it is connected to a control plane that is not there")
 	}
 	info, err := os.Stat(filepath.Join(s.dir, ordersFile))

@@ -62,7 +62,8 @@ func (t *pipe) RoundTrip() time.Duration {
 	return t.world.noisy(t.place.trip)
 }
 
-func (t *pipe) Busy() int                              { return 0 }
+func (t *pipe) Streams() int                           { return 0 }
+func (t *pipe) Calls() int                             { return 0 }
 func (t *pipe) Announce([]*tunnelv1.ServerState) error { return nil }
 func (t *pipe) PeerDrains() <-chan struct{}            { return t.drains }
 
@@ -143,8 +144,25 @@ func (w *world) probe(ctx context.Context, to target) (time.Duration, error) {
 
 // add makes a node.
 func (w *world) add(name, region string, trip time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.nodes[name] = &place{name: name, region: region, trip: trip, up: true, listed: true, tunnels: map[*pipe]struct{}{}}
 }
+
+// change changes a node.
+func (w *world) change(name string, how func(*place)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	how(w.nodes[name])
+}
+
+// die has a node go without a word; rise brings it back.
+func (w *world) die(name string) {
+	w.change(name, func(p *place) { p.up = false })
+	w.cut(w.nodes[name])
+}
+
+func (w *world) rise(name string) { w.change(name, func(p *place) { p.up = true }) }
 
 // order tells the agent of the nodes.
 func (w *world) order() {
@@ -197,7 +215,7 @@ func (w *world) held() []string {
 	return names
 }
 
-// want fails unless the tunnels are to exactly these nodes.
+// expect fails unless the tunnels are to exactly these nodes.
 func (w *world) expect(when string, names ...string) {
 	w.t.Helper()
 	if got := w.held(); !slices.Equal(got, names) {

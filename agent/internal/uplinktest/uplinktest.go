@@ -102,6 +102,7 @@ type Peer struct {
 	States  map[string]bool       // whether each announced server is ready
 	Report  *enrollv1.AgentReport // the last
 	Reports []time.Time           // when they came
+	Taken   []uint64              // which orders were said to be in force, of all streams
 	Orders  *enrollv1.Orders
 }
 
@@ -191,7 +192,7 @@ func (p *Peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, en
 			if err != nil {
 				return
 			}
-			p.Change(func() { p.Report = request.GetReport(); p.Reports = append(p.Reports, time.Now()) })
+			p.Change(func() { p.hear(request) })
 		}
 	}()
 	var sent *enrollv1.Orders
@@ -210,6 +211,16 @@ func (p *Peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, en
 		case <-ended:
 			return nil
 		}
+	}
+}
+
+// hear notes what an agent says.
+func (p *Peer) hear(request *enrollv1.FollowRequest) {
+	if report := request.GetReport(); report != nil {
+		p.Report, p.Reports = report, append(p.Reports, time.Now())
+	}
+	if number := request.GetTaken(); number != 0 && (len(p.Taken) == 0 || p.Taken[len(p.Taken)-1] != number) {
+		p.Taken = append(p.Taken, number)
 	}
 }
 
