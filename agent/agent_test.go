@@ -46,6 +46,8 @@ func write(t *testing.T, text string) Config {
 func TestAServerIsTestedAsTheAgentWouldRunIt(t *testing.T) {
 	beside := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return fixture() }, nil))
 	defer beside.Close()
+	older := httptest.NewServer(mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return fixture() }, nil))
+	defer older.Close()
 	modules, err := filepath.Abs("../deploy/e2e/fixtures/node_modules/@modelcontextprotocol")
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +55,10 @@ func TestAServerIsTestedAsTheAgentWouldRunIt(t *testing.T) {
 	config := write(t, `servers:
   - {name: own, command: [`+os.Args[0]+`, serve]}
   - {name: wiki, url: "`+beside.URL+`"}
+  - {name: older, url: "`+older.URL+`/sse"}
   - {name: memory, command: [node, `+modules+`/server-memory/dist/index.js]}
 `)
-	for name, tool := range map[string]string{"own": "echo", "wiki": "echo", "memory": "create_entities"} {
+	for name, tool := range map[string]string{"own": "echo", "wiki": "echo", "older": "echo", "memory": "create_entities"} {
 		report, err := Test(t.Context(), config, name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

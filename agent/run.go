@@ -114,6 +114,7 @@ type duties struct {
 	mu       sync.Mutex
 	file     *manifest.File
 	assigned []*enrollv1.AssignedServer
+	applied  func() // says that assigned is applied; nil: nobody asks
 }
 
 // declare sets what the file says.
@@ -124,10 +125,10 @@ func (d *duties) declare(file *manifest.File) {
 	d.due()
 }
 
-// assign sets what the orders say.
-func (d *duties) assign(servers []*enrollv1.AssignedServer) {
+// assign sets what the orders say, and whom to tell when that is so.
+func (d *duties) assign(servers []*enrollv1.AssignedServer, applied func()) {
 	d.mu.Lock()
-	d.assigned = servers
+	d.assigned, d.applied = servers, applied
 	d.mu.Unlock()
 	d.due()
 }
@@ -153,7 +154,11 @@ func (d *duties) run(ctx context.Context, servers *inventory.Inventory) {
 
 func (d *duties) apply(servers *inventory.Inventory) {
 	d.mu.Lock()
-	file, assigned := d.file, d.assigned
+	file, assigned, applied := d.file, d.assigned, d.applied
+	d.applied = nil
 	d.mu.Unlock()
 	servers.Apply(file, assigned)
+	if applied != nil {
+		applied()
+	}
 }

@@ -8,12 +8,19 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/process"
+	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/mcp"
 )
 
 // Config says what is behind a Server. The zero value of each field but Name and Spec means its default.
 type Config struct {
 	Name string
 	Spec process.Spec
+	// Dial makes a worker's connection to the server. It is to end by itself, in bounded time. Default: a process of Spec
+	// is started.
+	Dial func(wire.Hearer) (Peer, error)
+	// Era is what the server speaks, if that is known. Default: it is found out.
+	Era mcp.Era
 	// Shared declares that one process may serve all sessions. Else each session of the legacy era has one.
 	Shared bool
 	// Verdicts remembers which commands speak which era. Default: an own one.
@@ -49,6 +56,15 @@ func (c Config) withDefaults() Config {
 	c.Log = c.Log.With("server", c.Name)
 	if c.Process.Log == nil {
 		c.Process.Log = c.Log
+	}
+	if c.Dial == nil {
+		c.Dial = func(ears wire.Hearer) (Peer, error) {
+			p, err := process.Start(&c.Spec, ears, c.Process)
+			if err != nil {
+				return nil, err // Not p: a Peer that holds a nil is not nil.
+			}
+			return p, nil
+		}
 	}
 	return c
 }

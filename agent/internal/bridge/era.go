@@ -42,6 +42,9 @@ func (v *Verdicts) set(digest [sha256.Size]byte, era mcp.Era) {
 
 // era returns which era the server speaks. To find out, it asks a process that is thrown away.
 func (s *Server) era(ctx context.Context) (mcp.Era, error) {
+	if s.config.Era != 0 {
+		return s.config.Era, nil
+	}
 	digest := s.config.Spec.Digest()
 	if era := s.config.Verdicts.get(digest); era != 0 {
 		return era, nil
@@ -97,8 +100,8 @@ func (s *Server) discover(ctx context.Context) (mcp.Era, error) {
 		return 0, err
 	}
 	defer w.Stop()
-	question, err1 := begin(ctx, w.Conn, mcp.MethodDiscover, s.modernParams())
-	ping, err2 := begin(ctx, w.Conn, mcp.MethodPing, nil)
+	question, err1 := begin(ctx, w, mcp.MethodDiscover, s.modernParams())
+	ping, err2 := begin(ctx, w, mcp.MethodPing, nil)
 	if err1 != nil || err2 != nil {
 		return 0, errExited
 	}

@@ -66,7 +66,7 @@ func (s *Server) modernWorker(ctx context.Context) (*worker, error) {
 			return nil, err
 		}
 		// There is no handshake in this era; that it answers shows that it is up.
-		if _, err := ask(ctx, w.Conn, mcp.MethodDiscover, s.modernParams()); err != nil {
+		if _, err := ask(ctx, w, mcp.MethodDiscover, s.modernParams()); err != nil {
 			s.unfit(w, err)
 			return nil, err
 		}

@@ -6,14 +6,36 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/warder-gateway/warder/agent/internal/process"
 	"github.com/warder-gateway/warder/agent/internal/wire"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
+// Peer is a connection to the server that is one worker's alone: a process (process.Process), or the event stream of a
+// server of 2024-11-05. It may be used from many goroutines. The first methods are those of wire.Conn.
+type Peer interface {
+	Begin(ctx context.Context, body []byte, req *mcp.Request) (*wire.Call, error)
+	Send(ctx context.Context, body []byte) error
+	Tell(body []byte) bool
+	Sole(pick func(*wire.Call) bool) *wire.Call
+	Busy() int
+	// Dead is closed when it has ended and its calls have failed. Err says why then: wire.ErrStopped after Stop,
+	// wire.ErrOver where the server may be well. The text is redacted.
+	Dead() <-chan struct{}
+	Err() error
+	// Stop ends it, and returns when nothing of it is left. It may be called again.
+	Stop()
+	Started() time.Time
+	// PID is that of the process; 0: there is none.
+	PID() int
+	// Redact takes the server's secrets out of a text.
+	Redact(text string) string
+	// LastWords is what it said last besides its messages, redacted.
+	LastWords() string
+}
+
 // worker is a process that serves. What is not its own is guarded by its Server.
 type worker struct {
-	*process.Process
+	Peer
 	server *Server
 	// disposable ones are for a question only: how they end says nothing.
 	disposable bool
@@ -62,7 +84,7 @@ func (s *Server) start(ears hearer, disposable bool) (*worker, error) {
 	s.config.Changed()
 	w := &worker{server: s, disposable: disposable, sessions: make(map[*session]bool), followed: make(chan struct{}), used: time.Now()}
 	var err error
-	w.Process, err = process.Start(&s.config.Spec, ears, s.config.Process)
+	w.Peer, err = s.config.Dial(ears)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending--
@@ -76,7 +98,7 @@ func (s *Server) start(ears hearer, disposable bool) (*worker, error) {
 		go w.Stop()
 	}
 	s.all.Go(func() { s.follow(w) })
-	s.config.Log.Debug("process started", "pid", w.PID(), "command", s.config.Spec.String())
+	s.config.Log.Debug("process started", "pid", w.PID())
 	return w, nil
 }
 
@@ -124,7 +146,7 @@ func (s *Server) served(w *worker) {
 func (s *Server) follow(w *worker) {
 	<-w.Dead()
 	err := w.Err()
-	crashed := !w.disposable && !errors.Is(err, process.ErrStopped)
+	crashed := !w.disposable && !errors.Is(err, wire.ErrStopped) && !errors.Is(err, wire.ErrOver)
 	s.mu.Lock()
 	delete(s.workers, w)
 	for session := range w.sessions {
@@ -148,7 +170,7 @@ func (s *Server) unfit(w *worker, err error) {
 	case <-w.Dead(): // It failed of that, which is noted.
 	default:
 		s.mu.Lock()
-		s.failed(0, w.Log.Redact(err.Error()))
+		s.failed(0, w.Redact(err.Error()))
 		s.mu.Unlock()
 	}
 	w.Stop()
@@ -218,7 +240,7 @@ func (s *Server) tryOne(ctx context.Context) error {
 // initialize completes the handshake of the legacy era as a client that can be asked nothing, and returns the raw result.
 func (s *Server) initialize(ctx context.Context, w *worker) ([]byte, error) {
 	params := append([]byte(`{"protocolVersion":"`+mcp.Version20251125+`","capabilities":{},"clientInfo":`), s.clientInfo()...)
-	result, err := ask(ctx, w.Conn, mcp.MethodInitialize, append(params, '}'))
+	result, err := ask(ctx, w, mcp.MethodInitialize, append(params, '}'))
 	if err != nil {
 		return nil, fmt.Errorf("initialize: %w", err)
 	}
@@ -234,8 +256,8 @@ func (s *Server) clientInfo() []byte {
 }
 
 // ask makes a request of our own and returns the raw result.
-func ask(ctx context.Context, conn *wire.Conn, method string, params []byte) ([]byte, error) {
-	call, err := begin(ctx, conn, method, params)
+func ask(ctx context.Context, w *worker, method string, params []byte) ([]byte, error) {
+	call, err := begin(ctx, w, method, params)
 	if err != nil {
 		return nil, err
 	}
@@ -247,13 +269,13 @@ func ask(ctx context.Context, conn *wire.Conn, method string, params []byte) ([]
 }
 
 // begin makes a request of our own.
-func begin(ctx context.Context, conn *wire.Conn, method string, params []byte) (*wire.Call, error) {
+func begin(ctx context.Context, w *worker, method string, params []byte) (*wire.Call, error) {
 	body := mcp.WriteRequest(nil, []byte("1"), method, params)
 	var req mcp.Request
 	if err := mcp.ScanRequest(body, mcp.Limits{}, &req); err != nil {
 		return nil, err
 	}
-	return conn.Begin(ctx, body, &req)
+	return w.Begin(ctx, body, &req)
 }
 
 // resultOf returns the raw result of an answer, or the error that it is.

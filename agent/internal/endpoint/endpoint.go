@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/warder-gateway/warder/agent/internal/bridge"
 	"github.com/warder-gateway/warder/agent/internal/process"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
@@ -48,6 +49,10 @@ type Server struct {
 	all       sync.WaitGroup
 	failures  atomic.Uint64
 
+	older   atomic.Pointer[bridge.Server] // where the server has turned out to be one of 2024-11-05
+	finding chan struct{}                 // holds a token while that is found out, which guards doubted
+	doubted time.Time
+
 	mu      sync.Mutex
 	away    bool
 	failure string
@@ -71,7 +76,7 @@ func New(config Config) (*Server, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{config: config, url: target}
+	s := &Server{config: config, url: target, finding: make(chan struct{}, 1)}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.transport = &http.Transport{
 		DialContext:         s.dial,
@@ -123,12 +128,24 @@ type Status struct {
 func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Status{Ready: !s.away, Failures: s.failures.Load(), LastError: s.failure}
+	status := Status{Ready: !s.away, Failures: s.failures.Load(), LastError: s.failure}
+	if older := s.older.Load(); older != nil {
+		over := older.Status()
+		status.Ready = status.Ready && over.Ready
+		status.Failures += over.Restarts
+		status.LastError = cmp.Or(over.LastError, status.LastError)
+	}
+	return status
 }
 
 // Close ends all connections.
 func (s *Server) Close() {
+	s.mu.Lock() // What runs on is noted with it, or not begun.
 	s.end()
+	s.mu.Unlock()
+	if older := s.older.Load(); older != nil {
+		older.Close()
+	}
 	s.all.Wait()
 	s.transport.CloseIdleConnections()
 }
@@ -138,14 +155,18 @@ const maxRequest = 16 << 20
 
 // Serve implements tunnel.Handler.
 func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ending, cancel)()
+	if older := s.older.Load(); older != nil {
+		older.Serve(ctx, r, w)
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
 	if err != nil || len(body) > maxRequest {
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "the request could not be read")
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ending, cancel)()
 	request, err := s.request(ctx, r, body)
 	if err != nil {
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, err.Error())
@@ -162,6 +183,10 @@ func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer)
 		return
 	}
 	defer response.Body.Close()
+	if older := s.takesForOlder(ctx, r, body, response.StatusCode); older != nil {
+		older.Serve(ctx, again(r, body), w)
+		return
+	}
 	if err := pass(response, w); err != nil && ctx.Err() == nil {
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_FAILED, "the server's answer broke off")
 	}
@@ -279,19 +304,23 @@ func (s *Server) unreached(err error) {
 	s.mu.Lock()
 	first := !s.away
 	s.away, s.failure = true, err.Error()
-	s.mu.Unlock()
 	if first && s.ending.Err() == nil {
 		s.all.Go(s.look)
 	}
+	s.mu.Unlock()
 	s.config.Changed()
+}
+
+// address is where the server listens.
+func (s *Server) address() string {
+	if s.url.Port() != "" {
+		return s.url.Host
+	}
+	return net.JoinHostPort(s.url.Hostname(), map[string]string{"http": "80", "https": "443"}[s.url.Scheme])
 }
 
 // look tries to connect, at the pace of crashes, until that succeeds.
 func (s *Server) look() {
-	address := s.url.Host
-	if s.url.Port() == "" {
-		address = net.JoinHostPort(s.url.Hostname(), map[string]string{"http": "80", "https": "443"}[s.url.Scheme])
-	}
 	for !s.Status().Ready {
 		timer := time.NewTimer(s.pace.Wait(time.Now()))
 		select {
@@ -300,7 +329,7 @@ func (s *Server) look() {
 			return
 		case <-timer.C:
 		}
-		if conn, err := s.dial(s.ending, "tcp", address); err == nil {
+		if conn, err := s.dial(s.ending, "tcp", s.address()); err == nil {
 			_ = conn.Close() // It was for a look.
 		}
 	}

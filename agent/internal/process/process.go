@@ -39,9 +39,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ErrStopped is why calls of a process fail that Stop ended.
-var ErrStopped = errors.New("the server was stopped")
-
 // Process is a running program, and the connection to it. It may be used from many goroutines.
 type Process struct {
 	*wire.Conn
@@ -184,7 +181,7 @@ func (p *Process) cause() error {
 		return *broken
 	}
 	if p.asked.Load() {
-		return ErrStopped
+		return wire.ErrStopped
 	}
 	text := "the process ended by itself"
 	if last := p.Log.last(); last != "" {
@@ -196,13 +193,19 @@ func (p *Process) cause() error {
 // PID returns the id of the program's process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Redact takes the program's secrets out of a text, and all but its first line.
+func (p *Process) Redact(text string) string { return p.Log.Redact(text) }
+
+// LastWords returns its last line on stderr, redacted; empty if there is none.
+func (p *Process) LastWords() string { return p.Log.last() }
+
 // Started returns when it was started.
 func (p *Process) Started() time.Time { return p.started }
 
 // Dead is closed when the program has ended and its calls have failed.
 func (p *Process) Dead() <-chan struct{} { return p.dead }
 
-// Err returns why it ended, once Dead is closed: ErrStopped after Stop. The text is redacted.
+// Err returns why it ended, once Dead is closed: wire.ErrStopped after Stop. The text is redacted.
 func (p *Process) Err() error { return p.err }
 
 // Stop ends the program and all that it started: it closes stdin, then asks with SIGTERM, then kills. It returns when
@@ -258,7 +261,7 @@ func (p stdin) Send(ctx context.Context, message []byte) error {
 	case <-p.dead:
 		return p.err
 	case <-p.leaving:
-		return ErrStopped
+		return wire.ErrStopped
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -135,7 +135,7 @@ func TestACrashFailsAllCallsAtOnceAndIsExplainedWithoutSecrets(t *testing.T) {
 	if _, err := p.Begin(t.Context(), []byte(`{}`), &mcp.Request{}); err == nil {
 		t.Error("a dead process takes calls")
 	}
-	if p.Stop(); errors.Is(p.Err(), ErrStopped) {
+	if p.Stop(); errors.Is(p.Err(), wire.ErrStopped) {
 		t.Error("a crash counts as stopped")
 	}
 }
@@ -198,7 +198,7 @@ func TestStopEndsTheWholeTreeAndLeavesNoZombies(t *testing.T) {
 				t.Errorf("%v: process %d is left of %v", flags, pid, pids)
 			}
 		}
-		if _, err := answer(t, call); !errors.Is(err, ErrStopped) {
+		if _, err := answer(t, call); !errors.Is(err, wire.ErrStopped) {
 			t.Errorf("%v: the call ended with %v", flags, err)
 		}
 	}

@@ -38,15 +38,12 @@ func chosen(agent, region string, links []*link, now time.Time) []*link {
 	nearest := map[bool]time.Duration{true: unmeasured, false: unmeasured}
 	for _, l := range links {
 		abroad := l.abroad(region)
-		nearest[abroad] = min(nearest[abroad], l.measured(now))
+		nearest[abroad] = min(nearest[abroad], l.believed(now))
 	}
 	order := make([]standing, len(links))
 	for i, l := range links {
-		s := standing{link: l, abroad: l.abroad(region), trip: l.measured(now), lot: lot(agent, l.name)}
+		s := standing{link: l, abroad: l.abroad(region), trip: l.believed(now), lot: lot(agent, l.name)}
 		s.far = !isNear(s.trip, nearest[s.abroad], l.live())
-		if s.far && l.live() && l.slow < 2 && s.trip != unmeasured {
-			s.far = false // A single stumble.
-		}
 		if s.far && l.live() && s.trip != unmeasured {
 			s.trip = max(0, s.trip*2/3-15*time.Millisecond)
 		}

@@ -1,12 +1,11 @@
 package uplink
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,6 +24,12 @@ const (
 
 // follow reports to the control plane and takes its orders, until the stream ends. It returns why.
 func (u *Uplink) follow(ctx context.Context) error {
+	err := u.converse(ctx)
+	u.contact(false, err)
+	return err
+}
+
+func (u *Uplink) converse(ctx context.Context) error {
 	conn, err := grpc.NewClient("dns:///"+u.config.ControlPlane, append(u.options(u.config.Identity.Client(identity.ControlPlane, "")),
 		// A control plane that has vanished without a word is noticed.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))...)
@@ -41,7 +46,8 @@ func (u *Uplink) follow(ctx context.Context) error {
 	var reporting sync.WaitGroup
 	defer reporting.Wait()
 	defer cancel()
-	reporting.Go(func() { u.report(ctx, stream) })
+	taken := &receipt{due: make(chan struct{}, 1)}
+	reporting.Go(func() { u.report(ctx, stream, taken) })
 	for first := true; ; first = false {
 		response, err := stream.Recv()
 		if err != nil {
@@ -49,36 +55,66 @@ func (u *Uplink) follow(ctx context.Context) error {
 		}
 		if first {
 			u.config.Log.Info("control plane is there", "address", u.config.ControlPlane)
-			u.following.Store(true)
-			defer u.following.Store(false)
+			u.contact(true, nil)
 		}
-		if response.GetOrders() != nil {
-			u.take(response.GetOrders())
+		if orders := response.GetOrders(); orders != nil {
+			u.take(orders, func() { taken.sign(orders.GetNumber()) })
 		}
 	}
 }
 
-// report sends what people see of the agent, at first and whenever it changes, until the stream ends. Why it does is what
-// Recv returns.
-func (u *Uplink) report(ctx context.Context, stream grpc.BidiStreamingClient[enrollv1.FollowRequest, enrollv1.FollowResponse]) {
-	again := time.NewTicker(reportEvery)
-	defer again.Stop()
+// receipt says which orders of one stream are in force. It may be used from many goroutines.
+type receipt struct {
+	number atomic.Uint64 // the latest
+	due    chan struct{} // capacity 1: it was not sent yet
+}
+
+// sign notes that orders are in force, and with them all before them.
+func (r *receipt) sign(number uint64) {
+	for {
+		last := r.number.Load()
+		if number <= last {
+			return
+		}
+		if r.number.CompareAndSwap(last, number) {
+			break
+		}
+	}
+	select {
+	case r.due <- struct{}{}:
+	default: // The latest number will be sent anyhow.
+	}
+}
+
+// report sends what people see of the agent, at first and whenever it changes, and which orders are in force, at once. It does so until
+// the stream ends; why it does is what Recv returns.
+func (u *Uplink) report(ctx context.Context, stream grpc.BidiStreamingClient[enrollv1.FollowRequest, enrollv1.FollowResponse], taken *receipt) {
 	for {
 		select {
 		case <-u.news:
 		default:
 		}
-		if stream.Send(&enrollv1.FollowRequest{Report: u.current()}) != nil {
+		number := taken.number.Load() // Before the report, which then is at least as new.
+		if stream.Send(&enrollv1.FollowRequest{Report: u.current(), Taken: number}) != nil {
 			return
 		}
-		if !sleep(ctx, reportPause) {
-			return
-		}
-		select {
-		case <-u.news:
-		case <-again.C:
-		case <-ctx.Done():
-			return
+		var news <-chan struct{} // Nil until the last report is old enough.
+		rested, again := time.After(reportPause), time.After(reportEvery)
+		for due := false; !due; {
+			select {
+			case <-rested:
+				news = u.news
+			case <-news:
+				due = true
+			case <-again:
+				due = true
+			case <-taken.due:
+				if stream.Send(&enrollv1.FollowRequest{Taken: taken.number.Load()}) != nil {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
@@ -87,13 +123,6 @@ func (u *Uplink) report(ctx context.Context, stream grpc.BidiStreamingClient[enr
 func (u *Uplink) current() *enrollv1.AgentReport {
 	return &enrollv1.AgentReport{
 		Version: u.config.Version, Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Servers: u.config.Servers.Reports(), Tunnels: u.Tunnels(),
+		Servers: u.config.Servers.Reports(), Tunnels: u.View().tunnels(),
 	}
-}
-
-// Tunnels says which nodes have a tunnel now, by name. It may be called from many goroutines.
-func (u *Uplink) Tunnels() []*enrollv1.TunnelReport {
-	reports := u.pilot.reports()
-	slices.SortFunc(reports, func(a, b *enrollv1.TunnelReport) int { return cmp.Compare(a.GetNode(), b.GetNode()) })
-	return reports
 }

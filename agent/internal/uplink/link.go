@@ -26,7 +26,9 @@ const (
 // way is a tunnel as the pilot sees it.
 type way interface {
 	RoundTrip() time.Duration
-	Busy() int
+	// Streams is how many exchanges are open, and Calls how many of them are calls.
+	Streams() int
+	Calls() int
 	// Announce is tunnel.Tunnel.Announce.
 	Announce([]*tunnelv1.ServerState) error
 	// Drain tells the node to call through another tunnel.
@@ -46,7 +48,9 @@ type link struct {
 
 	probing bool          // is being measured
 	trip    time.Duration // as measured without a tunnel; 0: never
-	slow    int           // how often in a row its tunnel was far
+	slow    int           // how often in a row its tunnel was far; 2: that often, or more often
+	stumble time.Duration // what was measured the first time
+	calm    time.Duration // what its tunnel is believed to take; 0: what is measured
 	blamed  time.Duration // it counts as no nearer until then
 	until   time.Time
 
@@ -55,6 +59,10 @@ type link struct {
 	notBefore time.Time
 
 	line *line
+	lost error // what the last tunnel ended with, if that was a failure; nil: there is one, or was none
+
+	shown   State // as of the last step
+	shownAt time.Time
 }
 
 // line is one tunnel from its dialling to its end.
@@ -62,8 +70,10 @@ type line struct {
 	cancel   context.CancelFunc
 	way      way // nil: dialling
 	since    time.Time
-	drains   bool // the node said so
-	retiring bool
+	drains   bool   // the node said so
+	retiring bool   // it is being given up
+	reason   string // why
+	instead  *link  // the tunnel to this one is given up when this is up; nil: none is
 }
 
 func (l *link) abroad(region string) bool { return l.region != region }
@@ -84,14 +94,19 @@ func (l *link) free(now time.Time) bool {
 	return l.line == nil && l.welcome() && !now.Before(l.notBefore)
 }
 
-// measured is the round trip, or unmeasured.
-func (l *link) measured(now time.Time) time.Duration {
-	trip := l.trip
+// roundTrip is what was measured last, or 0.
+func (l *link) roundTrip() time.Duration {
 	if l.line != nil && l.line.way != nil {
-		if t := l.line.way.RoundTrip(); t != 0 {
-			trip = t
+		if trip := l.line.way.RoundTrip(); trip != 0 {
+			return trip
 		}
 	}
+	return l.trip
+}
+
+// measured is the round trip to reckon with, or unmeasured.
+func (l *link) measured(now time.Time) time.Duration {
+	trip := l.roundTrip()
 	if trip == 0 {
 		return unmeasured
 	}
@@ -101,10 +116,45 @@ func (l *link) measured(now time.Time) time.Duration {
 	return trip
 }
 
+// believed is the round trip to choose by.
+func (l *link) believed(now time.Time) time.Duration {
+	if l.up() && l.calm != 0 {
+		return l.calm
+	}
+	return l.measured(now)
+}
+
+// judge looks at a tunnel again, given the nearest node of its region. A single stumble means nothing; two in a row are believed.
+func (l *link) judge(now time.Time, nearest time.Duration) {
+	trip := l.measured(now)
+	switch {
+	case trip == unmeasured:
+		return
+	case isNear(trip, nearest, true):
+		l.slow = 0
+		l.calm = smooth(l.calm, trip)
+	case l.slow == 0:
+		l.slow, l.stumble = 1, trip
+	case l.slow == 1:
+		l.slow, l.calm = 2, min(trip, l.stumble)
+	default:
+		l.calm = smooth(l.calm, trip)
+	}
+}
+
+// smooth is what is believed after one more measurement. It goes slowly, for nodes that are at the edge of being near not to be taken and
+// given up in turns.
+func smooth(believed, measured time.Duration) time.Duration {
+	if believed == 0 {
+		return measured
+	}
+	return believed + (measured-believed)/4
+}
+
 // failed notes that a tunnel could not be had, or was lost, and how long to leave the node alone.
-func (l *link) failed(now time.Time) {
+func (l *link) failed(now time.Time, why error) {
 	l.failures++
-	l.failedAt = now
+	l.failedAt, l.lost = now, why
 	l.notBefore = now.Add(pauseAfter(l.failures))
 }
 

@@ -18,8 +18,8 @@ import (
 
 const (
 	ordersFile = "orders"
-	// maxOrders bounds orders on the wire and on disk, in bytes.
-	maxOrders = 4 << 20
+	// maxOrders bounds orders on the wire and on disk, in bytes. They carry the environment of every assigned server.
+	maxOrders = 16 << 20
 )
 
 // shelf keeps the last orders of one agent on disk: a digest, and the message. The digest covers the agent's name, so that

@@ -40,6 +40,12 @@ type path struct {
 	service *service
 }
 
+// Streams implements way.
+func (p path) Streams() int { return p.Busy() }
+
+// Calls implements way.
+func (p path) Calls() int { return max(0, p.Busy()-int(p.service.listening.Load())) }
+
 // Idle implements way. What the node opened before it heard of the drain has to come first, and to be refused: else the node
 // could not tell that nothing was done. A call counts until its answer was handed over, which nothing but the number of
 // streams tells.
@@ -47,7 +53,7 @@ func (p path) Idle(ctx context.Context) {
 	sleep(ctx, max(heed, 3*p.RoundTrip()))
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	for int64(p.Busy()) > p.service.listening.Load() {
+	for p.Calls() > 0 {
 		select {
 		case <-again.C:
 		case <-ctx.Done():

@@ -40,8 +40,10 @@ type Config struct {
 	Dir     string
 	Servers Servers
 	// Assigned is told which servers the control plane wants run, each time that it says so, and at first if orders are
-	// kept. It is called by one goroutine at a time and must not wait. What it is given is not changed.
-	Assigned func([]*enrollv1.AssignedServer)
+	// kept. It is called by one goroutine at a time and must not wait. What it is given is not changed. Once Servers has
+	// them, applied is to be called, of several that came one after another the last suffices: the control plane asks
+	// nothing of a server before. It does not wait, and may be called more than once.
+	Assigned func(servers []*enrollv1.AssignedServer, applied func())
 	// DrainTime is how long calls may take when a tunnel is given up, or the agent stops.
 	DrainTime time.Duration
 	// Version of the build, for people.
@@ -56,9 +58,8 @@ type Uplink struct {
 	crier  *crier
 	pilot  *pilot
 	news   chan struct{} // the report may be another
-	// following says that the control plane is there.
-	following atomic.Bool
 
+	control atomic.Pointer[ControlPlane]
 	orders  atomic.Pointer[enrollv1.Orders]
 	allowed atomic.Pointer[map[string]bool]
 }
@@ -74,6 +75,7 @@ func New(c Config) *Uplink {
 		attach: u.attachNode, probe: u.probe, changed: u.notify,
 	}
 	u.pilot.init()
+	u.control.Store(&ControlPlane{Address: c.ControlPlane, Since: time.Now()})
 	u.know(&enrollv1.Orders{})
 	orders, err := u.shelf.get()
 	if err != nil {
@@ -81,7 +83,7 @@ func New(c Config) *Uplink {
 	}
 	if orders != nil {
 		u.know(orders)
-		c.Assigned(orders.GetServers())
+		c.Assigned(orders.GetServers(), func() {}) // The control plane does not wait for these.
 	}
 	return u
 }
@@ -100,9 +102,6 @@ func (u *Uplink) Run(ctx context.Context) {
 	all.Go(func() { u.retry(last, "orders", u.follow) })
 	all.Go(func() { u.retry(ctx, "a tunnel", u.attachControlPlane) })
 }
-
-// Connected reports whether the control plane is there.
-func (u *Uplink) Connected() bool { return u.following.Load() }
 
 // notify has a report made.
 func (u *Uplink) notify() {
@@ -144,8 +143,9 @@ func (u *Uplink) know(orders *enrollv1.Orders) {
 	u.allowed.Store(&allowed)
 }
 
-// take takes orders of the control plane. They hold, even if they cannot be kept.
-func (u *Uplink) take(orders *enrollv1.Orders) {
+// take takes orders of the control plane. They hold, even if they cannot be kept. When the servers are as they say, it calls
+// taken: after nodes and the control plane were told of them, and before the report that tells of them is made.
+func (u *Uplink) take(orders *enrollv1.Orders, taken func()) {
 	before := u.orders.Load()
 	u.know(orders)
 	if !proto.Equal(before, orders) {
@@ -155,7 +155,11 @@ func (u *Uplink) take(orders *enrollv1.Orders) {
 	}
 	u.steer(orders)
 	u.cry()
-	u.config.Assigned(orders.GetServers())
+	u.config.Assigned(orders.GetServers(), func() {
+		u.cry()
+		taken()
+		u.notify()
+	})
 }
 
 // steer has the pilot go by the nodes of orders.

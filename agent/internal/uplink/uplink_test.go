@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/agent/internal/uplinktest"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
@@ -19,9 +20,10 @@ import (
 
 // site is an agent and all that it speaks to.
 type site struct {
-	*authority
-	control *peer
-	nodes   map[string]*peer
+	t *testing.T
+	*uplinktest.Authority
+	control *uplinktest.Peer
+	nodes   map[string]*uplinktest.Peer
 	who     *identity.Identity
 	dir     string
 	stand   *stand
@@ -30,14 +32,15 @@ type site struct {
 	stop     func()
 	mu       sync.Mutex
 	assigned []*enrollv1.AssignedServer
+	applied  func()
 }
 
 func newSite(t *testing.T, nodes ...string) *site {
-	a := newAuthority(t)
-	s := &site{authority: a, nodes: map[string]*peer{}, who: a.issue(identity.Agent, "laptop"), dir: t.TempDir(), stand: newStand("files", "private", "slow")}
-	s.control = a.peer(identity.ControlPlane, "")
+	a := uplinktest.NewAuthority(t)
+	s := &site{t: t, Authority: a, nodes: map[string]*uplinktest.Peer{}, who: a.Issue(identity.Agent, "laptop"), dir: t.TempDir(), stand: newStand("files", "private", "slow")}
+	s.control = a.Peer(identity.ControlPlane, "")
 	for _, name := range nodes {
-		s.nodes[name] = a.peer(identity.Node, name)
+		s.nodes[name] = a.Peer(identity.Node, name)
 	}
 	return s
 }
@@ -49,17 +52,21 @@ func (s *site) order(nodes ...string) {
 		Servers: []*enrollv1.AssignedServer{{Name: "given", Command: []string{"x"}, Environment: map[string]string{"KEY": "s3cret"}}},
 	}
 	for _, name := range nodes {
-		orders.Nodes = append(orders.Nodes, &enrollv1.NodeAddress{Name: name, Region: "eu", Address: s.nodes[name].address})
+		orders.Nodes = append(orders.Nodes, &enrollv1.NodeAddress{Name: name, Region: "eu", Address: s.nodes[name].Address})
 	}
-	s.control.change(func() { s.control.orders = orders })
+	s.control.Change(func() { s.control.Orders = orders })
 }
 
 // run starts the agent.
 func (s *site) run() {
 	s.uplink = New(Config{
-		Identity: s.who, ControlPlane: s.control.address, Dir: s.dir, Servers: s.stand, DrainTime: 10 * time.Second,
+		Identity: s.who, ControlPlane: s.control.Address, Dir: s.dir, Servers: s.stand, DrainTime: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test",
-		Assigned: func(a []*enrollv1.AssignedServer) { s.mu.Lock(); s.assigned = a; s.mu.Unlock() },
+		Assigned: func(a []*enrollv1.AssignedServer, applied func()) {
+			s.mu.Lock()
+			s.assigned, s.applied = a, applied
+			s.mu.Unlock()
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -72,8 +79,8 @@ func (s *site) run() {
 func (s *site) reaches(name string) {
 	s.t.Helper()
 	node := s.nodes[name]
-	node.until("a tunnel with the server", func() bool { return node.states["files"] })
-	if got, err := node.call("files"); got != "files got hello" || err != nil {
+	node.Until("a tunnel with the server", func() bool { return node.States["files"] })
+	if got, err := node.Call("files"); got != "files got hello" || err != nil {
 		s.t.Fatalf("by %s the server answered %q, %v", name, got, err)
 	}
 }
@@ -84,19 +91,19 @@ func TestServersAreReachedThroughBothNodesAndThroughOneThatIsLeft(t *testing.T) 
 	s.run()
 	s.reaches("a")
 	s.reaches("b")
-	s.control.until("a tunnel of its own", func() bool { return s.control.states["files"] })
-	if got, err := s.control.call("files"); got != "files got hello" || err != nil {
+	s.control.Until("a tunnel of its own", func() bool { return s.control.States["files"] })
+	if got, err := s.control.Call("files"); got != "files got hello" || err != nil {
 		t.Errorf("the control plane was answered %q, %v", got, err)
 	}
-	s.control.until("a report of both tunnels", func() bool { return len(s.control.report.GetTunnels()) == 2 })
+	s.control.Until("a report of both tunnels", func() bool { return len(s.control.Report.GetTunnels()) == 2 })
 
-	s.nodes["a"].kill()
-	if got, err := s.nodes["b"].call("files"); got != "files got hello" || err != nil {
+	s.nodes["a"].Kill()
+	if got, err := s.nodes["b"].Call("files"); got != "files got hello" || err != nil {
 		t.Fatalf("after the other node died, b answered %q, %v", got, err)
 	}
-	s.control.until("a report of one tunnel", func() bool { return len(s.control.report.GetTunnels()) == 1 })
+	s.control.Until("a report of one tunnel", func() bool { return len(s.control.Report.GetTunnels()) == 1 })
 	began := time.Now()
-	s.nodes["a"].start(s.nodes["a"].address)
+	s.nodes["a"].Start(s.nodes["a"].Address)
 	s.reaches("a")
 	if took := time.Since(began); took > maxPause+time.Second {
 		t.Errorf("a node that is back had no tunnel for %v", took)
@@ -107,13 +114,13 @@ func TestALostTunnelIsReplacedAtOnceByOneToAnotherNode(t *testing.T) {
 	s := newSite(t, "a", "b", "c")
 	s.order("a", "b", "c")
 	s.run()
-	s.control.until("two tunnels", func() bool { return len(s.control.report.GetTunnels()) == 2 })
-	tunnels := s.uplink.Tunnels()
+	s.control.Until("two tunnels", func() bool { return len(s.control.Report.GetTunnels()) == 2 })
+	tunnels := s.uplink.View().tunnels()
 	has := map[string]bool{tunnels[0].GetNode(): true, tunnels[1].GetNode(): true}
 	for name := range s.nodes {
 		if !has[name] {
 			began := time.Now()
-			s.nodes[tunnels[0].GetNode()].kill()
+			s.nodes[tunnels[0].GetNode()].Kill()
 			s.reaches(name)
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("that took %v", took)
@@ -128,11 +135,11 @@ func TestWhatTheOrdersDoNotAllowIsNeitherAnnouncedNorServed(t *testing.T) {
 	s.run()
 	s.reaches("a")
 	node := s.nodes["a"]
-	node.until("the states", func() bool { return len(node.states) == 2 })
-	if _, announced := node.states["private"]; announced {
+	node.Until("the states", func() bool { return len(node.States) == 2 })
+	if _, announced := node.States["private"]; announced {
 		t.Error("a server that was not given is announced")
 	}
-	if _, err := node.call("private"); !errors.Is(err, tunnel.ErrRefused) {
+	if _, err := node.Call("private"); !errors.Is(err, tunnel.ErrRefused) {
 		t.Errorf("it answered: %v", err)
 	}
 }
@@ -146,7 +153,7 @@ func TestACrashIsWithdrawnFromAllTunnelsAtOnce(t *testing.T) {
 	began := time.Now()
 	s.stand.set("files", false)
 	for _, node := range s.nodes {
-		node.until("the crash", func() bool { return !node.states["files"] })
+		node.Until("the crash", func() bool { return !node.States["files"] })
 	}
 	if took := time.Since(began); took > 500*time.Millisecond {
 		t.Errorf("nodes heard of it after %v", took)
@@ -159,11 +166,11 @@ func TestAnAgentStartsByItsLastOrdersWithoutTheControlPlane(t *testing.T) {
 	s.run()
 	s.reaches("a")
 	s.reaches("b")
-	s.control.kill()
+	s.control.Kill()
 	s.reaches("a") // Nothing changes while it is away.
 	s.stop()
 	for _, node := range s.nodes {
-		node.until("the end of its tunnel", func() bool { return node.tunnel == nil })
+		node.Until("the end of its tunnel", func() bool { return node.Tunnel == nil })
 	}
 	s.assigned = nil
 	s.run()
@@ -174,7 +181,7 @@ func TestAnAgentStartsByItsLastOrdersWithoutTheControlPlane(t *testing.T) {
 		t.Errorf("assigned is %v", s.assigned)
 	}
 	s.mu.Unlock()
-	if s.uplink.Connected() {
+	if s.uplink.View().ControlPlane.Connected {
 		t.Error("it is connected to a control plane that is not there")
 	}
 	info, err := os.Stat(filepath.Join(s.dir, ordersFile))
@@ -183,9 +190,9 @@ func TestAnAgentStartsByItsLastOrdersWithoutTheControlPlane(t *testing.T) {
 	}
 	// It is back, with other orders.
 	s.order("a")
-	s.control.start(s.control.address)
-	s.control.until("a report", func() bool { return s.control.tunnel != nil })
-	if got, err := s.control.call("files"); got != "files got hello" || err != nil {
+	s.control.Start(s.control.Address)
+	s.control.Until("a report", func() bool { return s.control.Tunnel != nil })
+	if got, err := s.control.Call("files"); got != "files got hello" || err != nil {
 		t.Errorf("the control plane was answered %q, %v", got, err)
 	}
 }
@@ -234,11 +241,11 @@ func TestReportsComeAtMostOnceASecond(t *testing.T) {
 	for i := 0; ; i++ {
 		select {
 		case <-stop:
-			s.control.mu.Lock()
-			defer s.control.mu.Unlock()
-			if n := len(s.control.reports); n < 2 || n > 4 {
-				t.Errorf("%d reports came while servers changed %d times", n, i)
-			}
+			s.control.Change(func() {
+				if n := len(s.control.Reports); n < 2 || n > 4 {
+					t.Errorf("%d reports came while servers changed %d times", n, i)
+				}
+			})
 			return
 		case <-time.After(time.Millisecond):
 			s.stand.set("files", i%2 == 0)
@@ -248,11 +255,11 @@ func TestReportsComeAtMostOnceASecond(t *testing.T) {
 
 func TestCallsEndBeforeTheirTunnelDoes(t *testing.T) {
 	for name, end := range map[string]func(*site){
-		"the node drains": func(s *site) { s.nodes["a"].tunnel.Drain() },
+		"the node drains": func(s *site) { s.nodes["a"].Tunnel.Drain() },
 		"the orders say it drains": func(s *site) {
-			orders := proto.CloneOf(s.control.orders)
+			orders := proto.CloneOf(s.control.Orders)
 			orders.Nodes[0].Draining = true
-			s.control.change(func() { s.control.orders = orders })
+			s.control.Change(func() { s.control.Orders = orders })
 		},
 		"the agent stops": func(s *site) { go s.stop() },
 	} {
@@ -267,9 +274,9 @@ func TestCallsEndBeforeTheirTunnelDoes(t *testing.T) {
 				err  error
 			}
 			answered := make(chan answer, 1)
-			begun := s.nodes["a"].tunnel
+			begun := s.nodes["a"].Tunnel
 			go func() {
-				text, err := s.nodes["a"].call("slow")
+				text, err := s.nodes["a"].Call("slow")
 				answered <- answer{text, err}
 			}()
 			<-s.stand.began
@@ -285,7 +292,7 @@ func TestCallsEndBeforeTheirTunnelDoes(t *testing.T) {
 			if a := <-answered; a.text != "slow" || a.err != nil {
 				t.Errorf("the call ended with %q, %v", a.text, a.err)
 			}
-			s.nodes["a"].until("the end of the tunnel", func() bool { return s.nodes["a"].tunnel != begun })
+			s.nodes["a"].Until("the end of the tunnel", func() bool { return s.nodes["a"].Tunnel != begun })
 		})
 	}
 }
@@ -300,7 +307,7 @@ func TestATunnelThatIsGivenUpTakesNoCallWithIt(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for {
-				_, err := s.nodes["a"].call("files")
+				_, err := s.nodes["a"].Call("files")
 				if failure, ok := errors.AsType[*tunnel.Error](err); ok && failure.Sent {
 					t.Errorf("a call was lost: %v", err)
 				}
@@ -310,6 +317,6 @@ func TestATunnelThatIsGivenUpTakesNoCallWithIt(t *testing.T) {
 			}
 		})
 	}
-	s.nodes["a"].tunnel.Drain()
+	s.nodes["a"].Tunnel.Drain()
 	callers.Wait()
 }

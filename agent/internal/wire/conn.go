@@ -26,6 +26,10 @@ const (
 
 // What a call can fail of, besides the cause that Fail was given.
 var (
+	// ErrStopped is the cause where the connection was ended by us.
+	ErrStopped = errors.New("the server was stopped")
+	// ErrOver is the cause where the server ended the session, which says nothing of its health.
+	ErrOver = errors.New("the server ended the session")
 	// ErrBusy means that too many calls are open. Nothing was sent.
 	ErrBusy = errors.New("too many calls are open")
 	// ErrGarbage means that the server answered the call with something that is no valid message.

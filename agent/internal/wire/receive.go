@@ -169,6 +169,13 @@ func (c *Conn) Oversize(parts ...[]byte) error {
 	return fmt.Errorf("a message was larger than %d bytes", MaxMessage)
 }
 
+// Undeliverable takes back a message that was taken to be sent, and could not be: the call whose request it is fails.
+func (c *Conn) Undeliverable(message []byte, cause error) {
+	if call := c.named(message); call != nil {
+		call.end(nil, cause)
+	}
+}
+
 // named takes the open call whose id stands somewhere in a text. Ids are long enough to be nowhere by chance.
 func (c *Conn) named(text []byte) *Call {
 	at := bytes.Index(text, []byte(`"`+c.prefix))

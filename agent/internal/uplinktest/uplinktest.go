@@ -1,4 +1,6 @@
-package uplink
+// Package uplinktest has what an agent speaks to, for tests: control planes and nodes that are made of package tunnel, over gRPC
+// with mutual TLS on loopback.
+package uplinktest
 
 import (
 	"context"
@@ -12,8 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,14 +27,15 @@ import (
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
 
-// authority signs for who asks.
-type authority struct {
+// Authority signs for who asks.
+type Authority struct {
 	t           *testing.T
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+// NewAuthority returns one that was not there before.
+func NewAuthority(t *testing.T) *Authority {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
@@ -49,7 +50,7 @@ func newAuthority(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authority{t, certificate, key}
+	return &Authority{t, certificate, key}
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
@@ -61,8 +62,8 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// issue returns the identity of a peer.
-func (a *authority) issue(kind identity.Kind, name string) *identity.Identity {
+// Issue returns the identity of a peer, in the region "eu".
+func (a *Authority) Issue(kind identity.Kind, name string) *identity.Identity {
 	a.t.Helper()
 	key := newKey(a.t)
 	peer := identity.Peer{Kind: kind, Name: name}
@@ -83,54 +84,58 @@ func (a *authority) issue(kind identity.Kind, name string) *identity.Identity {
 	return who
 }
 
-// peer is a node, or the control plane: what agents attach to.
-type peer struct {
+// Peer is a node, or the control plane: what agents attach to. Fields in capitals below the lock are read in Until, and
+// changed in Change.
+type Peer struct {
 	tunnelv1.UnimplementedTunnelServiceServer
 	enrollv1.UnimplementedAgentServiceServer
 	t       *testing.T
-	name    string
+	Name    string
 	who     *identity.Identity
-	address string
+	Address string
 	server  *grpc.Server
 	serving sync.WaitGroup
 
 	mu      sync.Mutex
-	changed chan struct{} // closed, and replaced, when something of the below changes
-	tunnel  *tunnel.Tunnel
-	states  map[string]bool
-	attach  int // how often
-	report  *enrollv1.AgentReport
-	reports []time.Time
-	orders  *enrollv1.Orders
+	changed chan struct{}         // closed, and replaced, when something of the below changes
+	Tunnel  *tunnel.Tunnel        // the latest; nil: none
+	States  map[string]bool       // whether each announced server is ready
+	Report  *enrollv1.AgentReport // the last
+	Reports []time.Time           // when they came
+	Taken   []uint64              // which orders were said to be in force, of all streams
+	Orders  *enrollv1.Orders
 }
 
-func (a *authority) peer(kind identity.Kind, name string) *peer {
-	p := &peer{t: a.t, name: name, who: a.issue(kind, name), changed: make(chan struct{})}
-	p.start("127.0.0.1:0")
-	a.t.Cleanup(p.kill)
+// Peer starts one, which ends with the test.
+func (a *Authority) Peer(kind identity.Kind, name string) *Peer {
+	p := &Peer{t: a.t, Name: name, who: a.Issue(kind, name), changed: make(chan struct{})}
+	p.Start("127.0.0.1:0")
+	a.t.Cleanup(p.Kill)
 	return p
 }
 
-func (p *peer) start(address string) {
+// Start has it listen, also anew after Kill.
+func (p *Peer) Start(address string) {
 	p.t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.address = listener.Addr().String()
+	p.Address = listener.Addr().String()
 	p.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(p.who.Server(identity.Agent))))
 	tunnelv1.RegisterTunnelServiceServer(p.server, p)
 	enrollv1.RegisterAgentServiceServer(p.server, p)
 	p.serving.Go(func() { _ = p.server.Serve(listener) })
 }
 
-// kill ends it without a word.
-func (p *peer) kill() {
+// Kill ends it without a word.
+func (p *Peer) Kill() {
 	p.server.Stop()
 	p.serving.Wait()
 }
 
-func (p *peer) change(f func()) {
+// Change changes fields, and says so to who waits.
+func (p *Peer) Change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f()
@@ -138,8 +143,8 @@ func (p *peer) change(f func()) {
 	p.changed = make(chan struct{})
 }
 
-// until waits for something to be so.
-func (p *peer) until(what string, so func() bool) {
+// Until waits for something to be so.
+func (p *Peer) Until(what string, so func() bool) {
 	p.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -152,31 +157,33 @@ func (p *peer) until(what string, so func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			p.t.Fatalf("%s: %s never was", p.name, what)
+			p.t.Fatalf("%s: %s never was", p.Name, what)
 		}
 	}
 }
 
-func (p *peer) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.Frames]) error {
+// Attach implements TunnelService.
+func (p *Peer) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.Frames]) error {
 	t := tunnel.New(stream, tunnel.Config{Servers: func(states []*tunnelv1.ServerState) {
-		p.change(func() {
-			p.states = map[string]bool{}
+		p.Change(func() {
+			p.States = map[string]bool{}
 			for _, s := range states {
-				p.states[s.GetName()] = s.GetReady()
+				p.States[s.GetName()] = s.GetReady()
 			}
 		})
 	}})
-	p.change(func() { p.tunnel = t; p.attach++ })
+	p.Change(func() { p.Tunnel = t })
 	err := t.Run(stream.Context())
-	p.change(func() {
-		if p.tunnel == t {
-			p.tunnel, p.states = nil, nil
+	p.Change(func() {
+		if p.Tunnel == t {
+			p.Tunnel, p.States = nil, nil
 		}
 	})
 	return err
 }
 
-func (p *peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, enrollv1.FollowResponse]) error {
+// Follow implements AgentService: it sends Orders whenever they are others.
+func (p *Peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, enrollv1.FollowResponse]) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -185,13 +192,13 @@ func (p *peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, en
 			if err != nil {
 				return
 			}
-			p.change(func() { p.report = request.GetReport(); p.reports = append(p.reports, time.Now()) })
+			p.Change(func() { p.hear(request) })
 		}
 	}()
 	var sent *enrollv1.Orders
 	for {
 		p.mu.Lock()
-		orders, changed := p.orders, p.changed
+		orders, changed := p.Orders, p.changed
 		p.mu.Unlock()
 		if orders != sent {
 			sent = orders
@@ -207,10 +214,20 @@ func (p *peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, en
 	}
 }
 
-// call asks a server behind the agent.
-func (p *peer) call(server string) (string, error) {
+// hear notes what an agent says.
+func (p *Peer) hear(request *enrollv1.FollowRequest) {
+	if report := request.GetReport(); report != nil {
+		p.Report, p.Reports = report, append(p.Reports, time.Now())
+	}
+	if number := request.GetTaken(); number != 0 && (len(p.Taken) == 0 || p.Taken[len(p.Taken)-1] != number) {
+		p.Taken = append(p.Taken, number)
+	}
+}
+
+// Call asks a server behind the agent.
+func (p *Peer) Call(server string) (string, error) {
 	p.mu.Lock()
-	t := p.tunnel
+	t := p.Tunnel
 	p.mu.Unlock()
 	if t == nil {
 		return "", tunnel.ErrLost
@@ -224,69 +241,4 @@ func (p *peer) call(server string) (string, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return string(body), err
-}
-
-// stand is an inventory: its servers answer with their name and what they were asked.
-type stand struct {
-	changed chan struct{}
-	began   chan struct{} // a call to "slow" has come
-	hold    chan struct{} // calls to "slow" wait for it
-
-	mu      sync.Mutex
-	servers map[string]bool
-}
-
-func newStand(servers ...string) *stand {
-	s := &stand{changed: make(chan struct{}, 1), began: make(chan struct{}, 1), hold: make(chan struct{}), servers: map[string]bool{}}
-	for _, name := range servers {
-		s.servers[name] = true
-	}
-	return s
-}
-
-func (s *stand) set(name string, ready bool) {
-	s.mu.Lock()
-	s.servers[name] = ready
-	s.mu.Unlock()
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
-}
-
-func (s *stand) Changed() <-chan struct{} { return s.changed }
-
-func (s *stand) States() (states []*tunnelv1.ServerState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, ready := range s.servers {
-		states = append(states, &tunnelv1.ServerState{Name: name, Ready: ready})
-	}
-	slices.SortFunc(states, func(a, b *tunnelv1.ServerState) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return states
-}
-
-func (s *stand) Reports() (reports []*enrollv1.ServerReport) {
-	for _, state := range s.States() {
-		reports = append(reports, &enrollv1.ServerReport{Name: state.GetName()})
-	}
-	return reports
-}
-
-func (s *stand) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer) {
-	body, err := r.ReadAll(1000)
-	if err != nil {
-		return
-	}
-	if r.Server == "slow" {
-		s.began <- struct{}{}
-		_ = w.Head(200, nil)
-		select {
-		case <-s.hold:
-		case <-ctx.Done():
-		}
-		_, _ = w.Write([]byte("slow"))
-		return
-	}
-	_ = w.Reply(200, nil, []byte(r.Server+" got "+string(body)))
 }
