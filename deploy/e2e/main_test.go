@@ -231,7 +231,7 @@ type object = map[string]any
 // admin runs a verb with -o json that must succeed, and returns its message.
 func admin(t *testing.T, dataDir string, args ...string) object {
 	t.Helper()
-	r := command(t, dataDir, "", append(args, "-o", "json")...)
+	r := command(t, dataDir, "", append([]string{"-o", "json"}, args...)...)
 	if r.code != 0 {
 		t.Fatalf("warder %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}

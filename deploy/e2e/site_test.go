@@ -1,9 +1,10 @@
 package e2e_test
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,25 +23,37 @@ import (
 // names a file for the numbers of its processes.
 const countingServer = "WARDER_E2E_COUNTING"
 
-// serveCounting serves over stdio until its input ends. The state is that of the process, so
-// whoever gets a process of his own counts from one.
+// serveCounting serves over stdio until its input ends. It is of the legacy era, in which a
+// session has state: who has a session of his own counts from one.
 func serveCounting(file string) int {
 	processes, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = fmt.Fprintln(processes, os.Getpid())
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	server := mcp.NewServer(&mcp.Implementation{Name: "counter", Version: "1.0.0"}, nil)
 	calls := 0
-	mcp.AddTool(server, &mcp.Tool{Name: "count", Description: "Counts its calls"},
-		func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
+	for in := json.NewDecoder(os.Stdin); err == nil; {
+		var m struct {
+			ID     json.RawMessage
+			Method string
+		}
+		if err = in.Decode(&m); err != nil || m.ID == nil {
+			continue
+		}
+		result := `"error":{"code":-32601,"message":"no such method"}`
+		switch m.Method {
+		case "initialize":
+			result = `"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"counter","version":"1.0.0"}}`
+		case "ping":
+			result = `"result":{}`
+		case "tools/list":
+			result = `"result":{"tools":[{"name":"count","description":"Counts its calls","inputSchema":{"type":"object"}}]}`
+		case "tools/call":
 			calls++
-			return said(strconv.Itoa(calls)), nil, nil
-		})
-	if err := server.Run(context.Background(), &mcp.StdioTransport{}); err != nil {
+			result = fmt.Sprintf(`"result":{"content":[{"type":"text","text":"%d"}]}`, calls)
+		}
+		_, err = fmt.Printf(`{"jsonrpc":"2.0","id":%s,%s}`+"\n", m.ID, result)
+	}
+	if !errors.Is(err, io.EOF) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
