@@ -47,27 +47,38 @@ func (t *Tunnel) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
+	return s.await(ctx)
+}
+
+// await waits for the head of the answer.
+func (s *stream) await(ctx context.Context) (*Response, error) {
 	select {
 	case <-s.in.some:
 	case <-ctx.Done():
 		s.abandon(context.Cause(ctx))
-		return nil, s.giveUp(context.Cause(ctx))
+		return nil, s.giveUp(ctx)
 	}
 	if s.failure != nil {
 		s.release()
-		return nil, &Error{Sent: s.failure.Sent, Err: late(ctx, s.failure.Err)}
+		return nil, s.failure.late(ctx)
 	}
 	return s.respond(ctx), nil
 }
 
-// late puts the end of a caller's time before what it led to at the other end, which may have been told of here a little sooner.
+// late puts the end of a caller's context before what it led to at the other end, of which this one may have heard first: of a
+// deadline, before it has seen that itself.
 func late(ctx context.Context, err error) error {
-	deadline, ok := ctx.Deadline()
-	if !ok || time.Until(deadline) > 0 || errors.Is(err, context.DeadlineExceeded) {
+	cause := context.Cause(ctx)
+	if deadline, ok := ctx.Deadline(); cause == nil && ok && time.Until(deadline) <= 0 {
+		cause = context.DeadlineExceeded
+	}
+	if cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	return fmt.Errorf("%w: %w", cause, err)
 }
+
+func (e *Error) late(ctx context.Context) *Error { return &Error{Sent: e.Sent, Err: late(ctx, e.Err)} }
 
 // open has the writer open a stream. It fails if nothing of it will be sent.
 func (t *Tunnel) open(ctx context.Context, r *Request) (*stream, error) {
@@ -172,12 +183,12 @@ func (s *stream) respond(ctx context.Context) *Response {
 	return r
 }
 
-// giveUp is the error for a caller whose context ended while he waited.
-func (s *stream) giveUp(cause error) *Error {
+// giveUp is the error for a caller whose context ended while he waited. The stream may have failed first.
+func (s *stream) giveUp(ctx context.Context) *Error {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
 	if s.failure != nil {
-		return s.failure
+		return s.failure.late(ctx)
 	}
-	return &Error{Sent: true, Err: cause}
+	return &Error{Sent: true, Err: context.Cause(ctx)}
 }
