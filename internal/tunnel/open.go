@@ -58,11 +58,7 @@ func (s *stream) await(ctx context.Context) (*Response, error) {
 		s.abandon(context.Cause(ctx))
 		return nil, s.giveUp(ctx)
 	}
-	if s.failure != nil {
-		s.release()
-		return nil, s.failure.late(ctx)
-	}
-	return s.respond(ctx), nil
+	return s.respond(ctx)
 }
 
 // late puts the end of a caller's context before what it led to at the other end, of which this one may have heard first: of a
@@ -164,8 +160,9 @@ func (s *stream) takeHead(f *frame) {
 	s.response.Header = words.header(f.fields)
 }
 
-// respond hands the answer to the caller of Do. One that is all there needs no more looking after.
-func (s *stream) respond(ctx context.Context) *Response {
+// respond hands the answer to the caller of Do, or says why there is none. One that is all there needs no more looking after; one of
+// which only the head came may fail at any time.
+func (s *stream) respond(ctx context.Context) (*Response, error) {
 	r := &s.response
 	b := &r.body
 	b.s, b.ctx = s, ctx
@@ -174,13 +171,17 @@ func (s *stream) respond(ctx context.Context) *Response {
 		b.taken, s.in.buf = s.in.buf, nil
 		b.whole = true
 		r.ContentLength = int64(b.taken.len())
-		return r
+		return r, nil
 	}
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
+	if s.failure != nil {
+		s.release()
+		return nil, s.failure.late(ctx)
+	}
 	s.out.lent = bytes.Clone(s.out.lent) // the caller's; the server answers before it has read all
 	b.stop = context.AfterFunc(ctx, func() { s.abandon(context.Cause(ctx)) })
-	return r
+	return r, nil
 }
 
 // giveUp is the error for a caller whose context ended while he waited. The stream may have failed first.

@@ -26,6 +26,8 @@
 //   - A session that a client ended here is told until the control plane has confirmed it, which it does by telling it back,
 //     as to all nodes. What a full or lost outbox costs: the session stays open at other nodes. Hints about servers may be lost.
 //
+//   - A node that leaves says so in the hello of another stream (Drain); what it holds goes on from there.
+//
 // The key that signs is pinned at first contact and kept beside the snapshot. Enrollment will bring it with the node's
 // certificate instead.
 package replica

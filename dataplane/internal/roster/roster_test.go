@@ -128,9 +128,12 @@ func TestTheEndOfATunnelDoesNotTakeOutItsSuccessor(t *testing.T) {
 }
 
 func TestARefusedRelayLooksElsewhereOnce(t *testing.T) {
-	nodes, server, _, _ := cluster(t, mcp.Version20260728, echo, "one", "two", "three")
+	var calls atomic.Int64
+	nodes, server, _, _ := cluster(t, mcp.Version20260728, func(w http.ResponseWriter, r *http.Request, id, arguments string) {
+		calls.Add(1)
+		echo(w, r, id, arguments)
+	}, "one", "two", "three")
 	// Node three believes that two has the agent, which is at one.
-	locate(nodes[1:], &syncv1.AgentLocation{Name: "laptop", Nodes: []string{"two", "one"}, Ready: []string{"files"}})
 	locations := &syncv1.Locations{Agents: []*syncv1.AgentLocation{{Name: "laptop", Nodes: []string{"two", "one"}, Ready: []string{"files"}}}}
 	for _, n := range nodes {
 		locations.Nodes = append(locations.Nodes, &syncv1.NodeLocation{Name: n.name, TunnelAddress: n.address})
@@ -139,6 +142,13 @@ func TestARefusedRelayLooksElsewhereOnce(t *testing.T) {
 	nodes[2].roster.Locate(locations)
 	for range 3 {
 		wantEcho(t, nodes[2], server, mcp.Modern)
+	}
+	// The node that refused comes last for a while.
+	if refused, answered := nodes[2].metric("warder_node_relayed_total", "refused"), nodes[2].metric("warder_node_relayed_total", "answered"); refused != 1 || answered != 3 {
+		t.Errorf("%v requests were refused and %v answered, want 1 and 3", refused, answered)
+	}
+	if got := calls.Load(); got != 3 {
+		t.Errorf("the server got %d calls, want each of 3 once", got)
 	}
 }
 
