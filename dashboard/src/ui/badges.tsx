@@ -5,13 +5,14 @@ import { type Tool, ToolState } from "../gen/warder/admin/v1/tool_pb";
 import type { KeyStateName, UserStateName } from "../paths";
 import { Icon, type IconName } from "./icons";
 
-interface BadgeLook {
+export interface BadgeLook {
   icon: IconName;
   color: MantineColor;
   label: string;
 }
 
-function StateBadge({ icon, color, label }: BadgeLook) {
+/** A state: those of this file, and those of one page alone. */
+export function StateBadge({ icon, color, label }: BadgeLook) {
   return (
     <Badge
       variant="outline"
