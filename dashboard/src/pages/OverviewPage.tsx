@@ -135,7 +135,8 @@ function FirstSteps() {
         </Title>
         <Text>
           Add an MCP server, approve its tools, give a client a key, and its first call will show
-          here. The same from a terminal: <code>warder server add NAME --url URL</code>
+          here. The same from a terminal: <code>warder server add NAME --url URL</code>, or{" "}
+          <code>--agent AGENT -- COMMAND</code> for one that an agent runs.
         </Text>
         <Button renderRoot={(props) => <Link {...props} {...pb.servers()} />}>Add a server</Button>
       </Stack>
