@@ -185,7 +185,7 @@ func startNode(t testing.TB, ca *authority, name string, changes ...func(*relay.
 		change(&config)
 	}
 	n.relay = relay.New(config)
-	n.roster = roster.New(roster.Config{Node: name, Relay: n.relay, Changed: func() {
+	n.roster = roster.New(roster.Config{Node: name, Relay: n.relay, Registerer: n.metrics, Changed: func() {
 		select {
 		case n.changed <- struct{}{}:
 		default:
@@ -352,7 +352,28 @@ type tool func(w http.ResponseWriter, r *http.Request, id, arguments string)
 // echo answers with the arguments.
 func echo(w http.ResponseWriter, _ *http.Request, id, arguments string) {
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[{"type":"text","text":%q}]}}`, id, arguments)
+	w.Write(appendEcho(nil, []byte(id), arguments))
+}
+
+// direct is a modern server that is a part of its agent: it echoes arguments.
+type direct struct{ served func(arguments string) }
+
+func (d direct) Serve(_ context.Context, in *tunnel.Incoming, w tunnel.Answer) {
+	body, err := in.ReadAll(1 << 20)
+	var request mcp.Request
+	if err != nil || mcp.ScanRequest(body, mcp.Limits{}, &request) != nil {
+		return
+	}
+	arguments := string(request.Arguments.Of(body))
+	if d.served != nil {
+		d.served(arguments)
+	}
+	// It fails where the tunnel is lost, or nobody waits.
+	_ = w.Reply(http.StatusOK, []tunnel.Field{{Name: "content-type", Value: "application/json"}}, appendEcho(nil, request.ID.Of(body), arguments))
+}
+
+func appendEcho(b, id []byte, arguments string) []byte {
+	return fmt.Appendf(b, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[],"structuredContent":%s}}`, id, arguments)
 }
 
 // mcpServer speaks both eras, without sessions.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -273,54 +272,5 @@ func TestChangesAreToldAndCrashesWithdrawServers(t *testing.T) {
 		if _, failure := ask(t, nodes[0], call(t, server, mcp.Modern, "{}")); (failure == "") != ready {
 			t.Errorf("with ready %v a call ends with %q", ready, failure)
 		}
-	}
-}
-
-func TestAnswersOverManyTunnelsAndRelaysAreNeverAnothers(t *testing.T) {
-	nodes, server, ca, agent := cluster(t, mcp.Version20260728, echo, "one", "two", "three")
-	secure := ca.identity(identity.Agent, "laptop").Client(identity.Node, "")
-	handler := mcpServer(t, echo)
-	stop := make(chan struct{})
-	var churn, clients sync.WaitGroup
-	churn.Go(func() { // Tunnels come and go all the time.
-		tunnels := []*attachment{agent}
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			n := nodes[i%2]
-			tunnels = append(tunnels, attach(t, secure, n, handler, "files"))
-			locate(nodes)
-			if len(tunnels) > 2 {
-				tunnels[0].kill()
-				tunnels = slices.Delete(tunnels, 0, 1)
-				locate(nodes)
-			}
-		}
-	})
-	var good, wrong, failed atomic.Int64
-	for i := range 12 {
-		clients.Go(func() {
-			for j := range 100 {
-				nonce := fmt.Sprintf("n-%d-%d-", i, j)
-				body, failure := ask(t, nodes[(i+j)%len(nodes)], call(t, server, mcp.Modern, `{"nonce":"`+nonce+`"}`))
-				switch {
-				case failure != "":
-					failed.Add(1)
-				case strings.Contains(body, nonce):
-					good.Add(1)
-				default:
-					wrong.Add(1)
-				}
-			}
-		})
-	}
-	clients.Wait()
-	close(stop)
-	churn.Wait()
-	if wrong.Load() > 0 || good.Load() < 100 {
-		t.Errorf("%d good, %d of another call, %d failed", good.Load(), wrong.Load(), failed.Load())
 	}
 }
