@@ -263,7 +263,16 @@ func (p stdin) Send(ctx context.Context, message []byte) error {
 	case <-p.dead:
 		return p.err
 	case <-p.leaving:
-		return wire.ErrStopped
+		if p.asked.Load() {
+			return wire.ErrStopped
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	// It closed its output, as one does that ends by itself, and is ended if it does not. Then it is known why.
+	select {
+	case <-p.dead:
+		return p.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
