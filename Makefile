@@ -141,8 +141,10 @@ collisions: dashboard postgres fixtures ## Make 200 clients whose ids collide ca
 	    $(GO) test -count=1 -timeout 60m -v -run '^(TestIDsThatCollideNeverMixUpAnswers|TestP12T34WhatIsForwardedIsReadByAllAsItWasAuthorised)$$' ./deploy/e2e
 
 .PHONY: tunnels
-tunnels: ## Make 1,000,000 calls through a tunnel that is cut again and again ('make test' makes some), and play random scripts under the race detector (needs a C compiler).
+tunnels: ## Make 1,000,000 calls through tunnels that are cut again and again ('make test' makes some), time calls beside a stalled one, and play random scripts under the race detector (needs a C compiler).
 	WARDER_TUNNEL_CALLS=1000000 $(GO) test -count=1 -timeout 30m -v -run '^TestManyCallsWithReconnects$$' ./internal/tunnel
+	WARDER_TUNNEL_CALLS=1000000 $(GO) test -count=1 -timeout 60m -v -run '^TestAnswersOverManyTunnelsAndRelaysAreNeverAnothers$$' ./dataplane/internal/roster
+	$(GO) test -timeout 10m -run '^$$' -bench '^BenchmarkStalled$$' -benchtime 5s ./internal/tunnel
 	CGO_ENABLED=1 $(GO) test -race -count=20 -timeout 30m -run '^TestRandomScriptsGoAsPlanned$$' ./internal/tunnel
 
 .PHONY: revocations
@@ -150,8 +152,10 @@ revocations: dashboard postgres ## Revoke 200 keys at three busy nodes with 20,0
 	WARDER_REVOCATIONS=200 $(GO) test -count=1 -timeout 30m -v -run '^TestRevocationsReachThreeNodesWhileTheyAreBusy$$' ./deploy/e2e
 
 .PHONY: bench
-bench: ## Compare calls through Warder with direct ones and with a plain proxy; prints ratios.
+bench: ## Compare calls through Warder with direct ones and with a plain proxy, and those through tunnels with HTTP; prints ratios.
 	$(GO) run ./deploy/bench $(BENCH)
+	$(GO) test -timeout 10m -run '^$$' -bench '^BenchmarkHop$$' ./internal/tunnel
+	$(GO) test -timeout 10m -run '^$$' -bench '^BenchmarkCall$$' -benchtime 2s ./dataplane/internal/roster
 BENCH ?=
 
 ##@ Tools

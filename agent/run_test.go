@@ -86,6 +86,8 @@ func TestAnAgentServesWhatItsFileAndItsOrdersSay(t *testing.T) {
 		t.Errorf("the one that the file does not allow is reported as %v", r)
 	}
 
+	control.Until("the receipt of its orders", func() bool { return len(control.Taken) > 0 })
+
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("it ended with %v", err)

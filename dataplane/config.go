@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -198,15 +199,28 @@ func (c *Config) validateTunnels() error {
 		return fault.Wrap(fault.Invalid, "--tunnel-listen must be HOST:PORT, not "+c.TunnelListen, err)
 	}
 	if c.TunnelAddress == "" {
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if everywhere(host) {
 			return fault.New(fault.Invalid, "--tunnel-listen "+c.TunnelListen+" names no host by which others reach the node; say it with --tunnel-address HOST:PORT")
 		}
 		return nil
 	}
-	if _, _, err := net.SplitHostPort(c.TunnelAddress); err != nil {
+	host, port, err := net.SplitHostPort(c.TunnelAddress)
+	if err != nil {
 		return fault.Wrap(fault.Invalid, "--tunnel-address must be HOST:PORT, not "+c.TunnelAddress, err)
 	}
+	if everywhere(host) {
+		return fault.New(fault.Invalid, "--tunnel-address "+c.TunnelAddress+" names no host by which others reach the node")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fault.New(fault.Invalid, "--tunnel-address "+c.TunnelAddress+" has no port from 1 to 65535")
+	}
 	return nil
+}
+
+// everywhere reports whether a host stands for all addresses, so that nobody can dial it.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // validateListen refuses to send API keys over a network in the clear.

@@ -288,6 +288,7 @@ func (p *Plane) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	p.Drain()
+	p.tunnels.leave()
 	if !p.drain(p.config.DrainTime) {
 		// Their intents must not stay without results.
 		p.session.Abandon()
@@ -320,8 +321,8 @@ func (p *Plane) flush(ctx context.Context) error {
 	return p.queue.Flush(ctx, p.config.FlushTime)
 }
 
-// Drain says that the node is going down: it is not ready any more, and its
-// notification streams end, with what their era has to say of it. Whoever serves
+// Drain says that the node is going down: it is not ready any more, its agents look
+// for another, and its notification streams end, with what their era has to say of it. Whoever serves
 // Handler calls it before he waits for requests to end, since streams end by
 // nothing else.
 func (p *Plane) Drain() {
@@ -330,14 +331,14 @@ func (p *Plane) Drain() {
 	p.board.Drain()
 }
 
-// drain waits until no request is being served, and reports whether that came in
-// time.
+// drain waits until no request is being served, of clients or of other nodes, and
+// reports whether that came in time.
 func (p *Plane) drain(within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	for p.listener.Inflight() > 0 {
+	for p.listener.Inflight()+p.tunnels.serving() > 0 {
 		if !lifetime.Sleep(ctx, drainPoll) {
-			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "after", within)
+			p.log.Warn("calls still run and are given up", "calls", p.listener.Inflight(), "of_other_nodes", p.tunnels.serving(), "after", within)
 			return false
 		}
 	}
@@ -353,7 +354,13 @@ const drainPoll = 20 * time.Millisecond
 
 func (p *Plane) follow(ctx context.Context) {
 	client := syncv1.NewSyncServiceClient(p.link)
-	p.retry(ctx, "snapshots", func(ctx context.Context) error { return p.replica.Follow(ctx, client) })
+	p.retry(ctx, "snapshots", func(ctx context.Context) error {
+		err := p.replica.Follow(ctx, client)
+		if errors.Is(err, replica.ErrDrains) {
+			err = p.replica.Follow(ctx, client)
+		}
+		return err
+	})
 }
 
 func (p *Plane) push(ctx context.Context) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/errand"
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
+	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/relay"
 	"github.com/warder-gateway/warder/dataplane/internal/roster"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
@@ -49,6 +50,9 @@ const (
 	tunnelFrames = 512 << 10
 	// tunnelsPerConnection bounds the streams of one connection: one is enough, and another while it is replaced.
 	tunnelsPerConnection = 4
+	// moveTime is how long agents get to go to other nodes, and partTime how long those get to let go of this one.
+	moveTime = 2 * time.Second
+	partTime = 500 * time.Millisecond
 	// handshakeTime is how long a connection may take to say who it is.
 	handshakeTime = 10 * time.Second
 )
@@ -123,17 +127,47 @@ func (t *tunnels) run(ctx context.Context) {
 		}
 	})
 	<-ctx.Done()
+	parting, cancel := context.WithTimeout(context.Background(), partTime)
+	defer cancel()
+	t.relay.Drain(parting) // So that nothing is on its way here when the lines end.
 	t.relay.Close()
 	t.server.Stop()
 	parts.Wait()
 }
 
-// drain tells agents and other nodes that the node is going down.
+// The end of a node's part in tunnels:
+//
+//	drain: agents and the control plane are told ─▶ leave: agents have moved, and calls of other nodes are refused
+//	  ─▶ serving is 0: theirs have ended ─▶ run: other nodes let go, and all ends
+
+// drain tells agents and the control plane that the node is going down.
 func (t *tunnels) drain() {
 	if t != nil {
 		t.roster.Drain()
-		t.relay.Drain()
+		t.plane.replica.Drain()
 	}
+}
+
+// leave refuses calls of other nodes as soon as their agents can be reached elsewhere, for which there is a bounded time.
+func (t *tunnels) leave() {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), moveTime)
+	defer cancel()
+	own := t.plane.identity.Peer().Name
+	for waiting := true; waiting && !t.roster.Moved() && len(t.relay.Nodes(own)) > 0; {
+		waiting = lifetime.Sleep(ctx, drainPoll)
+	}
+	t.relay.Leave()
+}
+
+// serving is how many calls of other nodes are being served.
+func (t *tunnels) serving() int64 {
+	if t == nil {
+		return 0
+	}
+	return int64(t.relay.Serving())
 }
 
 // carriers is what upstream needs to reach servers of agents.

@@ -45,6 +45,7 @@ type directory struct {
 // located is a node that is connected.
 type located struct {
 	address  string
+	draining bool
 	attached *syncv1.Attached
 	stream   grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]
 }
@@ -63,7 +64,9 @@ func (d *directory) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syn
 		return err
 	}
 	d.mu.Lock()
-	d.nodes[who.Name] = &located{address: hello.GetHello().GetTunnelAddress(), stream: stream}
+	d.nodes[who.Name] = &located{
+		address: hello.GetHello().GetTunnelAddress(), draining: hello.GetHello().GetDraining(), stream: stream,
+	}
 	d.mu.Unlock()
 	for {
 		request, err := stream.Recv()
@@ -82,10 +85,16 @@ func (d *directory) tell(node string, attached *syncv1.Attached) {
 	defer d.mu.Unlock()
 	d.nodes[node].attached = attached
 	locations := new(syncv1.Locations)
+	at := make(map[string]*syncv1.AgentLocation)
 	for name, n := range d.nodes {
 		locations.Nodes = append(locations.Nodes, &syncv1.NodeLocation{Name: name, TunnelAddress: n.address})
 		for _, agent := range n.attached.GetAgents() {
-			locations.Agents = append(locations.Agents, &syncv1.AgentLocation{Name: agent.GetName(), Nodes: []string{name}, Ready: agent.GetReady()})
+			if at[agent.GetName()] == nil {
+				at[agent.GetName()] = &syncv1.AgentLocation{Name: agent.GetName()}
+				locations.Agents = append(locations.Agents, at[agent.GetName()])
+			}
+			l := at[agent.GetName()]
+			l.Nodes, l.Ready = append(l.Nodes, name), append(l.Ready, agent.GetReady()...)
 		}
 	}
 	for _, n := range d.nodes {
@@ -132,15 +141,27 @@ func (a *authority) agent(name string) *tls.Config {
 	}
 }
 
-// elicitor is a modern server at an agent: the tool get answers, and the tool put asks for input first.
-type elicitor struct{ t *testing.T }
+// elicitor is a modern server at an agent: the tool get answers, and the tool put asks for input first. A call that has
+// "hold" among its arguments is answered when let is closed.
+type elicitor struct {
+	t          *testing.T
+	began, let chan struct{} // nil: no call is held
+}
 
-func (e elicitor) Serve(_ context.Context, in *tunnel.Incoming, w tunnel.Answer) {
+func (e elicitor) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer) {
 	body, err := in.ReadAll(1 << 20)
 	var request mcp.Request
 	if err != nil || mcp.ScanRequest(body, mcp.Limits{}, &request) != nil {
 		e.t.Errorf("the agent got %s: %v", body, err)
 		return
+	}
+	if strings.Contains(string(request.Arguments.Of(body)), "hold") {
+		e.began <- struct{}{}
+		select {
+		case <-e.let:
+		case <-ctx.Done():
+			return
+		}
 	}
 	id := request.ID.Of(body)
 	answer := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[{"type":"text","text":"got it"}]}}`, id)
@@ -156,6 +177,13 @@ func (e elicitor) Serve(_ context.Context, in *tunnel.Incoming, w tunnel.Answer)
 // attach has the agent laptop attach to a node, with the server files. The function returned is as if it were killed.
 func (d *directory) attach(t *testing.T, secure *tls.Config, node string) (kill func()) {
 	t.Helper()
+	_, kill = d.attachWith(t, secure, node, elicitor{t: t})
+	return kill
+}
+
+// attachWith is attach with a handler, and returns the agent's end of the tunnel, too.
+func (d *directory) attachWith(t *testing.T, secure *tls.Config, node string, serves tunnel.Handler) (end *tunnel.Tunnel, kill func()) {
+	t.Helper()
 	d.mu.Lock()
 	address := d.nodes[node].address
 	d.mu.Unlock()
@@ -168,7 +196,7 @@ func (d *directory) attach(t *testing.T, secure *tls.Config, node string) (kill 
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := tunnel.New(stream, tunnel.Config{Handler: elicitor{t}, Close: cancel})
+	end = tunnel.New(stream, tunnel.Config{Handler: serves, Close: cancel})
 	if err := end.Announce([]*tunnelv1.ServerState{{Name: "files", Ready: true}}); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +204,7 @@ func (d *directory) attach(t *testing.T, secure *tls.Config, node string) (kill 
 	running.Go(func() { end.Run(ctx) })
 	kill = sync.OnceFunc(func() { cancel(); conn.Close(); running.Wait() })
 	t.Cleanup(kill)
-	return kill
+	return end, kill
 }
 
 // twoNodes starts two nodes that know of a server of the agent laptop.

@@ -20,6 +20,10 @@ test("each page has one path", () => {
         "search": {},
         "to": "/audit",
       },
+      "fleet": {
+        "search": {},
+        "to": "/fleet",
+      },
       "login": {
         "search": {},
         "to": "/login",
@@ -98,6 +102,8 @@ test("what the tabs about people show survives the way through an address", () =
   expect(parseSearch.access({ ...pb.access(access).search, q: 42 })).toEqual(access);
   const trust = { tab: "providers", name: "corp" } as const;
   expect(parseSearch.trust({ ...pb.trust(trust).search })).toEqual(trust);
+  const fleet = { tab: "agents", name: "7" } as const;
+  expect(parseSearch.fleet({ ...pb.fleet(fleet).search, name: 7 })).toEqual(fleet);
 });
 
 test("an unknown tab, state or kind is left out", () => {
@@ -105,4 +111,5 @@ test("an unknown tab, state or kind is left out", () => {
   const raw = { tab: "gods", state: "holy", kind: "planet" };
   expect(parseSearch.access(raw)).toMatchObject(nothing);
   expect(parseSearch.trust(raw)).toMatchObject({ tab: undefined });
+  expect(parseSearch.fleet(raw)).toMatchObject({ tab: undefined });
 });

@@ -58,6 +58,9 @@ export type AccessTab = (typeof accessTabs)[number];
 export const trustTabs = ["issuers", "providers", "secrets"] as const;
 export type TrustTab = (typeof trustTabs)[number];
 
+export const fleetTabs = ["nodes", "agents", "tokens", "authority"] as const;
+export type FleetTab = (typeof fleetTabs)[number];
+
 /** States of users, and of keys. */
 export const userStates = ["active", "disabled", "removed"] as const;
 export type UserStateName = (typeof userStates)[number];
@@ -116,6 +119,13 @@ export interface TrustSearch {
   name?: string;
 }
 
+export interface FleetSearch {
+  /** Absent: nodes. */
+  tab?: FleetTab;
+  /** The agent in the drawer. */
+  name?: string;
+}
+
 export interface PolicySearch {
   /** Absent: the document in force. */
   tab?: PolicyTab;
@@ -158,6 +168,7 @@ export const pb = {
   alerts: (search: AlertsSearch = {}) => ({ to: "/alerts", search }) as const,
   access: (search: AccessSearch = {}) => ({ to: "/access", search }) as const,
   trust: (search: TrustSearch = {}) => ({ to: "/trust", search }) as const,
+  fleet: (search: FleetSearch = {}) => ({ to: "/fleet", search }) as const,
   account: () => ({ to: "/account" }) as const,
   policy: (search: PolicySearch = {}) => ({ to: "/policy", search }) as const,
   audit: (search: AuditSearch = {}) => ({ to: "/audit", search }) as const,
@@ -205,6 +216,10 @@ export const parseSearch = {
   }),
   trust: (raw: Raw): TrustSearch => ({
     tab: oneOf(raw, "tab", trustTabs),
+    name: text(raw, "name"),
+  }),
+  fleet: (raw: Raw): FleetSearch => ({
+    tab: oneOf(raw, "tab", fleetTabs),
     name: text(raw, "name"),
   }),
   policy: (raw: Raw): PolicySearch => ({

@@ -122,6 +122,15 @@ const trust = createRoute({
   component: lazyRouteComponent(() => import("./pages/TrustPage"), "TrustPage"),
 });
 
+const fleet = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/fleet",
+  validateSearch: parseSearch.fleet,
+  loader: ({ context: { queryClient, transport } }) =>
+    queryClient.ensureQueryData(queries.nodes(transport)),
+  component: lazyRouteComponent(() => import("./pages/FleetPage"), "FleetPage"),
+});
+
 const account = createRoute({
   getParentRoute: () => signedIn,
   path: "/account",
@@ -155,7 +164,18 @@ const audit = createRoute({
 const routeTree = root.addChildren([
   setup,
   login,
-  signedIn.addChildren([overview, servers, tools, alerts, access, trust, account, policy, audit]),
+  signedIn.addChildren([
+    overview,
+    servers,
+    tools,
+    alerts,
+    fleet,
+    access,
+    trust,
+    account,
+    policy,
+    audit,
+  ]),
 ]);
 
 export function createAppRouter(context: RouterContext) {

@@ -7,3 +7,6 @@ window.matchMedia ??= ((query: string) => ({
 })) as unknown as typeof window.matchMedia;
 
 (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = false;
+
+// A text area that grows listens for fonts, of which happy-dom knows nothing.
+Object.defineProperty(document, "fonts", { value: new EventTarget() });

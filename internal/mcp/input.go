@@ -118,7 +118,7 @@ func URLMode(params []byte) bool {
 }
 
 // WriteInputRequired appends the response that asks a modern client for input. Without inputs, the client is to come
-// back with the state alone; without state, with the answers alone. Empty serverInfo (a raw object) is left out.
+// back with the state alone; without state, with the answers alone. Each input has params, empty ones if need be. Empty serverInfo (a raw object) is left out.
 func WriteInputRequired(dst, id []byte, inputs []Input, requestState string, serverInfo []byte) []byte {
 	dst = append(appendHead(dst, id), `,"result":{"resultType":"input_required"`...)
 	if len(inputs) > 0 {
@@ -144,8 +144,9 @@ func WriteInputRequired(dst, id []byte, inputs []Input, requestState string, ser
 func (in *Input) appendTo(dst []byte) []byte {
 	dst = append(AppendString(dst, in.Key), `:{"method":`...)
 	dst = AppendString(dst, in.Method)
-	if len(in.Params) > 0 {
-		dst = append(append(dst, `,"params":`...), in.Params...)
+	dst = append(dst, `,"params":`...)
+	if len(in.Params) == 0 { // roots/list needs none, but clients of the Go SDK do.
+		return append(dst, `{}}`...)
 	}
-	return append(dst, '}')
+	return append(append(dst, in.Params...), '}')
 }

@@ -30,7 +30,7 @@ func TestInputs(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Fatalf("EachInput: %v\n%s", err, diff)
 	}
-	const again = `{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a\"ä":{"method":"elicitation/create","params":{ "n":1.0}},"b":{"method":"roots/list"}},"requestState":"s\n","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"w"}}}}`
+	const again = `{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a\"ä":{"method":"elicitation/create","params":{ "n":1.0}},"b":{"method":"roots/list","params":{}}},"requestState":"s\n","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"w"}}}}`
 	if written := string(mcp.WriteInputRequired(nil, []byte("7"), got, "s\n", []byte(`{"name":"w"}`))); written != again {
 		t.Errorf("WriteInputRequired = %s", written)
 	}

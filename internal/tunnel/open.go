@@ -47,27 +47,34 @@ func (t *Tunnel) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, &Error{Err: err}
 	}
+	return s.await(ctx)
+}
+
+// await waits for the head of the answer.
+func (s *stream) await(ctx context.Context) (*Response, error) {
 	select {
 	case <-s.in.some:
 	case <-ctx.Done():
 		s.abandon(context.Cause(ctx))
-		return nil, s.giveUp(context.Cause(ctx))
+		return nil, s.giveUp(ctx)
 	}
-	if s.failure != nil {
-		s.release()
-		return nil, &Error{Sent: s.failure.Sent, Err: late(ctx, s.failure.Err)}
-	}
-	return s.respond(ctx), nil
+	return s.respond(ctx)
 }
 
-// late puts the end of a caller's time before what it led to at the other end, which may have been told of here a little sooner.
+// late puts the end of a caller's context before what it led to at the other end, of which this one may have heard first: of a
+// deadline, before it has seen that itself.
 func late(ctx context.Context, err error) error {
-	deadline, ok := ctx.Deadline()
-	if !ok || time.Until(deadline) > 0 || errors.Is(err, context.DeadlineExceeded) {
+	cause := context.Cause(ctx)
+	if deadline, ok := ctx.Deadline(); cause == nil && ok && time.Until(deadline) <= 0 {
+		cause = context.DeadlineExceeded
+	}
+	if cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	return fmt.Errorf("%w: %w", cause, err)
 }
+
+func (e *Error) late(ctx context.Context) *Error { return &Error{Sent: e.Sent, Err: late(ctx, e.Err)} }
 
 // open has the writer open a stream. It fails if nothing of it will be sent.
 func (t *Tunnel) open(ctx context.Context, r *Request) (*stream, error) {
@@ -153,8 +160,9 @@ func (s *stream) takeHead(f *frame) {
 	s.response.Header = words.header(f.fields)
 }
 
-// respond hands the answer to the caller of Do. One that is all there needs no more looking after.
-func (s *stream) respond(ctx context.Context) *Response {
+// respond hands the answer to the caller of Do, or says why there is none. One that is all there needs no more looking after; one of
+// which only the head came may fail at any time.
+func (s *stream) respond(ctx context.Context) (*Response, error) {
 	r := &s.response
 	b := &r.body
 	b.s, b.ctx = s, ctx
@@ -163,21 +171,25 @@ func (s *stream) respond(ctx context.Context) *Response {
 		b.taken, s.in.buf = s.in.buf, nil
 		b.whole = true
 		r.ContentLength = int64(b.taken.len())
-		return r
+		return r, nil
 	}
-	s.t.mu.Lock()
-	defer s.t.mu.Unlock()
-	s.out.lent = bytes.Clone(s.out.lent) // the caller's; the server answers before it has read all
-	b.stop = context.AfterFunc(ctx, func() { s.abandon(context.Cause(ctx)) })
-	return r
-}
-
-// giveUp is the error for a caller whose context ended while he waited.
-func (s *stream) giveUp(cause error) *Error {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
 	if s.failure != nil {
-		return s.failure
+		s.release()
+		return nil, s.failure.late(ctx)
 	}
-	return &Error{Sent: true, Err: cause}
+	s.out.lent = bytes.Clone(s.out.lent) // the caller's; the server answers before it has read all
+	b.stop = context.AfterFunc(ctx, func() { s.abandon(context.Cause(ctx)) })
+	return r, nil
+}
+
+// giveUp is the error for a caller whose context ended while he waited. The stream may have failed first.
+func (s *stream) giveUp(ctx context.Context) *Error {
+	s.t.mu.Lock()
+	defer s.t.mu.Unlock()
+	if s.failure != nil {
+		return s.failure.late(ctx)
+	}
+	return &Error{Sent: true, Err: context.Cause(ctx)}
 }

@@ -23,7 +23,7 @@ type stream struct {
 
 	// Of one that this end opened.
 	whole    atomic.Bool // the whole answer is there, and the tunnel does not touch the stream any more
-	failure  *Error      // set before Do is woken
+	failure  *Error
 	released atomic.Bool
 	response Response
 

@@ -250,6 +250,27 @@ func TestNoMoreStreamsAreOpenedThanTheOtherEndAllows(t *testing.T) {
 	})
 }
 
+// TestTheEndOfAContextIsToldWhateverCameFirst: the other end may give up a call whose time is over before this end has, and the caller
+// hears of his time all the same.
+func TestTheEndOfAContextIsToldWhateverCameFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := connect(t, Config{}, Config{Handler: handlerFunc(func(context.Context, *Incoming, Answer) {})})
+		for range 50 { // Both are there at once, and either may be seen.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			s, err := a.open(ctx, &Request{Server: "s", Method: "GET"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // It has failed.
+			<-ctx.Done()
+			_, err = s.await(ctx)
+			wantError(t, err, true, context.DeadlineExceeded)
+			wantError(t, err, true, ErrFailed)
+			cancel()
+		}
+	})
+}
+
 // TestHandlersThatLingerAreCounted: those that have not returned are no more than MaxStreams, even if nobody waits for them any more.
 func TestHandlersThatLingerAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

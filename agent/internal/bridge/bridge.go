@@ -31,6 +31,13 @@ type Config struct {
 	IdleTime time.Duration
 	// StartTime is how long a process may take to complete the handshake. Default 1 min.
 	StartTime time.Duration
+	// FirstTime is how long that may take where none of the command ever has: npx and its like download the program
+	// first. Default 5 min.
+	FirstTime time.Duration
+	// WaitTime is how long a call waits for that before it is refused. Default 25 s, which is less than nodes wait.
+	WaitTime time.Duration
+	// Budget bounds what messages hold in memory. Default: none.
+	Budget *wire.Budget
 	// Process is how processes are run.
 	Process process.Options
 	// Changed is called after Status changed. It must not block. Default: nobody wants to know.
@@ -44,6 +51,9 @@ func (c Config) withDefaults() Config {
 	c.Processes = cmp.Or(c.Processes, 32)
 	c.IdleTime = cmp.Or(c.IdleTime, 30*time.Minute)
 	c.StartTime = cmp.Or(c.StartTime, time.Minute)
+	c.FirstTime = cmp.Or(c.FirstTime, 5*time.Minute)
+	c.WaitTime = cmp.Or(c.WaitTime, 25*time.Second)
+	c.Process.Budget = c.Budget
 	if c.Verdicts == nil {
 		c.Verdicts = NewVerdicts()
 	}
@@ -75,7 +85,6 @@ type Server struct {
 	pace   process.Pace
 	legacy slot // of the shared process
 	modern slot
-	probe  sync.Mutex // one at a time
 
 	mu       sync.Mutex
 	closed   bool
@@ -83,8 +92,9 @@ type Server struct {
 	all      sync.WaitGroup
 	workers  map[*worker]bool
 	sessions map[string]*session
-	away     bool // the last process crashed, and none has been started since
-	pending  int  // processes that are being started
+	finding  *finding // of the era, under way
+	away     bool     // the last process crashed, and none has been started since
+	pending  int      // processes that are being started
 	crashes  uint64
 	latest   *worker
 	failure  string
@@ -121,7 +131,7 @@ type Status struct {
 	Started   time.Time
 	Processes int
 	// Restarts is how many processes have ended by themselves, and LastError why the last one did, or could not be
-	// started. It is redacted.
+	// started; while the first one starts, what it said last. It is redacted.
 	Restarts  uint64
 	LastError string
 }
@@ -132,7 +142,7 @@ func (s *Server) Status() Status {
 	defer s.mu.Unlock()
 	status := Status{Phase: Idle, Ready: !s.away && !s.closed, Processes: len(s.workers), Restarts: s.crashes, LastError: s.failure}
 	switch {
-	case s.away:
+	case s.away && s.finding == nil:
 		status.Phase = Waiting
 	case s.anyReady():
 		status.Phase = Running
@@ -140,6 +150,9 @@ func (s *Server) Status() Status {
 		status.Phase = Starting
 	}
 	if s.latest != nil && s.workers[s.latest] {
+		if words := s.latest.LastWords(); words != "" && status.Phase == Starting {
+			status.LastError = "it is still starting; its last line: " + words
+		}
 		status.PID, status.Started = s.latest.PID(), s.latest.Started()
 	}
 	return status
@@ -211,5 +224,6 @@ func (s *Server) idle(d time.Duration) (idle []*worker) {
 var (
 	errClosed = errors.New("the server is closed")
 	errFull   = errors.New("as many processes run as may")
+	errStarts = errors.New("the server is starting for the first time, which may take minutes")
 	errAway   = errors.New("the server crashed and is to be started again in a while")
 )

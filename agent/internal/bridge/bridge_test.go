@@ -370,8 +370,8 @@ func TestWhatCannotBeStartedIsAwayAndSaysWhy(t *testing.T) {
 	if _, err := connect(t, f.url, nil, true); err == nil {
 		t.Error("a session was opened")
 	}
-	eventually(t, "its being away", func() bool { return !f.Status().Ready })
-	if status := f.Status(); status.Phase != Waiting || !strings.Contains(status.LastError, "cannot find [redacted]") {
+	eventually(t, "its being away", func() bool { return f.Status().Phase == Waiting })
+	if status := f.Status(); status.Ready || !strings.Contains(status.LastError, "cannot find [redacted]") {
 		t.Errorf("the status is %+v", status)
 	}
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -40,30 +41,67 @@ func (v *Verdicts) set(digest [sha256.Size]byte, era mcp.Era) {
 	v.eras[digest] = era
 }
 
-// era returns which era the server speaks. To find out, it asks a process that is thrown away.
+// finding is an attempt to find out which era a server speaks.
+type finding struct {
+	done chan struct{}
+	era  mcp.Era // valid, as err, once done is closed
+	err  error
+}
+
+// era returns which era the server speaks. To find out, it asks a process that is thrown away, which is also how it shows
+// that the command works. The first start may take long, and ends with nobody's patience.
 func (s *Server) era(ctx context.Context) (mcp.Era, error) {
-	if s.config.Era != 0 {
-		return s.config.Era, nil
-	}
-	digest := s.config.Spec.Digest()
-	if era := s.config.Verdicts.get(digest); era != 0 {
+	if era := s.known(); era != 0 {
 		return era, nil
 	}
-	s.probe.Lock()
-	defer s.probe.Unlock()
-	if era := s.config.Verdicts.get(digest); era != 0 {
-		return era, nil
+	f := s.find()
+	patience := time.NewTimer(s.config.WaitTime)
+	defer patience.Stop()
+	select {
+	case <-f.done:
+		return f.era, f.err
+	case <-patience.C:
+		return 0, errStarts
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
 	}
-	// Whoever waits next is served by what was found out for this one, so it does not end with him.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*s.config.StartTime)
-	defer cancel()
-	era, err := s.findOut(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("find out which protocol version the server speaks: %w", err)
+}
+
+// known returns which era the server speaks, or 0.
+func (s *Server) known() mcp.Era {
+	return cmp.Or(s.config.Era, s.config.Verdicts.get(s.config.Spec.Digest()))
+}
+
+// find begins to find out, if nobody does already.
+func (s *Server) find() *finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finding != nil {
+		return s.finding
 	}
-	s.config.Verdicts.set(digest, era)
-	s.config.Log.Debug("server was asked for its era", "era", era.String())
-	return era, nil
+	f := &finding{done: make(chan struct{})}
+	if s.closed {
+		f.err = errClosed
+		close(f.done)
+		return f
+	}
+	s.finding = f
+	s.all.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.config.FirstTime)
+		defer cancel()
+		if f.era, f.err = s.findOut(ctx); f.err == nil {
+			s.config.Verdicts.set(s.config.Spec.Digest(), f.era)
+			s.config.Log.Debug("server was asked for its era", "era", f.era.String())
+		} else {
+			f.err = fmt.Errorf("find out which protocol version the server speaks: %w", f.err)
+		}
+		s.mu.Lock()
+		s.finding = nil
+		s.mu.Unlock()
+		close(f.done)
+		s.config.Changed()
+	})
+	return f
 }
 
 // findOut asks for the modern era. Servers of the other one answer with an error, say nothing, or exit; the last may mean
@@ -105,9 +143,9 @@ func (s *Server) discover(ctx context.Context) (mcp.Era, error) {
 	if err1 != nil || err2 != nil {
 		return 0, errExited
 	}
+	defer question.Release()
+	defer ping.Release()
 	up, patience := ping.Done(), (<-chan time.Time)(nil)
-	mute := time.NewTimer(s.config.StartTime)
-	defer mute.Stop()
 	for {
 		select {
 		case <-question.Done():
@@ -116,11 +154,9 @@ func (s *Server) discover(ctx context.Context) (mcp.Era, error) {
 			up, patience = nil, time.After(silenceTime)
 		case <-patience:
 			return mcp.Legacy, nil
-		case <-mute.C:
+		case <-ctx.Done():
 			s.unfit(w, errMute)
 			return 0, errMute
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
 		}
 	}
 }

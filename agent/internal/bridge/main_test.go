@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,10 +23,30 @@ import (
 // TestMain runs the tests, or, as a child of theirs, a server.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		if os.Args[2] == "slow" {
+			download(os.Args[3])
+		}
 		serveSDK(os.Args[2] == "legacy")
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// download takes until there is the file NAME, as npx takes when it has to fetch a program. It notes in NAME.starts that it
+// has begun.
+func download(name string) {
+	starts, err := os.OpenFile(name+".starts", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprint(starts, "x")
+	fmt.Fprintln(os.Stderr, "fetching the program")
+	for {
+		if _, err := os.Stat(name); err == nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 type text struct {
@@ -78,6 +99,9 @@ func serveSDK(legacy bool) {
 			return nil, text{}, err
 		}
 		return nil, text{fmt.Sprint(result.Content["answer"])}, nil
+	})
+	mcp.AddTool(server, &mcp.Tool{Name: "big"}, func(_ context.Context, _ *mcp.CallToolRequest, in text) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: strings.Repeat("x", 300<<10)}}}, nil, nil
 	})
 	mcp.AddTool(server, &mcp.Tool{Name: "progress"}, func(ctx context.Context, req *mcp.CallToolRequest, in text) (*mcp.CallToolResult, text, error) {
 		for i := range 3 {

@@ -38,7 +38,13 @@ func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer)
 	}
 	switch r.Method {
 	case http.MethodPost:
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
+		metered := &wire.Metered{Reader: io.LimitReader(r.Body, maxRequest+1), Budget: s.config.Budget}
+		defer metered.Release()
+		body, err := io.ReadAll(metered)
+		if errors.Is(err, wire.ErrFull) {
+			s.unavailable(w, err)
+			return
+		}
 		if err != nil || ctx.Err() != nil {
 			return
 		}
@@ -121,6 +127,7 @@ const headTime = 10 * time.Second
 
 // exchange carries a call to its end: the answer alone as JSON, or as a stream if something comes before.
 func (s *Server) exchange(ctx context.Context, call *wire.Call, era mcp.Era, w tunnel.Answer) {
+	defer call.Release()
 	out := stream{answer: w}
 	timer := time.NewTimer(headTime)
 	defer timer.Stop()

@@ -31,7 +31,7 @@ const maxAsked = 256
 
 func (s *Server) newSession(w *worker) *session {
 	return &session{
-		id: rand.Text(), server: s, worker: w, box: wire.NewBox(),
+		id: rand.Text(), server: s, worker: w, box: wire.NewBox(s.config.Budget),
 		asked: make(map[string]*wire.Box), uris: make(map[string]bool),
 	}
 }
@@ -64,6 +64,10 @@ func (s *Server) open(ctx context.Context, m *message, w tunnel.Answer) {
 		s.openShared(ctx, m, w)
 		return
 	}
+	if _, err := s.era(ctx); err != nil { // The first start must not end with the client who asked for it.
+		s.unavailable(w, err)
+		return
+	}
 	ears := newOwnEars()
 	worker, err := s.start(ears, false)
 	if err != nil {
@@ -77,6 +81,7 @@ func (s *Server) open(ctx context.Context, m *message, w tunnel.Answer) {
 	call, err := worker.Begin(ctx, m.body, &m.scan)
 	var answer []byte
 	if err == nil {
+		defer call.Release()
 		answer, err = call.Wait(ctx)
 	}
 	switch {
@@ -122,6 +127,7 @@ func (x *session) end() {
 	delete(s.sessions, x.id)
 	delete(x.worker.sessions, x)
 	s.mu.Unlock()
+	x.box.Close()
 	if s.config.Shared {
 		x.unsubscribeAll()
 		return

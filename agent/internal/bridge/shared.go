@@ -22,6 +22,9 @@ func (s *Server) openShared(ctx context.Context, m *message, w tunnel.Answer) {
 
 // sharedWorker returns the process of all sessions.
 func (s *Server) sharedWorker(ctx context.Context) (*worker, error) {
+	if _, err := s.era(ctx); err != nil {
+		return nil, err
+	}
 	return s.legacy.get(ctx, func() (*worker, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
 		defer cancel()

@@ -151,6 +151,7 @@ func (s *Server) follow(w *worker) {
 	delete(s.workers, w)
 	for session := range w.sessions {
 		delete(s.sessions, session.id)
+		session.box.Close()
 	}
 	if crashed {
 		s.failed(time.Since(w.Started()), err.Error())
@@ -166,9 +167,13 @@ func (s *Server) follow(w *worker) {
 
 // unfit ends a worker whose handshake failed.
 func (s *Server) unfit(w *worker, err error) {
+	noted := false
 	select {
-	case <-w.Dead(): // It failed of that, which is noted.
+	case <-w.Dead(): // It failed of that; follow notes it of those that serve.
+		err, noted = w.Err(), !w.disposable
 	default:
+	}
+	if !noted {
 		s.mu.Lock()
 		s.failed(0, w.Redact(err.Error()))
 		s.mu.Unlock()
@@ -198,9 +203,7 @@ func (s *Server) revive() {
 			return
 		case <-timer.C:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
-		err := s.tryOne(ctx)
-		cancel()
+		err := s.tryOne()
 		s.mu.Lock()
 		back := !s.away || s.closed
 		s.mu.Unlock()
@@ -215,9 +218,20 @@ func (s *Server) revive() {
 }
 
 // tryOne starts a process and completes a handshake with it.
-func (s *Server) tryOne(ctx context.Context) error {
+func (s *Server) tryOne() error {
+	era := s.known()
+	if era == 0 {
+		f := s.find()
+		<-f.done // In bounded time.
+		if f.err != nil {
+			return f.err
+		}
+		era = f.era
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
+	defer cancel()
 	switch {
-	case s.config.Verdicts.get(s.config.Spec.Digest()) == mcp.Modern:
+	case era == mcp.Modern:
 		_, err := s.modernWorker(ctx)
 		return err
 	case s.config.Shared:
@@ -261,6 +275,7 @@ func ask(ctx context.Context, w *worker, method string, params []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	defer call.Release()
 	answer, err := call.Wait(ctx)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 
 	"github.com/warder-gateway/warder/agent/internal/bridge"
 	"github.com/warder-gateway/warder/agent/internal/process"
+	"github.com/warder-gateway/warder/agent/internal/wire"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	// Changed is called after Status changed. It must not block. Default: nobody wants to know.
 	Changed func()
 	Log     *slog.Logger
+	// Budget bounds what messages hold in memory. Default: none.
+	Budget *wire.Budget
 }
 
 // Server is one server. It is a tunnel.Handler. It may be used from many goroutines, and must be closed.
@@ -162,7 +165,13 @@ func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer)
 		older.Serve(ctx, r, w)
 		return
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
+	metered := &wire.Metered{Reader: io.LimitReader(r.Body, maxRequest+1), Budget: s.config.Budget}
+	defer metered.Release()
+	body, err := io.ReadAll(metered)
+	if errors.Is(err, wire.ErrFull) {
+		_ = w.Head(http.StatusServiceUnavailable, []tunnel.Field{{Name: "retry-after", Value: "1"}})
+		return
+	}
 	if err != nil || len(body) > maxRequest {
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "the request could not be read")
 		return

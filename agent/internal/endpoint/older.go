@@ -69,7 +69,7 @@ func (s *Server) carryOlder() *bridge.Server {
 	}
 	var older *bridge.Server
 	older = bridge.New(bridge.Config{
-		Name: s.config.Name, Era: mcp.Legacy, Processes: maxLines, Changed: s.config.Changed, Log: s.config.Log,
+		Name: s.config.Name, Era: mcp.Legacy, Processes: maxLines, Changed: s.config.Changed, Log: s.config.Log, Budget: s.config.Budget,
 		Dial: func(ears wire.Hearer) (bridge.Peer, error) {
 			line, err := s.dialLine(s.ending, ears)
 			if errors.Is(err, sse2024.ErrOther) {
@@ -118,7 +118,7 @@ func (s *Server) noLonger(older *bridge.Server) {
 func (s *Server) dialLine(ctx context.Context, ears wire.Hearer) (*sse2024.Line, error) {
 	ctx, cancel := context.WithTimeout(ctx, lineTime)
 	defer cancel()
-	return sse2024.Dial(ctx, sse2024.Config{URL: s.url, Header: s.config.Header, Transport: s.transport, Log: s.config.Log}, ears)
+	return sse2024.Dial(ctx, sse2024.Config{URL: s.url, Header: s.config.Header, Transport: s.transport, Log: s.config.Log, Budget: s.config.Budget}, ears)
 }
 
 // names reports whether a request names a session.

@@ -17,6 +17,7 @@ import (
 	"github.com/warder-gateway/warder/agent/internal/endpoint"
 	"github.com/warder-gateway/warder/agent/internal/manifest"
 	"github.com/warder-gateway/warder/agent/internal/process"
+	"github.com/warder-gateway/warder/agent/internal/wire"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
@@ -28,6 +29,7 @@ type Inventory struct {
 	version  string
 	verdicts *bridge.Verdicts
 	changed  chan struct{}
+	budget   *wire.Budget
 
 	applying sync.Mutex // one Apply at a time
 
@@ -54,11 +56,17 @@ type server interface {
 	Close()
 }
 
+// What messages may hold in memory until they were passed on, in bytes: those of all servers, and those of one.
+const (
+	messageBytes = 256 << 20
+	serverBytes  = messageBytes / 2
+)
+
 // New returns an inventory without servers. Version is what servers are told of the agent.
 func New(version string, log *slog.Logger) *Inventory {
 	return &Inventory{
 		log: log, version: version, verdicts: bridge.NewVerdicts(),
-		changed: make(chan struct{}, 1), entries: make(map[string]*entry),
+		budget: wire.NewBudget(messageBytes), changed: make(chan struct{}, 1), entries: make(map[string]*entry),
 	}
 }
 
@@ -150,7 +158,7 @@ func (v *Inventory) want(d *manifest.Server, local bool) *want {
 		}
 		e := &entry{name: d.Name, local: local, what: d.URL, digest: sha256.Sum256([]byte(text))}
 		return &want{e, func() (server, error) {
-			s, err := endpoint.New(endpoint.Config{Name: d.Name, URL: d.URL, Header: d.Headers, Changed: v.notify, Log: log})
+			s, err := endpoint.New(endpoint.Config{Name: d.Name, URL: d.URL, Header: d.Headers, Changed: v.notify, Log: log, Budget: v.budget.Share(serverBytes)})
 			if err != nil {
 				return nil, err
 			}
@@ -166,7 +174,7 @@ func (v *Inventory) want(d *manifest.Server, local bool) *want {
 		}
 		return stdio{bridge.New(bridge.Config{
 			Name: d.Name, Spec: spec, Shared: d.Shared, Verdicts: v.verdicts, Changed: v.notify, Log: v.log, Version: v.version,
-			Process: process.Options{Log: log},
+			Process: process.Options{Log: log}, Budget: v.budget.Share(serverBytes),
 		})}, nil
 	}}
 }

@@ -27,6 +27,8 @@ type Options struct {
 	DeafTime time.Duration
 	// Log gets what it says, at level debug, and what becomes of it. Default: nowhere.
 	Log *slog.Logger
+	// Budget bounds what is kept for callers. Nil: it has no bound.
+	Budget *wire.Budget
 }
 
 func (o Options) withDefaults() Options {
@@ -79,7 +81,7 @@ func Start(spec *Spec, hearer wire.Hearer, options Options) (*Process, error) {
 		options: options.withDefaults(), tag: rand.Text(), queue: make(chan []byte, queueLength),
 		leaving: make(chan struct{}), dead: make(chan struct{}), gone: make(chan struct{}),
 	}
-	p.Conn, p.Log = wire.New(stdin{p}, hearer), newLog(spec, p.options.Log)
+	p.Conn, p.Log = wire.New(stdin{p}, hearer, p.options.Budget), newLog(spec, p.options.Log)
 	p.cmd = &exec.Cmd{Path: path, Args: spec.Command, Dir: spec.Directory, Env: spec.environment(p.tag)}
 	if p.pipes, err = openPipes(p.cmd); err != nil {
 		return nil, err
@@ -261,7 +263,16 @@ func (p stdin) Send(ctx context.Context, message []byte) error {
 	case <-p.dead:
 		return p.err
 	case <-p.leaving:
-		return wire.ErrStopped
+		if p.asked.Load() {
+			return wire.ErrStopped
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	// It closed its output, as one does that ends by itself, and is ended if it does not. Then it is known why.
+	select {
+	case <-p.dead:
+		return p.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -256,6 +256,21 @@ func TestAServerThatClosesItsOutputIsEnded(t *testing.T) {
 	}
 }
 
+func TestWhoSpeaksToAProgramThatIsEndingHearsWhyItEnds(t *testing.T) {
+	p, err := Start(&Spec{Command: []string{"sh", "-c", "echo out of memory >&2; exec >&-; read line; exit 1"}}, make(heard, 1), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	<-p.leaving // It has closed its output, and is there still.
+	for err == nil {
+		err = stdin{p}.Send(t.Context(), []byte("{}")) // Some wait to be written, and are lost.
+	}
+	if !strings.Contains(err.Error(), "out of memory") {
+		t.Errorf("sending failed with %v", err)
+	}
+}
+
 func TestACancelledCallIsNotWaitedFor(t *testing.T) {
 	p := run(t, Spec{})
 	ctx, cancel := context.WithCancelCause(t.Context())

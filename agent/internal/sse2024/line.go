@@ -42,6 +42,8 @@ type Config struct {
 	Header    map[string]string
 	Transport http.RoundTripper
 	Log       *slog.Logger
+	// Budget bounds what is kept for callers. Nil: it has no bound.
+	Budget *wire.Budget
 }
 
 // Line is one session with a server. It may be used from many goroutines, and must be stopped.
@@ -73,7 +75,7 @@ func Dial(ctx context.Context, config Config, hearer wire.Hearer) (*Line, error)
 		dead: make(chan struct{}), gone: make(chan struct{}), turn: make(chan struct{}),
 	}
 	close(l.turn)
-	l.Conn = wire.New(sender{l}, hearer)
+	l.Conn = wire.New(sender{l}, hearer, config.Budget)
 	l.ctx, l.end = context.WithCancelCause(context.Background())
 	stop := context.AfterFunc(ctx, func() { l.end(context.Cause(ctx)) })
 	events, err := l.open()

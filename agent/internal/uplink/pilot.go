@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// period is how often the choice is looked at again, on average.
+	// period is the pilot's every.
 	period = 30 * time.Second
-	// maxNodes and maxTunnels bound what orders can ask for. What is beyond is left out.
+	// maxNodes and maxTunnels bound what orders can ask for. What is beyond is left out; of nodes that is said in the log.
 	maxNodes   = 1000
 	maxTunnels = 8
 )
@@ -27,10 +27,13 @@ type pilot struct {
 	attach func(ctx context.Context, l target, up func(way)) error
 	// probe measures the round trip to a node without a tunnel.
 	probe func(ctx context.Context, l target) (time.Duration, error)
+	// every is how often the choice is looked at again, on average: agents do so at different times, so that a node that joins is not
+	// overrun by all of them.
+	every time.Duration
 	// changed is called when tunnels are others than before, or begin to drain. It must not wait.
 	changed func()
 
-	events  chan func(now time.Time)
+	events  chan func(now time.Time) // not buffered: who has an event waits for its turn
 	done    chan struct{}
 	running sync.WaitGroup
 
@@ -49,7 +52,7 @@ type target struct{ name, address string }
 func (p *pilot) init() {
 	p.events, p.done = make(chan func(time.Time)), make(chan struct{})
 	p.links = make(map[string]*link)
-	p.want = 1
+	p.want, p.every = 1, period
 }
 
 // tell has the loop do something. It waits for it to begin; after the end it does nothing.
@@ -134,10 +137,10 @@ func (p *pilot) busy() bool {
 // settle brings what is in line with what should be, and returns when to look again.
 func (p *pilot) settle(now time.Time) time.Time {
 	if p.stopping {
-		return now.Add(period)
+		return now.Add(p.every)
 	}
 	if !now.Before(p.next) {
-		p.next = now.Add(period*2/3 + rand.N(period*2/3))
+		p.next = now.Add(p.every*2/3 + rand.N(p.every*2/3))
 		p.improve(now)
 		p.measure(true)
 	}
@@ -166,9 +169,14 @@ func (p *pilot) nodes(now time.Time, nodes []*enrollv1.NodeAddress, want int) {
 	if len(nodes) == 0 {
 		return // See the package comment.
 	}
+	if len(nodes) > maxNodes {
+		p.log.Error("there are more nodes than an agent can know; the last ones are left out", "nodes", len(nodes), "limit", maxNodes)
+		nodes = nodes[:maxNodes]
+	}
 	listed := map[string]bool{}
-	for _, n := range nodes[:min(len(nodes), maxNodes)] {
+	for _, n := range nodes {
 		if n.GetName() == "" || n.GetAddress() == "" {
+			p.log.Error("a node has no name or no address, and is left out", "node", n.GetName(), "address", n.GetAddress())
 			continue
 		}
 		listed[n.GetName()] = true

@@ -16,13 +16,14 @@ type stand struct {
 	changed chan struct{}
 	began   chan struct{} // a call to "slow" has come
 	hold    chan struct{} // calls to "slow" wait for it
+	left    chan struct{} // a call to "slow" ended because nobody waits for it any more
 
 	mu      sync.Mutex
 	servers map[string]bool
 }
 
 func newStand(servers ...string) *stand {
-	s := &stand{changed: make(chan struct{}, 1), began: make(chan struct{}, 1), hold: make(chan struct{}), servers: map[string]bool{}}
+	s := &stand{changed: make(chan struct{}, 1), began: make(chan struct{}, 1), hold: make(chan struct{}), left: make(chan struct{}, 1), servers: map[string]bool{}}
 	for _, name := range servers {
 		s.servers[name] = true
 	}
@@ -69,6 +70,7 @@ func (s *stand) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer) 
 		select {
 		case <-s.hold:
 		case <-ctx.Done():
+			s.left <- struct{}{}
 		}
 		_, _ = w.Write([]byte("slow"))
 		return

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -28,11 +29,14 @@ type site struct {
 	dir     string
 	stand   *stand
 
-	uplink   *Uplink
+	uplink *Uplink
+	// every is how often the choice of nodes is looked at again; 0: as ever.
+	every    time.Duration
 	stop     func()
 	mu       sync.Mutex
 	assigned []*enrollv1.AssignedServer
 	applied  func()
+	told     int // how often
 }
 
 func newSite(t *testing.T, nodes ...string) *site {
@@ -65,9 +69,11 @@ func (s *site) run() {
 		Assigned: func(a []*enrollv1.AssignedServer, applied func()) {
 			s.mu.Lock()
 			s.assigned, s.applied = a, applied
+			s.told++
 			s.mu.Unlock()
 		},
 	})
+	s.uplink.pilot.every = cmp.Or(s.every, s.uplink.pilot.every)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.uplink.Run(ctx) })

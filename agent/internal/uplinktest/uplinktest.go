@@ -20,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
@@ -102,7 +103,7 @@ type Peer struct {
 	States  map[string]bool       // whether each announced server is ready
 	Report  *enrollv1.AgentReport // the last
 	Reports []time.Time           // when they came
-	Taken   []uint64              // which orders were said to be in force, of all streams
+	Taken   []uint64              // which orders were said to be in force, each time, on all streams
 	Orders  *enrollv1.Orders
 }
 
@@ -182,7 +183,7 @@ func (p *Peer) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 	return err
 }
 
-// Follow implements AgentService: it sends Orders whenever they are others.
+// Follow implements AgentService: it sends Orders whenever they are others, with numbers from 1.
 func (p *Peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, enrollv1.FollowResponse]) error {
 	ended := make(chan struct{})
 	go func() {
@@ -196,13 +197,16 @@ func (p *Peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, en
 		}
 	}()
 	var sent *enrollv1.Orders
-	for {
+	for number := uint64(1); ; {
 		p.mu.Lock()
 		orders, changed := p.Orders, p.changed
 		p.mu.Unlock()
 		if orders != sent {
 			sent = orders
-			if err := stream.Send(&enrollv1.FollowResponse{Orders: orders}); err != nil {
+			numbered := proto.CloneOf(orders)
+			numbered.Number = number
+			number++
+			if err := stream.Send(&enrollv1.FollowResponse{Orders: numbered}); err != nil {
 				return err
 			}
 		}
@@ -219,7 +223,7 @@ func (p *Peer) hear(request *enrollv1.FollowRequest) {
 	if report := request.GetReport(); report != nil {
 		p.Report, p.Reports = report, append(p.Reports, time.Now())
 	}
-	if number := request.GetTaken(); number != 0 && (len(p.Taken) == 0 || p.Taken[len(p.Taken)-1] != number) {
+	if number := request.GetTaken(); number != 0 {
 		p.Taken = append(p.Taken, number)
 	}
 }

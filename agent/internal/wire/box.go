@@ -8,23 +8,27 @@ const (
 	boxBytes    = 4 << 20
 )
 
-// Box holds what is to be told to one reader, in order. It is bounded: a message that finds no room is refused, and the
-// one who puts it in decides what that means. Messages in it belong to the reader.
+// Box holds what is to be told to one reader, in order. It is bounded, by itself and by its budget: a message that finds
+// no room is refused, and the one who puts it in decides what that means.
 type Box struct {
+	budget *Budget
+
 	mu       sync.Mutex
 	messages [][]byte
-	bytes    int
+	bytes    int // of messages
+	lent     int // bytes of what was taken last
+	closed   bool
 	ready    chan struct{}
 }
 
 // NewBox returns an empty box.
-func NewBox() *Box { return &Box{ready: make(chan struct{}, 1)} }
+func NewBox(budget *Budget) *Box { return &Box{budget: budget, ready: make(chan struct{}, 1)} }
 
 // Put adds a message and reports whether there was room.
 func (b *Box) Put(message []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.messages) >= boxMessages || b.bytes+len(message) > boxBytes && len(b.messages) > 0 {
+	if b.closed || len(b.messages) >= boxMessages || b.bytes+len(message) > boxBytes && len(b.messages) > 0 || !b.budget.Hold(len(message)) {
 		return false
 	}
 	b.messages = append(b.messages, message)
@@ -39,11 +43,21 @@ func (b *Box) Put(message []byte) bool {
 // Ready is sent to when there may be something to take.
 func (b *Box) Ready() <-chan struct{} { return b.ready }
 
-// Take empties the box and returns what was in it.
+// Take empties the box and returns what was in it. The messages are the reader's, and count for the budget until it takes
+// again, or closes the box: a reader that is slow to pass them on holds them all the while.
 func (b *Box) Take() [][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.budget.Give(b.lent)
 	messages := b.messages
-	b.messages, b.bytes = nil, 0
+	b.messages, b.lent, b.bytes = nil, b.bytes, 0
 	return messages
+}
+
+// Close gives up the box and what is in it. It takes nothing any more. It may be called again.
+func (b *Box) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.budget.Give(b.lent + b.bytes)
+	b.messages, b.lent, b.bytes, b.closed = nil, 0, 0, true
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"sync"
 
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -20,6 +21,10 @@ type Call struct {
 	answer   []byte
 	code     int
 	err      error
+
+	mu       sync.Mutex
+	held     int // bytes of the answer that count for the budget
+	released bool
 }
 
 // ID returns the caller's raw id.
@@ -60,6 +65,30 @@ func (c *Call) Cancel(reason string) {
 		params = mcp.AppendString(append(params, `,"reason":`...), reason)
 	}
 	c.conn.Tell(mcp.WriteNotification(nil, mcp.MethodCancelled, append(params, '}')))
+}
+
+// Release gives up what is kept for the call, once its answer was passed on or nobody wants it. It may be called again.
+func (c *Call) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn.budget.Give(c.held)
+	c.held, c.released = 0, true
+	c.Box.Close()
+}
+
+// answered settles the call with an answer, if there is room for it.
+func (c *Call) answered(answer []byte) {
+	c.mu.Lock()
+	held := c.released || c.conn.budget.Hold(len(answer))
+	if held && !c.released {
+		c.held = len(answer)
+	}
+	c.mu.Unlock()
+	if !held {
+		c.end(nil, ErrFull)
+		return
+	}
+	c.end(answer, nil)
 }
 
 // end settles the call. It is called once, by whoever took it out of the open ones.

@@ -34,6 +34,8 @@ var (
 	ErrBusy = errors.New("too many calls are open")
 	// ErrGarbage means that the server answered the call with something that is no valid message.
 	ErrGarbage = errors.New("the server answered with something that is not a valid MCP message")
+	// ErrFull means that there was no room for the answer: the budget was spent, by answers that wait for slow readers.
+	ErrFull = errors.New("the agent holds as many answers as it may, for clients that do not take theirs")
 	// ErrTooLarge means that the answer was larger than MaxMessage.
 	ErrTooLarge = fmt.Errorf("the server's answer was larger than %d bytes", MaxMessage)
 )
@@ -60,6 +62,7 @@ type Hearer interface{ Hear(m *Message) }
 type Conn struct {
 	sender Sender
 	hearer Hearer
+	budget *Budget
 	prefix string // of our ids: nobody can guess it, and it is nowhere by chance
 	next   atomic.Uint64
 	stray  atomic.Uint64
@@ -71,9 +74,9 @@ type Conn struct {
 	failed error
 }
 
-// New returns a connection that sends by sender.
-func New(sender Sender, hearer Hearer) *Conn {
-	return &Conn{sender: sender, hearer: hearer, prefix: "w" + rand.Text()[:12] + "-", calls: make(map[string]*Call)}
+// New returns a connection that sends by sender. What it keeps for its callers counts for budget, which may be nil.
+func New(sender Sender, hearer Hearer, budget *Budget) *Conn {
+	return &Conn{sender: sender, hearer: hearer, budget: budget, prefix: "w" + rand.Text()[:12] + "-", calls: make(map[string]*Call)}
 }
 
 // Busy is how many calls are open.
@@ -87,11 +90,11 @@ func (c *Conn) Busy() int {
 // what is over, and what is no message.
 func (c *Conn) Stray() uint64 { return c.stray.Load() }
 
-// Begin sends a request, and returns the call that waits for its answer. Body and req, its scan, must not change while
+// Begin sends a request, and returns the call that waits for its answer, and is to be released. Body and req, its scan, must not change while
 // the call is open. After an error nothing was sent, or the connection failed before.
 func (c *Conn) Begin(ctx context.Context, body []byte, req *mcp.Request) (*Call, error) {
 	call := &Call{
-		conn: c, Method: req.Method, Box: NewBox(), done: make(chan struct{}),
+		conn: c, Method: req.Method, Box: NewBox(c.budget), done: make(chan struct{}),
 		own:      []byte(`"` + c.prefix + strconv.FormatUint(c.next.Add(1), 10) + `"`),
 		clientID: bytes.Clone(req.ID.Of(body)), LogLevel: !req.LogLevel.Empty(),
 	}

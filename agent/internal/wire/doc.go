@@ -13,6 +13,7 @@
 //     each other's answers (security.md T-22).
 //   - Of a message nothing changes but ids and tokens. One that holds line ends is made one line.
 //   - Calls run beside each other; no call waits for the answer to another one.
-//   - Receive never blocks. What a caller does not take waits in a Box, which is bounded.
+//   - Receive never blocks. What a caller does not take waits in a Box, which is bounded. All that waits, answers
+//     included, is bounded together by a Budget, which says what happens when it is spent.
 //   - When the connection fails, all calls that are open fail at once.
 package wire

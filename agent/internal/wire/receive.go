@@ -66,7 +66,7 @@ func (c *Conn) answered(m *Message) {
 		return
 	}
 	call.code = m.Scan.ErrorCode
-	call.end(call.restore(m), nil)
+	call.answered(call.restore(m))
 }
 
 // restore puts the caller's id where ours stands. The result of a listen names it again, before or behind.

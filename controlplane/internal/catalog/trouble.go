@@ -85,6 +85,8 @@ func (c *conversation) statusFault(status int) error {
 		return c.trouble(fault.Precondition, cause, "forbids access (HTTP 403); check the credentials in its headers, and whether it accepts this host name")
 	case status == http.StatusTooManyRequests:
 		return c.trouble(fault.Unavailable, cause, "limits requests (HTTP 429); refresh it later")
+	case status == http.StatusServiceUnavailable && c.target.Agent != "":
+		return c.trouble(fault.Unavailable, cause, "does not serve yet, or not any more (HTTP 503); 'warder agent list' says what its agent knows of it")
 	case status >= 500:
 		return c.trouble(fault.Unavailable, cause, "failed (HTTP %d); look at its log, then refresh it", status)
 	case status >= 300 && status < 400:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/warder-gateway/warder/controlplane/internal/catalog"
@@ -27,7 +28,9 @@ const (
 type link struct {
 	tunnel *tunnel.Tunnel
 	end    context.CancelCauseFunc
-	ready  map[string]bool // the directory's lock guards it
+	// The directory's lock guards these.
+	ready   map[string]bool
+	foreign map[string]bool // what was announced and logged that is not the agent's
 }
 
 // Attach serves the tunnel of one agent until either side ends it.
@@ -92,8 +95,31 @@ func (d *Directory) announced(name string, l *link, states []*tunnelv1.ServerSta
 	defer d.mu.Unlock()
 	l.ready = ready
 	if a := d.agents[name]; a != nil && a.link == l {
+		if foreign := a.stray(); len(foreign) > 0 {
+			d.config.Log.Warn("an agent announces servers that it was not given; they are ignored", "agent", name, "servers", foreign)
+		}
 		d.moved(name, a)
 	}
+}
+
+// stray returns servers that the agent announces without having them, each once. While
+// it has not taken the last orders, none: it may have had them by those before.
+func (a *agent) stray() (names []string) {
+	f := a.follower
+	if f == nil || f.number == 0 || f.taken != f.number {
+		return nil
+	}
+	for name := range a.link.ready {
+		if _, given := f.ordered[name]; !given && !a.link.foreign[name] && len(a.link.foreign) < maxReported {
+			if a.link.foreign == nil {
+				a.link.foreign = make(map[string]bool)
+			}
+			a.link.foreign[name] = true
+			names = append(names, clean(name))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Here lists the agents that can be reached from this replica.

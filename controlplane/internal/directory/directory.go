@@ -46,7 +46,8 @@ type Directory struct {
 	config Config
 	places *feed.Feed // of locations
 
-	reading sync.Mutex // one reader of the world at a time
+	reading sync.Mutex         // one reader of the world at a time
+	strays  map[[3]string]bool // node, agent, server: logged; reading guards it
 	world   world
 
 	mu      sync.Mutex

@@ -3,8 +3,10 @@ package directory
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -254,6 +256,57 @@ func TestEveryReplicaKnowsWhereAgentsAre(t *testing.T) {
 	await(t, there, &syncv1.Locations{})
 	if rows, err := s.ListAttachments(t.Context()); err != nil || len(rows) != 0 {
 		t.Errorf("left: %v, %v", rows, err)
+	}
+}
+
+// TestWhatADeadReplicaSaidOfItsNodesIsForgotten: nobody takes it back, so it goes with
+// the time.
+func TestWhatADeadReplicaSaidOfItsNodesIsForgotten(t *testing.T) {
+	s := storetest.New(t)
+	letIn(t, s, "laptop")
+	d := replica(t, s, nil)
+	for _, node := range []string{"dead", "edge"} {
+		if err := d.ConnectNode(t.Context(), db.ConnectNodeParams{Name: node, ConnectedTo: node + "/1", TunnelAddress: "10.0.0.1:7443"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.AttachAgents(t.Context(), node, node+"/1", &syncv1.Attached{Agents: []*syncv1.AttachedAgent{{Name: "laptop"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Pool().Exec(t.Context(), "UPDATE node SET seen_at = now() - interval '2 minutes' WHERE name = 'dead'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.look(t.Context()); err != nil { // As it does each time that it reconciles.
+		t.Fatal(err)
+	}
+	await(t, d, &syncv1.Locations{
+		Nodes:  []*syncv1.NodeLocation{{Name: "edge", TunnelAddress: "10.0.0.1:7443"}},
+		Agents: []*syncv1.AgentLocation{{Name: "laptop", Nodes: []string{"edge"}}},
+	})
+}
+
+// TestServersThatAreNotTheAgentsAreLoggedOnce: whether the agent announces them or a
+// node names them.
+func TestServersThatAreNotTheAgentsAreLoggedOnce(t *testing.T) {
+	var text bytes.Buffer
+	d := New(Config{Log: slog.New(slog.NewTextHandler(&text, nil))})
+	l := new(link)
+	a := d.of("laptop")
+	a.link, a.follower = l, &follower{number: 2, taken: 1, ordered: map[string]string{"files": ""}}
+	states := []*tunnelv1.ServerState{{Name: "files", Ready: true}, {Name: "theirs", Ready: true}}
+	d.announced("laptop", l, states)
+	if text.Len() > 0 {
+		t.Errorf("of orders that it has not taken, logged: %s", &text)
+	}
+	a.follower.taken = 2
+	rows := []db.ListAttachmentsRow{{Agent: "laptop", Node: "edge", Ready: []string{"files"}, Strays: []string{"theirs"}}}
+	for range 2 {
+		d.announced("laptop", l, states)
+		d.logStrays(rows)
+	}
+	logged := text.String()
+	if strings.Count(logged, "theirs") != 2 || strings.Contains(logged, "files") || !strings.Contains(logged, "node=edge agent=laptop") {
+		t.Errorf("logged: %s", logged)
 	}
 }
 

@@ -111,6 +111,7 @@ func (d *Directory) look(ctx context.Context) error {
 		locations.Nodes = append(locations.Nodes, &syncv1.NodeLocation{Name: n.Name, Region: n.Region, TunnelAddress: n.TunnelAddress})
 	}
 	locations.Agents = agentLocations(attachments)
+	d.logStrays(attachments)
 	if d.world.set(nodes, locations) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -121,6 +122,22 @@ func (d *Directory) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// logStrays tells of servers that nodes name and that are not those of the agent, each
+// once while it lasts. One that was just removed is among them for a moment. The caller
+// holds reading.
+func (d *Directory) logStrays(rows []db.ListAttachmentsRow) {
+	strays := make(map[[3]string]bool)
+	for _, row := range rows {
+		for _, server := range row.Strays {
+			stray := [3]string{row.Node, row.Agent, server}
+			if strays[stray] = true; !d.strays[stray] {
+				d.config.Log.Info("a node names a server that is not the agent's; it is ignored", "node", row.Node, "agent", row.Agent, "server", server)
+			}
+		}
+	}
+	d.strays = strays
 }
 
 // agentLocations joins the rows of each agent, which come one after the other.

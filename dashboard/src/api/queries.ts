@@ -5,6 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createInfiniteQueryOptions, createQueryOptions } from "@connectrpc/connect-query";
+import { AgentService, EnrollmentService } from "../gen/warder/admin/v1/agent_pb";
 import { AlertService } from "../gen/warder/admin/v1/alert_pb";
 import { ApplicationService } from "../gen/warder/admin/v1/application_pb";
 import { AuditService, type CallFilterSchema } from "../gen/warder/admin/v1/audit_pb";
@@ -27,8 +28,8 @@ import type { AuditSearch, KindName, PolicySearch, ToolStateName, ToolsSearch } 
 const callsPerPage = 100;
 const callsOnOverview = 8;
 
-/** How often the overview asks again. */
-export const overviewInterval = 5_000;
+/** How often pages ask again that show how things are. */
+export const pollInterval = 5_000;
 
 export const whoAmI = (transport: Transport) => ({
   ...createQueryOptions(LoginService.method.whoAmI, {}, { transport }),
@@ -174,6 +175,15 @@ export const explanation = (
 
 export const nodes = (transport: Transport) =>
   createQueryOptions(NodeService.method.listNodes, {}, { transport });
+
+export const agents = (transport: Transport) =>
+  createQueryOptions(AgentService.method.listAgents, {}, { transport });
+
+export const joinTokens = (transport: Transport) =>
+  createQueryOptions(EnrollmentService.method.listJoinTokens, {}, { transport });
+
+export const authorities = (transport: Transport) =>
+  createQueryOptions(EnrollmentService.method.listAuthorities, {}, { transport });
 
 /** The filter that an address stands for. */
 export function callFilter(search: AuditSearch): MessageInitShape<typeof CallFilterSchema> {

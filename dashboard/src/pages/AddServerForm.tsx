@@ -1,29 +1,45 @@
-import { Checkbox, Text, TextInput } from "@mantine/core";
-import { useForm } from "@mantine/form";
+import { Anchor, Checkbox, Radio, Select, Stack, Text, TextInput } from "@mantine/core";
+import { type UseFormReturnType, useForm } from "@mantine/form";
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
+import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import {
   type AddServerResponse,
   type DiscoveryReport,
   type Server,
   ServerService,
 } from "../gen/warder/admin/v1/server_pb";
+import { pb } from "../paths";
+import { CertificatesField } from "../ui/CertificatesField";
+import { ErrorNote } from "../ui/ErrorNote";
 import { FormModal } from "../ui/FormModal";
-import * as rules from "../ui/fieldRules";
-import {
-  type Header,
-  HeaderFields,
-  nextHeader,
-  serverRules,
-  TransportFields,
-  toDuration,
-  toHeaders,
-  usualTransport,
-} from "./serverFields";
+import { CommandField } from "./CommandField";
+import { peerState } from "./fleet";
+import { type NewServer, newServerRules, places, toRequest } from "./newServer";
+import { BoundFields, nextSecret, SecretFields, usualTransport } from "./serverFields";
+
+const route = getRouteApi("/signed-in/servers");
 
 interface Props {
   onDiscovered: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
   onClose: () => void;
 }
+
+const nothingTyped: NewServer = {
+  name: "",
+  place: "url",
+  url: "",
+  private: false,
+  headers: [],
+  agent: "",
+  command: "",
+  directory: "",
+  environment: [],
+  shared: false,
+  ...usualTransport,
+};
 
 /** Adds a server; what its discovery found is told to the page behind. */
 export function AddServerForm({ onDiscovered, onClose }: Props) {
@@ -35,30 +51,15 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
       onClose();
     },
   });
-  const form = useForm({
-    initialValues: {
-      name: "",
-      url: "",
-      private: false,
-      headers: [] as Header[],
-      ...usualTransport,
-    },
-    validate: { name: rules.serverName, ...serverRules },
-  });
+  const form = useForm<NewServer>({ initialValues: nothingTyped, validate: newServerRules });
+  const { place } = form.values;
   return (
     <FormModal
       title="Add a server"
       verb="Add"
       pending={add.isPending}
       error={add.error}
-      onSubmit={form.onSubmit(({ headers, callTimeout, maxInFlight, ...values }) =>
-        add.mutate({
-          ...values,
-          headers: toHeaders(headers),
-          callTimeout: toDuration(callTimeout),
-          maxInFlight: maxInFlight || 0,
-        }),
-      )}
+      onSubmit={form.onSubmit((values) => add.mutate(toRequest(values)))}
       onClose={onClose}
     >
       <TextInput
@@ -67,6 +68,27 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
         data-autofocus
         {...form.getInputProps("name")}
       />
+      <Radio.Group label="Where it is" {...form.getInputProps("place")}>
+        <Stack gap="xs" mt={4}>
+          {places.map(({ value, label, description }) => (
+            <Radio key={value} value={value} label={label} description={description} />
+          ))}
+        </Stack>
+      </Radio.Group>
+      {place === "url" ? <AddressFields form={form} /> : <AgentFields form={form} />}
+      <BoundFields field={(name) => form.getInputProps(name)} />
+      <Text size="sm">What it offers is discovered now, and waits for your approval.</Text>
+    </FormModal>
+  );
+}
+
+interface FieldsProps {
+  form: UseFormReturnType<NewServer>;
+}
+
+function AddressFields({ form }: FieldsProps) {
+  return (
+    <>
       <TextInput
         label="Address"
         description="The server's MCP endpoint over streamable HTTP."
@@ -78,14 +100,89 @@ export function AddServerForm({ onDiscovered, onClose }: Props) {
         label="It is at a loopback or private address"
         {...form.getInputProps("private", { type: "checkbox" })}
       />
-      <HeaderFields
-        headers={form.values.headers}
+      <SecretFields
+        kind="header"
+        secrets={form.values.headers}
         field={(index, part) => form.getInputProps(`headers.${index}.${part}`)}
-        onAdd={() => form.insertListItem("headers", nextHeader(form.values.headers))}
+        onAdd={() => form.insertListItem("headers", nextSecret(form.values.headers))}
         onRemove={(index) => form.removeListItem("headers", index)}
       />
-      <TransportFields field={(name) => form.getInputProps(name)} />
-      <Text size="sm">What it offers is discovered now, and waits for your approval.</Text>
-    </FormModal>
+      <CertificatesField {...form.getInputProps("caCertificates")} />
+    </>
   );
+}
+
+function AgentFields({ form }: FieldsProps) {
+  const { place } = form.values;
+  return (
+    <>
+      <AgentField form={form} />
+      {place === "beside" && (
+        <TextInput
+          label="Address"
+          description="As the agent reaches it. Headers for it stand in the agent's own file."
+          placeholder="http://127.0.0.1:3001/mcp"
+          inputMode="url"
+          {...form.getInputProps("url")}
+        />
+      )}
+      {place === "command" && (
+        <>
+          <CommandField {...form.getInputProps("command")} />
+          <TextInput
+            label="Directory"
+            description="Where it runs, on the agent's machine. Empty: where the agent runs."
+            {...form.getInputProps("directory")}
+          />
+          <SecretFields
+            kind="variable"
+            secrets={form.values.environment}
+            field={(index, part) => form.getInputProps(`environment.${index}.${part}`)}
+            onAdd={() => form.insertListItem("environment", nextSecret(form.values.environment))}
+            onRemove={(index) => form.removeListItem("environment", index)}
+          />
+          <Checkbox
+            label="One process for all sessions"
+            description="For a server that keeps nothing between calls. Otherwise each session has a process of its own."
+            {...form.getInputProps("shared", { type: "checkbox" })}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+function AgentField({ form }: FieldsProps) {
+  const { transport } = route.useRouteContext();
+  const { data, error } = useQuery(queries.agents(transport));
+  if (data !== undefined && data.agents.length === 0) {
+    return (
+      <Text size="sm">
+        No agent was let in yet.{" "}
+        <Anchor
+          underline="always"
+          renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "tokens" })} />}
+        >
+          Make a join token
+        </Anchor>{" "}
+        and start one beside the server.
+      </Text>
+    );
+  }
+  return (
+    <>
+      <Select
+        label="Agent"
+        data={data?.agents.map((agent) => ({ value: agent.name, label: agentLabel(agent) })) ?? []}
+        searchable
+        {...form.getInputProps("agent")}
+      />
+      <ErrorNote error={error} />
+    </>
+  );
+}
+
+function agentLabel(agent: Agent): string {
+  const state = peerState(agent);
+  return state === "connected" ? agent.name : `${agent.name} (${state})`;
 }

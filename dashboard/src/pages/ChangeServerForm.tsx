@@ -1,17 +1,20 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Checkbox, Text, TextInput } from "@mantine/core";
-import { useForm } from "@mantine/form";
+import { type UseFormReturnType, useForm } from "@mantine/form";
 import { useApiMutation } from "../api/useApiMutation";
 import { type DiscoveryReport, type Server, ServerService } from "../gen/warder/admin/v1/server_pb";
+import { CertificatesField } from "../ui/CertificatesField";
 import { FormModal } from "../ui/FormModal";
+import * as rules from "../ui/fieldRules";
 import {
-  type Header,
-  HeaderFields,
-  nextHeader,
+  BoundFields,
+  nextSecret,
+  type Secret,
+  SecretFields,
   serverRules,
-  TransportFields,
   toDuration,
   toHeaders,
+  toVariables,
 } from "./serverFields";
 
 interface Props {
@@ -19,6 +22,23 @@ interface Props {
   onChanged: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
   onClose: () => void;
 }
+
+/** What a server is, as far as it can be changed. */
+const valuesOf = (server: Server) => ({
+  url: server.url,
+  private: server.private,
+  caCertificates: server.caCertificates,
+  callTimeout:
+    server.callTimeout === undefined ? ("" as const) : durationMs(server.callTimeout) / 1000,
+  maxInFlight: server.maxInFlight || ("" as const),
+});
+
+type Values = ReturnType<typeof valuesOf> & {
+  headers: Secret[];
+  removed: string[];
+  environment: Secret[];
+  removedVariables: string[];
+};
 
 /** Changes how a server is spoken to. What was not touched is not sent, and stays as it is. */
 export function ChangeServerForm({ server, onChanged, onClose }: Props) {
@@ -29,19 +49,16 @@ export function ChangeServerForm({ server, onChanged, onClose }: Props) {
       onClose();
     },
   });
-  const before = {
-    url: server.url,
-    private: server.private,
-    caCertificates: server.caCertificates,
-    callTimeout:
-      server.callTimeout === undefined ? ("" as const) : durationMs(server.callTimeout) / 1000,
-    maxInFlight: server.maxInFlight || ("" as const),
-  };
-  const form = useForm({
-    initialValues: { ...before, headers: [] as Header[], removed: [] as string[] },
-    validate: serverRules,
+  const before = valuesOf(server);
+  const form = useForm<Values>({
+    initialValues: { ...before, headers: [], removed: [], environment: [], removedVariables: [] },
+    validate: {
+      ...serverRules,
+      url: (url) => (server.agent === "" ? rules.httpUrl(url) : null),
+      environment: { name: rules.variableName },
+    },
   });
-  const submit = (values: typeof form.values) => {
+  const submit = (values: Values) => {
     const touched = (name: keyof typeof before) => values[name] !== before[name];
     update.mutate({
       name: server.name,
@@ -52,6 +69,8 @@ export function ChangeServerForm({ server, onChanged, onClose }: Props) {
       maxInFlight: touched("maxInFlight") ? values.maxInFlight || 0 : undefined,
       headers: toHeaders(values.headers),
       removeHeaders: values.removed,
+      environment: toVariables(values.environment),
+      removeEnvironment: values.removedVariables,
     });
   };
   return (
@@ -63,6 +82,25 @@ export function ChangeServerForm({ server, onChanged, onClose }: Props) {
       onSubmit={form.onSubmit(submit)}
       onClose={onClose}
     >
+      {server.agent === "" ? (
+        <AddressFields server={server} form={form} />
+      ) : (
+        <ProcessFields server={server} form={form} />
+      )}
+      <BoundFields field={(name) => form.getInputProps(name)} />
+      {!form.isDirty() && <Text size="sm">Nothing is changed yet.</Text>}
+    </FormModal>
+  );
+}
+
+interface FieldsProps {
+  server: Server;
+  form: UseFormReturnType<Values>;
+}
+
+function AddressFields({ server, form }: FieldsProps) {
+  return (
+    <>
       <TextInput
         label="Address"
         description="At another address it is discovered at once. What is approved stays so; what differs there is blocked."
@@ -74,25 +112,66 @@ export function ChangeServerForm({ server, onChanged, onClose }: Props) {
         label="It is at a loopback or private address"
         {...form.getInputProps("private", { type: "checkbox" })}
       />
-      {server.headerNames.length > 0 && (
-        <Checkbox.Group
-          label="Headers that it is sent no more"
-          description="At another host a header is sent only if it is given anew."
-          {...form.getInputProps("removed")}
-        >
-          {server.headerNames.map((name) => (
-            <Checkbox key={name} mt={4} value={name} label={name} />
-          ))}
-        </Checkbox.Group>
-      )}
-      <HeaderFields
-        headers={form.values.headers}
+      <Removals
+        label="Headers that it is sent no more"
+        description="At another host a header is sent only if it is given anew."
+        names={server.headerNames}
+        field={form.getInputProps("removed")}
+      />
+      <SecretFields
+        kind="header"
+        secrets={form.values.headers}
         field={(index, part) => form.getInputProps(`headers.${index}.${part}`)}
-        onAdd={() => form.insertListItem("headers", nextHeader(form.values.headers))}
+        onAdd={() => form.insertListItem("headers", nextSecret(form.values.headers))}
         onRemove={(index) => form.removeListItem("headers", index)}
       />
-      <TransportFields field={(name) => form.getInputProps(name)} />
-      {!form.isDirty() && <Text size="sm">Nothing is changed yet.</Text>}
-    </FormModal>
+      <CertificatesField {...form.getInputProps("caCertificates")} />
+    </>
+  );
+}
+
+/** What runs stays: another command would be another server. Its environment may be another one. */
+function ProcessFields({ server, form }: FieldsProps) {
+  if (server.command.length === 0) {
+    return <Text size="sm">To have another agent or address, remove it and add that.</Text>;
+  }
+  return (
+    <>
+      <Text size="sm">
+        Another agent or command would be another server: remove this one and add that. With another
+        environment its processes start anew.
+      </Text>
+      <Removals
+        label="Variables that are set for it no more"
+        names={server.environmentNames}
+        field={form.getInputProps("removedVariables")}
+      />
+      <SecretFields
+        kind="variable"
+        secrets={form.values.environment}
+        field={(index, part) => form.getInputProps(`environment.${index}.${part}`)}
+        onAdd={() => form.insertListItem("environment", nextSecret(form.values.environment))}
+        onRemove={(index) => form.removeListItem("environment", index)}
+      />
+    </>
+  );
+}
+
+interface RemovalsProps {
+  label: string;
+  description?: string;
+  names: string[];
+  field: object;
+}
+
+function Removals({ label, description, names, field }: RemovalsProps) {
+  return (
+    names.length > 0 && (
+      <Checkbox.Group label={label} description={description} {...field}>
+        {names.map((name) => (
+          <Checkbox key={name} mt={4} value={name} label={name} />
+        ))}
+      </Checkbox.Group>
+    )
   );
 }

@@ -13,12 +13,14 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
+import { behind, lag, peerState } from "./fleet";
+import { PeerStateBadge } from "./fleetBadges";
 
 const route = getRouteApi("/signed-in/");
 
 export function OverviewPage() {
   const { transport } = route.useRouteContext();
-  const polled = { refetchInterval: queries.overviewInterval };
+  const polled = { refetchInterval: queries.pollInterval };
   const { data: health } = useSuspenseQuery({ ...queries.health(transport), ...polled });
   const { data: serverList } = useSuspenseQuery({ ...queries.servers(transport), ...polled });
   const { data: nodeList } = useSuspenseQuery({ ...queries.nodes(transport), ...polled });
@@ -67,7 +69,9 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
   const pending = sum(servers, (server) => server.toolsPending);
   const changed = sum(servers, (server) => server.toolsChanged);
   const others = sum(servers, (server) => server.waiting) - pending - changed;
-  const current = nodes.filter((node) => node.connected && lag(node) === 0n).length;
+  const current = nodes.filter(
+    (node) => peerState(node) === "connected" && lag(node) === 0n,
+  ).length;
   return (
     <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
       <Tile name="Control plane" value={`revision ${revision}`}>
@@ -97,6 +101,7 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
                 : "Some behind"
           }
         />
+        <Go {...pb.fleet()}>Nodes and agents</Go>
       </Tile>
     </SimpleGrid>
   );
@@ -117,7 +122,7 @@ function Tile({ name, value, children }: { name: string; value: string; children
 function Go({
   children,
   ...link
-}: { children: string } & (ReturnType<typeof pb.servers> | ReturnType<typeof pb.tools>)) {
+}: { children: string } & ReturnType<typeof pb.servers | typeof pb.tools | typeof pb.fleet>) {
   return <Anchor renderRoot={(props) => <Link {...props} {...link} />}>{children}</Anchor>;
 }
 
@@ -130,7 +135,8 @@ function FirstSteps() {
         </Title>
         <Text>
           Add an MCP server, approve its tools, give a client a key, and its first call will show
-          here. The same from a terminal: <code>warder server add NAME --url URL</code>
+          here. The same from a terminal: <code>warder server add NAME --url URL</code>, or{" "}
+          <code>--agent AGENT -- COMMAND</code> for one that an agent runs.
         </Text>
         <Button renderRoot={(props) => <Link {...props} {...pb.servers()} />}>Add a server</Button>
       </Stack>
@@ -139,27 +145,17 @@ function FirstSteps() {
 }
 
 const nodeColumns: Column<Node>[] = [
-  { title: "Name", cell: (node) => node.name },
-  {
-    title: "State",
-    cell: (node) => (
-      <HealthBadge ok={node.connected} label={node.connected ? "Connected" : "Away"} />
-    ),
-  },
+  { title: "Name", cell: (node) => <VisibleText text={node.name} /> },
+  { title: "State", cell: (node) => <PeerStateBadge state={peerState(node)} /> },
   { title: "Revision", cell: (node) => `${node.revision} of ${node.desiredRevision}` },
-  { title: "Behind", cell: (node) => (lag(node) === 0n ? "no" : `${lag(node)} revisions`) },
+  { title: "Behind", cell: behind },
   {
     title: "Refused the last update",
     cell: (node) => (node.refusal === "" ? "no" : <VisibleText text={node.refusal} />),
   },
-  { title: "Version", cell: (node) => node.version },
+  { title: "Version", cell: (node) => <VisibleText text={node.version} /> },
   { title: "Last seen", cell: (node) => <Time at={node.lastSeenAt} /> },
 ];
-
-/** How many revisions a node is behind. */
-function lag(node: Node): bigint {
-  return node.desiredRevision > node.revision ? node.desiredRevision - node.revision : 0n;
-}
 
 function sum<T>(items: T[], count: (item: T) => number): number {
   return items.reduce((total, item) => total + count(item), 0);

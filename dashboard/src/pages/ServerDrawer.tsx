@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
+import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import type { DiscoveryReport, Server } from "../gen/warder/admin/v1/server_pb";
 import { Kind, type Tool } from "../gen/warder/admin/v1/tool_pb";
 import { type KindName, pb } from "../paths";
@@ -11,26 +12,34 @@ import { countHidden } from "../text/invisible";
 import { indentJson } from "../text/json";
 import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
-import { ToolBadges } from "../ui/badges";
+import { ServerStateBadge, ToolBadges } from "../ui/badges";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
 import { Time } from "../ui/Time";
+import { AgentLink, AtAgent } from "./AtAgent";
 import { ChangeServerForm } from "./ChangeServerForm";
+import { Words } from "./CommandField";
+import { since, standing } from "./fleet";
 import { words } from "./toolName";
 
 const route = getRouteApi("/signed-in/servers");
 
 interface Props {
   name: string;
+  /** Absent: they are not known, or no server has one. */
+  agents: readonly Agent[] | undefined;
   /** Told what a change made discovery find. */
   onChanged: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
   onClose: () => void;
 }
 
 /** One server: how it is spoken to, and what it tells models about itself. */
-export function ServerDrawer({ name, onChanged, onClose }: Props) {
+export function ServerDrawer({ name, agents, onChanged, onClose }: Props) {
   const { transport } = route.useRouteContext();
-  const { data, error, isPending } = useQuery(queries.server(transport, name));
+  const { data, error, isPending } = useQuery({
+    ...queries.server(transport, name),
+    refetchInterval: ({ state }) => Boolean(state.data?.server?.agent) && queries.pollInterval,
+  });
   const [changing, setChanging] = useState(false);
   const instructions = data?.others.find((entry) => entry.kind === Kind.INSTRUCTIONS);
   return (
@@ -57,7 +66,7 @@ export function ServerDrawer({ name, onChanged, onClose }: Props) {
             </ActButton>
           </Group>
           <Offer server={data.server} />
-          <Details server={data.server} />
+          <Details server={data.server} agents={agents} />
           {instructions && <Instructions entry={instructions} />}
         </Stack>
       )}
@@ -72,19 +81,38 @@ export function ServerDrawer({ name, onChanged, onClose }: Props) {
   );
 }
 
-function Details({ server }: { server: Server }) {
+interface DetailsProps {
+  server: Server;
+  agents: readonly Agent[] | undefined;
+}
+
+function Details({ server, agents }: DetailsProps) {
+  const direct = server.agent === "";
   return (
     <Facts
       rows={[
-        ["Address", <VisibleText key="url" text={server.url} />],
+        ["State", <ServerStateBadge key="state" state={server.state} />],
+        ["Agent", !direct && <AgentLink name={server.agent} />],
+        ["There", !direct && <AtAgent server={server} agents={agents} />],
+        ["Process", !direct && <Process server={server} agents={agents} />],
+        ["Command", server.command.length > 0 && <Words of={server.command} label="Command" />],
+        ["Declared", server.declared && "by the agent's own file"],
+        ["Directory", server.directory && <VisibleText text={server.directory} />],
+        ["Environment", server.environmentNames.length > 0 && sealedNames(server)],
+        [
+          "Sessions",
+          server.command.length > 0 &&
+            (server.shared ? "one process for all" : "a process for each"),
+        ],
+        ["Address", server.url && <VisibleText text={server.url} />],
         ["Calls itself", server.claimedName && <VisibleText text={server.claimedName} />],
-        ["Private address", server.private ? "allowed" : "not allowed"],
+        ["Private address", direct && (server.private ? "allowed" : "not allowed")],
         ["Headers", server.headerNames.join(", ")],
         ["Protocol", server.protocolVersion && <VisibleText text={server.protocolVersion} />],
         ["Last error", server.lastError && <VisibleText text={server.lastError} />],
         ["Failing since", server.failingSince && <Time at={server.failingSince} />],
         ["Last tried", server.failingSince && <Time at={server.checkedAt} />],
-        ["Authorities", server.caCertificates === "" ? "of the system" : "of its own"],
+        ["Authorities", direct && (server.caCertificates === "" ? "of the system" : "of its own")],
         ["Call timeout", server.callTimeout && `${durationMs(server.callTimeout) / 1000} s`],
         ["Calls at a time", server.maxInFlight > 0 ? `${server.maxInFlight} per node` : ""],
         ["Discovered", server.discoveredAt && <Time at={server.discoveredAt} />],
@@ -99,6 +127,24 @@ function Details({ server }: { server: Server }) {
       ]}
     />
   );
+}
+
+const sealedNames = ({ environmentNames }: Server) => `${environmentNames.join(", ")} (sealed)`;
+
+/** What runs there, as the agent reports it. */
+function Process({ server, agents }: DetailsProps) {
+  const report = standing(server, agents)?.report;
+  if (report === undefined) {
+    return "not reported";
+  }
+  const { pid, startedAt, processes, restarts } = report;
+  const parts = [
+    pid > 0 ? `process ${pid}` : "no process now",
+    startedAt && pid > 0 && `up ${since(startedAt, new Date())}`,
+    processes > 1 && `${processes} processes in all`,
+    `${restarts} ${restarts === 1n ? "restart" : "restarts"}`,
+  ];
+  return parts.filter(Boolean).join(", ");
 }
 
 /** What it offers, by kind, each leading to where it is reviewed. */

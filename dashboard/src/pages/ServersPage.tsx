@@ -1,9 +1,10 @@
 import { Alert, Anchor, Group, List, Stack, Text } from "@mantine/core";
-import { useSuspenseQuery } from "@tanstack/react-query";
+import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
+import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import {
   type DiscoveryReport,
   type Server,
@@ -13,13 +14,15 @@ import {
 import { type KindName, pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
-import { HealthBadge } from "../ui/badges";
+import { ServerStateBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Page } from "../ui/Page";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { AddServerForm } from "./AddServerForm";
+import { AgentLink, AtAgent } from "./AtAgent";
+import { commandText } from "./commandLine";
 import { ServerDrawer } from "./ServerDrawer";
 import { words } from "./toolName";
 
@@ -33,7 +36,17 @@ interface Discovered {
 
 export function ServersPage() {
   const { transport } = route.useRouteContext();
-  const { data } = useSuspenseQuery(queries.servers(transport));
+  // How a server is at its agent changes without anybody doing something here.
+  const { data } = useSuspenseQuery({
+    ...queries.servers(transport),
+    refetchInterval: ({ state }) =>
+      state.data?.servers.some(hasAgent) === true && queries.pollInterval,
+  });
+  const { data: agentList } = useQuery({
+    ...queries.agents(transport),
+    enabled: data.servers.some(hasAgent),
+    refetchInterval: queries.pollInterval,
+  });
   const [adding, setAdding] = useState(false);
   const [discovered, setDiscovered] = useState<Discovered>();
   const search = route.useSearch();
@@ -51,14 +64,15 @@ export function ServersPage() {
       <DataTable
         caption="Servers"
         minWidth={960}
-        columns={columns(setDiscovered)}
+        columns={columns(setDiscovered, agentList?.agents)}
         rows={data.servers}
         rowKey={(server) => server.name}
-        empty="No server yet. Add one here, or with: warder server add NAME --url URL"
+        empty="No server yet. Add one here, or with: warder server add NAME --url URL, or warder server add NAME --agent AGENT -- COMMAND"
       />
       {search.server !== undefined && (
         <ServerDrawer
           name={search.server}
+          agents={agentList?.agents}
           onChanged={setDiscovered}
           onClose={() => navigate({ ...pb.servers(), resetScroll: false })}
         />
@@ -68,10 +82,15 @@ export function ServersPage() {
   );
 }
 
-const columns = (onDiscovered: (found: Discovered) => void): Column<Server>[] => [
+const hasAgent = ({ agent }: Server) => agent !== "";
+
+const columns = (
+  onDiscovered: (found: Discovered) => void,
+  agents: readonly Agent[] | undefined,
+): Column<Server>[] => [
   { title: "Name", cell: (server) => <Name server={server} /> },
-  { title: "Address", cell: (server) => <Address server={server} /> },
-  { title: "State", cell: (server) => <State server={server} /> },
+  { title: "Where", cell: (server) => <Where server={server} /> },
+  { title: "State", cell: (server) => <State server={server} agents={agents} /> },
   { title: "Offers", cell: (server) => <Offers server={server} /> },
   {
     title: "Protocol",
@@ -99,10 +118,21 @@ function Name({ server }: { server: Server }) {
   );
 }
 
-function Address({ server }: { server: Server }) {
+function Where({ server }: { server: Server }) {
   return (
     <>
-      <VisibleText text={server.url} />
+      {server.agent !== "" && <AgentLink name={server.agent} />}
+      <VisibleText text={server.command.length > 0 ? commandText(server.command) : server.url} />
+      {server.declared && (
+        <Text size="xs" c="dimmed">
+          declared by its file
+        </Text>
+      )}
+      {server.shared && (
+        <Text size="xs" c="dimmed">
+          one process for all sessions
+        </Text>
+      )}
       {server.private && (
         <Text size="xs" c="dimmed">
           private address
@@ -117,12 +147,10 @@ function Address({ server }: { server: Server }) {
   );
 }
 
-function State({ server }: { server: Server }) {
-  const ready = server.state === ServerState.READY;
-  const label = ready ? "Ready" : server.state === ServerState.PARTIAL ? "In part" : "Failed";
+function State({ server, agents }: { server: Server; agents: readonly Agent[] | undefined }) {
   return (
     <>
-      <HealthBadge ok={ready} label={label} />
+      <ServerStateBadge state={server.state} />
       {server.lastError !== "" && (
         <Text size="xs">
           <VisibleText text={server.lastError} />
@@ -133,6 +161,7 @@ function State({ server }: { server: Server }) {
           since <Time at={server.failingSince} />; tried again by itself
         </Text>
       )}
+      <AtAgent server={server} agents={agents} />
     </>
   );
 }
@@ -226,11 +255,18 @@ function Actions({
 
 function DiscoveryNote({ server, report, onClose }: Discovered & { onClose: () => void }) {
   const failed = server.state === ServerState.FAILED;
+  const waits = server.state === ServerState.UNSPECIFIED && server.agent !== "";
   return (
     <Alert
       role="status"
       color={failed ? "red" : "blue"}
-      title={failed ? `${server.name} could not be discovered` : `${server.name} was discovered`}
+      title={
+        failed
+          ? `${server.name} could not be discovered`
+          : waits
+            ? `${server.name} is saved`
+            : `${server.name} was discovered`
+      }
       withCloseButton
       closeButtonLabel="Close"
       onClose={onClose}
@@ -240,6 +276,8 @@ function DiscoveryNote({ server, report, onClose }: Discovered & { onClose: () =
           <VisibleText text={server.lastError} />
           <Text size="sm">The server is saved. Refresh it when it is up.</Text>
         </>
+      ) : waits ? (
+        <Text size="sm">What it offers is discovered when {server.agent} serves it.</Text>
       ) : (
         report && <Report server={server} report={report} />
       )}

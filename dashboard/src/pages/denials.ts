@@ -14,7 +14,9 @@ export function notLiftable({ cause, kind }: Pick<Denial, "cause" | "kind">): st
     case "denial":
       return undefined;
     case "revoked":
-      return "The key is revoked, which is final. Create a new one.";
+      return kind === "agent" || kind === "node"
+        ? `The ${kind} is revoked. A new join token lets it in again.`
+        : "The key is revoked, which is final. Create a new one.";
     case "disabled":
       return `The ${kind} is disabled. To enable it lifts this.`;
     default:

@@ -35,6 +35,13 @@ export const denialLifetimes = [
   { value: forever, label: "Until it is lifted" },
 ];
 
+/** At most a quarter of an hour: proto/warder/admin/v1/agent.proto. */
+export const joinTokenLifetimes = [
+  { value: "15", label: "15 minutes" },
+  { value: "5", label: "5 minutes" },
+  { value: "1", label: "A minute" },
+];
+
 /** The API's form of a choice; undefined: for ever. */
 export function lasting(choice: string): Duration | undefined {
   return choice === forever ? undefined : durationFromMs(Number(choice) * 60_000);

@@ -101,6 +101,7 @@ test("only what a person denied is lifted by itself; an unknown cause is not", (
   expect(notLiftable({ cause: "denial", kind: "user" })).toBeUndefined();
   expect(notLiftable({ cause: "disabled", kind: "application" })).toContain("application");
   expect(notLiftable({ cause: "revoked", kind: "key" })).toContain("final");
+  expect(notLiftable({ cause: "revoked", kind: "agent" })).toContain("join token");
   expect(notLiftable({ cause: "", kind: "user" })).toBeDefined();
 });
 

@@ -2,10 +2,10 @@
 
 import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Button, Group, NumberInput, PasswordInput, Stack, TextInput } from "@mantine/core";
-import { CertificatesField } from "../ui/CertificatesField";
 import * as rules from "../ui/fieldRules";
 
-export interface Header {
+/** A header or a variable as it is typed. What it is before is never shown. */
+export interface Secret {
   id: number;
   name: string;
   value: string;
@@ -38,30 +38,42 @@ export function toDuration(seconds: number | ""): Duration | undefined {
   return seconds === "" ? undefined : durationFromMs(Math.round(seconds * 1000));
 }
 
-export const toHeaders = (headers: Header[]) =>
+export const toHeaders = (headers: Secret[]) =>
   headers.map(({ name, value }) => ({ name: name.trim(), value: value.trim() }));
 
-export const nextHeader = (headers: Header[]): Header => ({
-  id: Math.max(0, ...headers.map((header) => header.id)) + 1,
+/** Values of variables are taken as they are: white space may belong to them. */
+export const toVariables = (variables: Secret[]) =>
+  variables.map(({ name, value }) => ({ name: name.trim(), value }));
+
+export const nextSecret = (secrets: Secret[]): Secret => ({
+  id: Math.max(0, ...secrets.map((secret) => secret.id)) + 1,
   name: "",
   value: "",
 });
 
-interface HeaderFieldsProps {
-  headers: Header[];
+interface SecretFieldsProps {
+  kind: "header" | "variable";
+  secrets: Secret[];
   field: (index: number, part: "name" | "value") => object;
   onAdd: () => void;
   onRemove: (index: number) => void;
 }
 
-export function HeaderFields({ headers, field, onAdd, onRemove }: HeaderFieldsProps) {
+const secretWords = {
+  header: { one: "Header", all: "Headers", example: "Authorization" },
+  variable: { one: "Variable", all: "Environment", example: "GITHUB_TOKEN" },
+};
+
+/** Names with values that are sealed. */
+export function SecretFields({ kind, secrets, field, onAdd, onRemove }: SecretFieldsProps) {
+  const { one, all, example } = secretWords[kind];
   return (
-    <Stack gap="xs" role="group" aria-label="Headers">
-      {headers.map(({ id }, index) => (
+    <Stack gap="xs" role="group" aria-label={all}>
+      {secrets.map(({ id }, index) => (
         <Group key={id} align="flex-end">
           <TextInput
-            label={`Header ${index + 1}`}
-            placeholder="Authorization"
+            label={`${one} ${index + 1}`}
+            placeholder={example}
             flex="1 1 140px"
             {...field(index, "name")}
           />
@@ -74,7 +86,7 @@ export function HeaderFields({ headers, field, onAdd, onRemove }: HeaderFieldsPr
           />
           <Button
             variant="default"
-            aria-label={`Remove header ${index + 1}`}
+            aria-label={`Remove ${kind} ${index + 1}`}
             onClick={() => onRemove(index)}
           >
             Remove
@@ -82,32 +94,29 @@ export function HeaderFields({ headers, field, onAdd, onRemove }: HeaderFieldsPr
         </Group>
       ))}
       <Button variant="default" size="xs" onClick={onAdd} style={{ alignSelf: "flex-start" }}>
-        Add a header
+        {`Add a ${kind}`}
       </Button>
     </Stack>
   );
 }
 
-/** The fields of Transport. */
-export function TransportFields({ field }: { field: (name: keyof Transport) => object }) {
+/** How long calls may take, and how many there may be. */
+export function BoundFields({ field }: { field: (name: "callTimeout" | "maxInFlight") => object }) {
   return (
-    <Stack gap="xs">
-      <CertificatesField {...field("caCertificates")} />
-      <Group align="flex-start" grow>
-        <NumberInput
-          label="Call timeout, in seconds"
-          description="Empty: the node's own bound."
-          hideControls
-          {...field("callTimeout")}
-        />
-        <NumberInput
-          label="Calls at a time, per node"
-          description="Empty: the node's own bound."
-          allowDecimal={false}
-          hideControls
-          {...field("maxInFlight")}
-        />
-      </Group>
-    </Stack>
+    <Group align="flex-start" grow>
+      <NumberInput
+        label="Call timeout, in seconds"
+        description="Empty: the node's own bound."
+        hideControls
+        {...field("callTimeout")}
+      />
+      <NumberInput
+        label="Calls at a time, per node"
+        description="Empty: the node's own bound."
+        allowDecimal={false}
+        hideControls
+        {...field("maxInFlight")}
+      />
+    </Group>
   );
 }

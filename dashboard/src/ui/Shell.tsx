@@ -27,6 +27,7 @@ const pages = [
   ["Servers", pb.servers()],
   ["Tools", pb.tools()],
   ["Alerts", pb.alerts()],
+  ["Fleet", pb.fleet()],
   ["Access", pb.access()],
   ["Trust", pb.trust()],
   ["Policy", pb.policy()],

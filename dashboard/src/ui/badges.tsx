@@ -1,17 +1,19 @@
 // States, always as a word with a drawing; the colour only helps.
 
 import { Badge, Group, type MantineColor } from "@mantine/core";
+import { ServerState } from "../gen/warder/admin/v1/server_pb";
 import { type Tool, ToolState } from "../gen/warder/admin/v1/tool_pb";
 import type { KeyStateName, UserStateName } from "../paths";
 import { Icon, type IconName } from "./icons";
 
-interface BadgeLook {
+export interface BadgeLook {
   icon: IconName;
   color: MantineColor;
   label: string;
 }
 
-function StateBadge({ icon, color, label }: BadgeLook) {
+/** A state: those of this file, and those of one page alone. */
+export function StateBadge({ icon, color, label }: BadgeLook) {
   return (
     <Badge
       variant="outline"
@@ -96,6 +98,18 @@ export function SeverityBadge({ hard }: { hard: boolean }) {
   ) : (
     <StateBadge icon="unknown" color="orange" label="Soft" />
   );
+}
+
+const serverLooks: Record<ServerState, BadgeLook> = {
+  [ServerState.UNSPECIFIED]: { icon: "wait", color: "orange", label: "Not discovered yet" },
+  [ServerState.READY]: { icon: "allow", color: "green", label: "Ready" },
+  [ServerState.PARTIAL]: { icon: "changed", color: "red", label: "In part" },
+  [ServerState.FAILED]: { icon: "changed", color: "red", label: "Failed" },
+};
+
+/** What the last discovery of a server came to. */
+export function ServerStateBadge({ state }: { state: ServerState }) {
+  return <StateBadge {...(serverLooks[state] ?? serverLooks[ServerState.UNSPECIFIED])} />;
 }
 
 const changeLooks: Record<string, BadgeLook> = {

@@ -26,6 +26,19 @@ export const serverName = matches(
   "1 to 20 characters of a-z, 0-9 and -, beginning with a letter",
 );
 
+/** proto/warder/admin/v1/agent.proto, peer.name and peer.region. */
+export const peerName = matches(
+  /^[a-z][a-z0-9-]{0,62}$/,
+  "1 to 63 characters of a-z, 0-9 and -, beginning with a letter",
+);
+export const region = matches(/^[a-z0-9-]{0,63}$/, "At most 63 characters of a-z, 0-9 and -");
+
+/** proto/warder/admin/v1/server.proto, Variable.name. */
+export const variableName = matches(
+  /^[A-Za-z_][A-Za-z0-9_]{0,127}$/,
+  "1 to 128 letters, digits and _, not beginning with a digit",
+);
+
 /** proto/warder/admin/v1/role.proto, role.name. */
 export const roleName = matches(
   /^[a-z][a-z0-9_-]{0,63}$/,

@@ -14,6 +14,8 @@
 //     meant, and nobody else is told anything.
 //   - What was decided and recorded about a call is the first node's affair: nothing here decides, or records.
 //   - Nothing is sent twice. An error says whether anything was sent.
-//   - There is at most one line to each node of Locations; a node that cannot be reached costs a call a moment, and then
+//   - A node that goes down refuses calls (Leave) while it still serves errands, for which calls may wait, and ends its lines when
+//     others have let go of them (Drain). What runs over a line whose node is no longer named goes on.
+//   - There is at most one line to each node of Locations that takes requests; a node that cannot be reached costs a call a moment, and then
 //     nothing until the pause is over.
 package relay

@@ -17,8 +17,9 @@ import (
 
 // line leads to one node:
 //
-//	dialling ──▶ open ──idle, lost, end──▶ over
-//	    └──────── could not be ──────────▶ over
+//	dialling ──▶ open ──idle, lost, end────────────────────────────▶ over
+//	    │          └─the node drains, is elsewhere─▶ retired ──idle──▶ over
+//	    └──────────────────── could not be ────────────────────────▶ over
 type line struct {
 	relay         *Relay
 	node, address string
@@ -27,13 +28,15 @@ type line struct {
 	used          atomic.Int64  // when the last request was made, in nanoseconds since made
 	made          time.Time     // of monotonic clock
 	opened        chan struct{} // closed when tunnel and err are set
+	retired       chan struct{} // closed when it takes no more requests; the lock of the relay is held
 	tunnel        *tunnel.Tunnel
 	err           error
 }
 
 func newLine(r *Relay, node, address string) *line {
 	ctx, end := context.WithCancelCause(context.Background())
-	return &line{relay: r, node: node, address: address, ctx: ctx, end: end, made: time.Now(), opened: make(chan struct{})}
+	return &line{relay: r, node: node, address: address, ctx: ctx, end: end, made: time.Now(),
+		opened: make(chan struct{}), retired: make(chan struct{})}
 }
 
 // run opens the line and holds it until its end.
@@ -78,8 +81,10 @@ func (l *line) hold(t *tunnel.Tunnel, ended <-chan error) error {
 		select {
 		case err := <-ended:
 			return err
-		case <-t.PeerDrains(): // It goes down; what is open may end.
+		case <-t.PeerDrains(): // It goes down.
 			l.relay.takeOut(l)
+			return l.outlast(t, ended)
+		case <-l.retired:
 			return l.outlast(t, ended)
 		case <-ticker.C:
 			if t.Busy() == 0 && time.Since(l.made)-time.Duration(l.used.Load()) > idle {
@@ -89,9 +94,13 @@ func (l *line) hold(t *tunnel.Tunnel, ended <-chan error) error {
 	}
 }
 
-// outlast holds a line that takes no more requests until the last of them has ended.
+// outlastEvery is how often it is looked whether a retired line has anything left to do.
+const outlastEvery = 50 * time.Millisecond
+
+// outlast holds a line that is retired until the last of its requests has ended. One that was taken just before may come as
+// late as the first look.
 func (l *line) outlast(t *tunnel.Tunnel, ended <-chan error) error {
-	ticker := time.NewTicker(100 * time.Millisecond)
+	ticker := time.NewTicker(outlastEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -109,9 +118,7 @@ func (l *line) outlast(t *tunnel.Tunnel, ended <-chan error) error {
 func (r *Relay) takeOut(l *line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.lines[l.node] == l {
-		delete(r.lines, l.node)
-	}
+	r.retire(l)
 }
 
 // fail gives the line up before it was open.

@@ -26,7 +26,7 @@ func (m *metrics) register(registerer prometheus.Registerer, r *Relay) {
 		}, func() float64 {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			return float64(len(r.lines))
+			return float64(len(r.held))
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "warder_node_relay_served_lines",

@@ -40,12 +40,15 @@ type Relay struct {
 	metrics metrics
 
 	mu        sync.Mutex
-	addresses map[string]string // of nodes
-	barred    map[string]string // nodes that are denied, and why
-	lines     map[string]*line  // by node; those that are over are taken out
+	addresses map[string]string  // of nodes
+	barred    map[string]string  // nodes that are denied, and why
+	lines     map[string]*line   // by node: those that take requests
+	held      map[*line]struct{} // all that are not over
 	failed    map[string]failure
 	serving   map[*served]struct{}
-	draining  bool
+	leaving   bool          // this node takes no calls of others
+	draining  bool          // nor anything else
+	deserted  chan struct{} // closed when it drains, and nobody is served any more
 	over      bool
 	running   sync.WaitGroup // of lines
 }
@@ -70,13 +73,15 @@ func New(config Config) *Relay {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{
-		config: config, lines: make(map[string]*line), failed: make(map[string]failure), serving: make(map[*served]struct{}),
+		config: config, lines: make(map[string]*line), held: make(map[*line]struct{}), failed: make(map[string]failure),
+		serving: make(map[*served]struct{}), deserted: make(chan struct{}),
 	}
 	r.metrics.register(config.Registerer, r)
 	return r
 }
 
-// Locate takes over where nodes are. Lines to nodes that are gone, or elsewhere now, end.
+// Locate takes over where nodes are. Lines to nodes that are gone, or elsewhere now, end when what was asked over them has:
+// a node that is out of touch with the control plane may be well.
 func (r *Relay) Locate(nodes []*syncv1.NodeLocation) {
 	addresses := make(map[string]string, len(nodes))
 	for _, node := range nodes {
@@ -90,7 +95,7 @@ func (r *Relay) Locate(nodes []*syncv1.NodeLocation) {
 	clear(r.failed)
 	for node, l := range r.lines {
 		if addresses[node] != l.address {
-			r.end(l, errMoved)
+			r.retire(l)
 		}
 	}
 }
@@ -100,8 +105,8 @@ func (r *Relay) Retain(barred map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.barred = barred
-	for node, l := range r.lines {
-		if _, denied := barred[node]; denied {
+	for l := range r.held {
+		if _, denied := barred[l.node]; denied {
 			r.end(l, errBarred)
 		}
 	}
@@ -192,16 +197,23 @@ func (r *Relay) line(node string) (l *line, fresh bool, err error) {
 	}
 	l = newLine(r, node, address)
 	r.lines[node] = l
+	r.held[l] = struct{}{}
 	r.running.Go(l.run)
 	return l, true, nil
 }
 
-// end ends a line, and takes it out. The caller holds the lock.
-func (r *Relay) end(l *line, why error) {
-	l.end(why)
+// retire has a line take no more requests, and end when the last of them has. The caller holds the lock.
+func (r *Relay) retire(l *line) {
 	if r.lines[l.node] == l {
 		delete(r.lines, l.node)
+		close(l.retired)
 	}
+}
+
+// end ends a line at once. The caller holds the lock.
+func (r *Relay) end(l *line, why error) {
+	l.end(why)
+	r.retire(l)
 }
 
 func (r *Relay) stop(l *line, why error) {
@@ -215,18 +227,59 @@ func (r *Relay) forget(l *line, failed error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.end(l, failed)
+	delete(r.held, l)
 	if failed != nil && r.addresses[l.node] == l.address {
 		r.failed[l.node] = failure{failed, time.Now().Add(failedTime)}
 	}
 }
 
-// Drain tells other nodes to ask nothing more of this one. What is open goes on.
-func (r *Relay) Drain() {
+// Leave has calls refused that other nodes bring from now on, so that they look elsewhere. Those that run go on, and errands
+// are served, since a call may wait for one.
+func (r *Relay) Leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.draining = true
+	r.leaving = true
+}
+
+func (r *Relay) leaves() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leaving
+}
+
+// Serving is how many requests of other nodes are being served.
+func (r *Relay) Serving() (requests int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.serving {
+		requests += s.tunnel.Busy()
+	}
+	return requests
+}
+
+// Drain tells other nodes to ask nothing more at all of this one, and waits until they have let go of it, or ctx ends. What is
+// open goes on.
+func (r *Relay) Drain(ctx context.Context) {
+	r.mu.Lock()
+	r.leaving = true
+	if !r.draining {
+		r.draining = true
+		r.desert()
+	}
 	for s := range r.serving {
 		s.tunnel.Drain()
+	}
+	r.mu.Unlock()
+	select {
+	case <-r.deserted:
+	case <-ctx.Done():
+	}
+}
+
+// desert notes that nobody is served any more, if so. The caller holds the lock.
+func (r *Relay) desert() {
+	if r.draining && len(r.serving) == 0 {
+		close(r.deserted)
 	}
 }
 
@@ -234,7 +287,7 @@ func (r *Relay) Drain() {
 func (r *Relay) Close() {
 	r.mu.Lock()
 	r.over = true
-	for _, l := range r.lines {
+	for l := range r.held {
 		r.end(l, errOver)
 	}
 	for s := range r.serving {

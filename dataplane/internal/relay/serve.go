@@ -76,12 +76,17 @@ func (r *Relay) letGo(s *served) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.serving, s)
+	r.desert()
 }
 
 // Serve implements tunnel.Handler: the request is made by a tunnel that is here, and its answer passed on as it comes.
 func (s *served) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer) {
 	if in.Errand != "" {
 		s.errand(ctx, in, w)
+		return
+	}
+	if s.relay.leaves() {
+		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "the node is going down")
 		return
 	}
 	body, err := in.ReadAll(maxBody)

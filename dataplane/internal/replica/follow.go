@@ -34,19 +34,24 @@ func (r *Replica[I]) Follow(ctx context.Context, client syncv1.SyncServiceClient
 	if err != nil {
 		return fmt.Errorf("follow: open stream: %w", err)
 	}
-	if err := stream.Send(r.hello()); err != nil {
+	hello := r.hello()
+	if err := stream.Send(&syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
 		return fmt.Errorf("follow: %w", broken(stream, err))
 	}
-	return fmt.Errorf("follow: %w", r.converse(ctx, cancel, stream))
+	drains := r.drains
+	if hello.GetDraining() {
+		drains = nil
+	}
+	return fmt.Errorf("follow: %w", r.converse(ctx, cancel, stream, drains))
 }
 
-// converse hears and speaks until the stream ends, and returns why it did.
-func (r *Replica[I]) converse(ctx context.Context, cancel context.CancelFunc, stream stream) error {
+// converse hears and speaks until the stream ends, or drains is closed, and returns why it did.
+func (r *Replica[I]) converse(ctx context.Context, cancel context.CancelFunc, stream stream, drains <-chan struct{}) error {
 	answers, silent := make(chan *syncv1.SyncRequest), make(chan struct{})
 	var failed error
 	go func() {
 		defer close(silent)
-		if err := r.speak(ctx, stream, answers); !errors.Is(err, io.EOF) { // Of a stream that broke, Recv says why.
+		if err := r.speak(ctx, stream, answers, drains); !errors.Is(err, io.EOF) { // Of a stream that broke, Recv says why.
 			failed = err
 			cancel()
 		}
@@ -151,13 +156,18 @@ func (r *Replica[I]) applyAll(updates <-chan arrival, answers chan<- *syncv1.Syn
 }
 
 // hello says what is held, so that a delta can go on from there.
-func (r *Replica[I]) hello() *syncv1.SyncRequest {
+func (r *Replica[I]) hello() *syncv1.Hello {
 	hello := &syncv1.Hello{Version: r.config.Version, Address: r.config.Address, TunnelAddress: r.config.TunnelAddress}
+	select {
+	case <-r.drains:
+		hello.Draining = true
+	default:
+	}
 	if set := r.Set(); set != nil {
 		digest := set.Digest()
 		hello.Epoch, hello.Revision, hello.Digest = set.Epoch(), set.Revision(), digest[:]
 	}
-	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_Hello{Hello: hello}}
+	return hello
 }
 
 // answer applies one update and says how that went.

@@ -181,8 +181,9 @@ func (o *outbox) take() *syncv1.SyncRequest {
 	return &syncv1.SyncRequest{Kind: &syncv1.SyncRequest_EndedSessions{EndedSessions: &syncv1.EndedSessions{Sessions: sessions}}}
 }
 
-// speak sends answers, and what waits in the outbox, until ctx ends or the stream breaks. It is the only one that sends.
-func (r *Replica[I]) speak(ctx context.Context, stream stream, answers <-chan *syncv1.SyncRequest) error {
+// speak sends answers, and what waits in the outbox, until ctx ends, the stream breaks, or drains is closed. It is the only
+// one that sends.
+func (r *Replica[I]) speak(ctx context.Context, stream stream, answers <-chan *syncv1.SyncRequest, drains <-chan struct{}) error {
 	r.outbox.connect()
 	defer r.outbox.disconnect()
 	ticker := time.NewTicker(repeatEnded)
@@ -205,6 +206,8 @@ func (r *Replica[I]) speak(ctx context.Context, stream stream, answers <-chan *s
 			if err := r.tell(stream); err != nil {
 				return err
 			}
+		case <-drains:
+			return ErrDrains
 		case <-ctx.Done():
 			return nil
 		}

@@ -220,3 +220,32 @@ func TestAStreamThatBreaksWhileTheNodeSpeaksEndsTheFollow(t *testing.T) {
 		}
 	})
 }
+
+func TestANodeThatLeavesSaysSoInAnotherHello(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, dir)
+		l := &line{said: make(chan *syncv1.SyncRequest), told: make(chan *syncv1.SyncResponse)}
+		done := make(chan error, 1)
+		follow := func() { done <- n.Follow(t.Context(), dialer{l}) }
+		go follow()
+		if (<-l.said).GetHello().GetDraining() {
+			t.Error("it says that it leaves, and does not")
+		}
+		n.Drain()
+		n.Drain()
+		if err := <-done; !errors.Is(err, ErrDrains) {
+			t.Fatalf("Follow = %v", err)
+		}
+		l = &line{said: make(chan *syncv1.SyncRequest), told: make(chan *syncv1.SyncResponse)}
+		go follow()
+		if !(<-l.said).GetHello().GetDraining() {
+			t.Error("it does not say that it leaves")
+		}
+		l.quiet(t, repeatEnded) // It has said so, and stays.
+		close(l.told)
+		if err := <-done; errors.Is(err, ErrDrains) {
+			t.Error("it leaves twice")
+		}
+	})
+}

@@ -61,7 +61,9 @@ type Replica[I any] struct {
 	current atomic.Pointer[state[I]]
 	ahead   ahead
 	outbox  *outbox
-	turns   *turns.Turns // receiving, applying and writing take turns with calls
+	turns   *turns.Turns  // receiving, applying and writing take turns with calls
+	drains  chan struct{} // closed by Drain
+	drain   func()
 
 	// following is held by whoever changes the state.
 	following sync.Mutex
@@ -81,8 +83,19 @@ func New[I any](config Config[I]) *Replica[I] {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Replica[I]{config: config, outbox: newOutbox(config.Log), turns: turns.New()}
+	drains := make(chan struct{})
+	return &Replica[I]{
+		config: config, outbox: newOutbox(config.Log), turns: turns.New(),
+		drains: drains, drain: sync.OnceFunc(func() { close(drains) }),
+	}
 }
+
+// ErrDrains is why a Follow ends that has not said that the node leaves: the next one says so in its hello, and may be called
+// at once.
+var ErrDrains = errors.New("the node leaves, and says so in another hello")
+
+// Drain has the control plane told that the node leaves. What is current stays, and is followed as before.
+func (r *Replica[I]) Drain() { r.drain() }
 
 // Current returns what calls are served from, or nil before the first snapshot. It is one atomic load.
 func (r *Replica[I]) Current() *I {

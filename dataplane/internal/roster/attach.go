@@ -38,7 +38,11 @@ type attachment struct {
 	ready  map[string]bool // by server; nil: nothing was announced yet
 }
 
-func (a *attachment) announced() bool { return a.ready != nil }
+// takes reports whether it is known what the agent serves through this tunnel, which it does not give up.
+func (a *attachment) takes() bool { return a.ready != nil && !a.tunnel.Draining() }
+
+// serves reports whether a server can be called through it.
+func (a *attachment) serves(server string) bool { return a.ready[server] && !a.tunnel.Draining() }
 
 // Attach implements the TunnelService: it holds the tunnel of an agent until that ends. The peer is in the
 // context, as identity.Admission puts it there.
@@ -68,6 +72,12 @@ func (r *Roster) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv
 		select {
 		case <-a.tunnel.Ready():
 			r.enter(a)
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-a.tunnel.PeerDrains():
+			r.changed()
 		case <-ctx.Done():
 		}
 	}()

@@ -3,7 +3,6 @@ package roster_test
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -236,27 +235,4 @@ func retained(nodes []*node, server *snapshotv1.Server, agents, barred map[strin
 		n.relay.Retain(barred)
 	}
 	return items
-}
-
-func BenchmarkCall(b *testing.B) {
-	nodes, server, _, _ := cluster(b, mcp.Version20260728, echo, "one", "two")
-	for i, name := range []string{"here", "relayed"} {
-		b.Run(name, func(b *testing.B) {
-			arguments := fmt.Sprintf(`{"x":%q}`, strings.Repeat("x", 256))
-			for b.Loop() {
-				if _, failure := ask(b, nodes[i], call(b, server, mcp.Modern, arguments)); failure != "" {
-					b.Fatal(failure)
-				}
-			}
-		})
-	}
-	b.Run("http", func(b *testing.B) {
-		http := &snapshotv1.Server{Name: "http", Url: mcpServer(b, echo).url, Private: true, ProtocolVersion: mcp.Version20260728}
-		arguments := fmt.Sprintf(`{"x":%q}`, strings.Repeat("x", 256))
-		for b.Loop() {
-			if _, failure := ask(b, nodes[0], call(b, http, mcp.Modern, arguments)); failure != "" {
-				b.Fatal(failure)
-			}
-		}
-	})
 }

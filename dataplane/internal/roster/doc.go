@@ -17,5 +17,6 @@
 //   - An agent that is denied loses its tunnels, and gets none.
 //   - What came from another node is served by tunnels of this one alone (Local), so nothing goes in circles.
 //   - A request is tried another way only if nothing of it was sent.
+//   - A node that drains is not named for agents that are elsewhere, too, and serves the others until they have moved.
 //   - An agent has a bounded number of tunnels here; the oldest ends for one more.
 package roster

@@ -17,11 +17,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
@@ -119,6 +121,32 @@ type node struct {
 	relay         *relay.Relay
 	pool          *upstream.Pool
 	changed       chan struct{} // capacity 1
+	metrics       *prometheus.Registry
+}
+
+// metric returns the sum of one of the relay.
+func (n *node) metric(name string, labels ...string) (sum float64) {
+	families, err := n.metrics.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			wanted := len(labels)
+			for _, label := range m.GetLabel() {
+				if slices.Contains(labels, label.GetValue()) {
+					wanted--
+				}
+			}
+			if wanted == 0 {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
 }
 
 type (
@@ -137,17 +165,27 @@ func (r relaying) Relay(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv
 }
 
 // startNode starts one with mutual TLS on loopback.
-func startNode(t testing.TB, ca *authority, name string) *node {
+func startNode(t testing.TB, ca *authority, name string, changes ...func(*relay.Config)) *node {
 	t.Helper()
 	who := ca.identity(identity.Node, name)
-	n := &node{name: name, changed: make(chan struct{}, 1)}
-	n.relay = relay.New(relay.Config{
-		Client: func(node string) *tls.Config { return who.Client(identity.Node, node) },
+	n := &node{name: name, changed: make(chan struct{}, 1), metrics: prometheus.NewRegistry()}
+	config := relay.Config{
+		Registerer: n.metrics,
+		Client:     func(node string) *tls.Config { return who.Client(identity.Node, node) },
 		Local: func(ctx context.Context, r *tunnel.Request) (*tunnel.Response, error) {
 			return n.roster.Local(ctx, r)
 		},
-	})
-	n.roster = roster.New(roster.Config{Node: name, Relay: n.relay, Changed: func() {
+		Errand: func(_ context.Context, _ string, in *tunnel.Incoming, w tunnel.Answer) {
+			if in.Errand == "hail" {
+				w.Reply(200, nil, nil)
+			}
+		},
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	n.relay = relay.New(config)
+	n.roster = roster.New(roster.Config{Node: name, Relay: n.relay, Registerer: n.metrics, Changed: func() {
 		select {
 		case n.changed <- struct{}{}:
 		default:
@@ -314,7 +352,28 @@ type tool func(w http.ResponseWriter, r *http.Request, id, arguments string)
 // echo answers with the arguments.
 func echo(w http.ResponseWriter, _ *http.Request, id, arguments string) {
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[{"type":"text","text":%q}]}}`, id, arguments)
+	w.Write(appendEcho(nil, []byte(id), arguments))
+}
+
+// direct is a modern server that is a part of its agent: it echoes arguments.
+type direct struct{ served func(arguments string) }
+
+func (d direct) Serve(_ context.Context, in *tunnel.Incoming, w tunnel.Answer) {
+	body, err := in.ReadAll(1 << 20)
+	var request mcp.Request
+	if err != nil || mcp.ScanRequest(body, mcp.Limits{}, &request) != nil {
+		return
+	}
+	arguments := string(request.Arguments.Of(body))
+	if d.served != nil {
+		d.served(arguments)
+	}
+	// It fails where the tunnel is lost, or nobody waits.
+	_ = w.Reply(http.StatusOK, []tunnel.Field{{Name: "content-type", Value: "application/json"}}, appendEcho(nil, request.ID.Of(body), arguments))
+}
+
+func appendEcho(b, id []byte, arguments string) []byte {
+	return fmt.Appendf(b, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[],"structuredContent":%s}}`, id, arguments)
 }
 
 // mcpServer speaks both eras, without sessions.

@@ -53,6 +53,7 @@ type Roster struct {
 	places   map[string]*place
 	regions  map[string]string // of nodes
 	draining bool
+	moved    map[string]struct{} // agents that were elsewhere, too, while this node drains
 }
 
 // place is where an agent is, besides here.
@@ -152,19 +153,24 @@ func (r *Roster) Locate(locations *syncv1.Locations) {
 	}
 	r.mu.Lock()
 	r.places, r.regions = places, regions
+	r.noteMoved()
 	r.mu.Unlock()
 	r.changed()
 }
 
-// Attached says which agents are here, for the control plane.
+// Attached says which agents are here, for the control plane. A node that drains says it no more of those that are elsewhere,
+// too: then others relay to it only what they can get nowhere else.
 func (r *Roster) Attached() *syncv1.Attached {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	all := new(syncv1.Attached)
 	for agent, here := range r.agents {
+		if !r.stays(agent) {
+			continue
+		}
 		one := &syncv1.AttachedAgent{Name: agent}
 		for server := range r.assigned[agent] {
-			if slices.ContainsFunc(here, func(a *attachment) bool { return a.ready[server] }) {
+			if slices.ContainsFunc(here, func(a *attachment) bool { return a.serves(server) }) {
 				one.Ready = append(one.Ready, server)
 			}
 		}
@@ -193,8 +199,8 @@ func (r *Roster) ready(agent, server string) bool {
 	if _, denied := r.denied[agent]; denied {
 		return false
 	}
-	if here := r.agents[agent]; len(here) > 0 && slices.ContainsFunc(here, (*attachment).announced) {
-		return slices.ContainsFunc(here, func(a *attachment) bool { return a.ready[server] })
+	if here := r.agents[agent]; slices.ContainsFunc(here, (*attachment).takes) {
+		return slices.ContainsFunc(here, func(a *attachment) bool { return a.serves(server) })
 	}
 	p := r.places[agent]
 	if p == nil {
@@ -204,10 +210,45 @@ func (r *Roster) ready(agent, server string) bool {
 	return ready && slices.ContainsFunc(p.nodes, func(node string) bool { return node != r.config.Node })
 }
 
+// stays reports whether an agent has a tunnel here that it does not give up, and needs it. The caller holds the lock.
+func (r *Roster) stays(agent string) bool {
+	_, moved := r.moved[agent]
+	return !moved && slices.ContainsFunc(r.agents[agent], func(a *attachment) bool { return !a.tunnel.Draining() })
+}
+
+// noteMoved notes which agents are elsewhere, too, if this node drains. They are not taken back: of two nodes that drain each
+// would rely on the other, and then again not. The caller holds the lock.
+func (r *Roster) noteMoved() {
+	if !r.draining {
+		return
+	}
+	for agent := range r.agents {
+		if p := r.places[agent]; p != nil && len(r.others(p)) > 0 {
+			r.moved[agent] = struct{}{}
+		}
+	}
+}
+
+// Moved reports whether no agent needs this node any more, which drains: each is elsewhere, gives up its tunnels here, or has
+// none.
+func (r *Roster) Moved() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for agent := range r.agents {
+		if r.stays(agent) {
+			return false
+		}
+	}
+	return true
+}
+
 // Drain tells agents to look for another node. Calls go on until their tunnels end.
 func (r *Roster) Drain() {
 	r.mu.Lock()
-	r.draining = true
+	if !r.draining {
+		r.draining, r.moved = true, make(map[string]struct{})
+		r.noteMoved()
+	}
 	var all []*attachment
 	for _, here := range r.agents {
 		all = append(all, here...)
@@ -216,4 +257,5 @@ func (r *Roster) Drain() {
 	for _, a := range all {
 		a.tunnel.Drain()
 	}
+	r.changed()
 }

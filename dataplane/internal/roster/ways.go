@@ -61,13 +61,13 @@ func notConnected(agent string) error {
 	return fault.Newf(fault.Unavailable, "agent %q is not connected", agent)
 }
 
-// here adds the tunnels of this node, the least busy first, and reports whether the agent is here at all. The caller holds
-// the lock.
+// here adds the tunnels of this node, the least busy first, and reports whether the agent is here at all, and stays. The
+// caller holds the lock.
 func (r *Roster) here(agent, server string, found *ways) (known bool) {
 	here := r.agents[agent]
 	var latest *attachment
 	for _, a := range here {
-		if a.announced() {
+		if a.takes() {
 			latest = a
 		}
 	}
@@ -75,7 +75,7 @@ func (r *Roster) here(agent, server string, found *ways) (known bool) {
 		return false
 	}
 	for _, a := range here {
-		if a.tunnel.Draining() || !a.ready[server] || a != latest && a.tunnel.Quiet() > time.Since(latest.since) {
+		if !a.serves(server) || a != latest && a.tunnel.Quiet() > time.Since(latest.since) {
 			continue
 		}
 		if found.many == 0 || a.tunnel.Busy() <= found.all[0].tunnel.Busy() {
@@ -96,11 +96,7 @@ func (r *Roster) elsewhere(agent string, found *ways) {
 	if p == nil || r.config.Relay == nil {
 		return
 	}
-	own := r.config.Node
-	nodes := slices.DeleteFunc(slices.Clone(p.nodes), func(node string) bool {
-		_, barred := r.barred[node]
-		return node == own || barred
-	})
+	own, nodes := r.config.Node, r.others(p)
 	now := time.Now()
 	rank := func(node string) (rank int) {
 		if now.Sub(p.refused[node]) < refusedTime {
@@ -117,6 +113,14 @@ func (r *Roster) elsewhere(agent string, found *ways) {
 	for _, node := range nodes {
 		found.add(way{node: node})
 	}
+}
+
+// others are the nodes of a place, but for this one and those that are denied. The caller holds the lock.
+func (r *Roster) others(p *place) []string {
+	return slices.DeleteFunc(slices.Clone(p.nodes), func(node string) bool {
+		_, barred := r.barred[node]
+		return node == r.config.Node || barred
+	})
 }
 
 // do makes a request by the ways to an agent, one after the other, until something of it was sent: those here, and then those

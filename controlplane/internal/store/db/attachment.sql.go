@@ -81,7 +81,9 @@ func (q *Queries) HoldNode(ctx context.Context, arg HoldNodeParams) (int64, erro
 
 const listAttachments = `-- name: ListAttachments :many
 SELECT a.agent, a.node,
-    ARRAY(SELECT s.name FROM server s WHERE s.agent = a.agent AND s.name = ANY (a.ready) ORDER BY s.name)::text[] AS ready
+    ARRAY(SELECT s.name FROM server s WHERE s.agent = a.agent AND s.name = ANY (a.ready) ORDER BY s.name)::text[] AS ready,
+    ARRAY(SELECT r.name FROM unnest(a.ready) AS r (name)
+        WHERE NOT EXISTS (SELECT FROM server s WHERE s.agent = a.agent AND s.name = r.name))::text[] AS strays
 FROM attachment a
 JOIN node n ON n.name = a.node
 JOIN agent g ON g.name = a.agent
@@ -91,13 +93,14 @@ ORDER BY a.agent, a.node
 `
 
 type ListAttachmentsRow struct {
-	Agent string
-	Node  string
-	Ready []string
+	Agent  string
+	Node   string
+	Ready  []string
+	Strays []string
 }
 
 // Where agents are, at nodes that take tunnels; of what is ready only servers that
-// the agent was given.
+// the agent was given. The others are strays.
 func (q *Queries) ListAttachments(ctx context.Context) ([]ListAttachmentsRow, error) {
 	rows, err := q.db.Query(ctx, listAttachments)
 	if err != nil {
@@ -107,7 +110,12 @@ func (q *Queries) ListAttachments(ctx context.Context) ([]ListAttachmentsRow, er
 	items := []ListAttachmentsRow{}
 	for rows.Next() {
 		var i ListAttachmentsRow
-		if err := rows.Scan(&i.Agent, &i.Node, &i.Ready); err != nil {
+		if err := rows.Scan(
+			&i.Agent,
+			&i.Node,
+			&i.Ready,
+			&i.Strays,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -34,9 +34,11 @@ ORDER BY name;
 
 -- name: ListAttachments :many
 -- Where agents are, at nodes that take tunnels; of what is ready only servers that
--- the agent was given.
+-- the agent was given. The others are strays.
 SELECT a.agent, a.node,
-    ARRAY(SELECT s.name FROM server s WHERE s.agent = a.agent AND s.name = ANY (a.ready) ORDER BY s.name)::text[] AS ready
+    ARRAY(SELECT s.name FROM server s WHERE s.agent = a.agent AND s.name = ANY (a.ready) ORDER BY s.name)::text[] AS ready,
+    ARRAY(SELECT r.name FROM unnest(a.ready) AS r (name)
+        WHERE NOT EXISTS (SELECT FROM server s WHERE s.agent = a.agent AND s.name = r.name))::text[] AS strays
 FROM attachment a
 JOIN node n ON n.name = a.node
 JOIN agent g ON g.name = a.agent

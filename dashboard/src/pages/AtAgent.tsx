@@ -1,0 +1,54 @@
+// What the pages of servers say of those that an agent has.
+
+import { Anchor, Text } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import type { Agent } from "../gen/warder/admin/v1/agent_pb";
+import type { Server } from "../gen/warder/admin/v1/server_pb";
+import { pb } from "../paths";
+import { VisibleText } from "../text/VisibleText";
+import { remedy, standing } from "./fleet";
+import { StandingBadge } from "./fleetBadges";
+
+export function AgentLink({ name }: { name: string }) {
+  return (
+    <Anchor
+      size="sm"
+      display="block"
+      lh="24px"
+      renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "agents", name })} />}
+    >
+      agent <VisibleText text={name} />
+    </Anchor>
+  );
+}
+
+interface Props {
+  server: Server;
+  /** Absent: they are not known yet, and nothing is said. */
+  agents: readonly Agent[] | undefined;
+}
+
+/** How a server is at its agent: its state there, the error, and what to do. */
+export function AtAgent({ server, agents }: Props) {
+  const there = standing(server, agents);
+  if (there === undefined) {
+    return null;
+  }
+  const error = there.report?.lastError ?? "";
+  const advice = remedy(there, server.agent);
+  return (
+    <>
+      <StandingBadge standing={there.standing} />
+      {error !== "" && error !== server.lastError && (
+        <Text size="xs" style={{ overflowWrap: "anywhere" }}>
+          <VisibleText text={error} />
+        </Text>
+      )}
+      {advice && (
+        <Text size="xs" c="dimmed">
+          <VisibleText text={advice} />
+        </Text>
+      )}
+    </>
+  );
+}

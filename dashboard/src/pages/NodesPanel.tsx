@@ -1,0 +1,152 @@
+import { Anchor, Code, Stack, Text } from "@mantine/core";
+import { useSuspenseQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useState } from "react";
+import * as queries from "../api/queries";
+import { useApiMutation } from "../api/useApiMutation";
+import { type Node, NodeService } from "../gen/warder/admin/v1/node_pb";
+import { pb } from "../paths";
+import { VisibleText } from "../text/VisibleText";
+import { ActButton } from "../ui/ActButton";
+import { type Column, DataTable } from "../ui/DataTable";
+import { ReasonModal } from "../ui/ReasonModal";
+import { Time } from "../ui/Time";
+import { CertificateEnd } from "./CertificateEnd";
+import { behind, peerState } from "./fleet";
+import { PeerStateBadge } from "./fleetBadges";
+
+const route = getRouteApi("/signed-in/fleet");
+
+/** The nodes, which serve clients. */
+export function NodesPanel() {
+  const { transport } = route.useRouteContext();
+  const { data } = useSuspenseQuery({
+    ...queries.nodes(transport),
+    refetchInterval: queries.pollInterval,
+  });
+  const [revoking, setRevoking] = useState<Node>();
+  return (
+    <Stack align="stretch">
+      <Text size="sm">
+        Nodes serve clients. Each has the whole configuration, and goes on without the control
+        plane.
+      </Text>
+      <DataTable
+        caption="Nodes"
+        columns={columns(setRevoking)}
+        rows={data.nodes}
+        rowKey={(node) => node.name}
+        minWidth={1080}
+        empty={
+          <>
+            No node yet: no call is served.{" "}
+            <Anchor
+              underline="always"
+              renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "tokens" })} />}
+            >
+              Make a join token
+            </Anchor>
+            , or: <Code>warder join-token create --kind node --name NAME</Code>, then start the
+            node: <Code>warder dataplane --control-plane HOST:8444 --join-token-file FILE</Code>
+          </>
+        }
+      />
+      {revoking && <RevokeNode name={revoking.name} onClose={() => setRevoking(undefined)} />}
+    </Stack>
+  );
+}
+
+const columns = (onRevoke: (node: Node) => void): Column<Node>[] => [
+  { title: "Name", cell: (node) => <Name node={node} /> },
+  { title: "State", cell: (node) => <State node={node} /> },
+  { title: "Revision", cell: (node) => `${node.revision} of ${node.desiredRevision}` },
+  { title: "Behind", cell: behind },
+  { title: "Agents", cell: (node) => <Agents names={node.agents} /> },
+  { title: "Version", cell: (node) => <VisibleText text={node.version} /> },
+  { title: "Last seen", cell: (node) => <Time at={node.lastSeenAt} /> },
+  { title: "Certificate until", cell: (node) => <CertificateEnd at={node.certificateEndsAt} /> },
+  {
+    title: "Actions",
+    cell: (node) => (
+      <ActButton
+        needs="peers:write"
+        unless={node.revoked ? "It is revoked. A new join token lets it in again." : undefined}
+        size="xs"
+        variant="default"
+        aria-label={`Revoke ${node.name}`}
+        onClick={() => onRevoke(node)}
+      >
+        Revoke
+      </ActButton>
+    ),
+  },
+];
+
+function Name({ node }: { node: Node }) {
+  return (
+    <>
+      <Text size="sm" fw={700}>
+        <VisibleText text={node.name} />
+      </Text>
+      {node.region !== "" && (
+        <Text size="xs" c="dimmed">
+          region <VisibleText text={node.region} />
+        </Text>
+      )}
+      {node.tunnelAddress !== "" && (
+        <Text size="xs" c="dimmed">
+          tunnels at <VisibleText text={node.tunnelAddress} />
+        </Text>
+      )}
+    </>
+  );
+}
+
+function State({ node }: { node: Node }) {
+  return (
+    <>
+      <PeerStateBadge state={peerState(node)} />
+      {node.refusal !== "" && (
+        <Text size="xs">
+          It refused the last update: <VisibleText text={node.refusal} />
+        </Text>
+      )}
+    </>
+  );
+}
+
+/** Agents that have a tunnel to a node. */
+function Agents({ names }: { names: string[] }) {
+  return names.length === 0
+    ? "none"
+    : names.map((name) => (
+        <Anchor
+          key={name}
+          size="sm"
+          display="block"
+          lh="24px"
+          renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "agents", name })} />}
+        >
+          <VisibleText text={name} />
+        </Anchor>
+      ));
+}
+
+function RevokeNode({ name, onClose }: { name: string; onClose: () => void }) {
+  const revoke = useApiMutation(NodeService.method.revokeNode, {
+    done: () => `${name} is revoked`,
+    onSuccess: onClose,
+  });
+  return (
+    <ReasonModal
+      title={`Revoke the node ${name}?`}
+      explanation="Its stream ends, and neither the control plane nor agents nor other nodes take a certificate of it. What it has of the configuration it keeps, and clients that reach it may still be served: stop it as well. A new join token lets it in again."
+      verb="Revoke"
+      withReason
+      pending={revoke.isPending}
+      error={revoke.error}
+      onConfirm={(reason) => revoke.mutate({ name, reason })}
+      onClose={onClose}
+    />
+  );
+}

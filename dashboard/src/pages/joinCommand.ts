@@ -1,0 +1,39 @@
+// How somebody is started whom a join token lets in. The token goes by the
+// environment: other people of a machine can read the arguments of its programs.
+
+import type { JoinToken } from "../gen/warder/admin/v1/agent_pb";
+
+export const shells = [
+  { id: "sh", name: "Linux, macOS" },
+  { id: "powershell", name: "Windows" },
+] as const;
+export type Shell = (typeof shells)[number]["id"];
+
+/** A host and a port, which no shell reads as anything else. */
+const address = /^[A-Za-z0-9._:[\]-]+:[0-9]+$/;
+
+/** The usual port of --node-listen: controlplane/config.go. */
+const nodePort = 8444;
+
+/** Where the control plane probably takes nodes and agents, for one whose dashboard is at a host. */
+export const likelyAddress = (hostname: string) => `${hostname}:${nodePort}`;
+
+/** What starts a node or an agent with its token. */
+export function joinCommand(
+  { kind }: Pick<JoinToken, "kind">,
+  controlPlane: string,
+  token: string,
+  shell: Shell,
+): string {
+  const program = kind === "node" ? "warder dataplane" : "warder-agent run";
+  const start = `${program} --control-plane ${address.test(controlPlane) ? controlPlane : "HOST:PORT"}`;
+  return shell === "sh"
+    ? `WARDER_JOIN_TOKEN=${token} ${start}`
+    : `$env:WARDER_JOIN_TOKEN = '${token}'; ${start}`;
+}
+
+/** The least that an agent's file needs, with a rule as an example: docs/agents.md. */
+export const agentFile = `allow:
+  - command: npx
+    args: ["-y", "@modelcontextprotocol/*", "..."]
+`;
