@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -282,21 +283,22 @@ func (s *site) balances(t *testing.T, calls []*placed, outages []*outage) {
 		}
 		return false
 	}
-	var missing, unsure []string
+	var wrong []string
+	defer func() {
+		if len(wrong) > 0 {
+			t.Errorf("of %d calls these are not in the ledger as they went: %s", len(byTrace), strings.Join(wrong, ", "))
+		}
+	}()
 	eventually(t, "every call is in the ledger", func() bool {
 		rows := s.ledger(t)
-		missing, unsure = nil, nil
+		wrong = nil
 		for trace, p := range byTrace {
-			switch row := rows[trace]; {
-			case len(row) > 1:
-				t.Fatalf("a call is in the ledger %d times: %v", len(row), row)
-			case len(row) == 0 && p.ok() && !lost(p):
-				missing = append(missing, trace)
-			case len(row) == 1 && p.ok() && row[0] != "ok" && !lost(p):
-				unsure = append(unsure, trace+" "+row[0])
+			row := rows[trace]
+			if len(row) > 1 || p.ok() && !lost(p) && !slices.Equal(row, []string{"ok"}) {
+				wrong = append(wrong, fmt.Sprintf("%s at node %d, %v after the last kill, as %v", p.server, p.node, p.began.Sub(lastBefore(outages, p)).Round(time.Millisecond), row))
 			}
 		}
-		return len(missing)+len(unsure) == 0
+		return wrong == nil
 	})
 }
 
