@@ -61,8 +61,10 @@ func Run(ctx context.Context, config Config) error {
 	duties.apply(servers)
 	all.Go(func() { duties.run(running, servers) })
 	config.Log.Info("agent is up", "agent", who.Peer().Name, "region", who.Region(), "control_plane", config.ControlPlane, "version", config.Version)
-	all.Go(func() { view.show(ctx, quit, &config, who, servers, link) })
+	var showing sync.WaitGroup
+	showing.Go(func() { view.show(ctx, quit, &config, who, servers, link) })
 	link.Run(ctx)
+	showing.Wait() // What is logged from now on is seen.
 	config.Log.Info("agent is going down")
 	return nil
 }

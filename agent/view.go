@@ -87,12 +87,16 @@ func (v *view) show(ctx context.Context, stop func(), c *Config, who *identity.I
 
 // shown is how the agent is connected, as it is shown.
 func shown(link *uplink.Uplink) terminal.Uplink {
-	u := terminal.Uplink{Connected: link.Connected()}
-	for _, t := range link.Tunnels() {
-		u.Nodes = append(u.Nodes, terminal.Node{
-			Name: t.GetNode(), State: "up", Up: true, RoundTrip: t.GetRoundTrip().AsDuration(), Calls: int(t.GetStreams()),
-		})
+	from := link.View()
+	to := terminal.Uplink{
+		Connected: from.ControlPlane.Connected, Since: from.ControlPlane.Since, Why: from.ControlPlane.Why,
+		Nodes: make([]terminal.Node, len(from.Links)),
 	}
-	return u
+	for i, l := range from.Links {
+		to.Nodes[i] = terminal.Node{
+			Name: l.Node, Region: l.Region, Address: l.Address, State: l.State.String(), Since: l.Since,
+			Up: l.State == uplink.Ready || l.State == uplink.Draining, RoundTrip: l.RoundTrip, Calls: l.Calls, Why: l.Why,
+		}
+	}
+	return to
 }
-
