@@ -39,9 +39,14 @@ type Config struct {
 	// DrainTime is how long running calls may take at the end, and when a tunnel is given up. Zero: 10 s.
 	DrainTime time.Duration
 
+	// Screen is where Run shows what the agent does, while it does it; nil: nowhere. NoView says not to, though it is there.
+	Screen *Screen
+	NoView bool
+
 	// Version is shown to servers and to the control plane.
 	Version string
-	Log     *slog.Logger
+	// Log gets nothing while a view is on the screen that it writes to, and then the last errors.
+	Log *slog.Logger
 }
 
 // Flags registers a flag for what Test reads, with c's present value or else the default.
@@ -56,6 +61,7 @@ func (c *Config) RunFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.JoinToken, "join-token", "", "join token to begin with, which others may read among the processes: a file or WARDER_JOIN_TOKEN hides it")
 	fs.StringVar(&c.JoinTokenFile, "join-token-file", c.JoinTokenFile, "file with the join token")
 	fs.DurationVar(&c.DrainTime, "drain-time", cmp.Or(c.DrainTime, defaultDrainTime), "how long running calls may take at the end")
+	fs.BoolVar(&c.NoView, "no-view", c.NoView, "log as elsewhere, and show no view, though this is a terminal")
 }
 
 // defaultFile is agent.yaml in the directory where the system has its user's configuration.

@@ -33,15 +33,18 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	view := config.open()
 	who, err := config.identity(ctx)
 	if err != nil {
 		return err
 	}
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
 	servers := inventory.New(config.Version, config.Log)
 	defer servers.Close()
 	duties := &duties{file: file, wake: make(chan struct{}, 1)}
 	link := uplink.New(uplink.Config{
-		Identity: who, ControlPlane: config.ControlPlane, Dir: config.DataDir, Servers: servers, Assigned: duties.assign,
+		Identity: who, ControlPlane: config.ControlPlane, Dir: config.DataDir, Servers: view.watch(servers), Assigned: duties.assign,
 		DrainTime: config.DrainTime, Version: config.Version, Log: config.Log,
 	})
 
@@ -58,7 +61,10 @@ func Run(ctx context.Context, config Config) error {
 	duties.apply(servers)
 	all.Go(func() { duties.run(running, servers) })
 	config.Log.Info("agent is up", "agent", who.Peer().Name, "region", who.Region(), "control_plane", config.ControlPlane, "version", config.Version)
+	var showing sync.WaitGroup
+	showing.Go(func() { view.show(ctx, quit, &config, who, servers, link) })
 	link.Run(ctx)
+	showing.Wait() // What is logged from now on is seen.
 	config.Log.Info("agent is going down")
 	return nil
 }

@@ -25,7 +25,8 @@ func (c *cli) agentRun() *cobra.Command {
 		Long: `Run an agent: it serves the servers of its file, and those assigned to it that the
 file allows, through tunnels that it dials to nodes. 'warder join-token create --kind agent'
 makes the token with which it joins the first time; after that it renews its
-certificate by itself. Without the control plane it goes on by its last orders.`,
+certificate by itself. Without the control plane it goes on by its last orders.
+In a terminal it shows what it does; elsewhere, and with --no-view, it logs.`,
 		Example: "  warder agent run --control-plane control.corp:8444 --join-token-file /etc/warder/join-token --config agent.yaml",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +36,9 @@ certificate by itself. Without the control plane it goes on by its last orders.`
 			}
 			outliveReaders()
 			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "agent"))
+			if c.output != "json" {
+				config.Screen = agent.FindScreen(c.stdin, c.stdout, c.stderr)
+			}
 			return startErrorUnlessDone(cmd, agent.Run(cmd.Context(), config))
 		},
 	}

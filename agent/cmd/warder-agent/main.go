@@ -1,6 +1,6 @@
 // Command warder-agent is the agent as a program of its own: it runs beside MCP servers that nodes cannot reach.
 //
-//	warder-agent run         join, connect, and serve until it is told to stop
+//	warder-agent run         join, connect, and serve until it is told to stop; in a terminal, show what happens
 //	warder-agent test NAME   start a server of the agent's file, list its tools, stop it
 package main
 
@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	switch {
 	case flags.NArg() == 1 && flags.Arg(0) == "run":
 		config.Log = logger(level)
+		config.Screen = agent.FindScreen(os.Stdin, stdout, os.Stderr)
 		return agent.Run(ctx, config)
 	case flags.NArg() == 2 && flags.Arg(0) == "test":
 		config.Log = logger(max(level, slog.LevelWarn))

@@ -157,6 +157,9 @@ func plain(err error) string {
 	var answer interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &answer) {
 		text = answer.GRPCStatus().Message()
+		if dialling, ok := strings.CutPrefix(text, `connection error: desc = "transport: Error while dialing: `); ok {
+			text = strings.TrimSuffix(dialling, `"`) // The rest is gRPC's.
+		}
 	}
 	text = strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
