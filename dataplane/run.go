@@ -40,6 +40,7 @@ func Run(ctx context.Context, config Config) error {
 	ended := make(chan error, 1)
 	go func() { ended <- plane.Run(running) }()
 	failed := make(chan error, len(servers))
+	plane.tunnels.awaitLocated(ctx)
 	for _, server := range servers {
 		go func() { failed <- server.serve() }()
 	}

@@ -40,6 +40,10 @@ type tunnels struct {
 	relay   *relay.Relay
 	errands *errand.Errands
 
+	// located is closed once it is known where agents are.
+	located     chan struct{}
+	locatedOnce sync.Once
+
 	mu   sync.Mutex
 	away map[string]struct{} // servers, as what serves was last dressed
 	told *syncv1.Attached    // that was last said to the control plane
@@ -53,6 +57,9 @@ const (
 	// moveTime is how long agents get to go to other nodes, and partTime how long those get to let go of this one.
 	moveTime = 2 * time.Second
 	partTime = 500 * time.Millisecond
+	// bearings is how long a node that starts waits to hear where agents are before it
+	// takes calls. Connections wait in the backlog of its socket meanwhile.
+	bearings = 3 * time.Second
 	// handshakeTime is how long a connection may take to say who it is.
 	handshakeTime = 10 * time.Second
 )
@@ -64,7 +71,7 @@ func newTunnels(p *Plane) (*tunnels, error) {
 		return nil, err
 	}
 	t := &tunnels{
-		plane: p, log: p.log, socket: socket,
+		plane: p, log: p.log, socket: socket, located: make(chan struct{}),
 		address: cmp.Or(p.config.TunnelAddress, socket.Addr().String()),
 	}
 	t.relay = relay.New(relay.Config{
@@ -213,6 +220,21 @@ func (t *tunnels) peers() session.Peers {
 func (t *tunnels) locate(locations *syncv1.Locations) {
 	t.relay.Locate(locations.GetNodes())
 	t.roster.Locate(locations)
+	t.locatedOnce.Do(func() { close(t.located) })
+}
+
+// awaitLocated waits until it is known where agents are, but no longer than bearings: a
+// control plane may be away. A node that began before would say of servers that all others
+// serve that they are not there.
+func (t *tunnels) awaitLocated(ctx context.Context) {
+	if t == nil {
+		return
+	}
+	select {
+	case <-t.located:
+	case <-time.After(bearings):
+	case <-ctx.Done():
+	}
 }
 
 // retain takes over what a snapshot says of agents and nodes.

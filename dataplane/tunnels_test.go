@@ -38,8 +38,9 @@ import (
 // directory is a control plane that tells all nodes where agents are.
 type directory struct {
 	*controlPlane
-	mu    sync.Mutex
-	nodes map[string]*located
+	mu     sync.Mutex
+	nodes  map[string]*located
+	silent bool // It tells nobody, yet.
 }
 
 // located is a node that is connected.
@@ -84,6 +85,9 @@ func (d *directory) tell(node string, attached *syncv1.Attached) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.nodes[node].attached = attached
+	if d.silent {
+		return
+	}
 	locations := new(syncv1.Locations)
 	at := make(map[string]*syncv1.AgentLocation)
 	for name, n := range d.nodes {
@@ -234,6 +238,48 @@ func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key 
 }
 
 const getMessage = `{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"files__get","arguments":{}}}`
+
+// Whoever calls a node that starts waits until that knows where agents are, or else he would
+// hear of servers that all others serve that they are not there. He does not wait for a
+// control plane that is away.
+func TestANodeTakesCallsOnceItKnowsWhereAgentsAre(t *testing.T) {
+	ca := newAuthority(t)
+	set, _ := world(t)
+	start := func(d *directory) *process {
+		return startProcess(t, Config{
+			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: d.address, Identity: ca.node("node-1"), TunnelListen: "127.0.0.1:0",
+		})
+	}
+	d := startDirectory(t, ca, set)
+	d.silent = true
+	began := time.Now()
+	p := start(d)
+	await(t, "it is connected", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.nodes) == 1 && d.nodes["node-1"].attached != nil
+	})
+	hasty := http.Client{Timeout: 100 * time.Millisecond}
+	if response, err := hasty.Get(p.url + "/livez"); err == nil && time.Since(began) < bearings {
+		t.Errorf("it answered %s before it knew", response.Status)
+	}
+	d.mu.Lock()
+	d.silent = false
+	d.mu.Unlock()
+	d.tell("node-1", &syncv1.Attached{})
+	await(t, "it serves", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+	if took := time.Since(began); took >= bearings {
+		t.Logf("it served after %v: the machine was too slow to tell why", took)
+	}
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	d = startDirectory(t, ca, set)
+	d.silent = true
+	p = start(d)
+	await(t, "it serves although nobody tells it", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+}
 
 func TestServersOfAgentsAreListedAndServedByEachNodeForAsLongAsTheyAreThere(t *testing.T) {
 	d, ca, nodes, key := twoNodes(t)

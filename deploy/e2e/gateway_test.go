@@ -49,6 +49,7 @@ type apart struct {
 	listen      string   // of the node
 	nodeFlags   []string // further ones
 	flags       []string // further ones of the control plane
+	durable     bool     // PostgreSQL loses nothing that it has committed
 	database    *localpg.Server
 	control     *process
 	node        *process
@@ -63,16 +64,23 @@ func startApart(t *testing.T, nodeFlags ...string) *apart {
 // startApartWith is startApart with flags for the control plane, too.
 func startApartWith(t *testing.T, flags, nodeFlags []string) *apart {
 	t.Helper()
-	root := scratch(t)
-	a := &apart{root: root, adminListen: porttest.Free(t), nodeListen: porttest.Free(t), listen: porttest.Free(t), nodeFlags: nodeFlags, flags: flags}
-	a.dataDir = filepath.Join(root, "control")
+	a := &apart{flags: flags, nodeFlags: nodeFlags}
+	a.begin(t)
+	return a
+}
+
+// begin starts all of it.
+func (a *apart) begin(t *testing.T) {
+	t.Helper()
+	a.root = scratch(t)
+	a.adminListen, a.nodeListen, a.listen = porttest.Free(t), porttest.Free(t), porttest.Free(t)
+	a.dataDir = filepath.Join(a.root, "control")
 	a.startDatabase(t)
 	t.Cleanup(func() { _ = a.database.Stop(context.Background()) })
 	a.startControlPlane(t)
 
 	a.mcp = "http://" + a.listen + "/mcp"
 	a.startNode(t)
-	return a
 }
 
 // startNode starts the node, anew or again.
@@ -105,7 +113,7 @@ func (a *apart) bringBackControlPlane(t *testing.T) {
 
 func (a *apart) startDatabase(t *testing.T) {
 	t.Helper()
-	config := localpg.Config{Root: filepath.Join(a.root, "database"), Tree: filepath.Join(repo, "tools/postgres"), Fast: true}.WithEnv(os.Getenv)
+	config := localpg.Config{Root: filepath.Join(a.root, "database"), Tree: filepath.Join(repo, "tools/postgres"), Fast: !a.durable}.WithEnv(os.Getenv)
 	database, err := localpg.Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
@@ -163,12 +164,12 @@ func (l *traffic) flows(t *testing.T, since time.Time, count int) {
 // outage is a process that was killed under load and came back.
 type outage struct {
 	what         string
-	killed       time.Time       // before the signal
-	dead         time.Time       // it was gone
-	whole        time.Time       // every node serves all servers again
-	of           map[string]bool // servers that nobody else has
-	node         int             // by its turn at the balancer; -1: no node
-	failed, cost int             // calls in flight that failed; calls of what was away
+	killed       time.Time // before the signal
+	dead         time.Time // it was gone
+	whole        time.Time // every node serves all servers again
+	of           []string  // servers that nobody else has
+	node         int       // by its turn at the balancer; -1: no node
+	failed, cost int       // calls in flight that failed; calls of what was away
 }
 
 // strike kills a part of the site and brings it back, and holds the time that takes.
@@ -192,7 +193,7 @@ func (o *outage) excuses(p *placed) bool {
 	switch {
 	case p.ended.Before(o.killed) || p.began.After(o.whole):
 		return false
-	case o.of[p.server]:
+	case slices.Contains(o.of, p.server):
 		o.cost++
 		return true
 	case o.node >= 0 && !p.began.After(o.dead):
@@ -210,8 +211,8 @@ func TestWhatIsKilledTakesOnlyItsCallsInFlightAlong(t *testing.T) {
 	s := startSite(t)
 	load := s.startTraffic(t)
 	var outages []*outage
-	for range numberFrom(t, "WARDER_OUTAGES", 1) {
-		outages = append(outages, s.outages(t, load)...)
+	for round := range numberFrom(t, "WARDER_OUTAGES", 1) {
+		outages = append(outages, s.outages(t, load, round)...)
 	}
 	load.end()
 	calls := load.made()
@@ -228,16 +229,15 @@ func TestWhatIsKilledTakesOnlyItsCallsInFlightAlong(t *testing.T) {
 	s.balances(t, calls, outages)
 }
 
-// outages kills each part once.
-func (s *site) outages(t *testing.T, load *traffic) []*outage {
+// outages kills one of each kind, another one each round.
+func (s *site) outages(t *testing.T, load *traffic, round int) []*outage {
 	t.Helper()
-	node := &outage{what: "a node", node: 1}
-	load.strike(t, node, s.nodes[1].kill, func() { s.begin(t, s.nodes[1]) })
-	agent := &outage{what: "an agent", node: -1, of: map[string]bool{}}
-	for _, server := range sited["north"] {
-		agent.of[server] = true
-	}
-	load.strike(t, agent, s.agents["north"].kill, func() { s.begin(t, s.agents["north"]) })
+	n := (round + 1) % len(s.nodes)
+	node := &outage{what: "node " + s.nodes[n].name, node: n}
+	load.strike(t, node, s.nodes[n].kill, func() { s.restart(t, s.nodes[n]) })
+	name := slices.Sorted(maps.Keys(sited))[round%len(sited)]
+	agent := &outage{what: "agent " + name, node: -1, of: sited[name]}
+	load.strike(t, agent, s.agents[name].kill, func() { s.restart(t, s.agents[name]) })
 	control := &outage{what: "the control plane", node: -1}
 	load.strike(t, control, s.control.kill, func() { s.startControlPlane(t) })
 	database := &outage{what: "PostgreSQL", node: -1}

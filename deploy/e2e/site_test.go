@@ -90,15 +90,15 @@ var sited = map[string][]string{"north": {"files", "memory"}, "south": {"everyth
 
 func startSite(t *testing.T) *site {
 	t.Helper()
-	first := porttest.Free(t)
-	s := &site{apart: startApart(t, "--tunnel-listen", first), agents: map[string]*part{}}
+	s := &site{apart: &apart{durable: true, nodeFlags: []string{"--tunnel-listen", porttest.Free(t)}}, agents: map[string]*part{}}
+	s.apart.begin(t)
 	s.nodes = []*part{{name: "edge-1", mcp: s.listen, args: s.node.cmd.Args[1:], process: s.node}}
 	for _, name := range []string{"edge-2", "edge-3"} {
 		listen := porttest.Free(t)
 		n := &part{name: name, mcp: listen, args: []string{"dataplane", "--data-dir", filepath.Join(s.root, name),
 			"--join-token-file", s.joinToken(t, name), "--control-plane", s.nodeListen, "--listen", listen, "--tunnel-listen", porttest.Free(t)}}
 		s.nodes = append(s.nodes, n)
-		s.begin(t, n)
+		s.restart(t, n)
 	}
 	s.balancer = startBalancer(t, s.nodes[0].mcp, s.nodes[1].mcp, s.nodes[2].mcp)
 	s.mcp = "http://" + s.balancer.listener.Addr().String() + "/mcp"
@@ -120,8 +120,8 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
-// begin starts a part, anew or again.
-func (s *site) begin(t *testing.T, m *part) {
+// restart starts a part, anew or again.
+func (s *site) restart(t *testing.T, m *part) {
 	t.Helper()
 	m.process = start(t, s.root, nil, binary, m.args...)
 }
@@ -140,7 +140,7 @@ func (s *site) startAgent(t *testing.T, name string) {
 	}
 	s.agents[name] = &part{name: name, args: []string{"agent", "run", "--data-dir", filepath.Join(s.root, name),
 		"--config", file, "--control-plane", s.nodeListen, "--join-token-file", token}}
-	s.begin(t, s.agents[name])
+	s.restart(t, s.agents[name])
 	eventually(t, name+" has joined", func() bool {
 		list, _ := admin(t, s.dataDir, "agent", "list")["agents"].([]any)
 		return slices.ContainsFunc(list, func(a any) bool { return a.(object)["name"] == name && a.(object)["connected"] == true })
