@@ -65,7 +65,7 @@ await heading("Overview");
 
 await step("the nodes are there with what they serve", async () => {
   await open("Fleet");
-  await row("edge-1", "Connected", "no").waitFor();
+  await row("edge-1", "Connected").waitFor();
   await watch.look("fleet-nodes");
 }, ["WhoAmI 401"]);
 
@@ -149,11 +149,14 @@ await step("a server is given to it, which its own file does not allow, and the 
 });
 
 await step("its file allows it, and the server is ready", async () => {
-  allow(
-    "allow:\n",
-    `  - {command: node, args: ["${WARDER_PROGRAM}", "${WARDER_NOTES}"], environment: [NOTES_TOKEN]}\n`,
-  );
-  await gone(row("files").getByText("Refused there"));
+  await page.getByRole("link", { name: "files", exact: true }).click();
+  const refused = dialog("files");
+  const rule = await block(refused, "allow:").textContent();
+  await watch.look("server-refused-drawer");
+  allow(rule);
+  await gone(block(refused, "allow:"));
+  await page.keyboard.press("Escape");
+  await gone(refused);
   await press("Refresh files");
   await row("files", "Ready").waitFor();
   await watch.look("server-ready-there");
