@@ -33,6 +33,8 @@ const hidden = "s3cret-of-the-server";
 const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
 const block = (locator, text) => locator.locator("pre").filter({ hasText: text });
 
+const hasFocus = (locator) => locator.evaluate((element) => element === document.activeElement);
+
 /** The agent, as the command of the page starts it. */
 let agent;
 const said = [];
@@ -214,12 +216,23 @@ await step("the agent is shut out, and the page says how it comes back", async (
   await row("agent", "laptop", "lost in a train").waitFor();
 });
 
-await step("a join token that is not needed is revoked", async () => {
+await step("a join token is made by keyboard alone, and revoked as it is not needed", async () => {
   await page.goto(`${base}/fleet?tab=tokens`);
-  await press("Create a join token");
-  await choose("What joins", "A node, which serves clients");
-  await fill("Name", "edge-2", dialog("Create a join token"));
-  await press("Create", dialog("Create a join token"));
+  await page.getByRole("button", { name: "Create a join token", exact: true }).focus();
+  await page.keyboard.press("Enter");
+  const name = dialog("Create a join token").getByRole("textbox", { name: "Name", exact: true });
+  await eventually("the name has the focus", () => hasFocus(name));
+  await page.keyboard.type("edge-2");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("ArrowDown"); // Opens the list.
+  await page.getByRole("option", { name: "A node, which serves clients" }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  const token = page.getByRole("textbox", { name: "Join token", exact: true });
+  await token.waitFor();
+  await eventually("the token has the focus", () => hasFocus(token));
   await block(page, "warder dataplane").first().waitFor();
   await watch.look("join-token-node");
   await press("Done", dialog("The join token is created"));
