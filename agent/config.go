@@ -30,7 +30,7 @@ type Config struct {
 	ControlPlane string
 	// DataDir holds the agent's identity and its last orders, for its user alone. It is made if it is not there.
 	DataDir string
-	// Identity is who the agent is; whoever gives it renews it. Nil: what lies in DataDir, or what a join token buys.
+	// Identity is who the agent is; Run renews it. Nil: what lies in DataDir, or what a join token buys.
 	Identity *identity.Identity
 	// JoinToken is needed the first time, and to be let in again; it may stay. Empty: the content of JoinTokenFile, else
 	// WARDER_JOIN_TOKEN of the environment. Secret.

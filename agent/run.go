@@ -35,11 +35,14 @@ func Run(ctx context.Context, config Config) error {
 	}
 	view := config.open()
 	who, err := config.identity(ctx)
-	if err != nil {
+	if who == nil || fault.Is(err, fault.Precondition) {
 		return err
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
+	if err != nil { // The control plane is away: the agent waits for it, as it does when it goes away later.
+		config.Log.Warn("the agent is not connected until the control plane is back", "error", fault.Text(err))
+	}
 	servers := inventory.New(config.Version, config.Log)
 	defer servers.Close()
 	duties := &duties{file: file, wake: make(chan struct{}, 1)}
@@ -52,9 +55,7 @@ func Run(ctx context.Context, config Config) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
-	if config.Identity == nil { // Else who gave it renews it.
-		all.Go(func() { who.Run(running) })
-	}
+	all.Go(func() { who.Run(running) })
 	if !config.AllowAny {
 		all.Go(func() { manifest.Watch(running, config.File, reload, config.reloaded(duties)) })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/signon"
 	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
@@ -27,6 +28,9 @@ const (
 	defaultDiscoverEvery = 5 * time.Minute
 	minDiscoverEvery     = time.Second
 )
+
+// MaxRejoinWithin bounds Config.RejoinWithin.
+const MaxRejoinWithin = enrollment.MaxRejoinWithin
 
 // Config is what a control plane can be told. DatabaseURL and DataDir are
 // required.
@@ -64,6 +68,11 @@ type Config struct {
 	// of itself: the longest that a change stays unseen of one that does not tell.
 	DiscoverEvery time.Duration
 
+	// RejoinWithin is how long after its certificate has expired a node or an agent may
+	// come back without a join token, at most MaxRejoinWithin; 0: not at all. Nil: a
+	// week.
+	RejoinWithin *time.Duration
+
 	// Log takes what an operator should know; nil: discarded.
 	Log *slog.Logger
 	// Registerer takes the metrics; nil: nobody reads them.
@@ -86,6 +95,11 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for people, in PEM")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "key of the certificate, in PEM")
 	fs.DurationVar(&c.DiscoverEvery, "discover-every", cmp.Or(c.DiscoverEvery, defaultDiscoverEvery), "how often each server is asked what it offers")
+	within := enrollment.DefaultRejoinWithin
+	if c.RejoinWithin != nil {
+		within = *c.RejoinWithin
+	}
+	c.RejoinWithin = fs.Duration("rejoin-within", within, "how long after its certificate has expired a node or an agent may come back without a join token (0: not at all; at most 720h)")
 	fs.BoolVar(&c.BehindProxy, "behind-proxy", c.BehindProxy, "a proxy in front speaks TLS to people")
 }
 
@@ -94,6 +108,9 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, defaultListen)
 	c.NodeListen = cmp.Or(c.NodeListen, defaultNodeListen)
 	c.DiscoverEvery = cmp.Or(c.DiscoverEvery, defaultDiscoverEvery)
+	if c.RejoinWithin == nil {
+		c.RejoinWithin = new(enrollment.DefaultRejoinWithin)
+	}
 	c.KEKFile = cmp.Or(c.KEKFile, filepath.Join(c.DataDir, "kek"))
 	c.KEK = cmp.Or(c.KEK, os.Getenv("WARDER_KEK"))
 	c.Version = cmp.Or(c.Version, build.Version)
@@ -117,6 +134,9 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
 	case c.DiscoverEvery != 0 && c.DiscoverEvery < minDiscoverEvery:
 		return fault.New(fault.Invalid, "--discover-every must be at least "+minDiscoverEvery.String())
+	}
+	if within := c.RejoinWithin; within != nil && (*within < 0 || *within > MaxRejoinWithin) {
+		return fault.Newf(fault.Invalid, "--rejoin-within must be from 0 to %s", MaxRejoinWithin)
 	}
 	if _, err := c.publicURL(); err != nil {
 		return err

@@ -82,7 +82,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 }
 
 // assemble makes the parts of a node, each of those that it needs. Expired is why the
-// node's identity is no longer good, if so.
+// node's identity is not good now, if so.
 func (p *Plane) assemble(expired error) error {
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged, Agents: p.tunnels.carriers(),
@@ -99,7 +99,7 @@ func (p *Plane) assemble(expired error) error {
 		if p.replica.Current() == nil {
 			return expired
 		}
-		p.log.Error("the node serves by its last snapshot, and cannot connect to the control plane", "error", expired)
+		p.log.Error("the node serves by its last snapshot until it can connect to the control plane", "error", expired)
 	}
 	if p.link, err = dial(&p.config, p.identity); err != nil {
 		return err

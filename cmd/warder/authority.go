@@ -35,7 +35,8 @@ func (c *cli) authorityRotate() *cobra.Command {
 		Short: "Let a new authority take over, without anybody losing a connection",
 		Long: `Make a new authority. All trust it as soon as they renew their certificates, which
 they do within half an hour; it signs when an hour has gone, and the one before is
-forgotten when nothing that it signed is good any more, an hour after that.
+forgotten when nothing that it signed is good any more, an hour after that. Who is
+away for all of that time needs a join token to come back.
 
 It is not the remedy for one node or agent that is not to be trusted any more:
 'warder node revoke' and 'warder agent revoke' are, and work at once.`,

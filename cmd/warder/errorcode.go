@@ -57,7 +57,7 @@ var errorCodes = map[string]errorCode{
 	localpg.Code:             {"start_precondition", "The private PostgreSQL cannot run; the message has the reason and the ways.", "Follow one of the lines 'fix:' of the message."},
 	"WARDER-DB-002":          {"start_precondition", "The database of --database-url cannot be connected to.", "Check the URL, and that PostgreSQL runs there and lets this user in."},
 	"WARDER-DB-003":          {"start_precondition", "The database is of a version that this build cannot work with.", "Use PostgreSQL 15 or later, and a build that is not older than the schema."},
-	"WARDER-JOIN-001":        {"start_precondition", "The node or agent has no identity that is good.", "Make a join token with 'warder join-token create', and start it with that."},
+	"WARDER-JOIN-001":        {"start_precondition", "The node or agent has no identity that is good, and the control plane does not exchange the one that it had; the message says why.", "Do what the message says: most often, make a join token with 'warder join-token create', and start it with that."},
 	"WARDER-KEK-001":         {"start_precondition", "The key-encryption key is missing, cannot be read, or is not the one that the database was set up with.", "Restore the kek file of the data directory from its backup, or use an empty database."},
 	localsock.CodeNoInstance: {"unavailable", "No instance runs on the data directory.", "Start one with 'warder up', or name its directory with --data-dir."},
 	localsock.CodeNotOurs:    {"permission_denied", "The instance belongs to another user of this machine.", "Run the command as that user."},

@@ -48,7 +48,7 @@ func (c *cli) dataPlaneCommand() *cobra.Command {
 		Long: `Run a data plane alone: it serves MCP clients by the snapshot that a control
 plane streams to it, and goes on by its last good one while there is none.
 'warder join-token create --kind node' makes the token with which it joins the first
-time; after that it renews its certificate by itself.`,
+time; after that it renews its certificate by itself, also when that has expired.`,
 		Example: "  warder dataplane --control-plane control.corp:8444 --join-token-file /etc/warder/join-token --listen :8443 --tls-cert cert.pem --tls-key key.pem",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

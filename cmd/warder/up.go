@@ -188,6 +188,8 @@ func (u *allInOne) openControlPlane(ctx context.Context) (err error) {
 		DatabaseURL: u.config.databaseURL, DataDir: u.dataDir, Listen: u.public.Addr().String(),
 		AllowedHosts: u.config.hosts, BehindProxy: u.config.behindProxy,
 		Log: u.log.With("plane", "control"), Version: build.Version, Registerer: prometheus.DefaultRegisterer,
+		// All that comes back to it is of this process, after the machine slept.
+		RejoinWithin: new(controlplane.MaxRejoinWithin),
 	}
 	if len(u.config.publicURLs) > 0 {
 		config.PublicURL = u.config.publicURLs[0]

@@ -140,7 +140,7 @@ const submit = (page: HTMLElement) =>
     ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
 
 test.each([
-  ["/fleet", "5 of 7"],
+  ["/fleet", "5 of 72 revisions behind"],
   ["/fleet?tab=agents", "1 running, 1 waiting, 1 refused"],
   ["/fleet?tab=agents&name=laptop", "Its servers"],
   [`/fleet?tab=agents&name=${encodeURIComponent(attack)}`, "There is no agent of this name"],

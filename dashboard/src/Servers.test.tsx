@@ -138,6 +138,24 @@ test.each([
   },
 );
 
+test("what an agent's file lacks for a server is there to be copied, and nowhere else", async () => {
+  const page = open("/servers?server=files", { report: { phase: "refused" } });
+  await shows(page, "What the file of laptop lacks");
+  await shows(page, 'environment: ["TOKEN", "LOG"]');
+  root.unmount();
+  document.body.replaceChildren();
+  await shows(open("/servers?server=files", { report: { phase: "running", pid: 1 } }), "process 1");
+  expect(document.body.textContent).not.toContain("lacks");
+});
+
+test("an error that discovery repeats is said once", async () => {
+  const server = { ...files, lastError: "its agent does not run it: no such rule" };
+  const report = { phase: "refused", lastError: "no such rule" };
+  const page = open("/servers", { server, report });
+  await shows(page, "Refused there");
+  expect(page.textContent?.split("no such rule")).toHaveLength(2);
+});
+
 test("the drawer shows what runs, word by word, and names of variables without values", async () => {
   const page = open("/servers?server=files", {
     report: { phase: "running", pid: 4711, restarts: 1n },

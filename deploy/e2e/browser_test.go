@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // TestDashboard lets a person's whole way be gone in a real browser: from the
@@ -70,6 +72,31 @@ func TestDashboardGovernance(t *testing.T) {
 	if called := g.server.called("read_poisoned"); called != 0 {
 		t.Errorf("the poisoned tool was called %d times", called)
 	}
+}
+
+// TestDashboardOfTheFleet lets a person let an agent in by the command that the page
+// prints, and give it a server over stdio. browser/fleet.mjs is the person, and has
+// the programs of that command on its PATH.
+func TestDashboardOfTheFleet(t *testing.T) {
+	a := startApart(t, "--tunnel-listen", porttest.Free(t))
+	const password = "correct horse battery"
+	if r := command(t, a.dataDir, password+"\n", "user", "create", "root", "--role", "owner", "--password-stdin"); r.code != 0 {
+		t.Fatalf("create root: exit %d\n%s", r.code, r.stderr)
+	}
+	programs, notes := scratch(t), t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\nexec %q agent \"$@\"\n", binary)
+	if err := os.WriteFile(filepath.Join(programs, "warder-agent"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server := filepath.Join(repo, "deploy/e2e/fixtures/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js")
+	people := gateway{"http://" + a.adminListen + "/mcp", a.dataDir}
+	travel(t, "fleet.mjs", people,
+		"PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"WARDER_PASSWORD="+password,
+		"WARDER_NODES="+a.nodeListen,
+		"WARDER_PROGRAM="+server,
+		"WARDER_NOTES="+notes,
+	)
 }
 
 // setupToken is the variable that holds the token of a gateway that is not set up yet.

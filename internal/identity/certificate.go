@@ -27,8 +27,9 @@ func RenewAt(c *x509.Certificate) time.Time {
 	return issued.Add(c.NotAfter.Sub(issued) / 2)
 }
 
-// Fingerprint returns the SHA-256 of the public key of an authority, in hex.
-func Fingerprint(authority *x509.Certificate) string {
-	sum := sha256.Sum256(authority.RawSubjectPublicKeyInfo)
+// Fingerprint returns the SHA-256 of the public key of a certificate, in hex. Authorities
+// are known by it, and the certificates of a peer told apart.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
 }

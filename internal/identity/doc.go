@@ -4,6 +4,7 @@
 //	join token ─▶ Join ─▶ Identity ─┬ Client(kind, name) ─▶ tls.Config to dial with
 //	                 file, 0600 ◀───┤ Server(kinds…)     ─▶ tls.Config to listen with
 //	                                └ Run ─▶ Renew at half of the life, and again
+//	                                       ─▶ Rejoin when it has expired: the machine slept
 //
 // The name of a peer is one URI SAN: spiffe://warder/node/NAME,
 // spiffe://warder/agent/NAME or spiffe://warder/controlplane. Each side says whom it

@@ -30,7 +30,8 @@ const (
 )
 
 // write replaces the file. A process that dies meanwhile leaves the old one or the
-// new one.
+// new one; when it has returned, the new one survives the machine: the old certificate
+// is soon exchanged no more.
 func write(dir string, h *held) error {
 	encoded, err := encode(h)
 	if err != nil {
@@ -48,7 +49,23 @@ func write(dir string, h *held) error {
 	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
 		return err
 	}
-	return os.Rename(draft.Name(), filepath.Join(dir, fileName))
+	if err := os.Rename(draft.Name(), filepath.Join(dir, fileName)); err != nil {
+		return err
+	}
+	return settle(dir)
+}
+
+// settle has what was renamed in a directory survive the machine. Windows cannot, and
+// needs no such thing.
+func settle(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	opened, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(opened.Sync(), opened.Close())
 }
 
 func encode(h *held) ([]byte, error) {

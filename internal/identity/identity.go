@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,9 +37,11 @@ type Config struct {
 
 // Identity is who this process is. It is safe for concurrent use.
 type Identity struct {
-	config Config
-	held   atomic.Pointer[held]
-	renew  func(context.Context) error // Renew
+	config    Config
+	held      atomic.Pointer[held]
+	replacing sync.Mutex                  // held while another certificate is asked for
+	renew     func(context.Context) error // Renew
+	rejoin    func(context.Context) error // Rejoin
 }
 
 // held is an identity as it is at one time. It is never changed.
@@ -119,7 +122,7 @@ func hold(c Config, h *held) (*Identity, error) {
 		return nil, fault.Newf(fault.Precondition, "this identity is that of %s, and not of a kind %q; each has a join token of its own kind", h.peer.words(), c.Kind)
 	}
 	i := &Identity{config: c}
-	i.renew = i.Renew
+	i.renew, i.rejoin = i.Renew, i.Rejoin
 	i.held.Store(h)
 	return i, nil
 }
@@ -156,7 +159,7 @@ func (i *Identity) good() (*held, error) {
 
 func (h *held) good(now time.Time) error {
 	if now.After(h.certificate.Leaf.NotAfter) {
-		return fault.Newf(fault.Precondition, "the certificate of %s expired at %s, and was not renewed in time; %s",
+		return fault.Newf(fault.Precondition, "the certificate of %s expired at %s, and no other was to be had yet; it is asked for by itself, and if the control plane refuses that, %s",
 			h.peer.words(), h.certificate.Leaf.NotAfter.UTC().Format(time.RFC3339), h.peer.advice()).Coded(CodeIdentity)
 	}
 	return nil

@@ -19,6 +19,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -256,5 +258,74 @@ func TestJoinTokensHaveOneForm(t *testing.T) {
 		if _, err := ParseToken(text); !fault.Is(err, fault.Invalid) || len(text) > 20 && strings.Contains(err.Error(), text[1:]) {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// An expired certificate is exchanged in the way of who has none that is good, with the
+// pauses of a renewal; after that all is as before.
+func TestACertificateThatExpiredIsExchangedByRejoining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAuthority(t)
+		who, err := begin(Config{Kind: Agent, Log: slog.New(slog.DiscardHandler)}, a.issue(Peer{Agent, "laptop"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := who.Server(Node)
+		time.Sleep(10 * Life) // The machine slept, and Run with it.
+		began := time.Now()
+		var mu sync.Mutex
+		var rejoined, renewed []time.Duration
+		who.rejoin = func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			rejoined = append(rejoined, time.Since(began))
+			if len(rejoined) < 8 {
+				return errors.New("the network is not there yet")
+			}
+			return who.keep(a.issue(who.Peer()))
+		}
+		who.renew = func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			renewed = append(renewed, time.Since(began))
+			return who.keep(a.issue(who.Peer()))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); who.Run(ctx) }()
+		time.Sleep(Life)
+		cancel()
+		<-ended
+		if len(rejoined) != 8 || rejoined[0] != 0 || rejoined[1] > firstPause || rejoined[7] > 4*time.Minute {
+			t.Errorf("rejoined after %v", rejoined)
+		}
+		if len(renewed) != 1 || renewed[0] < rejoined[7]+Life/2-time.Second { // Certificates have whole seconds.
+			t.Errorf("renewed after %v", renewed)
+		}
+		if _, err := server.GetConfigForClient(nil); err != nil {
+			t.Errorf("to listen: %v", err)
+		}
+	})
+}
+
+// What is signed leaves nothing open: not which field a byte belongs to either.
+func TestARejoinIsSignedWhole(t *testing.T) {
+	now := timestamppb.New(time.Unix(1, 2))
+	seen := map[string]string{}
+	for name, digest := range map[string][]byte{
+		"as it is":             RejoinDigest([]byte("ab"), []byte("c"), now),
+		"another certificate":  RejoinDigest([]byte("xb"), []byte("c"), now),
+		"another request":      RejoinDigest([]byte("ab"), []byte("x"), now),
+		"a byte further":       RejoinDigest([]byte("a"), []byte("bc"), now),
+		"another second":       RejoinDigest([]byte("ab"), []byte("c"), timestamppb.New(time.Unix(2, 2))),
+		"another nanosecond":   RejoinDigest([]byte("ab"), []byte("c"), timestamppb.New(time.Unix(1, 3))),
+		"seconds before 1970":  RejoinDigest([]byte("ab"), []byte("c"), timestamppb.New(time.Unix(-1, 2))),
+		"no time":              RejoinDigest([]byte("ab"), []byte("c"), nil),
+		"the hash of no field": RejoinDigest(nil, nil, nil),
+	} {
+		if other, twice := seen[string(digest)]; twice {
+			t.Errorf("%s is signed as %s is", name, other)
+		}
+		seen[string(digest)] = name
 	}
 }

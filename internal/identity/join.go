@@ -29,14 +29,20 @@ const (
 	// joinPatience is how long a control plane may not be there yet.
 	joinPatience = time.Minute
 	joinPause    = time.Second
+	// comeBackTime bounds the attempt to come back at the start, which holds up a node
+	// that could serve by its last snapshot.
+	comeBackTime = 5 * time.Second
 )
 
 // Obtain returns the identity of the directory, or joins with a token where there is
-// none that is good, or where the token is not the one that it began with: so that a
-// token may stay where the process reads it, and a new one lets it in again. Without
-// both it fails with fault.Precondition, and says what to do. An identity that has
-// expired comes along with that error: who can do something without the control plane
-// may go on with it.
+// none, or where the token is not the one that it began with: so that a token may stay
+// where the process reads it, and a new one lets it in again. Without both it fails with
+// fault.Precondition, and says what to do.
+//
+// An identity that has expired is exchanged first. Where that fails it comes along with
+// the error: who can do something without the control plane may go on with it, and Run
+// tries again. The error is fault.Precondition if the control plane refused, and says
+// what to do; any other may be over without anybody's doing.
 func Obtain(ctx context.Context, c Config, token string) (*Identity, error) {
 	h, err := there(c.Dir)
 	if err != nil {
@@ -59,7 +65,28 @@ func Obtain(ctx context.Context, c Config, token string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i, h.good(time.Now())
+	if h.good(time.Now()) == nil {
+		return i, nil
+	}
+	return i, i.comeBack(ctx)
+}
+
+// comeBack rejoins at the start of a process. Only what somebody must do something about
+// is fault.Precondition.
+func (i *Identity) comeBack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, comeBackTime)
+	defer cancel()
+	expired := i.ExpiresAt().UTC().Format(time.RFC3339)
+	err := i.refresh(ctx)
+	if err == nil {
+		return nil
+	}
+	text := "the certificate of " + i.Peer().words() + " expired at " + expired + "; " + fault.Text(err)
+	switch fault.KindOf(err) {
+	case fault.Precondition, fault.Denied, fault.Unauthenticated, fault.Invalid:
+		return fault.Wrap(fault.Precondition, text, err).Coded(CodeIdentity)
+	}
+	return fault.Wrap(fault.Unavailable, text, err)
 }
 
 // there returns what lies in a directory, or nil if nothing does.

@@ -71,7 +71,8 @@ func TestP10T43_EachPeerReachesItsMethodsAndNoOthers(t *testing.T) {
 	now, client, server := time.Now(), x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth
 	shows := func(c tls.Certificate) credentials.TransportCredentials { return credentials.NewTLS(r.trusting(c)) }
 	const (
-		join, renew  = enrollv1.EnrollService_Join_FullMethodName, enrollv1.EnrollService_Renew_FullMethodName
+		join, rejoin = enrollv1.EnrollService_Join_FullMethodName, enrollv1.EnrollService_Rejoin_FullMethodName
+		renew, shown = enrollv1.EnrollService_Renew_FullMethodName, enrollv1.EnrollService_Confirm_FullMethodName
 		sync, push   = syncv1.SyncService_Sync_FullMethodName, auditv1.AuditService_Push_FullMethodName
 		agents, dial = enrollv1.AgentService_Follow_FullMethodName, tunnelv1.TunnelService_Attach_FullMethodName
 	)
@@ -79,14 +80,14 @@ func TestP10T43_EachPeerReachesItsMethodsAndNoOthers(t *testing.T) {
 		credentials credentials.TransportCredentials
 		may         []string
 	}{
-		"a node":                     {credentials.NewTLS(goodNode.Client(identity.ControlPlane, "")), []string{join, renew, sync, push}},
-		"an agent":                   {credentials.NewTLS(goodAgent.Client(identity.ControlPlane, "")), []string{join, renew, agents, dial}},
-		"no certificate":             {credentials.NewTLS(r.trusting()), []string{join}},
-		"a revoked node":             {credentials.NewTLS(revokedNode.Client(identity.ControlPlane, "")), []string{join}},
-		"a revoked agent":            {credentials.NewTLS(revokedAgent.Client(identity.ControlPlane, "")), []string{join}},
-		"a node that never joined":   {shows(forged(t, r.authority, identity.Peer{Kind: identity.Node, Name: "ghost"}, now, client)), []string{join}},
-		"an agent by a node's name":  {shows(forged(t, r.authority, identity.Peer{Kind: identity.Agent, Name: "edge"}, now, client)), []string{join}},
-		"issued before it joined":    {shows(forged(t, r.authority, node, now.Add(-10*time.Minute), client)), []string{join}},
+		"a node":                     {credentials.NewTLS(goodNode.Client(identity.ControlPlane, "")), []string{join, rejoin, renew, shown, sync, push}},
+		"an agent":                   {credentials.NewTLS(goodAgent.Client(identity.ControlPlane, "")), []string{join, rejoin, renew, shown, agents, dial}},
+		"no certificate":             {credentials.NewTLS(r.trusting()), []string{join, rejoin}},
+		"a revoked node":             {credentials.NewTLS(revokedNode.Client(identity.ControlPlane, "")), []string{join, rejoin}},
+		"a revoked agent":            {credentials.NewTLS(revokedAgent.Client(identity.ControlPlane, "")), []string{join, rejoin}},
+		"a node that never joined":   {shows(forged(t, r.authority, identity.Peer{Kind: identity.Node, Name: "ghost"}, now, client)), []string{join, rejoin}},
+		"an agent by a node's name":  {shows(forged(t, r.authority, identity.Peer{Kind: identity.Agent, Name: "edge"}, now, client)), []string{join, rejoin}},
+		"issued before it joined":    {shows(forged(t, r.authority, node, now.Add(-10*time.Minute), client)), []string{join, rejoin}},
 		"plaintext":                  {insecure.NewCredentials(), nil},
 		"an expired node":            {shows(forged(t, r.authority, node, now.Add(-identity.Life-time.Second), client)), nil},
 		"a node of the future":       {shows(forged(t, r.authority, node, now.Add(identity.Backdate+time.Minute), client)), nil},
@@ -250,7 +251,7 @@ func TestEveryMethodHasAnEntry(t *testing.T) {
 	}
 }
 
-// A peer without a certificate can join, and take up no more than that needs.
+// A peer without a certificate can join and rejoin, and take up no more than that needs.
 func TestPeersWithoutACertificateAreBounded(t *testing.T) {
 	r := newRig(t)
 	conn, err := tls.Dial("tcp", r.address, r.trusting())

@@ -2,18 +2,13 @@ package enrollment
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"crypto/ecdsa"
 
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
-	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
 
 // A process that starts again has its identity, whatever became of the token; a new
@@ -55,28 +50,6 @@ func TestWithoutIdentityOrTokenItIsSaidWhatToDo(t *testing.T) {
 	}
 	if _, err := identity.Obtain(t.Context(), r.config(identity.Node, dir), "wdj_x"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("with no token: %v", err)
-	}
-}
-
-// A node that was down for longer than its certificate is good for.
-func TestAnExpiredIdentityIsRefusedWithWhatToDo(t *testing.T) {
-	r, dir := newRig(t), t.TempDir()
-	config := r.config(identity.Node, dir)
-	old := forged(t, r.authority, identity.Peer{Kind: identity.Node, Name: "edge"}, time.Now().Add(-2*identity.Life), x509.ExtKeyUsageClientAuth)
-	_, err := identity.New(config, old.PrivateKey.(*ecdsa.PrivateKey), &enrollv1.Credential{
-		Certificate: old.Certificate[0], Authorities: [][]byte{r.authority.signing().certificate.Raw},
-	}, "eu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = identity.Obtain(t.Context(), config, "")
-	if !fault.Is(err, fault.Precondition) || !strings.Contains(fault.Text(err), "expired at") ||
-		!strings.Contains(fault.Text(err), "warder join-token create --kind node --name edge") || fault.Code(err) != identity.CodeIdentity {
-		t.Errorf("got %v", err)
-	}
-	who, err := identity.Obtain(t.Context(), config, r.token(t, identity.Node, "edge").Reveal())
-	if err != nil || time.Until(who.ExpiresAt()) < 0 {
-		t.Errorf("with a new token: %v", err)
 	}
 }
 

@@ -38,6 +38,7 @@ type rig struct {
 	admission *Admission
 	server    *grpc.Server
 	address   string
+	database  string       // its URL
 	ahead     atomic.Int64 // how far the authority's clock is ahead, in nanoseconds
 }
 
@@ -56,9 +57,15 @@ func newAuthority(t *testing.T, s *store.Store, now func() time.Time) *Authority
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{store: storetest.New(t), handlers: &handlers{hold: make(chan struct{})}}
+	config := storetest.Config(t)
+	s, err := store.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	r := &rig{store: s, database: config.URL, handlers: &handlers{hold: make(chan struct{})}}
 	r.authority = newAuthority(t, r.store, func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) })
-	r.service = NewService(r.authority, quiet)
+	r.service = NewService(r.authority, DefaultRejoinWithin, quiet)
 	r.handlers.EnrollServiceServer = r.service
 	r.admission = NewAdmission(r.authority, quiet)
 	r.server = grpc.NewServer(r.admission.Options()...)
@@ -110,6 +117,18 @@ func (h *handlers) Renew(ctx context.Context, r *enrollv1.RenewRequest) (*enroll
 		return nil, err
 	}
 	return h.EnrollServiceServer.Renew(ctx, r)
+}
+
+func (h *handlers) Rejoin(ctx context.Context, r *enrollv1.RejoinRequest) (*enrollv1.RejoinResponse, error) {
+	h.reached.Add(1)
+	return h.EnrollServiceServer.Rejoin(ctx, r)
+}
+
+func (h *handlers) Confirm(ctx context.Context, r *enrollv1.ConfirmRequest) (*enrollv1.ConfirmResponse, error) {
+	if err := h.reach(ctx); err != nil {
+		return nil, err
+	}
+	return h.EnrollServiceServer.Confirm(ctx, r)
 }
 
 // Sync waits for what the peer says, like the true one.
@@ -204,7 +223,7 @@ func forged(t *testing.T, a *Authority, who identity.Peer, issued time.Time, use
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
 // connect returns a connection with these credentials.

@@ -38,15 +38,15 @@ const (
 var errNothingDue = errors.New("nothing is due")
 
 // Keep makes the first authority, lets another one follow one that nears its end,
-// forgets those that are over, and reads what there is. Replicas may do it at the same
-// time.
+// forgets the keys of those that are over, and reads what there is. Replicas may do it
+// at the same time.
 func (a *Authority) Keep(ctx context.Context) error {
 	err := a.store.Act(ctx, "system", func(tx *store.Tx) error {
 		held, err := lockAuthorities(ctx, tx)
 		if err != nil {
 			return err
 		}
-		gone, err := tx.DeleteRetiredAuthorities(ctx, a.now())
+		gone, err := tx.RetireOldAuthorities(ctx, a.now())
 		if err != nil {
 			return fmt.Errorf("forget authorities: %w", err)
 		}
@@ -65,6 +65,9 @@ func (a *Authority) Keep(ctx context.Context) error {
 	})
 	if err != nil && !errors.Is(err, errNothingDue) {
 		return fmt.Errorf("keep authorities: %w", err)
+	}
+	if err := a.store.DeletePastAuthorities(ctx, a.now().Add(-pastFor)); err != nil {
+		return fmt.Errorf("forget past authorities: %w", err)
 	}
 	return a.reload(ctx)
 }

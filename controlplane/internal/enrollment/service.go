@@ -12,7 +12,6 @@ import (
 	"net"
 	"time"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,23 +27,25 @@ import (
 type Service struct {
 	enrollv1.UnimplementedEnrollServiceServer
 
-	authority *Authority
-	store     *store.Store
-	failures  *failures
-	now       func() time.Time
-	log       *slog.Logger
+	authority    *Authority
+	store        *store.Store
+	failures     *failures
+	rejoinWithin time.Duration
+	now          func() time.Time
+	log          *slog.Logger
 }
 
-// NewService returns a service that signs with an authority.
-func NewService(a *Authority, log *slog.Logger) *Service {
-	return &Service{authority: a, store: a.store, failures: newFailures(), now: time.Now, log: log}
+// NewService returns a service that signs with an authority. Peers come back up to
+// rejoinWithin after their certificates have expired; 0: not at all.
+func NewService(a *Authority, rejoinWithin time.Duration, log *slog.Logger) *Service {
+	return &Service{authority: a, store: a.store, failures: newFailures(), rejoinWithin: rejoinWithin, now: time.Now, log: log}
 }
 
 // Join buys a certificate with a token.
 func (s *Service) Join(ctx context.Context, r *enrollv1.JoinRequest) (*enrollv1.JoinResponse, error) {
 	from := callerAddress(ctx)
-	if wait := s.failures.wait(from, s.now()); wait > 0 {
-		return nil, fault.GRPC(fault.Newf(fault.Exhausted, "too many joins from %s failed; try again in %s", from, wait.Round(time.Second)))
+	if err := s.bounded(from); err != nil {
+		return nil, fault.GRPC(err)
 	}
 	response, err := s.join(ctx, r, from)
 	if err != nil {
@@ -56,6 +57,14 @@ func (s *Service) Join(ctx context.Context, r *enrollv1.JoinRequest) (*enrollv1.
 	}
 	s.log.Info("joined", "kind", response.GetKind(), "name", response.GetName(), "address", from)
 	return response, nil
+}
+
+// bounded refuses an address of which too many joins failed.
+func (s *Service) bounded(from string) error {
+	if wait := s.failures.wait(from, s.now()); wait > 0 {
+		return fault.Newf(fault.Exhausted, "too many joins from %s failed; try again in %s", from, wait.Round(time.Second))
+	}
+	return nil
 }
 
 func (s *Service) join(ctx context.Context, r *enrollv1.JoinRequest, from string) (*enrollv1.JoinResponse, error) {
@@ -96,18 +105,18 @@ const maxVersion = 128
 func clip(version string) string { return version[:min(len(version), maxVersion)] }
 
 // admit keeps that a peer is let in, and makes its certificate.
-func (s *Service) admit(ctx context.Context, tx *store.Tx, who identity.Peer, region string, key crypto.PublicKey, version string) (*enrollv1.Credential, error) {
+func (s *Service) admit(ctx context.Context, tx *store.Tx, who identity.Peer, region string, key candidate, version string) (*enrollv1.Credential, error) {
 	var issue time.Time
 	var err error
 	if who.Kind == identity.Node {
-		issue, err = tx.JoinNode(ctx, db.JoinNodeParams{Name: who.Name, Region: region, Version: version})
+		issue, err = tx.JoinNode(ctx, db.JoinNodeParams{Name: who.Name, Region: region, Version: version, Key: key.fingerprint})
 	} else {
-		issue, err = tx.JoinAgent(ctx, db.JoinAgentParams{Name: who.Name, Region: region, Version: version})
+		issue, err = tx.JoinAgent(ctx, db.JoinAgentParams{Name: who.Name, Region: region, Version: version, Key: key.fingerprint})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keep %s: %w", who, err)
 	}
-	return s.issue(who, key, issue)
+	return s.issue(who, key.public, issue)
 }
 
 // issue makes a certificate as of a time of the database, by whose clock revocations
@@ -117,46 +126,6 @@ func (s *Service) issue(who identity.Peer, key crypto.PublicKey, at time.Time) (
 		return nil, fault.Newf(fault.Precondition, "the clock of the database is off by %s from that of the control plane; set them", off.Abs().Round(time.Second))
 	}
 	return s.authority.credential(who, key, at)
-}
-
-// Renew makes another certificate of the peer that calls.
-func (s *Service) Renew(ctx context.Context, r *enrollv1.RenewRequest) (*enrollv1.RenewResponse, error) {
-	credential, err := s.renew(ctx, r)
-	if err != nil {
-		return nil, fault.GRPC(err)
-	}
-	return &enrollv1.RenewResponse{Credential: credential}, nil
-}
-
-func (s *Service) renew(ctx context.Context, r *enrollv1.RenewRequest) (*enrollv1.Credential, error) {
-	who, err := identity.FromContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	issued, err := issuedAt(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.checkClock(r.GetNow()); err != nil {
-		return nil, err
-	}
-	key, err := parseRequest(r.GetCertificateRequest())
-	if err != nil {
-		return nil, err
-	}
-	var issue time.Time
-	if who.Kind == identity.Node {
-		issue, err = s.store.RenewNode(ctx, db.RenewNodeParams{Name: who.Name, IssuedAt: issued})
-	} else {
-		issue, err = s.store.RenewAgent(ctx, db.RenewAgentParams{Name: who.Name, IssuedAt: issued})
-	}
-	if fault.Is(err, fault.NotFound) {
-		return nil, void(who)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("renew certificate of %s: %w", who, err)
-	}
-	return s.issue(who, key, issue)
 }
 
 // Admit lets a peer in that runs in the process of the control plane, as Join does
@@ -170,10 +139,14 @@ func (s *Service) Admit(ctx context.Context, c identity.Config, name string) (*i
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
+	public, err := newCandidate(key.Public())
+	if err != nil {
+		return nil, err
+	}
 	var credential *enrollv1.Credential
 	err = s.store.Act(ctx, "system", func(tx *store.Tx) error {
 		tx.Note(string(who.Kind)+".join", who.Name, map[string]any{"address": "this process"})
-		credential, err = s.admit(ctx, tx, who, "", key.Public(), c.Version)
+		credential, err = s.admit(ctx, tx, who, "", public, c.Version)
 		return err
 	})
 	if err != nil {
@@ -205,32 +178,22 @@ const maxRequest = 4096
 
 // parseRequest returns the key of a certificate request, which proves that the peer
 // has its other half. Nothing else of it counts.
-func parseRequest(der []byte) (crypto.PublicKey, error) {
+func parseRequest(der []byte) (candidate, error) {
 	if len(der) > maxRequest {
-		return nil, fault.New(fault.Invalid, "the certificate request is too long")
+		return candidate{}, fault.New(fault.Invalid, "the certificate request is too long")
 	}
 	request, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "the certificate request cannot be read", err)
+		return candidate{}, fault.Wrap(fault.Invalid, "the certificate request cannot be read", err)
 	}
 	if err := request.CheckSignature(); err != nil {
-		return nil, fault.Wrap(fault.Invalid, "the certificate request is not signed with its own key", err)
+		return candidate{}, fault.Wrap(fault.Invalid, "the certificate request is not signed with its own key", err)
 	}
 	key, ok := request.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, fault.New(fault.Invalid, "the certificate request is not of an ECDSA key on P-256")
+		return candidate{}, fault.New(fault.Invalid, "the certificate request is not of an ECDSA key on P-256")
 	}
-	return key, nil
-}
-
-// issuedAt returns when the certificate behind a call was issued.
-func issuedAt(ctx context.Context) (time.Time, error) {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-			return identity.IssuedAt(info.State.VerifiedChains[0][0]), nil
-		}
-	}
-	return time.Time{}, fault.New(fault.Unauthenticated, "no certificate of this installation was presented")
+	return newCandidate(key)
 }
 
 // callerAddress returns from where a call comes, without the port.

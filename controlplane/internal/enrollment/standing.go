@@ -22,12 +22,14 @@ import (
 
 // admitted says which kinds of peers may call a method of the control plane.
 var admitted = map[string][]identity.Kind{
-	enrollv1.EnrollService_Join_FullMethodName:   {identity.Anybody},
-	enrollv1.EnrollService_Renew_FullMethodName:  {identity.Node, identity.Agent},
-	syncv1.SyncService_Sync_FullMethodName:       {identity.Node},
-	auditv1.AuditService_Push_FullMethodName:     {identity.Node},
-	enrollv1.AgentService_Follow_FullMethodName:  {identity.Agent},
-	tunnelv1.TunnelService_Attach_FullMethodName: {identity.Agent},
+	enrollv1.EnrollService_Join_FullMethodName:    {identity.Anybody},
+	enrollv1.EnrollService_Rejoin_FullMethodName:  {identity.Anybody},
+	enrollv1.EnrollService_Renew_FullMethodName:   {identity.Node, identity.Agent},
+	enrollv1.EnrollService_Confirm_FullMethodName: {identity.Node, identity.Agent},
+	syncv1.SyncService_Sync_FullMethodName:        {identity.Node},
+	auditv1.AuditService_Push_FullMethodName:      {identity.Node},
+	enrollv1.AgentService_Follow_FullMethodName:   {identity.Agent},
+	tunnelv1.TunnelService_Attach_FullMethodName:  {identity.Agent},
 }
 
 // Admission decides who may call what, and ends the streams of who is revoked. It is
@@ -45,6 +47,7 @@ type Admission struct {
 type call struct {
 	peer   identity.Peer
 	issued time.Time // its certificate
+	key    string    // the fingerprint of that
 	end    context.CancelCauseFunc
 }
 
@@ -64,7 +67,7 @@ func (a *Admission) Options() []grpc.ServerOption {
 // first: a revocation that comes meanwhile finds it.
 func (a *Admission) standing(ctx context.Context, who identity.Peer, certificate *x509.Certificate) (context.Context, func(), error) {
 	ctx, end := context.WithCancelCause(ctx)
-	c := &call{peer: who, issued: identity.IssuedAt(certificate), end: end}
+	c := &call{peer: who, issued: identity.IssuedAt(certificate), key: identity.Fingerprint(certificate), end: end}
 	a.mu.Lock()
 	a.live[c] = struct{}{}
 	a.mu.Unlock()
@@ -96,7 +99,8 @@ func (a *Admission) Recheck(ctx context.Context) error {
 	return a.check(ctx, calls)
 }
 
-// check ends those of the calls whose certificate is void.
+// check ends those of the calls whose certificate is void, and confirms those that came
+// with the newest.
 func (a *Admission) check(ctx context.Context, calls []*call) error {
 	names := map[identity.Kind][]string{}
 	for _, c := range calls {
@@ -117,7 +121,27 @@ func (a *Admission) check(ctx context.Context, calls []*call) error {
 		row, known := standings[c.peer]
 		if !known || row.Revoked || c.issued.Before(row.ValidFrom) {
 			c.end(void(c.peer))
+			continue
 		}
+		if row.Unconfirmed && row.Key == c.key {
+			if err := a.confirm(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// confirm keeps that the newest certificate of a peer is in use, so that the one before
+// is exchanged no more.
+func (a *Admission) confirm(ctx context.Context, c *call) (err error) {
+	if c.peer.Kind == identity.Node {
+		err = a.store.ConfirmNode(ctx, db.ConfirmNodeParams{Name: c.peer.Name, Key: c.key})
+	} else {
+		err = a.store.ConfirmAgent(ctx, db.ConfirmAgentParams{Name: c.peer.Name, Key: c.key})
+	}
+	if err != nil {
+		return fmt.Errorf("confirm certificate of %s: %w", c.peer, err)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func serve(t *testing.T, s *store.Store, p *publisher.Publisher) syncv1.SyncServ
 	t.Cleanup(server.Stop)
 	t.Cleanup(p.Stop)
 
-	who, err := enrollment.NewService(authority, log).Admit(t.Context(), identity.Config{Kind: identity.Node, Log: log}, "n1")
+	who, err := enrollment.NewService(authority, 0, log).Admit(t.Context(), identity.Config{Kind: identity.Node, Log: log}, "n1")
 	if err != nil {
 		t.Fatal(err)
 	}

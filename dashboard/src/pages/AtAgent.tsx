@@ -13,11 +13,10 @@ export function AgentLink({ name }: { name: string }) {
   return (
     <Anchor
       size="sm"
-      display="block"
       lh="24px"
       renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "agents", name })} />}
     >
-      agent <VisibleText text={name} />
+      <VisibleText text={name} />
     </Anchor>
   );
 }
@@ -39,7 +38,7 @@ export function AtAgent({ server, agents }: Props) {
   return (
     <>
       <StandingBadge standing={there.standing} />
-      {error !== "" && error !== server.lastError && (
+      {error !== "" && !server.lastError.includes(error) && (
         <Text size="xs" style={{ overflowWrap: "anywhere" }}>
           <VisibleText text={error} />
         </Text>

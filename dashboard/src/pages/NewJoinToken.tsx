@@ -6,7 +6,8 @@ import * as queries from "../api/queries";
 import type { JoinToken } from "../gen/warder/admin/v1/agent_pb";
 import { CopyButton } from "../ui/CopyButton";
 import { Icon } from "../ui/icons";
-import { agentFile, joinCommand, likelyAddress, shells } from "./joinCommand";
+import { agentFile } from "./agentFile";
+import { joinCommand, likelyAddress, shells } from "./joinCommand";
 
 const route = getRouteApi("/signed-in/fleet");
 

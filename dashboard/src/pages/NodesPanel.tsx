@@ -12,7 +12,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { CertificateEnd } from "./CertificateEnd";
-import { behind, peerState } from "./fleet";
+import { behind, lag, peerState } from "./fleet";
 import { PeerStateBadge } from "./fleetBadges";
 
 const route = getRouteApi("/signed-in/fleet");
@@ -36,7 +36,7 @@ export function NodesPanel() {
         columns={columns(setRevoking)}
         rows={data.nodes}
         rowKey={(node) => node.name}
-        minWidth={1080}
+        minWidth={960}
         empty={
           <>
             No node yet: no call is served.{" "}
@@ -59,8 +59,7 @@ export function NodesPanel() {
 const columns = (onRevoke: (node: Node) => void): Column<Node>[] => [
   { title: "Name", cell: (node) => <Name node={node} /> },
   { title: "State", cell: (node) => <State node={node} /> },
-  { title: "Revision", cell: (node) => `${node.revision} of ${node.desiredRevision}` },
-  { title: "Behind", cell: behind },
+  { title: "Revision", cell: (node) => <Revision node={node} /> },
   { title: "Agents", cell: (node) => <Agents names={node.agents} /> },
   { title: "Version", cell: (node) => <VisibleText text={node.version} /> },
   { title: "Last seen", cell: (node) => <Time at={node.lastSeenAt} /> },
@@ -112,6 +111,19 @@ function State({ node }: { node: Node }) {
         </Text>
       )}
     </>
+  );
+}
+
+function Revision({ node }: { node: Node }) {
+  return (
+    <Text size="sm" style={{ whiteSpace: "nowrap" }}>
+      {`${node.revision} of ${node.desiredRevision}`}
+      {lag(node) > 0n && (
+        <Text span display="block" size="xs" fw={700}>
+          {behind(node)} behind
+        </Text>
+      )}
+    </Text>
   );
 }
 

@@ -13,10 +13,12 @@ import { indentJson } from "../text/json";
 import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
 import { ServerStateBadge, ToolBadges } from "../ui/badges";
+import { CopyButton } from "../ui/CopyButton";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
 import { Time } from "../ui/Time";
 import { AgentLink, AtAgent } from "./AtAgent";
+import { allowRule } from "./agentFile";
 import { ChangeServerForm } from "./ChangeServerForm";
 import { Words } from "./CommandField";
 import { since, standing } from "./fleet";
@@ -66,6 +68,9 @@ export function ServerDrawer({ name, agents, onChanged, onClose }: Props) {
             </ActButton>
           </Group>
           <Offer server={data.server} />
+          {standing(data.server, agents)?.standing === "refused" && (
+            <Refused server={data.server} />
+          )}
           <Details server={data.server} agents={agents} />
           {instructions && <Instructions entry={instructions} />}
         </Stack>
@@ -78,6 +83,28 @@ export function ServerDrawer({ name, agents, onChanged, onClose }: Props) {
         />
       )}
     </Drawer>
+  );
+}
+
+/** What the agent's file lacks, to be copied there. */
+function Refused({ server }: { server: Server }) {
+  const rule = allowRule(server);
+  return (
+    <Stack gap="xs" component="section">
+      <Group justify="space-between">
+        <Title order={2} size="h5">
+          What the file of <VisibleText text={server.agent} /> lacks
+        </Title>
+        <CopyButton value={rule} label="Copy the rule" />
+      </Group>
+      <Text size="sm">
+        Whoever has that machine decides. A file that has <Code>allow:</Code> gets the lines below
+        it.
+      </Text>
+      <Code block>
+        <VisibleText text={rule} />
+      </Code>
+    </Stack>
   );
 }
 

@@ -121,7 +121,11 @@ function Name({ server }: { server: Server }) {
 function Where({ server }: { server: Server }) {
   return (
     <>
-      {server.agent !== "" && <AgentLink name={server.agent} />}
+      {server.agent !== "" && (
+        <Text size="sm">
+          agent <AgentLink name={server.agent} />
+        </Text>
+      )}
       <VisibleText text={server.command.length > 0 ? commandText(server.command) : server.url} />
       {server.declared && (
         <Text size="xs" c="dimmed">

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { AgentSchema, AgentServerSchema, AuthoritySchema } from "../gen/warder/admin/v1/agent_pb";
+import { agentFile, allowRule } from "./agentFile";
 import {
   behind,
   certificateRemark,
@@ -15,7 +16,7 @@ import {
   tunnelWords,
   turns,
 } from "./fleet";
-import { agentFile, joinCommand, likelyAddress } from "./joinCommand";
+import { joinCommand, likelyAddress } from "./joinCommand";
 
 const now = new Date("2026-11-23T12:00:00Z");
 const at = (minutes: number) => timestampFromDate(new Date(now.getTime() + minutes * 60_000));
@@ -100,7 +101,9 @@ test("numbers in words", () => {
   );
   expect(tally([])).toBe("none");
   expect(tunnelWords({ node: "edge", roundTrip: durationFromMs(12.3456) })).toBe("edge (12 ms)");
-  expect(tunnelWords({ node: "edge", roundTrip: undefined })).toBe("edge");
+  for (const roundTrip of [undefined, durationFromMs(0)]) {
+    expect(tunnelWords({ node: "edge", roundTrip })).toBe("edge");
+  }
   expect(since(at(-125), now)).toBe("2 h");
   expect(since(at(1), now)).toBe("0 s");
 });
@@ -114,7 +117,32 @@ test("the token goes by the environment, where no other user of the machine read
     "$env:WARDER_JOIN_TOKEN = 'wdj_a_b_c'; warder dataplane --control-plane [::1]:8444",
   );
   expect(likelyAddress("warder.corp")).toBe("warder.corp:8444");
-  expect(agentFile).toContain("allow:");
+});
+
+test("the rule that a file lacks has all that is run, quoted", () => {
+  expect(agentFile).toMatch(/^allow:/);
+  const plain = { command: ["node"], url: "", environmentNames: [], directory: "" };
+  expect(allowRule(plain)).toBe('allow:\n  - command: "node"\n');
+  expect(
+    allowRule({
+      command: ["npx", "-y", 'say "hi"'],
+      url: "",
+      environmentNames: ["TOKEN"],
+      directory: "C:\\notes",
+    }),
+  ).toBe(
+    [
+      "allow:",
+      '  - command: "npx"',
+      '    args: ["-y", "say \\"hi\\""]',
+      '    environment: ["TOKEN"]',
+      '    directories: ["C:\\\\notes"]',
+      "",
+    ].join("\n"),
+  );
+  expect(allowRule({ ...plain, command: [], url: "http://127.0.0.1:1/mcp" })).toBe(
+    'allow:\n  - url: "http://127.0.0.1:1/mcp"\n',
+  );
 });
 
 test("what is typed as an address becomes no second command", () => {

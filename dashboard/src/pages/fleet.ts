@@ -159,9 +159,9 @@ export function tally(servers: readonly AgentServer[]): string {
 
 /** A tunnel in words: the node, and how far it is. */
 export function tunnelWords({ node, roundTrip }: Pick<AgentTunnel, "node" | "roundTrip">): string {
-  return roundTrip === undefined
-    ? node
-    : `${node} (${Number(durationMs(roundTrip).toPrecision(2))} ms)`;
+  const milliseconds = roundTrip === undefined ? 0 : durationMs(roundTrip);
+  // Until it is measured, it is zero.
+  return milliseconds === 0 ? node : `${node} (${Number(milliseconds.toPrecision(2))} ms)`;
 }
 
 /** How long ago something began, in its largest unit: "3 h". */

@@ -31,9 +31,3 @@ export function joinCommand(
     ? `WARDER_JOIN_TOKEN=${token} ${start}`
     : `$env:WARDER_JOIN_TOKEN = '${token}'; ${start}`;
 }
-
-/** The least that an agent's file needs, with a rule as an example: docs/agents.md. */
-export const agentFile = `allow:
-  - command: npx
-    args: ["-y", "@modelcontextprotocol/*", "..."]
-`;

@@ -60,7 +60,7 @@ export class Watch {
     if (!allowed && !url.startsWith("data:") && !this.#away()) {
       this.#problems.push(`foreign request: ${url}`);
     }
-    if (/wds_|wdr_/.test(url)) {
+    if (/wds_|wdr_|wdj_/.test(url)) {
       this.#problems.push(`a secret in an address: ${url}`);
     }
   }

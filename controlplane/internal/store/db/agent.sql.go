@@ -10,6 +10,21 @@ import (
 	"time"
 )
 
+const confirmAgent = `-- name: ConfirmAgent :exec
+UPDATE agent SET key_before = '' WHERE name = $1 AND key = $2
+`
+
+type ConfirmAgentParams struct {
+	Name string
+	Key  string
+}
+
+// An agent uses its newest certificate: the one before is exchanged no more.
+func (q *Queries) ConfirmAgent(ctx context.Context, arg ConfirmAgentParams) error {
+	_, err := q.db.Exec(ctx, confirmAgent, arg.Name, arg.Key)
+	return err
+}
+
 const connectAgent = `-- name: ConnectAgent :exec
 UPDATE agent
 SET connected_to = $1, version = $2, platform = $3, report = $4, seen_at = now()
@@ -87,10 +102,11 @@ func (q *Queries) HastenServer(ctx context.Context, name string) error {
 }
 
 const joinAgent = `-- name: JoinAgent :one
-INSERT INTO agent (name, region, version)
-VALUES ($1, $2, $3)
+INSERT INTO agent (name, region, version, key)
+VALUES ($1, $2, $3, $4)
 ON CONFLICT (name) DO UPDATE
-SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
+    key = excluded.key, key_before = '', key_refused = ''
 RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at
 `
 
@@ -98,12 +114,18 @@ type JoinAgentParams struct {
 	Name    string
 	Region  string
 	Version string
+	Key     string
 }
 
 // An agent is let in, for the first time or again. Its certificate is issued at
 // issue_at: never before what the last revocation voids.
 func (q *Queries) JoinAgent(ctx context.Context, arg JoinAgentParams) (time.Time, error) {
-	row := q.db.QueryRow(ctx, joinAgent, arg.Name, arg.Region, arg.Version)
+	row := q.db.QueryRow(ctx, joinAgent,
+		arg.Name,
+		arg.Region,
+		arg.Version,
+		arg.Key,
+	)
 	var issue_at time.Time
 	err := row.Scan(&issue_at)
 	return issue_at, err
@@ -239,10 +261,11 @@ func (q *Queries) ListOrders(ctx context.Context, agents []string) ([]ListOrders
 }
 
 const listStandings = `-- name: ListStandings :many
-SELECT 'node'::text AS kind, name::text AS name, valid_from::timestamptz AS valid_from, (revoked_at IS NOT NULL)::boolean AS revoked
+SELECT 'node'::text AS kind, name::text AS name, valid_from::timestamptz AS valid_from, (revoked_at IS NOT NULL)::boolean AS revoked,
+    key::text AS key, (key_before <> '')::boolean AS unconfirmed
 FROM node WHERE name = ANY ($1::text[])
 UNION ALL
-SELECT 'agent', name, valid_from, revoked_at IS NOT NULL
+SELECT 'agent', name, valid_from, revoked_at IS NOT NULL, key, key_before <> ''
 FROM agent WHERE name = ANY ($2::text[])
 `
 
@@ -252,10 +275,12 @@ type ListStandingsParams struct {
 }
 
 type ListStandingsRow struct {
-	Kind      string
-	Name      string
-	ValidFrom time.Time
-	Revoked   bool
+	Kind        string
+	Name        string
+	ValidFrom   time.Time
+	Revoked     bool
+	Key         string
+	Unconfirmed bool
 }
 
 // Which certificates of peers are good: those that were issued at valid_from or
@@ -274,6 +299,8 @@ func (q *Queries) ListStandings(ctx context.Context, arg ListStandingsParams) ([
 			&i.Name,
 			&i.ValidFrom,
 			&i.Revoked,
+			&i.Key,
+			&i.Unconfirmed,
 		); err != nil {
 			return nil, err
 		}
@@ -297,22 +324,54 @@ func (q *Queries) LockAgent(ctx context.Context, name string) (bool, error) {
 	return revoked, err
 }
 
+const refuseAgentKey = `-- name: RefuseAgentKey :execrows
+UPDATE agent SET key_refused = $1 WHERE name = $2 AND key_refused <> $1
+`
+
+type RefuseAgentKeyParams struct {
+	Key  string
+	Name string
+}
+
+// Remembers a key that was refused since it is not that of a newest certificate. No row: it is so already.
+func (q *Queries) RefuseAgentKey(ctx context.Context, arg RefuseAgentKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, refuseAgentKey, arg.Key, arg.Name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const renewAgent = `-- name: RenewAgent :one
 UPDATE agent
-SET certified_at = clock_timestamp()
-WHERE name = $1 AND revoked_at IS NULL AND valid_from <= $2::timestamptz
+SET certified_at = clock_timestamp(), key = $1, key_before = $2
+WHERE name = $3 AND revoked_at IS NULL AND valid_from <= $4::timestamptz
+    AND ($2 IN (key, key_before)
+        OR $5::boolean AND $4 > greatest(valid_from, date_trunc('second', certified_at)))
 RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at
 `
 
 type RenewAgentParams struct {
-	Name     string
-	IssuedAt time.Time
+	Key         string
+	Held        string
+	Name        string
+	IssuedAt    time.Time
+	NewerCounts bool
 }
 
-// Lets an agent have another certificate, for one that was issued at a time. The
-// row is locked, so that of a renewal and a revocation one sees the other.
+// Lets an agent have a certificate of another key, for one that was issued at a time:
+// the newest, or the one before while nobody has used the newest. One that is newer
+// than what is known here is from a time that the database has lost; newer_counts says
+// whether that is believed. The row is locked, so that of a renewal and a revocation
+// one sees the other.
 func (q *Queries) RenewAgent(ctx context.Context, arg RenewAgentParams) (time.Time, error) {
-	row := q.db.QueryRow(ctx, renewAgent, arg.Name, arg.IssuedAt)
+	row := q.db.QueryRow(ctx, renewAgent,
+		arg.Key,
+		arg.Held,
+		arg.Name,
+		arg.IssuedAt,
+		arg.NewerCounts,
+	)
 	var issue_at time.Time
 	err := row.Scan(&issue_at)
 	return issue_at, err

@@ -10,29 +10,14 @@ import (
 	"time"
 )
 
-const deleteRetiredAuthorities = `-- name: DeleteRetiredAuthorities :many
-DELETE FROM authority WHERE retires_at <= $1::timestamptz RETURNING fingerprint
+const deletePastAuthorities = `-- name: DeletePastAuthorities :exec
+DELETE FROM past_authority WHERE retired_at <= $1::timestamptz
 `
 
-// Those of which nothing is good any more.
-func (q *Queries) DeleteRetiredAuthorities(ctx context.Context, now time.Time) ([]string, error) {
-	rows, err := q.db.Query(ctx, deleteRetiredAuthorities, now)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var fingerprint string
-		if err := rows.Scan(&fingerprint); err != nil {
-			return nil, err
-		}
-		items = append(items, fingerprint)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// Those that retired before a time: nothing that they signed is exchanged any more.
+func (q *Queries) DeletePastAuthorities(ctx context.Context, before time.Time) error {
+	_, err := q.db.Exec(ctx, deletePastAuthorities, before)
+	return err
 }
 
 const insertAuthority = `-- name: InsertAuthority :exec
@@ -97,6 +82,31 @@ func (q *Queries) ListAuthorities(ctx context.Context) ([]Authority, error) {
 	return items, nil
 }
 
+const listPastAuthorities = `-- name: ListPastAuthorities :many
+SELECT certificate FROM past_authority ORDER BY retired_at DESC, fingerprint
+`
+
+// Certificates of those whose keys are gone.
+func (q *Queries) ListPastAuthorities(ctx context.Context) ([][]byte, error) {
+	rows, err := q.db.Query(ctx, listPastAuthorities)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := [][]byte{}
+	for rows.Next() {
+		var certificate []byte
+		if err := rows.Scan(&certificate); err != nil {
+			return nil, err
+		}
+		items = append(items, certificate)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockAuthorities = `-- name: LockAuthorities :exec
 SELECT pg_advisory_xact_lock($1::bigint)
 `
@@ -121,4 +131,34 @@ type RetireAuthoritiesParams struct {
 func (q *Queries) RetireAuthorities(ctx context.Context, arg RetireAuthoritiesParams) error {
 	_, err := q.db.Exec(ctx, retireAuthorities, arg.RetiresAt, arg.Successor)
 	return err
+}
+
+const retireOldAuthorities = `-- name: RetireOldAuthorities :many
+WITH gone AS (
+    DELETE FROM authority WHERE retires_at <= $1::timestamptz RETURNING fingerprint, certificate, retires_at
+)
+INSERT INTO past_authority (fingerprint, certificate, retired_at)
+SELECT fingerprint, certificate, retires_at FROM gone
+RETURNING fingerprint
+`
+
+// Those of which nothing is good any more lose their keys.
+func (q *Queries) RetireOldAuthorities(ctx context.Context, now time.Time) ([]string, error) {
+	rows, err := q.db.Query(ctx, retireOldAuthorities, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var fingerprint string
+		if err := rows.Scan(&fingerprint); err != nil {
+			return nil, err
+		}
+		items = append(items, fingerprint)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

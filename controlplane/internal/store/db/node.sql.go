@@ -10,6 +10,21 @@ import (
 	"time"
 )
 
+const confirmNode = `-- name: ConfirmNode :exec
+UPDATE node SET key_before = '' WHERE name = $1 AND key = $2
+`
+
+type ConfirmNodeParams struct {
+	Name string
+	Key  string
+}
+
+// Like ConfirmAgent.
+func (q *Queries) ConfirmNode(ctx context.Context, arg ConfirmNodeParams) error {
+	_, err := q.db.Exec(ctx, confirmNode, arg.Name, arg.Key)
+	return err
+}
+
 const connectNode = `-- name: ConnectNode :exec
 INSERT INTO node (name, connected_to, revision, refusal, version, address, tunnel_address, draining, seen_at)
 VALUES ($1, $2, $3, '', $4, $5, $6, $7, now())
@@ -71,10 +86,11 @@ func (q *Queries) DisconnectNode(ctx context.Context, arg DisconnectNodeParams) 
 }
 
 const joinNode = `-- name: JoinNode :one
-INSERT INTO node (name, region, version)
-VALUES ($1, $2, $3)
+INSERT INTO node (name, region, version, key)
+VALUES ($1, $2, $3, $4)
 ON CONFLICT (name) DO UPDATE
-SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
+    key = excluded.key, key_before = '', key_refused = ''
 RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at
 `
 
@@ -82,11 +98,17 @@ type JoinNodeParams struct {
 	Name    string
 	Region  string
 	Version string
+	Key     string
 }
 
 // Like JoinAgent.
 func (q *Queries) JoinNode(ctx context.Context, arg JoinNodeParams) (time.Time, error) {
-	row := q.db.QueryRow(ctx, joinNode, arg.Name, arg.Region, arg.Version)
+	row := q.db.QueryRow(ctx, joinNode,
+		arg.Name,
+		arg.Region,
+		arg.Version,
+		arg.Key,
+	)
 	var issue_at time.Time
 	err := row.Scan(&issue_at)
 	return issue_at, err
@@ -152,21 +174,50 @@ func (q *Queries) ListNodes(ctx context.Context) ([]ListNodesRow, error) {
 	return items, nil
 }
 
+const refuseNodeKey = `-- name: RefuseNodeKey :execrows
+UPDATE node SET key_refused = $1 WHERE name = $2 AND key_refused <> $1
+`
+
+type RefuseNodeKeyParams struct {
+	Key  string
+	Name string
+}
+
+// Like RefuseAgentKey.
+func (q *Queries) RefuseNodeKey(ctx context.Context, arg RefuseNodeKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, refuseNodeKey, arg.Key, arg.Name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const renewNode = `-- name: RenewNode :one
 UPDATE node
-SET certified_at = clock_timestamp()
-WHERE name = $1 AND revoked_at IS NULL AND valid_from <= $2::timestamptz
+SET certified_at = clock_timestamp(), key = $1, key_before = $2
+WHERE name = $3 AND revoked_at IS NULL AND valid_from <= $4::timestamptz
+    AND ($2 IN (key, key_before)
+        OR $5::boolean AND $4 > greatest(valid_from, date_trunc('second', certified_at)))
 RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at
 `
 
 type RenewNodeParams struct {
-	Name     string
-	IssuedAt time.Time
+	Key         string
+	Held        string
+	Name        string
+	IssuedAt    time.Time
+	NewerCounts bool
 }
 
 // Like RenewAgent.
 func (q *Queries) RenewNode(ctx context.Context, arg RenewNodeParams) (time.Time, error) {
-	row := q.db.QueryRow(ctx, renewNode, arg.Name, arg.IssuedAt)
+	row := q.db.QueryRow(ctx, renewNode,
+		arg.Key,
+		arg.Held,
+		arg.Name,
+		arg.IssuedAt,
+		arg.NewerCounts,
+	)
 	var issue_at time.Time
 	err := row.Scan(&issue_at)
 	return issue_at, err

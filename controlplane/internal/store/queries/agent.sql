@@ -1,19 +1,33 @@
 -- name: JoinAgent :one
 -- An agent is let in, for the first time or again. Its certificate is issued at
 -- issue_at: never before what the last revocation voids.
-INSERT INTO agent (name, region, version)
-VALUES (@name, @region, @version)
+INSERT INTO agent (name, region, version, key)
+VALUES (@name, @region, @version, @key)
 ON CONFLICT (name) DO UPDATE
-SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
+    key = excluded.key, key_before = '', key_refused = ''
 RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at;
 
 -- name: RenewAgent :one
--- Lets an agent have another certificate, for one that was issued at a time. The
--- row is locked, so that of a renewal and a revocation one sees the other.
+-- Lets an agent have a certificate of another key, for one that was issued at a time:
+-- the newest, or the one before while nobody has used the newest. One that is newer
+-- than what is known here is from a time that the database has lost; newer_counts says
+-- whether that is believed. The row is locked, so that of a renewal and a revocation
+-- one sees the other.
 UPDATE agent
-SET certified_at = clock_timestamp()
+SET certified_at = clock_timestamp(), key = @key, key_before = @held
 WHERE name = @name AND revoked_at IS NULL AND valid_from <= @issued_at::timestamptz
+    AND (@held IN (key, key_before)
+        OR @newer_counts::boolean AND @issued_at > greatest(valid_from, date_trunc('second', certified_at)))
 RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at;
+
+-- name: ConfirmAgent :exec
+-- An agent uses its newest certificate: the one before is exchanged no more.
+UPDATE agent SET key_before = '' WHERE name = @name AND key = @key;
+
+-- name: RefuseAgentKey :execrows
+-- Remembers a key that was refused since it is not that of a newest certificate. No row: it is so already.
+UPDATE agent SET key_refused = @key WHERE name = @name AND key_refused <> @key;
 
 -- name: RevokeAgent :one
 -- All certificates that it has. Doing it again moves the time.
@@ -79,8 +93,9 @@ UPDATE server SET checked_at = 'epoch' WHERE name = @name AND agent IS NOT NULL;
 -- name: ListStandings :many
 -- Which certificates of peers are good: those that were issued at valid_from or
 -- later, of who is not revoked. Whoever is not there may not connect.
-SELECT 'node'::text AS kind, name::text AS name, valid_from::timestamptz AS valid_from, (revoked_at IS NOT NULL)::boolean AS revoked
+SELECT 'node'::text AS kind, name::text AS name, valid_from::timestamptz AS valid_from, (revoked_at IS NOT NULL)::boolean AS revoked,
+    key::text AS key, (key_before <> '')::boolean AS unconfirmed
 FROM node WHERE name = ANY (@nodes::text[])
 UNION ALL
-SELECT 'agent', name, valid_from, revoked_at IS NOT NULL
+SELECT 'agent', name, valid_from, revoked_at IS NOT NULL, key, key_before <> ''
 FROM agent WHERE name = ANY (@agents::text[]);

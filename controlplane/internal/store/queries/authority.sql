@@ -18,6 +18,19 @@ VALUES (@fingerprint, @certificate, @sealed, @created_at, @expires_at, @signs_fr
 -- Those that a new one follows. One that retires already keeps its time.
 UPDATE authority SET retires_at = @retires_at::timestamptz WHERE fingerprint <> @successor AND retires_at IS NULL;
 
--- name: DeleteRetiredAuthorities :many
--- Those of which nothing is good any more.
-DELETE FROM authority WHERE retires_at <= @now::timestamptz RETURNING fingerprint;
+-- name: RetireOldAuthorities :many
+-- Those of which nothing is good any more lose their keys.
+WITH gone AS (
+    DELETE FROM authority WHERE retires_at <= @now::timestamptz RETURNING fingerprint, certificate, retires_at
+)
+INSERT INTO past_authority (fingerprint, certificate, retired_at)
+SELECT fingerprint, certificate, retires_at FROM gone
+RETURNING fingerprint;
+
+-- name: ListPastAuthorities :many
+-- Certificates of those whose keys are gone.
+SELECT certificate FROM past_authority ORDER BY retired_at DESC, fingerprint;
+
+-- name: DeletePastAuthorities :exec
+-- Those that retired before a time: nothing that they signed is exchanged any more.
+DELETE FROM past_authority WHERE retired_at <= @before::timestamptz;

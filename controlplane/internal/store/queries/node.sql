@@ -1,17 +1,28 @@
 -- name: JoinNode :one
 -- Like JoinAgent.
-INSERT INTO node (name, region, version)
-VALUES (@name, @region, @version)
+INSERT INTO node (name, region, version, key)
+VALUES (@name, @region, @version, @key)
 ON CONFLICT (name) DO UPDATE
-SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp()
+SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
+    key = excluded.key, key_before = '', key_refused = ''
 RETURNING greatest(valid_from, date_trunc('second', clock_timestamp()))::timestamptz AS issue_at;
 
 -- name: RenewNode :one
 -- Like RenewAgent.
 UPDATE node
-SET certified_at = clock_timestamp()
+SET certified_at = clock_timestamp(), key = @key, key_before = @held
 WHERE name = @name AND revoked_at IS NULL AND valid_from <= @issued_at::timestamptz
+    AND (@held IN (key, key_before)
+        OR @newer_counts::boolean AND @issued_at > greatest(valid_from, date_trunc('second', certified_at)))
 RETURNING greatest(valid_from, date_trunc('second', certified_at))::timestamptz AS issue_at;
+
+-- name: ConfirmNode :exec
+-- Like ConfirmAgent.
+UPDATE node SET key_before = '' WHERE name = @name AND key = @key;
+
+-- name: RefuseNodeKey :execrows
+-- Like RefuseAgentKey.
+UPDATE node SET key_refused = @key WHERE name = @name AND key_refused <> @key;
 
 -- name: RevokeNode :one
 -- Like RevokeAgent.

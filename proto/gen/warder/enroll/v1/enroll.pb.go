@@ -326,6 +326,197 @@ func (x *RenewResponse) GetCredential() *Credential {
 	return nil
 }
 
+type RejoinRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The peer's last certificate, DER.
+	Certificate []byte `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// PKCS #10, DER, of a new ECDSA P-256 key.
+	CertificateRequest []byte `protobuf:"bytes,2,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
+	// The caller's clock, as of Join. It is signed, so that the request is good for as
+	// long as clocks may be off.
+	Now *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=now,proto3" json:"now,omitempty"`
+	// ECDSA, ASN.1, by the key of the certificate, over the SHA-256 of: "warder/rejoin/v1"
+	// and a zero byte; certificate and certificate_request, each behind its length in
+	// four bytes; seconds in eight bytes and nanos in four of now. Numbers are big-endian.
+	Signature     []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejoinRequest) Reset() {
+	*x = RejoinRequest{}
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejoinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejoinRequest) ProtoMessage() {}
+
+func (x *RejoinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejoinRequest.ProtoReflect.Descriptor instead.
+func (*RejoinRequest) Descriptor() ([]byte, []int) {
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RejoinRequest) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *RejoinRequest) GetCertificateRequest() []byte {
+	if x != nil {
+		return x.CertificateRequest
+	}
+	return nil
+}
+
+func (x *RejoinRequest) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+func (x *RejoinRequest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+type RejoinResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Credential    *Credential            `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejoinResponse) Reset() {
+	*x = RejoinResponse{}
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejoinResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejoinResponse) ProtoMessage() {}
+
+func (x *RejoinResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejoinResponse.ProtoReflect.Descriptor instead.
+func (*RejoinResponse) Descriptor() ([]byte, []int) {
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RejoinResponse) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+type ConfirmRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRequest) Reset() {
+	*x = ConfirmRequest{}
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRequest) ProtoMessage() {}
+
+func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmRequest) Descriptor() ([]byte, []int) {
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{6}
+}
+
+type ConfirmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmResponse) Reset() {
+	*x = ConfirmResponse{}
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmResponse) ProtoMessage() {}
+
+func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmResponse) Descriptor() ([]byte, []int) {
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{7}
+}
+
 // Credential is a certificate and whom its holder must trust.
 type Credential struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -343,7 +534,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[4]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +546,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[4]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +559,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{4}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Credential) GetCertificate() []byte {
@@ -414,7 +605,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[5]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +617,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[5]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +630,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{5}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FollowRequest) GetReport() *AgentReport {
@@ -471,7 +662,7 @@ type AgentReport struct {
 
 func (x *AgentReport) Reset() {
 	*x = AgentReport{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[6]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +674,7 @@ func (x *AgentReport) String() string {
 func (*AgentReport) ProtoMessage() {}
 
 func (x *AgentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[6]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +687,7 @@ func (x *AgentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentReport.ProtoReflect.Descriptor instead.
 func (*AgentReport) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{6}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AgentReport) GetVersion() string {
@@ -550,7 +741,7 @@ type ServerReport struct {
 
 func (x *ServerReport) Reset() {
 	*x = ServerReport{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[7]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +753,7 @@ func (x *ServerReport) String() string {
 func (*ServerReport) ProtoMessage() {}
 
 func (x *ServerReport) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[7]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +766,7 @@ func (x *ServerReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerReport.ProtoReflect.Descriptor instead.
 func (*ServerReport) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{7}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServerReport) GetName() string {
@@ -653,7 +844,7 @@ type TunnelReport struct {
 
 func (x *TunnelReport) Reset() {
 	*x = TunnelReport{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[8]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +856,7 @@ func (x *TunnelReport) String() string {
 func (*TunnelReport) ProtoMessage() {}
 
 func (x *TunnelReport) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[8]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +869,7 @@ func (x *TunnelReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TunnelReport.ProtoReflect.Descriptor instead.
 func (*TunnelReport) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{8}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TunnelReport) GetNode() string {
@@ -718,7 +909,7 @@ type FollowResponse struct {
 
 func (x *FollowResponse) Reset() {
 	*x = FollowResponse{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[9]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +921,7 @@ func (x *FollowResponse) String() string {
 func (*FollowResponse) ProtoMessage() {}
 
 func (x *FollowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[9]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +934,7 @@ func (x *FollowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
 func (*FollowResponse) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{9}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FollowResponse) GetOrders() *Orders {
@@ -771,7 +962,7 @@ type Orders struct {
 
 func (x *Orders) Reset() {
 	*x = Orders{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[10]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +974,7 @@ func (x *Orders) String() string {
 func (*Orders) ProtoMessage() {}
 
 func (x *Orders) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[10]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +987,7 @@ func (x *Orders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Orders.ProtoReflect.Descriptor instead.
 func (*Orders) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{10}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Orders) GetNodes() []*NodeAddress {
@@ -848,7 +1039,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[11]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1051,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[11]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1064,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{11}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NodeAddress) GetName() string {
@@ -924,7 +1115,7 @@ type AssignedServer struct {
 
 func (x *AssignedServer) Reset() {
 	*x = AssignedServer{}
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[12]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1127,7 @@ func (x *AssignedServer) String() string {
 func (*AssignedServer) ProtoMessage() {}
 
 func (x *AssignedServer) ProtoReflect() protoreflect.Message {
-	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[12]
+	mi := &file_warder_enroll_v1_enroll_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1140,7 @@ func (x *AssignedServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignedServer.ProtoReflect.Descriptor instead.
 func (*AssignedServer) Descriptor() ([]byte, []int) {
-	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{12}
+	return file_warder_enroll_v1_enroll_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AssignedServer) GetName() string {
@@ -1017,7 +1208,18 @@ const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\rRenewResponse\x12<\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x1c.warder.enroll.v1.CredentialR\n" +
-	"credential\"\xc2\x01\n" +
+	"credential\"\xae\x01\n" +
+	"\rRejoinRequest\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12/\n" +
+	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\x12,\n" +
+	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"N\n" +
+	"\x0eRejoinResponse\x12<\n" +
+	"\n" +
+	"credential\x18\x01 \x01(\v2\x1c.warder.enroll.v1.CredentialR\n" +
+	"credential\"\x10\n" +
+	"\x0eConfirmRequest\"\x11\n" +
+	"\x0fConfirmResponse\"\xc2\x01\n" +
 	"\n" +
 	"Credential\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12 \n" +
@@ -1080,10 +1282,12 @@ const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\x15SERVER_PHASE_STARTING\x10\x02\x12\x18\n" +
 	"\x14SERVER_PHASE_RUNNING\x10\x03\x12\x18\n" +
 	"\x14SERVER_PHASE_WAITING\x10\x04\x12\x18\n" +
-	"\x14SERVER_PHASE_REFUSED\x10\x052\xa0\x01\n" +
+	"\x14SERVER_PHASE_REFUSED\x10\x052\xbd\x02\n" +
 	"\rEnrollService\x12E\n" +
 	"\x04Join\x12\x1d.warder.enroll.v1.JoinRequest\x1a\x1e.warder.enroll.v1.JoinResponse\x12H\n" +
-	"\x05Renew\x12\x1e.warder.enroll.v1.RenewRequest\x1a\x1f.warder.enroll.v1.RenewResponse2_\n" +
+	"\x05Renew\x12\x1e.warder.enroll.v1.RenewRequest\x1a\x1f.warder.enroll.v1.RenewResponse\x12K\n" +
+	"\x06Rejoin\x12\x1f.warder.enroll.v1.RejoinRequest\x1a .warder.enroll.v1.RejoinResponse\x12N\n" +
+	"\aConfirm\x12 .warder.enroll.v1.ConfirmRequest\x1a!.warder.enroll.v1.ConfirmResponse2_\n" +
 	"\fAgentService\x12O\n" +
 	"\x06Follow\x12\x1f.warder.enroll.v1.FollowRequest\x1a .warder.enroll.v1.FollowResponse(\x010\x01B\xcb\x01\n" +
 	"\x14com.warder.enroll.v1B\vEnrollProtoP\x01ZDgithub.com/warder-gateway/warder/proto/gen/warder/enroll/v1;enrollv1\xa2\x02\x03WEX\xaa\x02\x10Warder.Enroll.V1\xca\x02\x10Warder\\Enroll\\V1\xe2\x02\x1cWarder\\Enroll\\V1\\GPBMetadata\xea\x02\x12Warder::Enroll::V1b\x06proto3"
@@ -1101,54 +1305,64 @@ func file_warder_enroll_v1_enroll_proto_rawDescGZIP() []byte {
 }
 
 var file_warder_enroll_v1_enroll_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_warder_enroll_v1_enroll_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_warder_enroll_v1_enroll_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_warder_enroll_v1_enroll_proto_goTypes = []any{
 	(ServerPhase)(0),              // 0: warder.enroll.v1.ServerPhase
 	(*JoinRequest)(nil),           // 1: warder.enroll.v1.JoinRequest
 	(*JoinResponse)(nil),          // 2: warder.enroll.v1.JoinResponse
 	(*RenewRequest)(nil),          // 3: warder.enroll.v1.RenewRequest
 	(*RenewResponse)(nil),         // 4: warder.enroll.v1.RenewResponse
-	(*Credential)(nil),            // 5: warder.enroll.v1.Credential
-	(*FollowRequest)(nil),         // 6: warder.enroll.v1.FollowRequest
-	(*AgentReport)(nil),           // 7: warder.enroll.v1.AgentReport
-	(*ServerReport)(nil),          // 8: warder.enroll.v1.ServerReport
-	(*TunnelReport)(nil),          // 9: warder.enroll.v1.TunnelReport
-	(*FollowResponse)(nil),        // 10: warder.enroll.v1.FollowResponse
-	(*Orders)(nil),                // 11: warder.enroll.v1.Orders
-	(*NodeAddress)(nil),           // 12: warder.enroll.v1.NodeAddress
-	(*AssignedServer)(nil),        // 13: warder.enroll.v1.AssignedServer
-	nil,                           // 14: warder.enroll.v1.AssignedServer.EnvironmentEntry
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*RejoinRequest)(nil),         // 5: warder.enroll.v1.RejoinRequest
+	(*RejoinResponse)(nil),        // 6: warder.enroll.v1.RejoinResponse
+	(*ConfirmRequest)(nil),        // 7: warder.enroll.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 8: warder.enroll.v1.ConfirmResponse
+	(*Credential)(nil),            // 9: warder.enroll.v1.Credential
+	(*FollowRequest)(nil),         // 10: warder.enroll.v1.FollowRequest
+	(*AgentReport)(nil),           // 11: warder.enroll.v1.AgentReport
+	(*ServerReport)(nil),          // 12: warder.enroll.v1.ServerReport
+	(*TunnelReport)(nil),          // 13: warder.enroll.v1.TunnelReport
+	(*FollowResponse)(nil),        // 14: warder.enroll.v1.FollowResponse
+	(*Orders)(nil),                // 15: warder.enroll.v1.Orders
+	(*NodeAddress)(nil),           // 16: warder.enroll.v1.NodeAddress
+	(*AssignedServer)(nil),        // 17: warder.enroll.v1.AssignedServer
+	nil,                           // 18: warder.enroll.v1.AssignedServer.EnvironmentEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_warder_enroll_v1_enroll_proto_depIdxs = []int32{
-	15, // 0: warder.enroll.v1.JoinRequest.now:type_name -> google.protobuf.Timestamp
-	5,  // 1: warder.enroll.v1.JoinResponse.credential:type_name -> warder.enroll.v1.Credential
-	15, // 2: warder.enroll.v1.RenewRequest.now:type_name -> google.protobuf.Timestamp
-	5,  // 3: warder.enroll.v1.RenewResponse.credential:type_name -> warder.enroll.v1.Credential
-	15, // 4: warder.enroll.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
-	15, // 5: warder.enroll.v1.Credential.renew_at:type_name -> google.protobuf.Timestamp
-	7,  // 6: warder.enroll.v1.FollowRequest.report:type_name -> warder.enroll.v1.AgentReport
-	8,  // 7: warder.enroll.v1.AgentReport.servers:type_name -> warder.enroll.v1.ServerReport
-	9,  // 8: warder.enroll.v1.AgentReport.tunnels:type_name -> warder.enroll.v1.TunnelReport
-	0,  // 9: warder.enroll.v1.ServerReport.phase:type_name -> warder.enroll.v1.ServerPhase
-	15, // 10: warder.enroll.v1.ServerReport.started_at:type_name -> google.protobuf.Timestamp
-	16, // 11: warder.enroll.v1.TunnelReport.round_trip:type_name -> google.protobuf.Duration
-	11, // 12: warder.enroll.v1.FollowResponse.orders:type_name -> warder.enroll.v1.Orders
-	12, // 13: warder.enroll.v1.Orders.nodes:type_name -> warder.enroll.v1.NodeAddress
-	13, // 14: warder.enroll.v1.Orders.servers:type_name -> warder.enroll.v1.AssignedServer
-	14, // 15: warder.enroll.v1.AssignedServer.environment:type_name -> warder.enroll.v1.AssignedServer.EnvironmentEntry
-	1,  // 16: warder.enroll.v1.EnrollService.Join:input_type -> warder.enroll.v1.JoinRequest
-	3,  // 17: warder.enroll.v1.EnrollService.Renew:input_type -> warder.enroll.v1.RenewRequest
-	6,  // 18: warder.enroll.v1.AgentService.Follow:input_type -> warder.enroll.v1.FollowRequest
-	2,  // 19: warder.enroll.v1.EnrollService.Join:output_type -> warder.enroll.v1.JoinResponse
-	4,  // 20: warder.enroll.v1.EnrollService.Renew:output_type -> warder.enroll.v1.RenewResponse
-	10, // 21: warder.enroll.v1.AgentService.Follow:output_type -> warder.enroll.v1.FollowResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 0: warder.enroll.v1.JoinRequest.now:type_name -> google.protobuf.Timestamp
+	9,  // 1: warder.enroll.v1.JoinResponse.credential:type_name -> warder.enroll.v1.Credential
+	19, // 2: warder.enroll.v1.RenewRequest.now:type_name -> google.protobuf.Timestamp
+	9,  // 3: warder.enroll.v1.RenewResponse.credential:type_name -> warder.enroll.v1.Credential
+	19, // 4: warder.enroll.v1.RejoinRequest.now:type_name -> google.protobuf.Timestamp
+	9,  // 5: warder.enroll.v1.RejoinResponse.credential:type_name -> warder.enroll.v1.Credential
+	19, // 6: warder.enroll.v1.Credential.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 7: warder.enroll.v1.Credential.renew_at:type_name -> google.protobuf.Timestamp
+	11, // 8: warder.enroll.v1.FollowRequest.report:type_name -> warder.enroll.v1.AgentReport
+	12, // 9: warder.enroll.v1.AgentReport.servers:type_name -> warder.enroll.v1.ServerReport
+	13, // 10: warder.enroll.v1.AgentReport.tunnels:type_name -> warder.enroll.v1.TunnelReport
+	0,  // 11: warder.enroll.v1.ServerReport.phase:type_name -> warder.enroll.v1.ServerPhase
+	19, // 12: warder.enroll.v1.ServerReport.started_at:type_name -> google.protobuf.Timestamp
+	20, // 13: warder.enroll.v1.TunnelReport.round_trip:type_name -> google.protobuf.Duration
+	15, // 14: warder.enroll.v1.FollowResponse.orders:type_name -> warder.enroll.v1.Orders
+	16, // 15: warder.enroll.v1.Orders.nodes:type_name -> warder.enroll.v1.NodeAddress
+	17, // 16: warder.enroll.v1.Orders.servers:type_name -> warder.enroll.v1.AssignedServer
+	18, // 17: warder.enroll.v1.AssignedServer.environment:type_name -> warder.enroll.v1.AssignedServer.EnvironmentEntry
+	1,  // 18: warder.enroll.v1.EnrollService.Join:input_type -> warder.enroll.v1.JoinRequest
+	3,  // 19: warder.enroll.v1.EnrollService.Renew:input_type -> warder.enroll.v1.RenewRequest
+	5,  // 20: warder.enroll.v1.EnrollService.Rejoin:input_type -> warder.enroll.v1.RejoinRequest
+	7,  // 21: warder.enroll.v1.EnrollService.Confirm:input_type -> warder.enroll.v1.ConfirmRequest
+	10, // 22: warder.enroll.v1.AgentService.Follow:input_type -> warder.enroll.v1.FollowRequest
+	2,  // 23: warder.enroll.v1.EnrollService.Join:output_type -> warder.enroll.v1.JoinResponse
+	4,  // 24: warder.enroll.v1.EnrollService.Renew:output_type -> warder.enroll.v1.RenewResponse
+	6,  // 25: warder.enroll.v1.EnrollService.Rejoin:output_type -> warder.enroll.v1.RejoinResponse
+	8,  // 26: warder.enroll.v1.EnrollService.Confirm:output_type -> warder.enroll.v1.ConfirmResponse
+	14, // 27: warder.enroll.v1.AgentService.Follow:output_type -> warder.enroll.v1.FollowResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_warder_enroll_v1_enroll_proto_init() }
@@ -1162,7 +1376,7 @@ func file_warder_enroll_v1_enroll_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_enroll_v1_enroll_proto_rawDesc), len(file_warder_enroll_v1_enroll_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -21,8 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EnrollService_Join_FullMethodName  = "/warder.enroll.v1.EnrollService/Join"
-	EnrollService_Renew_FullMethodName = "/warder.enroll.v1.EnrollService/Renew"
+	EnrollService_Join_FullMethodName    = "/warder.enroll.v1.EnrollService/Join"
+	EnrollService_Renew_FullMethodName   = "/warder.enroll.v1.EnrollService/Renew"
+	EnrollService_Rejoin_FullMethodName  = "/warder.enroll.v1.EnrollService/Rejoin"
+	EnrollService_Confirm_FullMethodName = "/warder.enroll.v1.EnrollService/Confirm"
 )
 
 // EnrollServiceClient is the client API for EnrollService service.
@@ -32,12 +34,20 @@ const (
 // EnrollService lets peers in. The peer knows the control plane by the authority
 // whose fingerprint is in its join token, or that it was given when it joined.
 type EnrollServiceClient interface {
-	// Join buys a certificate with a join token. It is the only method that needs no
-	// certificate. A token is spent by the first success, at whatever replica.
+	// Join buys a certificate with a join token. It and Rejoin are the only methods that
+	// need no certificate. A token is spent by the first success, at whatever replica.
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
-	// Renew makes a certificate of the identity that the caller has. The new key need
-	// not be the old one.
+	// Renew makes a certificate of the identity that the caller has, for a new key. It
+	// is for the newest certificate of a peer, or the one that was exchanged for that
+	// while nobody has used the newest.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
+	// Rejoin is Renew for a peer whose certificate has expired, and which therefore comes
+	// without one: it proves that it has the key of it. The control plane bounds for how
+	// long after the end it does so.
+	Rejoin(ctx context.Context, in *RejoinRequest, opts ...grpc.CallOption) (*RejoinResponse, error)
+	// Confirm does nothing but to be called with the newest certificate: from then on
+	// the one before is exchanged no more. Any other call says the same.
+	Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error)
 }
 
 type enrollServiceClient struct {
@@ -68,6 +78,26 @@ func (c *enrollServiceClient) Renew(ctx context.Context, in *RenewRequest, opts 
 	return out, nil
 }
 
+func (c *enrollServiceClient) Rejoin(ctx context.Context, in *RejoinRequest, opts ...grpc.CallOption) (*RejoinResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RejoinResponse)
+	err := c.cc.Invoke(ctx, EnrollService_Rejoin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *enrollServiceClient) Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmResponse)
+	err := c.cc.Invoke(ctx, EnrollService_Confirm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrollServiceServer is the server API for EnrollService service.
 // All implementations must embed UnimplementedEnrollServiceServer
 // for forward compatibility.
@@ -75,12 +105,20 @@ func (c *enrollServiceClient) Renew(ctx context.Context, in *RenewRequest, opts 
 // EnrollService lets peers in. The peer knows the control plane by the authority
 // whose fingerprint is in its join token, or that it was given when it joined.
 type EnrollServiceServer interface {
-	// Join buys a certificate with a join token. It is the only method that needs no
-	// certificate. A token is spent by the first success, at whatever replica.
+	// Join buys a certificate with a join token. It and Rejoin are the only methods that
+	// need no certificate. A token is spent by the first success, at whatever replica.
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
-	// Renew makes a certificate of the identity that the caller has. The new key need
-	// not be the old one.
+	// Renew makes a certificate of the identity that the caller has, for a new key. It
+	// is for the newest certificate of a peer, or the one that was exchanged for that
+	// while nobody has used the newest.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
+	// Rejoin is Renew for a peer whose certificate has expired, and which therefore comes
+	// without one: it proves that it has the key of it. The control plane bounds for how
+	// long after the end it does so.
+	Rejoin(context.Context, *RejoinRequest) (*RejoinResponse, error)
+	// Confirm does nothing but to be called with the newest certificate: from then on
+	// the one before is exchanged no more. Any other call says the same.
+	Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error)
 	mustEmbedUnimplementedEnrollServiceServer()
 }
 
@@ -96,6 +134,12 @@ func (UnimplementedEnrollServiceServer) Join(context.Context, *JoinRequest) (*Jo
 }
 func (UnimplementedEnrollServiceServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedEnrollServiceServer) Rejoin(context.Context, *RejoinRequest) (*RejoinResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rejoin not implemented")
+}
+func (UnimplementedEnrollServiceServer) Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Confirm not implemented")
 }
 func (UnimplementedEnrollServiceServer) mustEmbedUnimplementedEnrollServiceServer() {}
 func (UnimplementedEnrollServiceServer) testEmbeddedByValue()                       {}
@@ -154,6 +198,42 @@ func _EnrollService_Renew_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnrollService_Rejoin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RejoinRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrollServiceServer).Rejoin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrollService_Rejoin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrollServiceServer).Rejoin(ctx, req.(*RejoinRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnrollService_Confirm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrollServiceServer).Confirm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrollService_Confirm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrollServiceServer).Confirm(ctx, req.(*ConfirmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnrollService_ServiceDesc is the grpc.ServiceDesc for EnrollService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -168,6 +248,14 @@ var EnrollService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Renew",
 			Handler:    _EnrollService_Renew_Handler,
+		},
+		{
+			MethodName: "Rejoin",
+			Handler:    _EnrollService_Rejoin_Handler,
+		},
+		{
+			MethodName: "Confirm",
+			Handler:    _EnrollService_Confirm_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
