@@ -219,6 +219,17 @@ func TestACommandThatTheAgentRefusesIsAddedWithTheReason(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("that took %v", took)
 	}
+	var shown *adminv1.Server
+	for shown.GetProcess() == nil { // The row comes once a second.
+		list, err := adminv1connect.NewServerServiceClient(r.local.Client(), r.local.URL).ListServers(t.Context(), connect.NewRequest(&adminv1.ListServersRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown = list.Msg.GetServers()[0]
+	}
+	if p := shown.GetProcess(); shown.GetAgentState() != "connected" || p.GetPhase() != "refused" || !strings.Contains(p.GetLastError(), "no command rm") {
+		t.Errorf("the list shows %v", shown)
+	}
 }
 
 // attach says which agents a node has.

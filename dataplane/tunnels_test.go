@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,6 +151,7 @@ func (a *authority) agent(name string) *tls.Config {
 type elicitor struct {
 	t          *testing.T
 	began, let chan struct{} // nil: no call is held
+	level      func(string)  // unless nil, told from which level on log messages are wanted
 }
 
 func (e elicitor) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer) {
@@ -166,6 +168,9 @@ func (e elicitor) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answe
 		case <-ctx.Done():
 			return
 		}
+	}
+	if e.level != nil {
+		e.level(string(request.LogLevel.Of(body)))
 	}
 	id := request.ID.Of(body)
 	answer := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[{"type":"text","text":"got it"}]}}`, id)
@@ -366,6 +371,31 @@ func TestTheAnswerToAServersQuestionMayComeToAnotherNode(t *testing.T) {
 		response.Body.Close()
 		if !answered {
 			t.Error("the call did not go on")
+		}
+	}
+}
+
+func TestTheLevelThatAClientSetsHoldsAtEachNode(t *testing.T) {
+	d, ca, nodes, key := twoNodes(t)
+	var seen atomic.Value
+	d.attachWith(t, ca.agent("laptop"), "node-1", elicitor{t: t, level: func(level string) { seen.Store(level) }})
+	open := nodes[0].send(key, "", initializeMessage)
+	open.Body.Close()
+	session := open.Header.Get("Mcp-Session-Id")
+	for i, p := range nodes {
+		await(t, "tools are listed", func() bool { _, body := p.post(key, listMessage); return strings.Contains(body, "files__get") })
+		level := []string{"error", "debug"}[i]
+		set := p.send(key, session, `{"jsonrpc":"2.0","id":3,"method":"logging/setLevel","params":{"level":"`+level+`"}}`)
+		if text, _ := io.ReadAll(set.Body); set.StatusCode != http.StatusOK {
+			t.Fatalf("set level: %d %s", set.StatusCode, text)
+		}
+		set.Body.Close()
+		for _, other := range nodes {
+			called := other.send(key, session, getMessage)
+			called.Body.Close()
+			if got := seen.Load(); got != `"`+level+`"` {
+				t.Errorf("the server was asked for messages from %v on, want %s", got, level)
+			}
 		}
 	}
 }

@@ -24,10 +24,10 @@ func (c *cli) agentList() *cobra.Command {
 			return c.print(response.Msg, func(w io.Writer) {
 				var rows [][]string
 				for _, a := range response.Msg.GetAgents() {
-					rows = append(rows, []string{a.GetName(), a.GetRegion(), agentState(a), a.GetVersion(), a.GetPlatform(), ago(a.GetLastSeenAt()),
-						agentServers(a), agentTunnels(a)})
+					rows = append(rows, []string{a.GetName(), a.GetRegion(), agentState(a), a.GetVersion(), a.GetPlatform(), ago(a.GetLastSeenAt()), agentTunnels(a)})
 				}
-				columns(w, []string{"NAME", "REGION", "STATE", "VERSION", "PLATFORM", "SEEN", "SERVERS", "TUNNELS"}, rows)
+				columns(w, []string{"NAME", "REGION", "STATE", "VERSION", "PLATFORM", "SEEN", "TUNNELS"}, rows)
+				printAgentServers(w, response.Msg.GetAgents())
 			})
 		},
 	}
@@ -43,13 +43,25 @@ func agentState(a *adminv1.Agent) string {
 	return "away"
 }
 
-// agentServers is what an agent reports of its servers, in a word each.
-func agentServers(a *adminv1.Agent) string {
-	var servers []string
-	for _, s := range a.GetServers() {
-		servers = append(servers, s.GetName()+" ("+s.GetPhase()+")")
+// printAgentServers prints what agents report of their servers, if they do.
+func printAgentServers(w io.Writer, agents []*adminv1.Agent) {
+	var rows [][]string
+	for _, a := range agents {
+		for _, s := range a.GetServers() {
+			added := "no"
+			switch {
+			case s.GetKnown():
+				added = "yes"
+			case s.GetDeclared():
+				added = "no: warder server add " + s.GetName() + " --agent " + a.GetName()
+			}
+			rows = append(rows, []string{a.GetName(), s.GetName(), processOf(s), added})
+		}
 	}
-	return strings.Join(servers, ", ")
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		columns(w, []string{"AGENT", "SERVER", "PROCESS", "ADDED"}, rows)
+	}
 }
 
 func agentTunnels(a *adminv1.Agent) string {

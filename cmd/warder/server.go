@@ -225,7 +225,49 @@ func printServers(w io.Writer, servers []*adminv1.Server) {
 			fmt.Fprintf(w, "\n%s: %s\n", s.GetName(), visible(s.GetLastError()))
 			fmt.Fprintf(w, "  failing since %s\n", failing(s))
 		}
+		if why := outOfOrder(s); why != "" && !strings.Contains(s.GetLastError(), s.GetProcess().GetLastError()) {
+			fmt.Fprintf(w, "\n%s: %s\n", s.GetName(), visible(why))
+		}
 	}
+}
+
+// outOfOrder says what keeps the agent from running a server; empty: nothing that it
+// reports.
+func outOfOrder(s *adminv1.Server) string {
+	switch p := s.GetProcess(); p.GetPhase() {
+	case "refused", "waiting":
+		return fmt.Sprintf("on the agent %s it is %s: %s", s.GetAgent(), p.GetPhase(), p.GetLastError())
+	}
+	return ""
+}
+
+// processOf says what an agent runs for a server; empty: nothing is known of it.
+func processOf(p *adminv1.AgentServer) string {
+	if p.GetPhase() == "" {
+		return ""
+	}
+	words := []string{p.GetPhase()}
+	if p.GetPid() != 0 {
+		words = append(words, fmt.Sprintf("pid %d", p.GetPid()), "started "+ago(p.GetStartedAt()))
+	}
+	if p.GetProcesses() > 1 {
+		words = append(words, fmt.Sprintf("%d processes", p.GetProcesses()))
+	}
+	if p.GetRestarts() > 0 {
+		words = append(words, fmt.Sprintf("started again %d times", p.GetRestarts()))
+	}
+	if p.GetLastError() != "" {
+		words = append(words, "last error: "+p.GetLastError())
+	}
+	return strings.Join(words, ", ")
+}
+
+// agentOf names the agent of a server, and says whether it is there.
+func agentOf(s *adminv1.Server) string {
+	if s.GetAgentState() == "" {
+		return s.GetAgent()
+	}
+	return s.GetAgent() + " (" + s.GetAgentState() + ")"
 }
 
 // whereabouts says where a server is: its URL, or its agent and what that has.
@@ -240,7 +282,7 @@ func whereabouts(s *adminv1.Server) string {
 	case len(s.GetCommand()) > 0:
 		what = strings.Join(s.GetCommand(), " ")
 	}
-	return s.GetAgent() + ": " + what
+	return agentOf(s) + ": " + what
 }
 
 // failing says since when a server fails and when it was last looked at; empty if
@@ -266,7 +308,7 @@ func (c *cli) serverShow() *cobra.Command {
 			return c.print(response.Msg, func(w io.Writer) {
 				s := response.Msg.GetServer()
 				facts(w, "Name", s.GetName(), "URL", s.GetUrl(), "Private", strconv.FormatBool(s.GetPrivate()),
-					"Headers", strings.Join(s.GetHeaderNames(), ", "), "Agent", s.GetAgent(), "Command", strings.Join(s.GetCommand(), " "),
+					"Headers", strings.Join(s.GetHeaderNames(), ", "), "Agent", agentOf(s), "Process", processOf(s.GetProcess()), "Command", strings.Join(s.GetCommand(), " "),
 					"Environment", strings.Join(s.GetEnvironmentNames(), ", "), "Directory", s.GetDirectory(), "Shared", shared(s), "State", enumName(s.GetState(), "SERVER_STATE_"),
 					"Calls itself", s.GetClaimedName(), "MCP", s.GetProtocolVersion(), "Capabilities", s.GetCapabilities(), "Authorities", authorities(s),
 					"Call timeout", timeout(s), "Calls at a time", atATime(s),

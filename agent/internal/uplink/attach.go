@@ -25,13 +25,8 @@ const (
 
 var errHello = errors.New("it does not answer as the other end of a tunnel")
 
-// attach runs one tunnel. It says when both ends have said hello, and returns why the tunnel ended.
-func (u *Uplink) attach(ctx context.Context, address string, secure *tls.Config, up func(way)) error {
-	conn, err := grpc.NewClient("dns:///"+address, u.options(secure)...)
-	if err != nil {
-		return fmt.Errorf("dial: %w", err)
-	}
-	defer conn.Close()
+// attach runs one tunnel over a connection. It says when both ends have said hello, and returns why the tunnel ended.
+func (u *Uplink) attach(ctx context.Context, conn *grpc.ClientConn, up func(way)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := time.AfterFunc(helloTimeout, func() { cancel(errHello) })
@@ -63,7 +58,12 @@ func (u *Uplink) attach(ctx context.Context, address string, secure *tls.Config,
 
 // attachNode is attach to a node, which must be the one of that name.
 func (u *Uplink) attachNode(ctx context.Context, to target, up func(way)) error {
-	return u.attach(ctx, to.address, u.config.Identity.Client(identity.Node, to.name), up)
+	conn, err := grpc.NewClient("dns:///"+to.address, u.options(u.config.Identity.Client(identity.Node, to.name))...)
+	if err != nil {
+		return fmt.Errorf("dial: %w", err)
+	}
+	defer conn.Close()
+	return u.attach(ctx, conn, up)
 }
 
 // probe measures how long a node takes for a TLS handshake, which takes one round trip, and some work of the node.

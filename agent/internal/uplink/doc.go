@@ -5,7 +5,8 @@
 //	inventory ─┤                                          ├──▶ nodes    ─▶ pilot ══ tunnels ══▶ nodes
 //	           │                                          ├──▶ allowed  ─▶ crier ── states ──▶ all tunnels
 //	           │                                          └──▶ assigned ─▶ inventory
-//	           └─ tunnel of its own ══▶ control plane, which asks what the servers offer
+//	           └─ tunnel of its own ══▶ control plane, which asks what the servers offer; over the connection of follow,
+//	                                    so that both reach the same replica of it
 //
 // Which nodes (pilot): of those that neither drain nor have just failed, the nearest of the agent's own region, then the
 // nearest beyond it. Nodes that are about equally near come in an order that differs between agents, so that these

@@ -22,14 +22,10 @@ const (
 	reportEvery = 30 * time.Second
 )
 
-// follow reports to the control plane and takes its orders, until the stream ends. It returns why.
-func (u *Uplink) follow(ctx context.Context) error {
-	err := u.converse(ctx)
-	u.contact(false, err)
-	return err
-}
-
-func (u *Uplink) converse(ctx context.Context) error {
+// meet runs one connection to the control plane, until the orders end, and returns why. Both streams go over it, so that
+// they have one replica of the control plane at their other end: only the one that ordered a server and hears that it was
+// taken can ask it what it offers. Balancers do not part them: TLS ends at the control plane.
+func (u *Uplink) meet(ctx context.Context) error {
 	conn, err := grpc.NewClient("dns:///"+u.config.ControlPlane, append(u.options(u.config.Identity.Client(identity.ControlPlane, "")),
 		// A control plane that has vanished without a word is noticed.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}))...)
@@ -38,14 +34,29 @@ func (u *Uplink) converse(ctx context.Context) error {
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
+	var attaching sync.WaitGroup
+	defer attaching.Wait()
+	defer cancel()
+	err = u.follow(ctx, conn, func() {
+		attaching.Go(func() {
+			u.retry(ctx, "a tunnel", func(ctx context.Context) error { return u.attach(ctx, conn, func(way) {}) })
+		})
+	})
+	u.contact(false, err)
+	return err
+}
+
+// follow reports to the control plane and takes its orders, until the stream ends, and returns why. It calls there when
+// the first have come.
+func (u *Uplink) follow(ctx context.Context, conn *grpc.ClientConn, there func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var reporting sync.WaitGroup
+	defer reporting.Wait()
 	defer cancel()
 	stream, err := enrollv1.NewAgentServiceClient(conn).Follow(ctx, grpc.MaxCallRecvMsgSize(maxOrders))
 	if err != nil {
 		return fmt.Errorf("follow: %w", err)
 	}
-	var reporting sync.WaitGroup
-	defer reporting.Wait()
-	defer cancel()
 	taken := &receipt{due: make(chan struct{}, 1)}
 	reporting.Go(func() { u.report(ctx, stream, taken) })
 	for first := true; ; first = false {
@@ -56,6 +67,7 @@ func (u *Uplink) converse(ctx context.Context) error {
 		if first {
 			u.config.Log.Info("control plane is there", "address", u.config.ControlPlane)
 			u.contact(true, nil)
+			there()
 		}
 		if orders := response.GetOrders(); orders != nil {
 			u.take(orders, func() { taken.sign(orders.GetNumber()) })

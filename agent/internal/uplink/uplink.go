@@ -99,8 +99,7 @@ func (u *Uplink) Run(ctx context.Context) {
 	last, stop := context.WithCancel(context.WithoutCancel(ctx))
 	all.Go(func() { <-u.pilot.done; stop() }) // Until then nodes and people hear how it stands.
 	all.Go(func() { u.watch(last) })
-	all.Go(func() { u.retry(last, "orders", u.follow) })
-	all.Go(func() { u.retry(ctx, "a tunnel", u.attachControlPlane) })
+	all.Go(func() { u.retry(last, "orders", u.meet) })
 }
 
 // notify has a report made.
@@ -165,11 +164,6 @@ func (u *Uplink) take(orders *enrollv1.Orders, taken func()) {
 // steer has the pilot go by the nodes of orders.
 func (u *Uplink) steer(orders *enrollv1.Orders) {
 	u.pilot.tell(func(now time.Time) { u.pilot.nodes(now, orders.GetNodes(), int(cmp.Or(orders.GetTunnels(), 2))) })
-}
-
-// attachControlPlane runs the tunnel through which the control plane asks what the servers offer.
-func (u *Uplink) attachControlPlane(ctx context.Context) error {
-	return u.attach(ctx, u.config.ControlPlane, u.config.Identity.Client(identity.ControlPlane, ""), func(way) {})
 }
 
 // retry runs one stream to the control plane after another until ctx ends, with growing pauses of random length.

@@ -326,3 +326,19 @@ func TestATunnelThatIsGivenUpTakesNoCallWithIt(t *testing.T) {
 	s.nodes["a"].Tunnel.Drain()
 	callers.Wait()
 }
+
+// Behind a balancer of two replicas of the control plane, two connections would often have one each; and only the replica
+// that has both streams can ask the servers what they offer.
+func TestOrdersAndTheTunnelForQuestionsGoOverOneConnection(t *testing.T) {
+	s := newSite(t)
+	s.order()
+	s.run()
+	for range 2 {
+		s.control.Until("both streams", func() bool { return s.control.Tunnel != nil && s.control.States["files"] })
+		s.control.Until("one connection", func() bool { return s.control.From[0] != "" && s.control.From[0] == s.control.From[1] })
+		before := s.control.From[0]
+		s.control.Kill()
+		s.control.Start(s.control.Address)
+		s.control.Until("another connection", func() bool { return s.control.From[0] != before })
+	}
+}

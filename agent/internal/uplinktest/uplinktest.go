@@ -20,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/warder-gateway/warder/internal/identity"
@@ -105,6 +106,14 @@ type Peer struct {
 	Reports []time.Time           // when they came
 	Taken   []uint64              // which orders were said to be in force, each time, on all streams
 	Orders  *enrollv1.Orders
+	From    [2]string // remote ends of the latest Follow, and of the latest Attach
+}
+
+// from notes the remote end of a stream.
+func (p *Peer) from(ctx context.Context, stream int) {
+	if remote, ok := peer.FromContext(ctx); ok {
+		p.Change(func() { p.From[stream] = remote.Addr.String() })
+	}
 }
 
 // Peer starts one, which ends with the test.
@@ -173,6 +182,7 @@ func (p *Peer) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 			}
 		})
 	}})
+	p.from(stream.Context(), 1)
 	p.Change(func() { p.Tunnel = t })
 	err := t.Run(stream.Context())
 	p.Change(func() {
@@ -185,6 +195,7 @@ func (p *Peer) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 
 // Follow implements AgentService: it sends Orders whenever they are others, with numbers from 1.
 func (p *Peer) Follow(stream grpc.BidiStreamingServer[enrollv1.FollowRequest, enrollv1.FollowResponse]) error {
+	p.from(stream.Context(), 0)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

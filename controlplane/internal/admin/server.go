@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -209,7 +210,7 @@ func (s servers) ListServers(ctx context.Context, _ *connect.Request[adminv1.Lis
 			Command: row.Command, EnvironmentNames: row.EnvironmentNames, Directory: row.Directory, Shared: row.Shared,
 		}))
 	}
-	return reply(response), nil
+	return reply(response), s.tellProcesses(ctx, response.GetServers()...)
 }
 
 // GetServer returns a server with what it offers.
@@ -330,7 +331,48 @@ func (s servers) read(ctx context.Context, name string) (server *adminv1.Server,
 		}
 		others = append(others, m)
 	}
-	return serverMessage(row), tools, others, nil
+	server = serverMessage(row)
+	return server, tools, others, s.tellProcesses(ctx, server)
+}
+
+// tellProcesses adds to servers of agents what these report of them.
+func (s servers) tellProcesses(ctx context.Context, all ...*adminv1.Server) error {
+	if !slices.ContainsFunc(all, func(m *adminv1.Server) bool { return m.GetAgent() != "" }) {
+		return nil
+	}
+	rows, err := s.Store.ListAgents(ctx)
+	if err != nil {
+		return err
+	}
+	states, processes := make(map[string]string, len(rows)), make(map[[2]string]*adminv1.AgentServer)
+	for _, row := range rows {
+		agent, err := agentMessage(row, nil)
+		if err != nil {
+			return err
+		}
+		states[row.Name] = agentState(agent)
+		for _, process := range agent.GetServers() {
+			process.Known = true
+			processes[[2]string{row.Name, process.GetName()}] = process
+		}
+	}
+	for _, m := range all {
+		if m.GetAgent() != "" {
+			m.AgentState, m.Process = states[m.GetAgent()], processes[[2]string{m.GetAgent(), m.GetName()}]
+		}
+	}
+	return nil
+}
+
+// agentState is a word for whether an agent is there.
+func agentState(a *adminv1.Agent) string {
+	switch {
+	case a.GetRevoked():
+		return "revoked"
+	case a.GetConnected():
+		return "connected"
+	}
+	return "away"
 }
 
 func noServer(name string) error {

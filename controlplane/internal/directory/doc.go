@@ -6,9 +6,11 @@
 //	catalog.Discoverer ─Reach─▶ tunnel ◀────── Attach ─── agent
 //	node ─Attached─▶ attachment ─NOTIFY, poll─▶ world ─Locations─▶ every node of every replica
 //
-// An agent follows one replica and has its tunnel to the same; that replica alone
-// discovers its servers. Rows are the truth: what is here of an agent is its streams,
-// and what has gone over them.
+// An agent follows one replica and has its tunnel to the same, behind a balancer too:
+// both streams go over one connection, whose TLS ends here. That replica alone discovers
+// its servers; one that is added at another replica is discovered as soon as the agent
+// has taken it. Rows are the truth: what is here of an agent is its streams, and what has
+// gone over them.
 //
 // It promises:
 //   - Orders are complete each time, and say nothing of another agent's servers. They

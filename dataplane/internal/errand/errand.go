@@ -2,7 +2,7 @@
 // handle that a client brings to another.
 //
 //	client ─▶ session ─▶ Errands ══ relay ══▶ Errands ─▶ the other node's session, or upstream
-//	            ▲ Answer, Cancel, Resume         │
+//	            ▲ Answer, Cancel, Resume, Wish   │
 //	            └──── Permit, SealState ◀────────┘  while a parked call goes on
 //
 // Who asks has opened the handle for its owner, has decided, and records: the other node does neither, and asks back what its
@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -34,6 +35,7 @@ const (
 	kindCancel = "cancel"
 	kindResume = "resume"
 	kindReply  = "reply"
+	kindWish   = "wish"
 )
 
 // Relay speaks to other nodes, as relay.Relay does.
@@ -48,6 +50,8 @@ type Session interface {
 	Answered(pending string, session [16]byte, result []byte, refused *mcp.Error) bool
 	// Cancelled ends a call of a legacy client that runs here; false: none does.
 	Cancelled(session [16]byte, id []byte) bool
+	// Wished takes what a legacy client said of its session at another node; false: it is not taken.
+	Wished(session [16]byte, wish notice.Wish) bool
 }
 
 // Upstream goes on with parked calls, as upstream.Pool does.
@@ -98,6 +102,8 @@ type message struct {
 	Refused *mcp.Error `json:"refused,omitempty"`
 	Sealed  string     `json:"sealed,omitempty"`
 	Call    *call      `json:"call,omitempty"`
+
+	Wish *notice.Wish `json:"wish,omitempty"`
 }
 
 // maxErrand bounds a message, in bytes: the call of a client, and what is around it.
@@ -139,7 +145,7 @@ func (e *Errands) Answer(ctx context.Context, node, pending string, session [16]
 	return e.ask(ctx, node, kindAnswer, &message{To: node, Pending: pending, Session: session, Result: result, Refused: refused})
 }
 
-// maxTold bounds how many nodes are told of a cancellation at a time, and tellTime how long that takes.
+// maxTold bounds how many nodes are told of something at a time, and tellTime how long that takes.
 const (
 	maxTold  = 16
 	tellTime = 2 * time.Second
@@ -147,6 +153,17 @@ const (
 
 // Cancel ends a legacy client's call at whichever other node it runs. It waits until all have been told, or for tellTime.
 func (e *Errands) Cancel(ctx context.Context, session [16]byte, id []byte) {
+	e.tell(ctx, kindCancel, &message{Session: session, ID: id})
+}
+
+// Wish has all other nodes know what a legacy client said of its session. It waits as Cancel does. A node that is not reached
+// does not know it.
+func (e *Errands) Wish(ctx context.Context, session [16]byte, wish notice.Wish) {
+	e.tell(ctx, kindWish, &message{Session: session, Wish: &wish})
+}
+
+// tell runs an errand at all other nodes.
+func (e *Errands) tell(ctx context.Context, kind string, m *message) {
 	ctx, cancel := context.WithTimeout(ctx, tellTime)
 	defer cancel()
 	slots := make(chan struct{}, maxTold)
@@ -155,7 +172,7 @@ func (e *Errands) Cancel(ctx context.Context, session [16]byte, id []byte) {
 		slots <- struct{}{}
 		told.Go(func() {
 			defer func() { <-slots }()
-			_ = e.ask(ctx, node, kindCancel, &message{Session: session, ID: id}) // Most nodes do not have it.
+			_ = e.ask(ctx, node, kind, m) // Most nodes do not have what is cancelled; of others the log of the relay tells.
 		})
 	}
 	told.Wait()
@@ -175,6 +192,8 @@ func (e *Errands) Serve(ctx context.Context, node string, in *tunnel.Incoming, w
 		done = e.session.Answered(m.Pending, m.Session, m.Result, m.Refused)
 	case in.Errand == kindCancel:
 		done = e.session.Cancelled(m.Session, m.ID)
+	case in.Errand == kindWish && m.Wish != nil:
+		done = e.session.Wished(m.Session, *m.Wish)
 	case in.Errand == kindReply:
 		done = e.replied(node, &m)
 	case in.Errand == kindResume && m.Call != nil:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/errand"
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -89,7 +90,12 @@ func connect(t *testing.T, from string, to *errand.Errands) *tunnel.Tunnel {
 
 // clients is the part of a node that knows its clients.
 type clients struct {
-	answered, cancelled chan string
+	answered, cancelled, wished chan string
+}
+
+func (c clients) Wished(session [16]byte, wish notice.Wish) bool {
+	c.wished <- fmt.Sprint(session[0], wish)
+	return true
 }
 
 func (c clients) Answered(pending string, session [16]byte, result []byte, refused *mcp.Error) bool {
@@ -115,7 +121,7 @@ type world struct {
 
 func newWorld(t *testing.T, asks ...string) *world {
 	t.Helper()
-	w := &world{clients: clients{make(chan string, 1), make(chan string, 1)}, pool: upstream.New(upstream.Config{})}
+	w := &world{clients: clients{make(chan string, 1), make(chan string, 1), make(chan string, 1)}, pool: upstream.New(upstream.Config{})}
 	answers := make(chan string, 1)
 	listening := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -259,5 +265,15 @@ func TestAnAnswerFindsTheCallThatWaitsForItAndACancellationItsCall(t *testing.T)
 	w.one.Cancel(t.Context(), [16]byte{4}, []byte("7"))
 	if got := <-w.clients.cancelled; got != "47" {
 		t.Errorf("cancelled %s", got)
+	}
+}
+
+func TestAllNodesKnowWhatAClientSaidOfItsSession(t *testing.T) {
+	w := newWorld(t)
+	for _, wish := range []notice.Wish{{Level: "warning"}, {Server: "github", URI: "file:///a"}, {Server: "github", URI: "file:///a", Over: true}} {
+		w.one.Wish(t.Context(), [16]byte{5}, wish)
+		if got, want := <-w.clients.wished, fmt.Sprint(5, wish); got != want {
+			t.Errorf("the other node heard %s, want %s", got, want)
+		}
 	}
 }

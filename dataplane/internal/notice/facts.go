@@ -17,8 +17,9 @@ const (
 )
 
 // factTable holds what this node knows of legacy sessions and no token can hold, because it changes: the level of log
-// messages, and the resources subscribed to at servers that have no session with the client. It may be lost. It is bounded:
-// the session that was not used for longest is forgotten.
+// messages, and the resources subscribed to at servers that have no session with the client. Nodes that reach each other tell
+// each other; one that starts later does not know. It may be lost. It is bounded: the session that was not used for longest is
+// forgotten.
 type factTable struct {
 	limit  int // of a shard
 	shards [factShards]factShard
@@ -110,6 +111,27 @@ func (t *factTable) resources(session [16]byte) []resource {
 	return nil
 }
 
+// Wish is what the client of a legacy session said to one node, and all are to know: from which level on it wants log messages,
+// or which resource it wants to hear of, or no longer.
+type Wish struct {
+	Level       string // if set, the rest is not
+	Server, URI string // as of Subscribe
+	Over        bool   // as of Unsubscribe
+}
+
+// Grant does what a wish says. The kind of an error is that of Subscribe.
+func (b *Board) Grant(session [16]byte, w Wish) error {
+	switch {
+	case w.Level != "":
+		b.SetLevel(session, w.Level)
+	case w.Over:
+		b.Unsubscribe(session, w.Server, w.URI)
+	default:
+		return b.Subscribe(session, w.Server, w.URI)
+	}
+	return nil
+}
+
 // SetLevel notes from which level on a legacy session wants log messages; empty: none. Servers that have a session with the
 // client know it themselves; the others are told with each call.
 func (b *Board) SetLevel(session [16]byte, level string) {
@@ -117,7 +139,7 @@ func (b *Board) SetLevel(session [16]byte, level string) {
 	_ = b.facts.edit(session, func(f *fact) error { f.level = level; return nil })
 }
 
-// Level returns what SetLevel noted at this node, or "".
+// Level returns what SetLevel noted, or "".
 func (b *Board) Level(session [16]byte) string { return b.facts.level(session) }
 
 // Subscribe lets the stream of a legacy session tell of a resource of a server with which the client has no session, for

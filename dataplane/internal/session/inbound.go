@@ -227,7 +227,7 @@ func (x *exchange) each(ctx context.Context, servers []*gate.Server, do func(con
 }
 
 // setLevel says from which level on a client wants log messages: to the servers of
-// its session, and to this node for what it hears of others. It is recorded as a
+// its session, and to all nodes for what they hear of others. It is recorded as a
 // call is, and has an answer of ours: a server that does not take the level sends
 // what it sends.
 func (x *exchange) setLevel(ctx context.Context) Answer {
@@ -244,7 +244,7 @@ func (x *exchange) setLevel(ctx context.Context) Answer {
 	}
 	answer := &upstream.Answer{Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: "internal error"}
 	defer func() { ticket.Result(x.ended(answer)) }()
-	x.board.SetLevel(x.legacy.ID, x.req.Level)
+	_ = x.wish(ctx, notice.Wish{Level: x.req.Level}) // Setting a level cannot fail.
 	x.each(ctx, x.legacyServers(), func(ctx context.Context, server *gate.Server, ref upstream.SessionRef) {
 		if !server.Capabilities.Logging {
 			return

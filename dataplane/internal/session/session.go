@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,9 +54,7 @@ type Upstream interface {
 // notice.Board does.
 type Board interface {
 	Open(ctx context.Context, sub *notice.Subscription, out notice.Stream) error
-	Subscribe(session [16]byte, server, uri string) error
-	Unsubscribe(session [16]byte, server, uri string)
-	SetLevel(session [16]byte, level string)
+	Grant(session [16]byte, wish notice.Wish) error
 	Level(session [16]byte) string
 	End(session [16]byte, expires time.Time)
 	Ended(session [16]byte) bool
@@ -94,6 +93,8 @@ type Peers interface {
 	Answer(ctx context.Context, node, pending string, session [16]byte, result []byte, refused *mcp.Error) error
 	// Cancel ends a legacy client's call at whichever other node it runs.
 	Cancel(ctx context.Context, session [16]byte, id []byte)
+	// Wish has all other nodes know what a legacy client said of its session.
+	Wish(ctx context.Context, session [16]byte, wish notice.Wish)
 	// Resume is Upstream.Do for a call that is parked at a node. The error is a fault
 	// if the node does not have it, or was not reached.
 	Resume(ctx context.Context, node string, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
@@ -236,6 +237,15 @@ func (s *Session) Answered(pending string, session [16]byte, result []byte, refu
 // another node; false: none does.
 func (s *Session) Cancelled(session [16]byte, id []byte) bool {
 	return len(id) > 0 && s.flights.cancel(session, id)
+}
+
+// Wished takes what a legacy client said of its session at another node, which has
+// decided and recorded it; false: it is not taken.
+func (s *Session) Wished(session [16]byte, wish notice.Wish) bool {
+	if wish.Level != "" && !slices.Contains(mcp.Levels(), wish.Level) || s.board.Ended(session) {
+		return false
+	}
+	return s.board.Grant(session, wish) == nil
 }
 
 // Close records the calls that still wait to be resumed as given up. It is called

@@ -240,6 +240,36 @@ func TestASessionThatEndedAtAnotherNodeLeavesNothingHere(t *testing.T) {
 	}
 }
 
+// TestWhatAClientSaidAtAnotherNodeHoldsHere: but not what no client may say, or of a session that has ended.
+func TestWhatAClientSaidAtAnotherNodeHoldsHere(t *testing.T) {
+	up := &stub{}
+	board := notice.New(notice.Config{Upstream: up})
+	s := session.New(session.Config{
+		Upstream: up, Board: board, Audit: &nowhere{}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	id, ended := [16]byte{1}, [16]byte{2}
+	s.Ended(ended, time.Now().Add(time.Hour))
+	for _, wish := range []struct {
+		session [16]byte
+		wish    notice.Wish
+		taken   bool
+	}{
+		{id, notice.Wish{Level: "error"}, true},
+		{id, notice.Wish{Level: "all"}, false},
+		{id, notice.Wish{Server: "git", URI: "file:///a"}, true},
+		{id, notice.Wish{Server: "git", URI: "file:///a", Over: true}, true},
+		{id, notice.Wish{Server: "git", URI: strings.Repeat("x", 1<<20)}, false},
+		{ended, notice.Wish{Level: "error"}, false},
+	} {
+		if taken := s.Wished(wish.session, wish.wish); taken != wish.taken {
+			t.Errorf("%.60v of session %d is taken: %v", wish.wish, wish.session[0], taken)
+		}
+	}
+	if board.Level(id) != "error" || board.Level(ended) != "" {
+		t.Errorf("levels %q and %q", board.Level(id), board.Level(ended))
+	}
+}
+
 // shut is a board that opens no stream.
 type shut struct {
 	session.Board

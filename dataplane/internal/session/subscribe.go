@@ -1,6 +1,9 @@
 package session
 
 import (
+	"context"
+
+	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -15,13 +18,26 @@ func (x *exchange) kept() bool {
 	return subscribes && x.call.Session == nil
 }
 
-// keepSubscription subscribes or unsubscribes the session at the board of this
-// node, whose stream hears of updates.
+// wish does what the client says of its session, here and at all other nodes that
+// are reached: its next request, or its stream, may be at any of them. The error is
+// that of Board.Grant, here.
+func (x *exchange) wish(ctx context.Context, wish notice.Wish) error {
+	if err := x.board.Grant(x.legacy.ID, wish); err != nil {
+		return err
+	}
+	if x.config.Peers != nil {
+		x.config.Peers.Wish(ctx, x.legacy.ID, wish)
+	}
+	return nil
+}
+
+// keepSubscription subscribes or unsubscribes the session at the boards of nodes,
+// one of which has its stream.
 func (x *exchange) keepSubscription() *upstream.Answer {
-	server := x.entry.Server.Name()
-	if x.req.Method == mcp.MethodResourcesUnsubscribe {
-		x.board.Unsubscribe(x.legacy.ID, server, x.own)
-	} else if err := x.board.Subscribe(x.legacy.ID, server, x.own); err != nil {
+	ctx := x.lifetime()
+	defer ctx.End(nil)
+	over := x.req.Method == mcp.MethodResourcesUnsubscribe
+	if err := x.wish(ctx, notice.Wish{Server: x.entry.Server.Name(), URI: x.own, Over: over}); err != nil {
 		return &upstream.Answer{
 			Body:    mcp.WriteError(nil, x.id(), mcp.CodeUnavailable, fault.Text(err), nil),
 			Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED,

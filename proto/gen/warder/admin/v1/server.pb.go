@@ -136,7 +136,12 @@ type Server struct {
 	// One process for all sessions.
 	Shared bool `protobuf:"varint,28,opt,name=shared,proto3" json:"shared,omitempty"`
 	// The agent's own file declares it: command and url are not known here.
-	Declared      bool `protobuf:"varint,29,opt,name=declared,proto3" json:"declared,omitempty"`
+	Declared bool `protobuf:"varint,29,opt,name=declared,proto3" json:"declared,omitempty"`
+	// connected, away or revoked; empty: no agent has it.
+	AgentState string `protobuf:"bytes,30,opt,name=agent_state,json=agentState,proto3" json:"agent_state,omitempty"`
+	// As the agent reported it last: what runs, or why the agent does not run it. Absent:
+	// it has said nothing of it.
+	Process       *AgentServer `protobuf:"bytes,31,opt,name=process,proto3" json:"process,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +377,20 @@ func (x *Server) GetDeclared() bool {
 		return x.Declared
 	}
 	return false
+}
+
+func (x *Server) GetAgentState() string {
+	if x != nil {
+		return x.AgentState
+	}
+	return ""
+}
+
+func (x *Server) GetProcess() *AgentServer {
+	if x != nil {
+		return x.Process
+	}
+	return nil
 }
 
 // Variable is one of a process's environment.
@@ -1334,7 +1353,7 @@ var File_warder_admin_v1_server_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awarder/admin/v1/tool.proto\"\xb2\b\n" +
+	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bwarder/admin/v1/agent.proto\x1a\x1awarder/admin/v1/tool.proto\"\x8b\t\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1368,7 +1387,10 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x11environment_names\x18\x1a \x03(\tR\x10environmentNames\x12\x1c\n" +
 	"\tdirectory\x18\x1b \x01(\tR\tdirectory\x12\x16\n" +
 	"\x06shared\x18\x1c \x01(\bR\x06shared\x12\x1a\n" +
-	"\bdeclared\x18\x1d \x01(\bR\bdeclared\"c\n" +
+	"\bdeclared\x18\x1d \x01(\bR\bdeclared\x12\x1f\n" +
+	"\vagent_state\x18\x1e \x01(\tR\n" +
+	"agentState\x126\n" +
+	"\aprocess\x18\x1f \x01(\v2\x1c.warder.admin.v1.AgentServerR\aprocess\"c\n" +
 	"\bVariable\x126\n" +
 	"\x04name\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x012\x18^[A-Za-z_][A-Za-z0-9_]*$R\x04name\x12\x1f\n" +
 	"\x05value\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x02R\x05value\"\x88\x01\n" +
@@ -1492,7 +1514,8 @@ var file_warder_admin_v1_server_proto_goTypes = []any{
 	(*RefreshServerResponse)(nil), // 16: warder.admin.v1.RefreshServerResponse
 	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*Tool)(nil),                  // 19: warder.admin.v1.Tool
+	(*AgentServer)(nil),           // 19: warder.admin.v1.AgentServer
+	(*Tool)(nil),                  // 20: warder.admin.v1.Tool
 }
 var file_warder_admin_v1_server_proto_depIdxs = []int32{
 	0,  // 0: warder.admin.v1.Server.state:type_name -> warder.admin.v1.ServerState
@@ -1501,41 +1524,42 @@ var file_warder_admin_v1_server_proto_depIdxs = []int32{
 	18, // 3: warder.admin.v1.Server.call_timeout:type_name -> google.protobuf.Duration
 	17, // 4: warder.admin.v1.Server.failing_since:type_name -> google.protobuf.Timestamp
 	17, // 5: warder.admin.v1.Server.checked_at:type_name -> google.protobuf.Timestamp
-	3,  // 6: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
-	18, // 7: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
-	2,  // 8: warder.admin.v1.AddServerRequest.environment:type_name -> warder.admin.v1.Variable
-	1,  // 9: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
-	4,  // 10: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	19, // 11: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
-	19, // 12: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
-	1,  // 13: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
-	1,  // 14: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
-	19, // 15: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
-	19, // 16: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
-	18, // 17: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
-	3,  // 18: warder.admin.v1.UpdateServerRequest.headers:type_name -> warder.admin.v1.Header
-	2,  // 19: warder.admin.v1.UpdateServerRequest.environment:type_name -> warder.admin.v1.Variable
-	1,  // 20: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
-	4,  // 21: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	1,  // 22: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
-	4,  // 23: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
-	5,  // 24: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
-	7,  // 25: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
-	9,  // 26: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
-	13, // 27: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
-	11, // 28: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
-	15, // 29: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
-	6,  // 30: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
-	8,  // 31: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
-	10, // 32: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
-	14, // 33: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
-	12, // 34: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
-	16, // 35: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
-	30, // [30:36] is the sub-list for method output_type
-	24, // [24:30] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	19, // 6: warder.admin.v1.Server.process:type_name -> warder.admin.v1.AgentServer
+	3,  // 7: warder.admin.v1.AddServerRequest.headers:type_name -> warder.admin.v1.Header
+	18, // 8: warder.admin.v1.AddServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	2,  // 9: warder.admin.v1.AddServerRequest.environment:type_name -> warder.admin.v1.Variable
+	1,  // 10: warder.admin.v1.AddServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 11: warder.admin.v1.AddServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	20, // 12: warder.admin.v1.AddServerResponse.tools:type_name -> warder.admin.v1.Tool
+	20, // 13: warder.admin.v1.AddServerResponse.others:type_name -> warder.admin.v1.Tool
+	1,  // 14: warder.admin.v1.ListServersResponse.servers:type_name -> warder.admin.v1.Server
+	1,  // 15: warder.admin.v1.GetServerResponse.server:type_name -> warder.admin.v1.Server
+	20, // 16: warder.admin.v1.GetServerResponse.tools:type_name -> warder.admin.v1.Tool
+	20, // 17: warder.admin.v1.GetServerResponse.others:type_name -> warder.admin.v1.Tool
+	18, // 18: warder.admin.v1.UpdateServerRequest.call_timeout:type_name -> google.protobuf.Duration
+	3,  // 19: warder.admin.v1.UpdateServerRequest.headers:type_name -> warder.admin.v1.Header
+	2,  // 20: warder.admin.v1.UpdateServerRequest.environment:type_name -> warder.admin.v1.Variable
+	1,  // 21: warder.admin.v1.UpdateServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 22: warder.admin.v1.UpdateServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	1,  // 23: warder.admin.v1.RefreshServerResponse.server:type_name -> warder.admin.v1.Server
+	4,  // 24: warder.admin.v1.RefreshServerResponse.discovery:type_name -> warder.admin.v1.DiscoveryReport
+	5,  // 25: warder.admin.v1.ServerService.AddServer:input_type -> warder.admin.v1.AddServerRequest
+	7,  // 26: warder.admin.v1.ServerService.ListServers:input_type -> warder.admin.v1.ListServersRequest
+	9,  // 27: warder.admin.v1.ServerService.GetServer:input_type -> warder.admin.v1.GetServerRequest
+	13, // 28: warder.admin.v1.ServerService.RemoveServer:input_type -> warder.admin.v1.RemoveServerRequest
+	11, // 29: warder.admin.v1.ServerService.UpdateServer:input_type -> warder.admin.v1.UpdateServerRequest
+	15, // 30: warder.admin.v1.ServerService.RefreshServer:input_type -> warder.admin.v1.RefreshServerRequest
+	6,  // 31: warder.admin.v1.ServerService.AddServer:output_type -> warder.admin.v1.AddServerResponse
+	8,  // 32: warder.admin.v1.ServerService.ListServers:output_type -> warder.admin.v1.ListServersResponse
+	10, // 33: warder.admin.v1.ServerService.GetServer:output_type -> warder.admin.v1.GetServerResponse
+	14, // 34: warder.admin.v1.ServerService.RemoveServer:output_type -> warder.admin.v1.RemoveServerResponse
+	12, // 35: warder.admin.v1.ServerService.UpdateServer:output_type -> warder.admin.v1.UpdateServerResponse
+	16, // 36: warder.admin.v1.ServerService.RefreshServer:output_type -> warder.admin.v1.RefreshServerResponse
+	31, // [31:37] is the sub-list for method output_type
+	25, // [25:31] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_warder_admin_v1_server_proto_init() }
@@ -1543,6 +1567,7 @@ func file_warder_admin_v1_server_proto_init() {
 	if File_warder_admin_v1_server_proto != nil {
 		return
 	}
+	file_warder_admin_v1_agent_proto_init()
 	file_warder_admin_v1_tool_proto_init()
 	file_warder_admin_v1_server_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
