@@ -13,18 +13,19 @@ import (
 
 // TestMain runs the tests, or, as a child of theirs, the program.
 func TestMain(m *testing.M) {
-	if os.Getenv("WARDER_TEST_PROGRAM") != "" {
+	if len(os.Args) > 1 && os.Args[1] == "warder-agent" {
+		os.Args = os.Args[1:]
 		main()
-		os.Exit(0)
+		return
 	}
 	os.Exit(m.Run())
 }
 
-// program runs warder-agent in an empty environment, and returns what it said and its exit code.
-func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
+// command runs warder-agent in an empty environment, and returns what it said and its exit code.
+func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = []string{"WARDER_TEST_PROGRAM=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"warder-agent"}, args...)...)
+	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
 	var out, complaint strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	err := cmd.Run()
@@ -49,12 +50,12 @@ func file(t *testing.T, text string) string {
 
 func TestHelpAndVersionGoToStdout(t *testing.T) {
 	for _, flag := range []string{"--help", "-h"} {
-		if out, complaint, code := program(t, flag); code != 0 || complaint != "" || !strings.Contains(out, "warder-agent test NAME") || !strings.Contains(out, "--data-dir") {
+		if out, complaint, code := command(t, flag); code != 0 || complaint != "" || !strings.Contains(out, "warder-agent test NAME") || !strings.Contains(out, "--data-dir") {
 			t.Errorf("%s: exit %d, %q, %q", flag, code, out, complaint)
 		}
 	}
 	for _, word := range []string{"version", "--version"} {
-		if out, complaint, code := program(t, word); code != 0 || complaint != "" || out != "warder-agent "+build.Version+"\n" {
+		if out, complaint, code := command(t, word); code != 0 || complaint != "" || out != "warder-agent "+build.Version+"\n" {
 			t.Errorf("%s: exit %d, %q, %q", word, code, out, complaint)
 		}
 	}
@@ -84,7 +85,7 @@ func TestWhatIsWrongIsSaidWithItsPlaceAndExitCode(t *testing.T) {
 		"no such server":   {[]string{"test", "wiki", "--config", file(t, "servers:\n  - {name: files, command: [ls]}\n")}, 1, "declares no server \"wiki\"; it has: files"},
 		"a broken server":  {[]string{"test", "files", "--config", file(t, "servers:\n  - {name: files, command: [sh, -c, 'echo no disk >&2; exit 1']}\n")}, 1, "no disk"},
 	} {
-		if out, complaint, code := program(t, c.args...); code != c.code || out != "" || !strings.Contains(complaint, c.want) {
+		if out, complaint, code := command(t, c.args...); code != c.code || out != "" || !strings.Contains(complaint, c.want) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit %d, %q", name, code, out, complaint, c.code, c.want)
 		}
 	}

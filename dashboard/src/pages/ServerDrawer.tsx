@@ -123,7 +123,10 @@ function Details({ server, agents }: DetailsProps) {
         ["There", !direct && <AtAgent server={server} agents={agents} />],
         ["Process", !direct && server.url === "" && <Process server={server} agents={agents} />],
         ["Command", server.command.length > 0 && <Words of={server.command} label="Command" />],
-        ["Warning", server.warnings.length > 0 && <VisibleText text={server.warnings.join("; ")} />],
+        [
+          "Warning",
+          server.warnings.length > 0 && <VisibleText text={server.warnings.join("; ")} />,
+        ],
         ["Declared", server.declared && "by the agent's own file"],
         ["Directory", server.directory && <VisibleText text={server.directory} />],
         ["Environment", server.environmentNames.length > 0 && sealedNames(server)],
