@@ -66,6 +66,18 @@ conformance: dashboard postgres deploy/conformance/node_modules/.package-lock.js
 build: dashboard postgres ## Build the binaries into bin/.
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./controlplane/cmd/... ./dataplane/cmd/... ./agent/cmd/...
 
+# The systems that agents run on; one code base serves them all.
+AGENT_SYSTEMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: agents
+agents: ## Build warder-agent for Linux, macOS and Windows into bin/agents/.
+	@for system in $(AGENT_SYSTEMS); do \
+	    os=$${system%/*}; arch=$${system#*/}; suffix=; [ $$os != windows ] || suffix=.exe; \
+	    echo "warder-agent for $$os on $$arch"; \
+	    CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
+	        -o $(BIN)/agents/warder-agent-$$os-$$arch$$suffix ./agent/cmd/warder-agent || exit 1; \
+	done
+
 .PHONY: dashboard
 dashboard: dashboard/dist/index.html ## Build the dashboard into dashboard/dist/, to be embedded.
 

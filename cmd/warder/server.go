@@ -121,6 +121,7 @@ func parseHeaders(given []string) (headers []*adminv1.Header, err error) {
 
 func printAdded(w io.Writer, m *adminv1.AddServerResponse) {
 	s := m.GetServer()
+	defer printWarnings(w, s)
 	if s.GetState() == adminv1.ServerState_SERVER_STATE_FAILED {
 		fmt.Fprintf(w, "Added %s.\n", s.GetName())
 		return
@@ -130,6 +131,13 @@ func printAdded(w io.Writer, m *adminv1.AddServerResponse) {
 	printOffer(w, m.GetTools(), m.GetOthers())
 	if s.GetWaiting() > 0 {
 		fmt.Fprintf(w, "\n%d wait for approval: warder server approve %s\n", s.GetWaiting(), s.GetName())
+	}
+}
+
+// printWarnings says what is to be known of a server's definition.
+func printWarnings(w io.Writer, s *adminv1.Server) {
+	for _, warning := range s.GetWarnings() {
+		fmt.Fprintf(w, "\nWarning: %s.\n", visible(warning))
 	}
 }
 
@@ -315,6 +323,7 @@ func (c *cli) serverShow() *cobra.Command {
 					"Discovered", ago(s.GetDiscoveredAt()), "Last error", s.GetLastError(), "Failing since", failing(s))
 				fmt.Fprintln(w)
 				printOffer(w, response.Msg.GetTools(), response.Msg.GetOthers())
+				printWarnings(w, s)
 			})
 		},
 	}

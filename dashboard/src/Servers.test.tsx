@@ -148,6 +148,15 @@ test("what an agent's file lacks for a server is there to be copied, and nowhere
   expect(document.body.textContent).not.toContain("lacks");
 });
 
+test("of a server beside its agent no process is spoken of, which the agent does not run", async () => {
+  const server = { name: "files", agent: "laptop", url: "http://127.0.0.1:3001/mcp" };
+  const page = open("/servers?server=files", { server, report: { phase: "running" } });
+  await shows(page, "There");
+  await shows(page, "Running");
+  expect(page.textContent).toContain("http://127.0.0.1:3001/mcp");
+  expect(page.textContent).not.toContain("no process");
+});
+
 test("an error that discovery repeats is said once", async () => {
   const server = { ...files, lastError: "its agent does not run it: no such rule" };
   const report = { phase: "refused", lastError: "no such rule" };

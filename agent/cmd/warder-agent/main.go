@@ -2,6 +2,7 @@
 //
 //	warder-agent run         join, connect, and serve until it is told to stop; in a terminal, show what happens
 //	warder-agent test NAME   start a server of the agent's file, list its tools, stop it
+//	warder-agent version     say which version it is
 package main
 
 import (
@@ -36,7 +37,8 @@ func main() {
 }
 
 const usage = `usage: warder-agent run --control-plane HOST:PORT [--join-token-file FILE] [--data-dir DIR] [--config FILE]
-       warder-agent test NAME [--config FILE]`
+       warder-agent test NAME [--config FILE]
+       warder-agent version`
 
 // run executes one command line.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -49,10 +51,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.StringVar(&config.DataDir, "data-dir", config.DataDir, "directory for the agent's identity and its last orders")
 	level := slog.LevelInfo
 	flags.TextVar(&level, "log-level", level, "what is logged at least: debug, info, warn, error")
+	version := flags.Bool("version", false, "say which version it is")
+	flags.Usage = func() { fmt.Fprintf(stdout, "%s\n\nFlags:\n%s", usage, flags.FlagUsages()) }
 	if err := flags.Parse(args); err != nil {
 		return fault.Wrap(fault.Invalid, "bad flags: "+err.Error(), err)
 	}
 	switch {
+	case *version, flags.NArg() == 1 && flags.Arg(0) == "version":
+		fmt.Fprintln(stdout, "warder-agent", build.Version)
+		return nil
 	case flags.NArg() == 1 && flags.Arg(0) == "run":
 		config.Log = logger(level)
 		config.Screen = agent.FindScreen(os.Stdin, stdout, os.Stderr)

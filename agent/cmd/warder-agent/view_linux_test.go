@@ -22,16 +22,6 @@ import (
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
 
-// TestMain runs the tests, or, as a child of theirs, the program.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "warder-agent" {
-		os.Args = os.Args[1:]
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
-
 // joined returns the command line of an agent that has joined a control plane that is not there now.
 func joined(t *testing.T) []string {
 	t.Helper()

@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/agent/internal/manifest"
 	"github.com/warder-gateway/warder/agent/internal/process"
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/launch"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
@@ -40,11 +41,13 @@ type Inventory struct {
 
 // entry is one server. All of it is immutable.
 type entry struct {
-	name   string
-	local  bool
-	what   string
-	digest [sha256.Size]byte
-	server server // nil: refused says why
+	name  string
+	local bool
+	what  string
+	// warning says that the command fetches whatever is newest; else it is empty.
+	warning string
+	digest  [sha256.Size]byte
+	server  server // nil: refused says why
 	// refused is why nothing runs.
 	refused error
 }
@@ -122,6 +125,9 @@ func (w *want) open(v *Inventory) {
 	if w.refused == nil {
 		w.server, w.refused = w.make()
 	}
+	if w.warning != "" && w.refused == nil {
+		v.log.Warn("server runs what its publisher releases", "server", w.name, "warning", w.warning)
+	}
 	if w.refused != nil {
 		w.server = nil
 		v.log.Warn("server is not served", "server", w.name, "reason", w.refused)
@@ -167,7 +173,7 @@ func (v *Inventory) want(d *manifest.Server, local bool) *want {
 	}
 	spec := d.Spec()
 	inner := spec.Digest()
-	e := &entry{name: d.Name, local: local, what: spec.String(), digest: sha256.Sum256(fmt.Appendf(inner[:], "shared %v", d.Shared))}
+	e := &entry{name: d.Name, local: local, what: spec.String(), warning: launch.Warning(d.Command), digest: sha256.Sum256(fmt.Appendf(inner[:], "shared %v", d.Shared))}
 	return &want{e, func() (server, error) {
 		if err := spec.Check(); err != nil {
 			return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/launch"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -391,6 +392,9 @@ func serverMessage(row db.GetServerRow) *adminv1.Server {
 		MaxInFlight: row.MaxInFlight, ClaimedName: row.ClaimedName,
 		Agent: row.Agent, Command: row.Command, EnvironmentNames: row.EnvironmentNames, Directory: row.Directory,
 		Shared: row.Shared, Declared: row.Agent != "" && row.URL == "" && len(row.Command) == 0,
+	}
+	if warning := launch.Warning(row.Command); warning != "" {
+		m.Warnings = []string{warning}
 	}
 	if row.CallTimeoutMs > 0 {
 		m.CallTimeout = durationpb.New(time.Duration(row.CallTimeoutMs) * time.Millisecond)

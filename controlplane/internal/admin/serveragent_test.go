@@ -47,6 +47,9 @@ func TestAServerOfAnAgentIsSavedWhileItsAgentIsAway(t *testing.T) {
 	if s.GetState() != adminv1.ServerState_SERVER_STATE_FAILED || !strings.Contains(s.GetLastError(), `"laptop" is not attached`) {
 		t.Errorf("last error %q", s.GetLastError())
 	}
+	if len(s.GetWarnings()) != 1 || !strings.Contains(s.GetWarnings()[0], `fetches "files" in the version that is newest`) {
+		t.Errorf("the warnings are %q", s.GetWarnings()) // T-44
+	}
 	row, err := r.Store.GetServer(t.Context(), "files")
 	if err != nil {
 		t.Fatal(err)

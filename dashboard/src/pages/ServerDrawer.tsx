@@ -121,8 +121,12 @@ function Details({ server, agents }: DetailsProps) {
         ["State", <ServerStateBadge key="state" state={server.state} />],
         ["Agent", !direct && <AgentLink name={server.agent} />],
         ["There", !direct && <AtAgent server={server} agents={agents} />],
-        ["Process", !direct && <Process server={server} agents={agents} />],
+        ["Process", !direct && server.url === "" && <Process server={server} agents={agents} />],
         ["Command", server.command.length > 0 && <Words of={server.command} label="Command" />],
+        [
+          "Warning",
+          server.warnings.length > 0 && <VisibleText text={server.warnings.join("; ")} />,
+        ],
         ["Declared", server.declared && "by the agent's own file"],
         ["Directory", server.directory && <VisibleText text={server.directory} />],
         ["Environment", server.environmentNames.length > 0 && sealedNames(server)],

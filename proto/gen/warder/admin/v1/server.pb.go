@@ -141,7 +141,10 @@ type Server struct {
 	AgentState string `protobuf:"bytes,30,opt,name=agent_state,json=agentState,proto3" json:"agent_state,omitempty"`
 	// As the agent reported it last: what runs, or why the agent does not run it. Absent:
 	// it has said nothing of it.
-	Process       *AgentServer `protobuf:"bytes,31,opt,name=process,proto3" json:"process,omitempty"`
+	Process *AgentServer `protobuf:"bytes,31,opt,name=process,proto3" json:"process,omitempty"`
+	// What whoever answers for the server should know of its definition, each a
+	// sentence: that its command runs whatever version of a package is newest.
+	Warnings      []string `protobuf:"bytes,32,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +392,13 @@ func (x *Server) GetAgentState() string {
 func (x *Server) GetProcess() *AgentServer {
 	if x != nil {
 		return x.Process
+	}
+	return nil
+}
+
+func (x *Server) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -1353,7 +1363,7 @@ var File_warder_admin_v1_server_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\n" +
-	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bwarder/admin/v1/agent.proto\x1a\x1awarder/admin/v1/tool.proto\"\x8b\t\n" +
+	"\x1cwarder/admin/v1/server.proto\x12\x0fwarder.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bwarder/admin/v1/agent.proto\x1a\x1awarder/admin/v1/tool.proto\"\xa7\t\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1390,7 +1400,8 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\bdeclared\x18\x1d \x01(\bR\bdeclared\x12\x1f\n" +
 	"\vagent_state\x18\x1e \x01(\tR\n" +
 	"agentState\x126\n" +
-	"\aprocess\x18\x1f \x01(\v2\x1c.warder.admin.v1.AgentServerR\aprocess\"c\n" +
+	"\aprocess\x18\x1f \x01(\v2\x1c.warder.admin.v1.AgentServerR\aprocess\x12\x1a\n" +
+	"\bwarnings\x18  \x03(\tR\bwarnings\"c\n" +
 	"\bVariable\x126\n" +
 	"\x04name\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x18\x80\x012\x18^[A-Za-z_][A-Za-z0-9_]*$R\x04name\x12\x1f\n" +
 	"\x05value\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x02R\x05value\"\x88\x01\n" +
