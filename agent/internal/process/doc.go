@@ -17,6 +17,7 @@
 //   - It leads a process group of its own (Windows: a job). When it ends, however it does, so does what it started.
 //     On Linux this holds for what left the group, too: the agent is made the parent of orphans and finds them by the mark
 //     in their environment. A program that clears its environment and leaves its group is out of reach.
-//   - When the agent dies, the kernel kills the program (Linux, Windows); elsewhere it sees its stdin end.
+//   - When the agent dies, however it does, the kernel kills the program (Linux, Windows), and a shell that waits for that the
+//     rest: its group, and on Linux what left it, as above. Without /bin/sh the rest sees its stdin end, and no more.
 //   - Memory is bounded: of the queue to stdin, of one message, of what is kept of stderr.
 package process

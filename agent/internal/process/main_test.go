@@ -4,6 +4,7 @@ package process
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/mcp"
 )
 
 // TestMain runs the tests, or, as a child of theirs, a server.
@@ -25,11 +27,44 @@ func TestMain(m *testing.M) {
 		serve(os.Args[2:])
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		beAgent()
+	}
 	if len(os.Args) > 1 && os.Args[1] == "sleep" {
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Hour)
 	}
 	os.Exit(m.Run())
+}
+
+// beAgent runs a server that does not mind the end of its input, names it and what it has started, and waits to be killed.
+func beAgent() {
+	p, err := Start(&Spec{Command: []string{os.Args[0], "serve", "stubborn"}}, make(heard, 10), Options{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(p.PID())
+	for _, method := range []string{"spawn", "spawn-away"} {
+		body := []byte(`{"jsonrpc":"2.0","id":1,"method":"` + method + `"}`)
+		var req mcp.Request
+		if err := mcp.ScanRequest(body, mcp.Limits{}, &req); err != nil {
+			panic(err)
+		}
+		call, err := p.Begin(context.Background(), body, &req)
+		if err != nil {
+			panic(err)
+		}
+		answer, err := call.Wait(context.Background())
+		if err != nil {
+			panic(err)
+		}
+		var message struct{ Result struct{ PID int } }
+		if err := json.Unmarshal(answer, &message); err != nil {
+			panic(err)
+		}
+		fmt.Println(message.Result.PID)
+	}
+	select {}
 }
 
 // message is what the server reads.

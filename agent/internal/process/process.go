@@ -51,6 +51,7 @@ type Process struct {
 	tag     string
 	cmd     *exec.Cmd
 	group   group
+	guard   guard
 	started time.Time
 	pipes   pipes
 
@@ -115,6 +116,9 @@ func (p *Process) spawn() error {
 			return
 		}
 		p.started = time.Now()
+		if err := p.guard.start(p.PID(), p.tag); err != nil { // A machine need not have a shell.
+			p.options.Log.Debug("nobody watches over the process", "pid", p.PID(), "error", err)
+		}
 		started <- nil
 		p.run()
 	})
@@ -157,6 +161,7 @@ func (p *Process) run() {
 	close(p.dead)
 
 	p.group.end(p.cmd, p.tag)
+	p.guard.stop()
 	p.group.reap(p.cmd)
 	p.pipes.closeOurs()
 	<-read

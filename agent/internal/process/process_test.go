@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -312,4 +314,46 @@ func TestWhatCannotBeStartedSaysWhy(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestNothingIsLeftOfAnAgentThatWasKilled kills an agent whose server, and what that has started, ignore the end of their
+// input and SIGTERM.
+func TestNothingIsLeftOfAnAgentThatWasKilled(t *testing.T) {
+	agent := exec.Command(os.Args[0], "agent")
+	agent.Stderr = os.Stderr
+	out, err := agent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var server, child, away int
+	if _, err := fmt.Fscan(out, &server, &child, &away); err != nil || !running(t, server) || !running(t, child) || !running(t, away) {
+		t.Fatal(server, child, away, err)
+	}
+	if err := agent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = agent.Wait()
+	for name, pid := range map[string]int{"the server": server, "what it started": child, "what left its group": away} {
+		if runtime.GOOS != "linux" && pid == away {
+			_ = syscall.Kill(away, syscall.SIGKILL)
+			continue
+		}
+		for deadline := time.Now().Add(10 * time.Second); running(t, pid); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				t.Errorf("%s outlived the agent", name)
+				break
+			}
+		}
+	}
+}
+
+// running reports whether a process is there, and is no zombie: who is its parent now may not have reaped it.
+func running(t *testing.T, pid int) bool {
+	t.Helper()
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && len(state) > 0 && state[0] != 'Z'
 }
