@@ -55,7 +55,7 @@ func TestServersOfNpmAreServed(t *testing.T) {
 				c.spec.Environment = map[string]string{"MEMORY_FILE_PATH": filepath.Join(t.TempDir(), "memory.json")}
 				f := start(t, Config{Spec: c.spec, Shared: shared})
 				session, err := connect(t, f.url, &mcp.ClientOptions{
-					CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
+					ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
 						return nil, errors.New("no")
 					},
 				}, false)

@@ -174,7 +174,7 @@ func (d *Directory) UpdateNode(ctx context.Context, p db.UpdateNodeParams) (int6
 // agent has a tunnel to the node any more.
 func (d *Directory) DisconnectNode(ctx context.Context, p db.DisconnectNodeParams) error {
 	return d.move(ctx, func(tx *store.Tx) error {
-		held, err := tx.HoldNode(ctx, db.HoldNodeParams{Name: p.Name, ConnectedTo: p.ConnectedTo})
+		held, err := tx.HoldNode(ctx, db.HoldNodeParams(p))
 		if err != nil || held == 0 {
 			return err
 		}
