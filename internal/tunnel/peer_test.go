@@ -131,6 +131,8 @@ func TestAPeerThatBreaksARuleLosesTheTunnel(t *testing.T) {
 		"more after the end":          {[]*tunnelv1.Frame{data(2, "x", true), data(2, "x", false)}, "follows the end"},
 		"more than the stream's":      {[]*tunnelv1.Frame{data(3, strings.Repeat("x", 1001), false)}, "stream has credit"},
 		"more than the tunnel's":      {[]*tunnelv1.Frame{data(3, strings.Repeat("x", 1000), false), open(4, post1(strings.Repeat("x", 1000))), data(2, "x", false)}, "tunnel has credit"},
+		"an open of more than its":    {[]*tunnelv1.Frame{open(4, post1(strings.Repeat("x", 1001)))}, "stream has credit"},
+		"an open of more than all":    {[]*tunnelv1.Frame{data(3, strings.Repeat("x", 1000), false), data(2, strings.Repeat("x", 900), false), open(4, post1(strings.Repeat("x", 200)))}, "tunnel has credit"},
 		"no credit":                   {[]*tunnelv1.Frame{creditOf(3, 0)}, "credit is from"},
 		"much credit":                 {[]*tunnelv1.Frame{creditOf(3, maxCredit)}, "credit is from"},
 		"much credit of the tunnel":   {[]*tunnelv1.Frame{creditOf(0, maxCredit)}, "credit is from"},

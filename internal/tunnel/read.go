@@ -255,13 +255,12 @@ func (t *Tunnel) takeOpen(f *frame, number uint64, own bool) error {
 		return broken("a method is POST, GET or DELETE")
 	}
 	t.newest = number
-	s := &stream{t: t, number: number}
+	s := &stream{t: t, number: number, cancel: func(error) {}} // Nothing runs for it yet, and the tunnel may be lost before.
 	s.in.allowed = int64(t.config.StreamCredit)
 	s.out.credit = t.peer.streamCredit
 	t.theirs[number] = s
 	t.busy.Add(1)
 	if t.config.Handler == nil || t.drained || t.serving >= t.config.MaxStreams {
-		s.cancel = func(error) {}
 		s.reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, t.refusal(), ErrRefused)
 		return t.discard(len(f.body))
 	}
