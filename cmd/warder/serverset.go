@@ -105,24 +105,29 @@ func (t *transportFlags) timeout() *durationpb.Duration {
 func (c *cli) serverSet() *cobra.Command {
 	var settings serverSettings
 	cmd := &cobra.Command{
-		Use:   "set NAME",
-		Short: "Change how a server is spoken to",
-		Long: `Change how a server is spoken to. What is not given stays as it is. With another
-URL, other headers or other authorities, what the server offers is discovered
-again at once. What was approved stays pinned: a tool that has another definition
-there is changed, and blocked until it is approved again.
+		Use:   "set NAME [-- COMMAND [ARGUMENT]…]",
+		Short: "Change where a server is, what runs there, and how it is spoken to",
+		Long: `Change where a server is, what runs there, and how it is spoken to. What is not
+given stays as it is; a URL takes the place of a command, and a command that of a URL.
+Where that may change what the server offers, it is discovered again at once. What was
+approved stays pinned: a tool that has another definition there is changed, and blocked
+until it is approved again. Of a server with another agent or command, nothing is
+offered until it was discovered there.
 
-A header that was given for one host is not sent to another one: with a URL at
-another host, give each header anew or remove it.`,
+A header that was given for one host is not sent to another one, and a variable that was
+given for one program is not told to another, nor to another agent: give each anew or
+remove it.`,
 		Example: `  warder server set wiki --url https://wiki.corp/mcp --header "Authorization: Bearer $TOKEN"
   warder server set wiki --remove-header X-Tenant
   warder server set wiki --ca-file corp-ca.pem
   warder server set files --env LOG=debug --remove-env TOKEN
+  warder server set files --agent desktop
+  warder server set files --shared -- npx -y @modelcontextprotocol/server-filesystem@2025.8.21 /srv/notes
   warder server set wiki --call-timeout 2m --max-in-flight 16`,
-		Args:              exactly("NAME"),
+		Args:              beforeDash(exactly("NAME")),
 		ValidArgsFunction: c.completeWith(serverNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request, err := settings.request(cmd, args[0])
+			request, err := settings.request(cmd, args[0], args[1:])
 			if err != nil {
 				return err
 			}
@@ -133,7 +138,7 @@ another host, give each header anew or remove it.`,
 			if err := c.print(response.Msg, func(w io.Writer) { printUpdated(w, response.Msg) }); err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(discoveredAfter, cmd.Flags().Changed) {
+			if len(request.GetCommand()) == 0 && !slices.ContainsFunc(discoveredAfter, cmd.Flags().Changed) {
 				return nil
 			}
 			return discoveryFailed(response.Msg.GetServer())
@@ -152,12 +157,15 @@ type serverSettings struct {
 	remove  []string
 	env     []string
 	unset   []string
+	agent   string
+	dir     string
+	shared  bool
 }
 
 // discoveredAfter are the flags of 'server set' after which a server is discovered
 // again; settable are all of them.
 var (
-	discoveredAfter = []string{"url", "private", "header", "remove-header", "ca-file", "env", "remove-env"}
+	discoveredAfter = []string{"url", "private", "header", "remove-header", "ca-file", "env", "remove-env", "agent", "dir", "shared"}
 	settable        = append(slices.Clone(discoveredAfter), "call-timeout", "max-in-flight")
 )
 
@@ -168,19 +176,25 @@ func (s *serverSettings) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&s.remove, "remove-header", nil, "the `name` of a header that is sent no more; may be given again")
 	flags.StringArrayVar(&s.env, "env", nil, "`K=V` set for the command that an agent runs, in the place of one with the same name; kept sealed, never shown")
 	flags.StringArrayVar(&s.unset, "remove-env", nil, "the `name` of a variable that is set no more; may be given again")
+	flags.StringVar(&s.agent, "agent", "", "the `agent` that has the server from now on ('': none, nodes reach it by its URL)")
+	flags.StringVar(&s.dir, "dir", "", "`directory` in which the agent runs the command ('': its own)")
+	flags.BoolVar(&s.shared, "shared", false, "one process of the command for all sessions (--shared=false: one for each)")
 	s.transportFlags.register(flags)
 }
 
 // request says what to change. It is a mistake to say nothing.
-func (s *serverSettings) request(cmd *cobra.Command, name string) (*adminv1.UpdateServerRequest, error) {
+func (s *serverSettings) request(cmd *cobra.Command, name string, command []string) (*adminv1.UpdateServerRequest, error) {
 	changed := cmd.Flags().Changed
-	if !slices.ContainsFunc(settable, changed) {
-		return nil, usageError(fmt.Errorf("warder server set %s: say what to change with --%s", name, strings.Join(settable, ", --")))
+	if !slices.ContainsFunc(settable, changed) && len(command) == 0 {
+		return nil, usageError(fmt.Errorf("warder server set %s: say what to change with --%s, or behind -- with a command", name, strings.Join(settable, ", --")))
+	}
+	if changed("url") && len(command) > 0 {
+		return nil, usageError(fmt.Errorf("warder server set %s: a server has a URL or a command, not both: give --url, or the command behind --", name))
 	}
 	if err := s.read(cmd); err != nil {
 		return nil, err
 	}
-	request := &adminv1.UpdateServerRequest{Name: name, RemoveHeaders: s.remove, RemoveEnvironment: s.unset}
+	request := &adminv1.UpdateServerRequest{Name: name, RemoveHeaders: s.remove, RemoveEnvironment: s.unset, Command: command}
 	var err error
 	if request.Environment, err = parseEnvironment(s.env); err != nil {
 		return nil, err
@@ -197,6 +211,15 @@ func (s *serverSettings) request(cmd *cobra.Command, name string) (*adminv1.Upda
 	if changed("ca-file") {
 		request.CaCertificates = new(s.authorities)
 	}
+	if changed("agent") {
+		request.Agent = new(s.agent)
+	}
+	if changed("dir") {
+		request.Directory = new(s.dir)
+	}
+	if changed("shared") {
+		request.Shared = new(s.shared)
+	}
 	if changed("call-timeout") {
 		request.CallTimeout = durationpb.New(s.callTimeout)
 	}
@@ -209,8 +232,10 @@ func (s *serverSettings) request(cmd *cobra.Command, name string) (*adminv1.Upda
 func printUpdated(w io.Writer, m *adminv1.UpdateServerResponse) {
 	s := m.GetServer()
 	fmt.Fprintf(w, "Changed %s.\n", s.GetName())
-	facts(w, "URL", s.GetUrl(), "Headers", strings.Join(s.GetHeaderNames(), ", "), "Authorities", authorities(s), "Call timeout", timeout(s), "Calls at a time", atATime(s))
+	facts(w, "Where", whereabouts(s), "Directory", s.GetDirectory(), "Shared", shared(s), "Headers", strings.Join(s.GetHeaderNames(), ", "),
+		"Environment", strings.Join(s.GetEnvironmentNames(), ", "), "Authorities", authorities(s), "Call timeout", timeout(s), "Calls at a time", atATime(s))
 	printReport(w, s.GetName(), m.GetDiscovery())
+	printWarnings(w, s)
 }
 
 // authorities says whose signature counts for a server; empty: the system's.

@@ -45,9 +45,10 @@ function open(path: string, { server = files, report, agent, noAgents }: World =
     servers: report ? [{ name: "files", known: true, ...report }] : [],
     ...agent,
   };
+  const desktop = { name: "desktop", connected: true };
   const transport = createRouterTransport(({ service }) => {
     service(LoginService, { whoAmI: () => ({ name: "ana", permissions: ["servers:write"] }) });
-    service(AgentService, { listAgents: () => ({ agents: noAgents ? [] : [laptop] }) });
+    service(AgentService, { listAgents: () => ({ agents: noAgents ? [] : [laptop, desktop] }) });
     service(ServerService, {
       listServers: () => ({ servers: [server] }),
       getServer: () => ({ server }),
@@ -232,7 +233,7 @@ test("of a server that an agent runs, the environment is changed and nothing els
   const page = open("/servers?server=files");
   await shows(page, "TOKEN, LOG (sealed)");
   press(page, "Change");
-  await shows(page, "Another agent or command would be another server");
+  await shows(page, "Variables that are set for it no more");
   field<HTMLInputElement>(page, "LOG").click();
   press(page, "Add a variable");
   await vi.waitFor(() => field(page, "Variable 1"));
@@ -247,9 +248,34 @@ test("of a server that an agent runs, the environment is changed and nothing els
     removeEnvironment: ["LOG"],
     headers: [],
   });
-  expect([request.url, request.private, request.caCertificates]).toEqual([
-    undefined,
-    undefined,
-    undefined,
-  ]);
+  expect(request.command).toEqual([]);
+  const { url, private: near, caCertificates, agent, directory, shared } = request;
+  expect([url, near, caCertificates, agent, directory, shared]).toEqual(Array(6).fill(undefined));
+});
+
+test("a server goes to another agent, and another command runs there", async () => {
+  const page = open("/servers?server=files");
+  await shows(page, "TOKEN, LOG (sealed)");
+  press(page, "Change");
+  await shows(page, "Variables that are set for it no more");
+  await choose(page, "Agent", "desktop");
+  type(page, "Command", "");
+  submit(page);
+  await shows(page, "Needed");
+  expect(updated).not.toHaveBeenCalled();
+  type(page, "Command", "uvx 'two words'");
+  type(page, "Directory", "/srv");
+  field<HTMLInputElement>(page, "TOKEN").click();
+  field<HTMLInputElement>(page, "LOG").click();
+  field<HTMLInputElement>(page, "One process for all sessions").click();
+  submit(page);
+  await vi.waitFor(() => expect(updated).toHaveBeenCalledOnce());
+  expect(updated.mock.calls[0]?.[0]).toMatchObject({
+    name: "files",
+    agent: "desktop",
+    command: ["uvx", "two words"],
+    directory: "/srv",
+    shared: true,
+    removeEnvironment: ["TOKEN", "LOG"],
+  });
 });

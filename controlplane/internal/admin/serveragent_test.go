@@ -99,36 +99,161 @@ func TestAServerIsInOnePlace(t *testing.T) {
 	}
 }
 
-// TestOfAnAgentsServerTheEnvironmentAloneCanBeChanged: what an agent runs, and where, is
-// another server.
-func TestOfAnAgentsServerTheEnvironmentAloneCanBeChanged(t *testing.T) {
+// TestAServerOfAnAgentIsChanged: what is not said stays.
+func TestAServerOfAnAgentIsChanged(t *testing.T) {
 	r := newRig(t)
 	letIn(t, r, "laptop")
-	if _, err := r.local.servers.AddServer(t.Context(), connect.NewRequest(stdio())); err != nil {
-		t.Fatal(err)
-	}
-	for _, request := range []*adminv1.UpdateServerRequest{
-		{Name: "files", Url: new("https://mcp.example/mcp")},
-		{Name: "files", Private: new(true)},
-		{Name: "files", Headers: []*adminv1.Header{{Name: "X", Value: "v"}}},
-		{Name: "files", RemoveEnvironment: []string{"NOPE"}},
-	} {
-		if _, err := r.local.servers.UpdateServer(t.Context(), connect.NewRequest(request)); connect.CodeOf(err) != connect.CodeInvalidArgument {
-			t.Errorf("%v: %v", request, err)
-		}
-	}
-	updated, err := r.local.servers.UpdateServer(t.Context(), connect.NewRequest(&adminv1.UpdateServerRequest{
+	letIn(t, r, "desktop")
+	must(r.local.servers.AddServer(t.Context(), connect.NewRequest(stdio()))).or(t)
+	s := r.update(t, &adminv1.UpdateServerRequest{
 		Name: "files", Environment: []*adminv1.Variable{{Name: "TOKEN", Value: "CANARY2"}, {Name: "MORE", Value: "1"}}, RemoveEnvironment: []string{"LOG"},
-	}))
-	if err != nil || !slices.Equal(updated.Msg.GetServer().GetEnvironmentNames(), []string{"MORE", "TOKEN"}) {
-		t.Fatalf("%v, %v", updated, err)
+	}).or(t).GetServer()
+	if diff := cmp.Diff([]string{"MORE", "TOKEN"}, s.GetEnvironmentNames()); diff != "" {
+		t.Error(diff)
 	}
-	row, err := r.Store.GetServer(t.Context(), "files")
+	if diff := cmp.Diff(map[string]string{"TOKEN": "CANARY2", "MORE": "1"}, r.variables(t, "files")); diff != "" {
+		t.Error(diff)
+	}
+	s = r.update(t, &adminv1.UpdateServerRequest{Name: "files", Shared: new(false)}).or(t).GetServer()
+	if s.GetShared() || s.GetDirectory() != "/srv" || len(s.GetCommand()) != 3 || len(s.GetEnvironmentNames()) != 2 {
+		t.Errorf("not shared any more, it is %v", s)
+	}
+	s = r.update(t, &adminv1.UpdateServerRequest{
+		Name: "files", Agent: new("desktop"), Command: []string{"uvx", "files"}, Directory: new(""),
+		Environment: []*adminv1.Variable{{Name: "TOKEN", Value: "CANARY3"}}, RemoveEnvironment: []string{"MORE"},
+	}).or(t).GetServer()
+	if diff := cmp.Diff([]string{"uvx", "files"}, s.GetCommand()); diff != "" || s.GetAgent() != "desktop" || s.GetDirectory() != "" {
+		t.Errorf("moved, it is %v\n%s", s, diff)
+	}
+	if diff := cmp.Diff(map[string]string{"TOKEN": "CANARY3"}, r.variables(t, "files")); diff != "" {
+		t.Error(diff)
+	}
+	if got := r.published(t, "files"); got.GetAgent() != "desktop" {
+		t.Errorf("nodes are told %v", got)
+	}
+	s = r.update(t, &adminv1.UpdateServerRequest{Name: "files", Url: new("http://127.0.0.1:3001/mcp"), RemoveEnvironment: []string{"TOKEN"}}).or(t).GetServer()
+	if s.GetUrl() != "http://127.0.0.1:3001/mcp" || s.GetAgent() != "desktop" || len(s.GetCommand())+len(s.GetEnvironmentNames()) != 0 {
+		t.Errorf("beside its agent, it is %v", s)
+	}
+}
+
+// variables returns those of a server as its agent would be told them.
+func (r *rig) variables(t *testing.T, server string) map[string]string {
+	t.Helper()
+	row, err := r.Store.GetServer(t.Context(), server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	variables, err := environment.Open(r.Keys, "files", row.EnvironmentSealed)
-	if diff := cmp.Diff(map[string]string{"TOKEN": "CANARY2", "MORE": "1"}, variables); err != nil || diff != "" {
-		t.Errorf("%v\n%s", err, diff)
+	variables, err := environment.Open(r.Keys, server, row.EnvironmentSealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return variables
+}
+
+// TestT24_VariablesDoNotGoAlong: who may change what runs must not learn by it what the
+// API never returns, by having another program print it, or another machine be told it.
+func TestT24_VariablesDoNotGoAlong(t *testing.T) {
+	for name, request := range map[string]*adminv1.UpdateServerRequest{
+		"to another agent":         {Agent: new("thief")},
+		"to another program":       {Command: []string{"env"}},
+		"to other arguments":       {Command: []string{"npx", "-y", "thief"}},
+		"to another directory":     {Directory: new("/tmp")},
+		"with one of two anew":     {Command: []string{"env"}, RemoveEnvironment: []string{"LOG"}},
+		"to what listens there":    {Url: new("http://127.0.0.1:1/mcp")},
+		"to a server by its URL":   {Url: new("https://thief.example/mcp"), Agent: new("")},
+		"beside another's address": {Url: new("http://127.0.0.1:1/mcp"), Agent: new("thief"), RemoveEnvironment: []string{"LOG"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			letIn(t, r, "laptop")
+			letIn(t, r, "thief")
+			must(r.local.servers.AddServer(t.Context(), connect.NewRequest(stdio()))).or(t)
+			request.Name = "files"
+			r.update(t, request).refused(t, connect.CodeInvalidArgument, "TOKEN was given for 'npx -y files' in '/srv' of the agent laptop and does not go along to ")
+			row, err := r.Store.GetServer(t.Context(), "files")
+			if err != nil || row.Agent != "laptop" || row.Directory != "/srv" || !slices.Equal(row.Command, stdio().Command) {
+				t.Errorf("it was moved all the same: %v, %v", row, err)
+			}
+		})
+	}
+}
+
+// TestT24_HeadersDoNotGoAlongToAnAgent: its machine is another one than the server's.
+func TestT24_HeadersDoNotGoAlongToAnAgent(t *testing.T) {
+	r := newRig(t)
+	letIn(t, r, "laptop")
+	u := newUpstream(t, tool("a", "x"))
+	must(r.local.servers.AddServer(t.Context(), connect.NewRequest(&adminv1.AddServerRequest{
+		Name: "s", Url: u.url, Private: true, Headers: []*adminv1.Header{{Name: "Authorization", Value: "CANARY"}},
+	}))).or(t)
+	r.update(t, &adminv1.UpdateServerRequest{Name: "s", Agent: new("laptop")}).
+		refused(t, connect.CodeInvalidArgument, "leave it out (--remove-header Authorization)")
+	s := r.update(t, &adminv1.UpdateServerRequest{Name: "s", Agent: new("laptop"), RemoveHeaders: []string{"Authorization"}}).or(t).GetServer()
+	if s.GetAgent() != "laptop" || s.GetUrl() != u.url || s.GetPrivate() {
+		t.Errorf("beside the agent, it is %v", s)
+	}
+	row, err := r.Store.GetServer(t.Context(), "s")
+	if err != nil || row.HeadersSealed != nil {
+		t.Errorf("%v; the headers are kept", err)
+	}
+}
+
+// TestT03_NothingIsOfferedOfAServerThatMovedUntilItWasDiscovered: what another program, or
+// one on another machine, does under an approved name has been looked at by nobody.
+func TestT03_NothingIsOfferedOfAServerThatMovedUntilItWasDiscovered(t *testing.T) {
+	r := newRig(t)
+	letIn(t, r, "laptop")
+	before := newUpstream(t, tool("same", "x"), tool("other", "x"))
+	r.add(t, "s", before, true)
+	served := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, name := range []string{"same", "other"} {
+			if _, found := r.CurrentSet().Get("tool/s/" + name); found {
+				got = append(got, name)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("nodes offer other tools: %s", diff)
+		}
+	}
+	served("same", "other")
+	s := r.update(t, &adminv1.UpdateServerRequest{Name: "s", Agent: new("laptop"), Command: []string{"npx", "other"}}).or(t).GetServer()
+	if s.GetState() != adminv1.ServerState_SERVER_STATE_FAILED || s.GetDiscoveredAt() != nil || s.GetTools() != 2 {
+		t.Errorf("moved to an agent that is away, it is %v", s)
+	}
+	served()
+	// Where nodes reach it, it is judged before the change is written.
+	after := newUpstream(t, tool("same", "x"), tool("other", "y"))
+	report := r.update(t, &adminv1.UpdateServerRequest{Name: "s", Agent: new(""), Url: new(after.url), Private: new(true)}).or(t).GetDiscovery()
+	if diff := cmp.Diff([]string{"s/other"}, report.GetChanged()); diff != "" {
+		t.Error(diff)
+	}
+	served("same")
+	if got := r.alertsOf(t); !slices.ContainsFunc(got, func(a string) bool { return strings.HasPrefix(a, "address-changed s") }) {
+		t.Errorf("alerts %v", got)
+	}
+}
+
+// TestAChangeOfAnAgentsServerIsRefused where it could not have been added so.
+func TestAChangeOfAnAgentsServerIsRefused(t *testing.T) {
+	r := newRig(t)
+	letIn(t, r, "laptop")
+	must(r.local.servers.AddServer(t.Context(), connect.NewRequest(stdio()))).or(t)
+	gone := []string{"TOKEN", "LOG"}
+	for want, request := range map[string]*adminv1.UpdateServerRequest{
+		"not both":                {Url: new("http://127.0.0.1:1/mcp"), Command: []string{"npx"}},
+		"join-token create":       {Agent: new("nope"), RemoveEnvironment: gone},
+		"only agents start":       {Agent: new(""), RemoveEnvironment: gone},
+		"private means nothing":   {Private: new(true)},
+		"the agent's own file":    {Headers: []*adminv1.Header{{Name: "X", Value: "v"}}},
+		"--remove-env NOPE":       {RemoveEnvironment: []string{"NOPE"}},
+		"name of a program":       {Command: []string{" "}, RemoveEnvironment: gone},
+		"NUL character, which no": {Directory: new("a\x00b"), RemoveEnvironment: gone},
+		"belong to a command":     {Url: new("http://127.0.0.1:1/mcp"), Shared: new(true), RemoveEnvironment: gone},
+	} {
+		request.Name = "files"
+		r.update(t, request).refused(t, connect.CodeInvalidArgument, want)
 	}
 }

@@ -83,8 +83,8 @@ func touched(name string, given []*adminv1.Header, remove []string) bool {
 // keepHeadersHome refuses to send headers to an origin that they were not given
 // for: whoever may change an address could read every secret that way, by naming a
 // server of his own (security.md T-24).
-func keepHeadersHome(before, after string, old []*snapshotv1.Header, given []*adminv1.Header, remove []string) error {
-	if origin(before) == origin(after) {
+func keepHeadersHome(before, after place, old []*snapshotv1.Header, given []*adminv1.Header, remove []string) error {
+	if before.agent == after.agent && origin(before.url) == origin(after.url) {
 		return nil
 	}
 	var kept []string
@@ -96,9 +96,12 @@ func keepHeadersHome(before, after string, old []*snapshotv1.Header, given []*ad
 	if len(kept) == 0 {
 		return nil
 	}
-	return fault.Newf(fault.Invalid, "the header %s was given for %s and does not go along to %s; "+
-		"give it anew (--header '%s: value') or leave it out (--remove-header %s)",
-		strings.Join(kept, ", "), origin(before), origin(after), kept[0], kept[0])
+	anew := fmt.Sprintf("give it anew (--header '%s: value') or ", kept[0])
+	if after.agent != "" {
+		anew = "headers stand in the agent's own file; "
+	}
+	return fault.Newf(fault.Invalid, "the header %s was given for %s and does not go along to %s; %sleave it out (--remove-header %s)",
+		strings.Join(kept, ", "), origin(before.url), after.host(), anew, kept[0])
 }
 
 // sentHeaders says which headers a server is sent, by their names alone.

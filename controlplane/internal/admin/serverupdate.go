@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -69,7 +70,9 @@ type serverEdit struct {
 	// restarts says that the agent runs the server anew, and it is to be discovered
 	// when it has.
 	restarts bool
-	detail   map[string]any // for the audit
+	// moved says how the server came to another place, for an alert; empty: it did not.
+	moved  string
+	detail map[string]any // for the audit
 }
 
 // edit reads a request against the server as it is.
@@ -77,7 +80,8 @@ func (s servers) edit(row db.GetServerRow, m *adminv1.UpdateServerRequest) (serv
 	e := serverEdit{detail: make(map[string]any), params: db.UpdateServerParams{
 		ID: row.ID, URL: row.URL, Private: row.Private, HeadersSealed: row.HeadersSealed, HeaderNames: row.HeaderNames,
 		CaCertificates: row.CaCertificates, CallTimeoutMs: row.CallTimeoutMs, MaxInFlight: row.MaxInFlight,
-		EnvironmentSealed: row.EnvironmentSealed, EnvironmentNames: row.EnvironmentNames,
+		EnvironmentSealed: row.EnvironmentSealed, EnvironmentNames: row.EnvironmentNames, Agent: given(row.Agent),
+		Command: row.Command, Directory: row.Directory, Shared: row.Shared,
 	}}
 	if m.CallTimeout != nil {
 		e.params.CallTimeoutMs = m.GetCallTimeout().AsDuration().Milliseconds()
@@ -87,31 +91,132 @@ func (s servers) edit(row db.GetServerRow, m *adminv1.UpdateServerRequest) (serv
 		e.params.MaxInFlight = m.GetMaxInFlight()
 		e.detail["max_in_flight"] = m.GetMaxInFlight()
 	}
-	editPlace := s.editAddress
-	if row.Agent != "" {
-		editPlace = s.editProcess
-	}
-	if err := editPlace(&e, row, m); err != nil {
+	respoken, err := s.editPlace(&e, row, m)
+	if err != nil {
 		return e, err
 	}
 	if len(e.detail) == 0 {
 		return e, fault.New(fault.Invalid, "say what to change: the URL, whether it is private, headers, the authorities, "+
-			"how long a call may take, how many there may be at a time, or the environment of its process")
+			"the agent, what that runs and where, with which environment, how long a call may take, or how many there may be at a time")
+	}
+	if respoken {
+		e.rediscover, e.restarts = e.params.Agent == nil, e.params.Agent != nil
 	}
 	return e, nil
 }
 
-// editProcess reads what an agent is to run the server with. Who has the server, and
-// what is run, stays: that would be another server.
-func (s servers) editProcess(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest) error {
-	if m.Url != nil || m.Private != nil || m.CaCertificates != nil || len(m.GetHeaders())+len(m.GetRemoveHeaders()) > 0 {
-		return fault.Newf(fault.Invalid, "server %s is one of the agent %s, where its address and headers stand; to have another one, remove it and add that", row.Name, row.Agent)
+// editPlace reads where the server is to be, what runs there, and which secrets it
+// gets. It reports whether any of that was said: it may change what is offered.
+func (s servers) editPlace(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest) (respoken bool, err error) {
+	before, known := placeOf(e.params), len(e.detail)
+	if err := e.move(m); err != nil {
+		return false, err
+	}
+	after := placeOf(e.params)
+	e.target = catalog.Target{
+		Name: row.Name, URL: e.params.URL, Private: e.params.Private, CACertificates: e.params.CaCertificates, Headers: make(http.Header),
+	}
+	if after.agent == "" && after.url != "" {
+		if err := catalog.CheckURL(e.target); err != nil {
+			return false, err
+		}
+	}
+	headers, err := s.editHeaders(e, row, m, before, after)
+	if err != nil {
+		return false, err
+	}
+	if err := s.editEnvironment(e, row, m, before, after); err != nil {
+		return false, err
+	}
+	respoken = len(e.detail) > known
+	if !respoken {
+		return false, nil
+	}
+	if err := checkPlace(after.request(row.Name, e.params, m)); err != nil {
+		return false, err
+	}
+	if !before.same(after) || e.params.URL != row.URL {
+		e.params.Moved, e.moved = true, before.String()+" to "+after.String()
+	}
+	// What nobody has looked at there is offered by no node: see catalog.Record. One that
+	// nodes reach is discovered before the change is written.
+	e.params.Unproven = !before.same(after) && after.agent != ""
+	for _, h := range headers {
+		e.target.Headers.Add(h.GetName(), h.GetValue())
+	}
+	return true, nil
+}
+
+// move reads where the server is to be and what runs there. A URL takes the place of
+// a command, and a command that of a URL; what belongs to one of them goes with it.
+func (e *serverEdit) move(m *adminv1.UpdateServerRequest) error {
+	p := &e.params
+	if m.Url != nil && len(m.GetCommand()) > 0 {
+		return fault.New(fault.Invalid, "a server has a URL or a command, not both: give --url, or the command behind --")
+	}
+	if m.Agent != nil {
+		if (p.Agent == nil) != (m.GetAgent() == "") { // Who reaches it decides what these mean.
+			p.Private, p.CaCertificates = false, ""
+		}
+		p.Agent, e.detail["agent"] = given(m.GetAgent()), m.GetAgent()
+	}
+	if m.Url != nil {
+		p.URL, p.Command, p.Directory, p.Shared = m.GetUrl(), nil, "", false
+		e.detail["url"] = withoutQuery(m.GetUrl())
+	}
+	if len(m.GetCommand()) > 0 {
+		p.URL, p.Command = "", m.GetCommand()
+		e.detail["command"] = m.GetCommand()
+	}
+	if m.Directory != nil {
+		p.Directory, e.detail["directory"] = m.GetDirectory(), m.GetDirectory()
+	}
+	if m.Shared != nil {
+		p.Shared, e.detail["shared"] = m.GetShared(), m.GetShared()
+	}
+	if m.Private != nil {
+		p.Private, e.detail["private"] = m.GetPrivate(), m.GetPrivate()
+	}
+	if m.CaCertificates != nil {
+		if _, err := egress.ParseAuthorities(m.GetCaCertificates(), time.Now()); err != nil {
+			return err
+		}
+		p.CaCertificates, e.detail["ca_certificates"] = m.GetCaCertificates(), m.GetCaCertificates() != ""
+	}
+	return nil
+}
+
+// editHeaders reads the headers that the server is to be sent, and returns all of them.
+func (s servers) editHeaders(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest, before, after place) ([]*snapshotv1.Header, error) {
+	old, err := header.Open(s.Keys, row.Name, row.HeadersSealed)
+	if err != nil {
+		return nil, err
+	}
+	headers, err := editHeaders(row.Name, old, m.GetHeaders(), m.GetRemoveHeaders())
+	if err != nil {
+		return nil, err
+	}
+	if err := keepHeadersHome(before, after, old, m.GetHeaders(), m.GetRemoveHeaders()); err != nil {
+		return nil, err
+	}
+	if len(m.GetHeaders())+len(m.GetRemoveHeaders()) == 0 {
+		return headers, nil
+	}
+	if e.params.HeadersSealed, err = header.Seal(s.Keys, row.Name, headers); err != nil {
+		return nil, err
+	}
+	e.params.HeaderNames = namesOf(headers)
+	e.detail["headers"] = e.params.HeaderNames
+	return headers, nil
+}
+
+// editEnvironment reads the variables that the server's process is to have.
+func (s servers) editEnvironment(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest, before, after place) error {
+	if err := keepVariablesHome(before, after, row.EnvironmentNames, m); err != nil {
+		return err
 	}
 	if len(m.GetEnvironment())+len(m.GetRemoveEnvironment()) == 0 {
 		return nil
-	}
-	if len(row.Command) == 0 {
-		return fault.Newf(fault.Invalid, "the agent %s runs no command for %s that has an environment", row.Agent, row.Name)
 	}
 	old, err := environment.Open(s.Keys, row.Name, row.EnvironmentSealed)
 	if err != nil {
@@ -124,60 +229,9 @@ func (s servers) editProcess(e *serverEdit, row db.GetServerRow, m *adminv1.Upda
 	if e.params.EnvironmentSealed, err = environment.Seal(s.Keys, row.Name, variables); err != nil {
 		return err
 	}
-	e.params.EnvironmentNames, e.restarts = environmentNames(variables), true
+	e.params.EnvironmentNames = environmentNames(variables)
 	e.detail["environment"] = e.params.EnvironmentNames
 	return nil
-}
-
-// editAddress reads what decides who is spoken to, and with which secrets. All of
-// it may change what is offered.
-func (s servers) editAddress(e *serverEdit, row db.GetServerRow, m *adminv1.UpdateServerRequest) error {
-	if len(m.GetEnvironment())+len(m.GetRemoveEnvironment()) > 0 {
-		return fault.Newf(fault.Invalid, "no agent runs %s, so there is no environment to set", row.Name)
-	}
-	old, err := header.Open(s.Keys, row.Name, row.HeadersSealed)
-	if err != nil {
-		return err
-	}
-	if m.Url != nil {
-		e.params.URL, e.rediscover = m.GetUrl(), true
-		e.detail["url"] = withoutQuery(m.GetUrl())
-	}
-	if m.Private != nil {
-		e.params.Private, e.rediscover = m.GetPrivate(), true
-		e.detail["private"] = m.GetPrivate()
-	}
-	if m.CaCertificates != nil {
-		if _, err := egress.ParseAuthorities(m.GetCaCertificates(), time.Now()); err != nil {
-			return err
-		}
-		e.params.CaCertificates, e.rediscover = m.GetCaCertificates(), true
-		e.detail["ca_certificates"] = m.GetCaCertificates() != ""
-	}
-	headers, err := editHeaders(row.Name, old, m.GetHeaders(), m.GetRemoveHeaders())
-	if err != nil {
-		return err
-	}
-	if len(m.GetHeaders())+len(m.GetRemoveHeaders()) > 0 {
-		if e.params.HeadersSealed, err = header.Seal(s.Keys, row.Name, headers); err != nil {
-			return err
-		}
-		e.params.HeaderNames, e.rediscover = namesOf(headers), true
-		e.detail["headers"] = e.params.HeaderNames
-	}
-	e.target = catalog.Target{
-		Name: row.Name, URL: e.params.URL, Private: e.params.Private, CACertificates: e.params.CaCertificates, Headers: make(http.Header),
-	}
-	for _, h := range headers {
-		e.target.Headers.Add(h.GetName(), h.GetValue())
-	}
-	if !e.rediscover {
-		return nil
-	}
-	if err := catalog.CheckURL(e.target); err != nil {
-		return err
-	}
-	return keepHeadersHome(row.URL, e.params.URL, old, m.GetHeaders(), m.GetRemoveHeaders())
 }
 
 func namesOf(headers []*snapshotv1.Header) (names []string) {
@@ -202,11 +256,16 @@ func (s servers) saveEdit(ctx context.Context, before db.GetServerRow, e serverE
 		if !sameSettings(before, now) {
 			return fault.Newf(fault.Conflict, "server %q was changed at the same time; look at it (warder server show %s), then change it again", now.Name, now.Name)
 		}
+		if agent := e.params.Agent; agent != nil && *agent != before.Agent {
+			if err := lockAgent(ctx, tx, *agent); err != nil {
+				return err
+			}
+		}
 		if err := tx.UpdateServer(ctx, e.params); err != nil {
 			return err
 		}
-		if e.params.URL != before.URL {
-			text := "Its URL was changed from " + withoutQuery(before.URL) + " to " + withoutQuery(e.params.URL) + " by " + tx.Actor() + "."
+		if e.moved != "" {
+			text := "It was moved from " + e.moved + " by " + tx.Actor() + "."
 			if err := catalog.Raise(ctx, tx, catalog.AlertAddress, now.Name, text); err != nil {
 				return err
 			}
@@ -228,5 +287,6 @@ func (s servers) saveEdit(ctx context.Context, before db.GetServerRow, e serverE
 func sameSettings(a, b db.GetServerRow) bool {
 	return a.ID == b.ID && a.URL == b.URL && a.Private == b.Private && bytes.Equal(a.HeadersSealed, b.HeadersSealed) &&
 		a.CaCertificates == b.CaCertificates && a.CallTimeoutMs == b.CallTimeoutMs && a.MaxInFlight == b.MaxInFlight &&
-		bytes.Equal(a.EnvironmentSealed, b.EnvironmentSealed)
+		bytes.Equal(a.EnvironmentSealed, b.EnvironmentSealed) && a.Agent == b.Agent && slices.Equal(a.Command, b.Command) &&
+		a.Directory == b.Directory && a.Shared == b.Shared
 }

@@ -32,8 +32,11 @@ type Target struct {
 	// agent nothing of the above counts but Name.
 	Agent string
 
-	row         int64  // of the saved server that it was read of
-	environment []byte // sealed, of the same
+	// Of the saved server that it was read of; the environment is sealed.
+	row         int64
+	command     []string
+	directory   string
+	environment []byte
 }
 
 // Tunnels lead to the servers of agents. It may be used from many goroutines.

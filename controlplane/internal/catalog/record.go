@@ -32,7 +32,7 @@ func recordNews(ctx context.Context, tx *store.Tx, server string, found *Discove
 	if err != nil {
 		return Report{}, false, store.Missing(err, "server "+server)
 	}
-	known, err := readKnown(ctx, tx, row.ID, found)
+	known, err := readKnown(ctx, tx, row, found)
 	if err != nil {
 		return Report{}, false, err
 	}
@@ -107,15 +107,16 @@ func fail(ctx context.Context, tx *store.Tx, server, reason string) (news bool, 
 }
 
 // readKnown returns what is known of a server, but for the kinds that a discovery
-// could not list.
-func readKnown(ctx context.Context, tx *store.Tx, serverID int64, found *Discovery) ([]Known, error) {
-	rows, err := tx.ListEntriesOfServer(ctx, serverID)
+// could not list. Where a server was never discovered since it moved, those are gone
+// until they can be: nothing shows that it has them.
+func readKnown(ctx context.Context, tx *store.Tx, server db.LockServerRow, found *Discovery) ([]Known, error) {
+	rows, err := tx.ListEntriesOfServer(ctx, server.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list known entries: %w", err)
 	}
 	known := make([]Known, 0, len(rows))
 	for _, r := range rows {
-		if slices.ContainsFunc(found.Failed, func(f Failure) bool { return string(f.Kind) == r.Kind }) {
+		if server.DiscoveredAt != nil && slices.ContainsFunc(found.Failed, func(f Failure) bool { return string(f.Kind) == r.Kind }) {
 			continue
 		}
 		known = append(known, Known{

@@ -112,7 +112,7 @@ func (r *Refresher) target(ctx context.Context, q *db.Queries, name string) (Tar
 	}
 	target := Target{
 		Name: row.Name, URL: row.URL, Private: row.Private, Headers: make(http.Header), CACertificates: row.CaCertificates,
-		Agent: row.Agent, row: row.ID, environment: row.EnvironmentSealed,
+		Agent: row.Agent, row: row.ID, command: row.Command, directory: row.Directory, environment: row.EnvironmentSealed,
 	}
 	for _, h := range headers {
 		target.Headers.Add(h.GetName(), h.GetValue())
@@ -121,8 +121,8 @@ func (r *Refresher) target(ctx context.Context, q *db.Queries, name string) (Tar
 }
 
 // Unmoved locks a saved server, and refuses what was found of a target that it is not
-// any more, with fault.Conflict: it has another address by now, or other headers, or is
-// another server of the same name. People would approve what the one before offers, and
+// any more, with fault.Conflict: it has another address by now, another agent or command,
+// or other headers, or is another server of the same name. People would approve what the one before offers, and
 // calls would go to the one of now.
 func (r *Refresher) Unmoved(ctx context.Context, tx *store.Tx, found Target) error {
 	if _, err := tx.LockServer(ctx, found.Name); err != nil {
@@ -133,7 +133,8 @@ func (r *Refresher) Unmoved(ctx context.Context, tx *store.Tx, found Target) err
 		return err
 	}
 	if now.row != found.row || now.URL != found.URL || now.Private != found.Private || now.CACertificates != found.CACertificates ||
-		!maps.EqualFunc(now.Headers, found.Headers, slices.Equal) || !bytes.Equal(now.environment, found.environment) {
+		!maps.EqualFunc(now.Headers, found.Headers, slices.Equal) || now.Agent != found.Agent || !slices.Equal(now.command, found.command) ||
+		now.directory != found.directory || !bytes.Equal(now.environment, found.environment) {
 		return fault.Newf(fault.Conflict, "server %q was changed while it was discovered; refresh it again", found.Name)
 	}
 	return nil

@@ -1,26 +1,18 @@
-import { Anchor, Checkbox, Radio, Select, Stack, Text, TextInput } from "@mantine/core";
+import { Checkbox, Radio, Stack, Text, TextInput } from "@mantine/core";
 import { type UseFormReturnType, useForm } from "@mantine/form";
-import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
-import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
-import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import {
   type AddServerResponse,
   type DiscoveryReport,
   type Server,
   ServerService,
 } from "../gen/warder/admin/v1/server_pb";
-import { pb } from "../paths";
 import { CertificatesField } from "../ui/CertificatesField";
-import { ErrorNote } from "../ui/ErrorNote";
 import { FormModal } from "../ui/FormModal";
+import { AgentField } from "./AgentField";
 import { CommandField } from "./CommandField";
-import { peerState } from "./fleet";
 import { type NewServer, newServerRules, places, toRequest } from "./newServer";
 import { BoundFields, nextSecret, SecretFields, usualTransport } from "./serverFields";
-
-const route = getRouteApi("/signed-in/servers");
 
 interface Props {
   onDiscovered: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
@@ -116,7 +108,7 @@ function AgentFields({ form }: FieldsProps) {
   const { place } = form.values;
   return (
     <>
-      <AgentField form={form} />
+      <AgentField {...form.getInputProps("agent")} />
       {place === "beside" && (
         <TextInput
           label="Address"
@@ -150,39 +142,4 @@ function AgentFields({ form }: FieldsProps) {
       )}
     </>
   );
-}
-
-function AgentField({ form }: FieldsProps) {
-  const { transport } = route.useRouteContext();
-  const { data, error } = useQuery(queries.agents(transport));
-  if (data !== undefined && data.agents.length === 0) {
-    return (
-      <Text size="sm">
-        No agent was let in yet.{" "}
-        <Anchor
-          underline="always"
-          renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "tokens" })} />}
-        >
-          Make a join token
-        </Anchor>{" "}
-        and start one beside the server.
-      </Text>
-    );
-  }
-  return (
-    <>
-      <Select
-        label="Agent"
-        data={data?.agents.map((agent) => ({ value: agent.name, label: agentLabel(agent) })) ?? []}
-        searchable
-        {...form.getInputProps("agent")}
-      />
-      <ErrorNote error={error} />
-    </>
-  );
-}
-
-function agentLabel(agent: Agent): string {
-  const state = peerState(agent);
-  return state === "connected" ? agent.name : `${agent.name} (${state})`;
 }

@@ -6,6 +6,9 @@ import { type DiscoveryReport, type Server, ServerService } from "../gen/warder/
 import { CertificatesField } from "../ui/CertificatesField";
 import { FormModal } from "../ui/FormModal";
 import * as rules from "../ui/fieldRules";
+import { AgentField } from "./AgentField";
+import { CommandField } from "./CommandField";
+import { commandMistake, commandText, wordsOf } from "./commandLine";
 import {
   BoundFields,
   nextSecret,
@@ -28,6 +31,10 @@ const valuesOf = (server: Server) => ({
   url: server.url,
   private: server.private,
   caCertificates: server.caCertificates,
+  agent: server.agent,
+  command: commandText(server.command),
+  directory: server.directory,
+  shared: server.shared,
   callTimeout:
     server.callTimeout === undefined ? ("" as const) : durationMs(server.callTimeout) / 1000,
   maxInFlight: server.maxInFlight || ("" as const),
@@ -40,7 +47,7 @@ type Values = ReturnType<typeof valuesOf> & {
   removedVariables: string[];
 };
 
-/** Changes how a server is spoken to. What was not touched is not sent, and stays as it is. */
+/** Changes where a server is, what runs there, and how it is spoken to. What was not touched is not sent, and stays as it is. */
 export function ChangeServerForm({ server, onChanged, onClose }: Props) {
   const update = useApiMutation(ServerService.method.updateServer, {
     done: () => `${server.name} is changed`,
@@ -54,7 +61,9 @@ export function ChangeServerForm({ server, onChanged, onClose }: Props) {
     initialValues: { ...before, headers: [], removed: [], environment: [], removedVariables: [] },
     validate: {
       ...serverRules,
-      url: (url) => (server.agent === "" ? rules.httpUrl(url) : null),
+      url: (url) => (server.url === "" ? null : rules.httpUrl(url)),
+      agent: (agent) => (server.agent === "" ? null : rules.required(agent)),
+      command: (typed) => (server.command.length === 0 ? null : commandMistake(typed)),
       environment: { name: rules.variableName },
     },
   });
@@ -65,6 +74,10 @@ export function ChangeServerForm({ server, onChanged, onClose }: Props) {
       url: touched("url") ? values.url : undefined,
       private: touched("private") ? values.private : undefined,
       caCertificates: touched("caCertificates") ? values.caCertificates : undefined,
+      agent: touched("agent") ? values.agent : undefined,
+      command: touched("command") ? wordsOf(values.command) : [],
+      directory: touched("directory") ? values.directory.trim() : undefined,
+      shared: touched("shared") ? values.shared : undefined,
       callTimeout: touched("callTimeout") ? toDuration(values.callTimeout || 0) : undefined,
       maxInFlight: touched("maxInFlight") ? values.maxInFlight || 0 : undefined,
       headers: toHeaders(values.headers),
@@ -130,19 +143,38 @@ function AddressFields({ server, form }: FieldsProps) {
   );
 }
 
-/** What runs stays: another command would be another server. Its environment may be another one. */
 function ProcessFields({ server, form }: FieldsProps) {
-  if (server.command.length === 0) {
-    return <Text size="sm">To have another agent or address, remove it and add that.</Text>;
-  }
   return (
     <>
-      <Text size="sm">
-        Another agent or command would be another server: remove this one and add that. With another
-        environment its processes start anew.
-      </Text>
+      <AgentField
+        description="With another agent or command, nothing is offered until it is discovered. What is approved stays so; what differs there is blocked."
+        {...form.getInputProps("agent")}
+      />
+      {server.url !== "" && (
+        <TextInput
+          label="Address"
+          description="As the agent reaches it."
+          inputMode="url"
+          {...form.getInputProps("url")}
+        />
+      )}
+      {server.command.length > 0 && <CommandFields server={server} form={form} />}
+    </>
+  );
+}
+
+function CommandFields({ server, form }: FieldsProps) {
+  return (
+    <>
+      <CommandField {...form.getInputProps("command")} />
+      <TextInput
+        label="Directory"
+        description="Where it runs, on the agent's machine. Empty: where the agent runs."
+        {...form.getInputProps("directory")}
+      />
       <Removals
         label="Variables that are set for it no more"
+        description="With another agent, command or directory a variable is set only if it is given anew."
         names={server.environmentNames}
         field={form.getInputProps("removedVariables")}
       />
@@ -152,6 +184,10 @@ function ProcessFields({ server, form }: FieldsProps) {
         field={(index, part) => form.getInputProps(`environment.${index}.${part}`)}
         onAdd={() => form.insertListItem("environment", nextSecret(form.values.environment))}
         onRemove={(index) => form.removeListItem("environment", index)}
+      />
+      <Checkbox
+        label="One process for all sessions"
+        {...form.getInputProps("shared", { type: "checkbox" })}
       />
     </>
   );

@@ -1,6 +1,8 @@
 // A command as a person types it, taken apart into the program and its arguments.
 // No shell runs it: quotes are all that means something here.
 
+import * as rules from "../ui/fieldRules";
+
 export type CommandLine = { words: string[] } | { mistake: string };
 
 /**
@@ -40,6 +42,12 @@ export function parseCommand(typed: string): CommandLine {
     words.push(word);
   }
   return { words };
+}
+
+/** What is wrong with a command as it is typed, or null. */
+export function commandMistake(typed: string): string | null {
+  const parsed = parseCommand(typed);
+  return "mistake" in parsed ? parsed.mistake : rules.required(parsed.words[0] ?? "");
 }
 
 /** The words of a command that is well typed, else none. */

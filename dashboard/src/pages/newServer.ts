@@ -3,7 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { AddServerRequestSchema } from "../gen/warder/admin/v1/server_pb";
 import * as rules from "../ui/fieldRules";
-import { parseCommand, wordsOf } from "./commandLine";
+import { commandMistake, wordsOf } from "./commandLine";
 import {
   type Secret,
   serverRules,
@@ -65,16 +65,8 @@ export const newServerRules = {
   caCertificates: (pem: string, { place }: NewServer) =>
     place === "url" ? rules.certificates(pem) : null,
   agent: (agent: string, { place }: NewServer) => (place === "url" ? null : rules.required(agent)),
-  command: (typed: string, { place }: NewServer) => {
-    if (place !== "command") {
-      return null;
-    }
-    const parsed = parseCommand(typed);
-    if ("mistake" in parsed) {
-      return parsed.mistake;
-    }
-    return rules.required(parsed.words[0] ?? "");
-  },
+  command: (typed: string, { place }: NewServer) =>
+    place === "command" ? commandMistake(typed) : null,
   environment: {
     name: (name: string, { place }: NewServer) =>
       place === "command" ? rules.variableName(name) : null,

@@ -376,7 +376,7 @@ func (q *Queries) ListServers(ctx context.Context) ([]ListServersRow, error) {
 }
 
 const lockServer = `-- name: LockServer :one
-SELECT id, protocol_version, capabilities, last_error, partial, failing_since, claimed_name
+SELECT id, protocol_version, capabilities, last_error, partial, failing_since, claimed_name, discovered_at
 FROM server WHERE name = $1 FOR UPDATE
 `
 
@@ -388,6 +388,7 @@ type LockServerRow struct {
 	Partial         bool
 	FailingSince    *time.Time
 	ClaimedName     string
+	DiscoveredAt    *time.Time
 }
 
 // Serialises what writes the entries of one server: two discoveries at a time, or
@@ -403,6 +404,7 @@ func (q *Queries) LockServer(ctx context.Context, name string) (LockServerRow, e
 		&i.Partial,
 		&i.FailingSince,
 		&i.ClaimedName,
+		&i.DiscoveredAt,
 	)
 	return i, err
 }
@@ -467,15 +469,19 @@ func (q *Queries) TouchServer(ctx context.Context, name string) error {
 
 const updateServer = `-- name: UpdateServer :exec
 UPDATE server
-SET protocol_version = CASE WHEN url = $1 THEN protocol_version ELSE '' END,
-    url = $1, private = $2, headers_sealed = $3,
-    header_names = coalesce($4::text[], '{}'), ca_certificates = $5,
-    call_timeout_ms = $6, max_in_flight = $7,
-    environment_sealed = $8, environment_names = coalesce($9::text[], '{}')
-WHERE id = $10
+SET protocol_version = CASE WHEN $1::bool THEN '' ELSE protocol_version END,
+    discovered_at = CASE WHEN $2::bool THEN NULL ELSE discovered_at END,
+    url = $3, private = $4, headers_sealed = $5,
+    header_names = coalesce($6::text[], '{}'), ca_certificates = $7,
+    call_timeout_ms = $8, max_in_flight = $9,
+    environment_sealed = $10, environment_names = coalesce($11::text[], '{}'),
+    agent = $12, command = coalesce($13::text[], '{}'), directory = $14, shared = $15
+WHERE id = $16
 `
 
 type UpdateServerParams struct {
+	Moved             bool
+	Unproven          bool
 	URL               string
 	Private           bool
 	HeadersSealed     []byte
@@ -485,14 +491,21 @@ type UpdateServerParams struct {
 	MaxInFlight       int32
 	EnvironmentSealed []byte
 	EnvironmentNames  []string
+	Agent             *string
+	Command           []string
+	Directory         string
+	Shared            bool
 	ID                int64
 }
 
 // How the server is spoken to, as a whole: whoever changes a part has locked the
-// server and read the rest. At another address another server may answer: what
-// the one before spoke is forgotten, and nodes find out until a discovery has.
+// server and read the rest. Where it moved, another server may answer: what the one
+// before spoke is forgotten, and nodes find out until a discovery has. One that is to
+// be proven is taken for one that was never discovered: nodes offer nothing of it.
 func (q *Queries) UpdateServer(ctx context.Context, arg UpdateServerParams) error {
 	_, err := q.db.Exec(ctx, updateServer,
+		arg.Moved,
+		arg.Unproven,
 		arg.URL,
 		arg.Private,
 		arg.HeadersSealed,
@@ -502,6 +515,10 @@ func (q *Queries) UpdateServer(ctx context.Context, arg UpdateServerParams) erro
 		arg.MaxInFlight,
 		arg.EnvironmentSealed,
 		arg.EnvironmentNames,
+		arg.Agent,
+		arg.Command,
+		arg.Directory,
+		arg.Shared,
 		arg.ID,
 	)
 	return err

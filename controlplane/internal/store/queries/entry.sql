@@ -66,23 +66,25 @@ FOR UPDATE OF e;
 
 -- name: ListEntryItems :many
 -- What a snapshot says of entries: approved, enabled and present ones only, so
--- that no other can reach a node. The definition is the approved one.
+-- that no other can reach a node. The definition is the approved one. Of a server
+-- that moved to another agent or program and was not discovered there, there are none.
 SELECT s.name AS server, e.kind, e.name, e.exposed_name, e.risk, e.approved_hash, e.position, d.content AS definition
 FROM entry e
 JOIN server s ON s.id = e.server_id
 JOIN definition d ON d.hash = e.approved_hash
-WHERE e.state = 'approved' AND NOT e.disabled AND NOT e.missing
+WHERE e.state = 'approved' AND NOT e.disabled AND NOT e.missing AND (s.agent IS NULL OR s.discovered_at IS NOT NULL)
 ORDER BY e.kind, s.name, e.name;
 
 -- name: ListWithheldItems :many
 -- Resources and templates that nodes must not take for ones that the server only
 -- does not list: those that it lists and nobody approved, and those that a person
--- refused, listed or not, since to stop listing one must not open it.
+-- refused, listed or not, since to stop listing one must not open it; and all of a
+-- server that moved and was not discovered yet.
 SELECT s.name AS server, e.kind, e.name, e.position
 FROM entry e
 JOIN server s ON s.id = e.server_id
 WHERE e.kind IN ('resource', 'template')
-    AND (e.state = 'rejected' OR e.disabled OR (e.state <> 'approved' AND NOT e.missing))
+    AND (e.state = 'rejected' OR e.disabled OR (e.state <> 'approved' AND NOT e.missing) OR s.agent IS NOT NULL AND s.discovered_at IS NULL)
 ORDER BY e.kind, s.name, e.name;
 
 -- name: LockEntry :one

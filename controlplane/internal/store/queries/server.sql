@@ -9,14 +9,17 @@ RETURNING id, created_at;
 
 -- name: UpdateServer :exec
 -- How the server is spoken to, as a whole: whoever changes a part has locked the
--- server and read the rest. At another address another server may answer: what
--- the one before spoke is forgotten, and nodes find out until a discovery has.
+-- server and read the rest. Where it moved, another server may answer: what the one
+-- before spoke is forgotten, and nodes find out until a discovery has. One that is to
+-- be proven is taken for one that was never discovered: nodes offer nothing of it.
 UPDATE server
-SET protocol_version = CASE WHEN url = @url THEN protocol_version ELSE '' END,
+SET protocol_version = CASE WHEN @moved::bool THEN '' ELSE protocol_version END,
+    discovered_at = CASE WHEN @unproven::bool THEN NULL ELSE discovered_at END,
     url = @url, private = @private, headers_sealed = @headers_sealed,
     header_names = coalesce(@header_names::text[], '{}'), ca_certificates = @ca_certificates,
     call_timeout_ms = @call_timeout_ms, max_in_flight = @max_in_flight,
-    environment_sealed = @environment_sealed, environment_names = coalesce(@environment_names::text[], '{}')
+    environment_sealed = @environment_sealed, environment_names = coalesce(@environment_names::text[], '{}'),
+    agent = sqlc.narg(agent), command = coalesce(@command::text[], '{}'), directory = @directory, shared = @shared
 WHERE id = @id;
 
 -- name: GetServer :one
@@ -58,7 +61,7 @@ ORDER BY s.name;
 -- name: LockServer :one
 -- Serialises what writes the entries of one server: two discoveries at a time, or
 -- one and a removal, would each decide on rows that the other changes.
-SELECT id, protocol_version, capabilities, last_error, partial, failing_since, claimed_name
+SELECT id, protocol_version, capabilities, last_error, partial, failing_since, claimed_name, discovered_at
 FROM server WHERE name = @name FOR UPDATE;
 
 -- name: SetServerDiscovered :exec

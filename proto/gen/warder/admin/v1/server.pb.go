@@ -615,8 +615,7 @@ type AddServerRequest struct {
 	CaCertificates string               `protobuf:"bytes,6,opt,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
 	CallTimeout    *durationpb.Duration `protobuf:"bytes,7,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
 	MaxInFlight    int32                `protobuf:"varint,8,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
-	// See Server. Nothing of these can be changed later but environment: what an agent
-	// runs is another server.
+	// See Server.
 	Agent         string      `protobuf:"bytes,9,opt,name=agent,proto3" json:"agent,omitempty"`
 	Command       []string    `protobuf:"bytes,10,rep,name=command,proto3" json:"command,omitempty"`
 	Environment   []*Variable `protobuf:"bytes,11,rep,name=environment,proto3" json:"environment,omitempty"`
@@ -1012,22 +1011,35 @@ type UpdateServerRequest struct {
 	// 0: the node's own bound.
 	MaxInFlight *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
 	// Discovered at once. A server at another address may be another server: what was
-	// approved stays pinned, and what differs is changed and blocked.
+	// approved stays pinned, and what differs is changed and blocked. Of a server that an
+	// agent runs, it takes the place of its command, directory and shared.
 	Url     *string `protobuf:"bytes,5,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	Private *bool   `protobuf:"varint,6,opt,name=private,proto3,oneof" json:"private,omitempty"`
 	// Added, or put in the place of the ones with the same names.
 	Headers []*Header `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Names of headers that are sent no more. At another origin (scheme, host or
-	// port) the server gets no header that was not given for it: each of the old ones
-	// is in headers or in here, or the request is refused.
+	// port), or with another agent, the server gets no header that was not given for it:
+	// each of the old ones is in headers or in here, or the request is refused.
 	RemoveHeaders []string `protobuf:"bytes,8,rep,name=remove_headers,json=removeHeaders,proto3" json:"remove_headers,omitempty"`
 	// Of a server that an agent runs: added, or put in the place of the ones with the
 	// same names. Its processes start anew.
 	Environment []*Variable `protobuf:"bytes,9,rep,name=environment,proto3" json:"environment,omitempty"`
-	// Names of variables that are set no more.
+	// Names of variables that are set no more. With another agent, command or directory
+	// the process gets no variable that was not given for it: each of the old ones is in
+	// environment or in here, or the request is refused.
 	RemoveEnvironment []string `protobuf:"bytes,10,rep,name=remove_environment,json=removeEnvironment,proto3" json:"remove_environment,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The agent that has the server from now on; empty: none, and nodes reach it by its
+	// URL. With another agent, command or directory it may be another server: what was
+	// approved stays pinned, is offered by no node until the server was discovered, and
+	// what differs then is changed and blocked.
+	Agent *string `protobuf:"bytes,11,opt,name=agent,proto3,oneof" json:"agent,omitempty"`
+	// In the place of the command, or of the URL, that the server has. Empty: it stays.
+	Command []string `protobuf:"bytes,12,rep,name=command,proto3" json:"command,omitempty"`
+	// Empty: the agent's own.
+	Directory     *string `protobuf:"bytes,13,opt,name=directory,proto3,oneof" json:"directory,omitempty"`
+	Shared        *bool   `protobuf:"varint,14,opt,name=shared,proto3,oneof" json:"shared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateServerRequest) Reset() {
@@ -1128,6 +1140,34 @@ func (x *UpdateServerRequest) GetRemoveEnvironment() []string {
 		return x.RemoveEnvironment
 	}
 	return nil
+}
+
+func (x *UpdateServerRequest) GetAgent() string {
+	if x != nil && x.Agent != nil {
+		return *x.Agent
+	}
+	return ""
+}
+
+func (x *UpdateServerRequest) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *UpdateServerRequest) GetDirectory() string {
+	if x != nil && x.Directory != nil {
+		return *x.Directory
+	}
+	return ""
+}
+
+func (x *UpdateServerRequest) GetShared() bool {
+	if x != nil && x.Shared != nil {
+		return *x.Shared
+	}
+	return false
 }
 
 type UpdateServerResponse struct {
@@ -1446,7 +1486,7 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x11GetServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12+\n" +
 	"\x05tools\x18\x02 \x03(\v2\x15.warder.admin.v1.ToolR\x05tools\x12-\n" +
-	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\xd8\x04\n" +
+	"\x06others\x18\x03 \x03(\v2\x15.warder.admin.v1.ToolR\x06others\"\x95\x06\n" +
 	"\x13UpdateServerRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x127\n" +
 	"\x0fca_certificates\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10H\x00R\x0ecaCertificates\x88\x01\x01\x12K\n" +
@@ -1460,12 +1500,21 @@ const file_warder_admin_v1_server_proto_rawDesc = "" +
 	"\x0eremove_headers\x18\b \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\rremoveHeaders\x12E\n" +
 	"\venvironment\x18\t \x03(\v2\x19.warder.admin.v1.VariableB\b\xbaH\x05\x92\x01\x02\x10@R\venvironment\x127\n" +
 	"\x12remove_environment\x18\n" +
-	" \x03(\tB\b\xbaH\x05\x92\x01\x02\x10@R\x11removeEnvironmentB\x12\n" +
+	" \x03(\tB\b\xbaH\x05\x92\x01\x02\x10@R\x11removeEnvironment\x12\"\n" +
+	"\x05agent\x18\v \x01(\tB\a\xbaH\x04r\x02\x18?H\x04R\x05agent\x88\x01\x01\x12*\n" +
+	"\acommand\x18\f \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\x80\x01\"\x05r\x03\x18\x80@R\acommand\x12+\n" +
+	"\tdirectory\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80 H\x05R\tdirectory\x88\x01\x01\x12\x1b\n" +
+	"\x06shared\x18\x0e \x01(\bH\x06R\x06shared\x88\x01\x01B\x12\n" +
 	"\x10_ca_certificatesB\x10\n" +
 	"\x0e_max_in_flightB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_private\"\x87\x01\n" +
+	"\b_privateB\b\n" +
+	"\x06_agentB\f\n" +
+	"\n" +
+	"_directoryB\t\n" +
+	"\a_shared\"\x87\x01\n" +
 	"\x14UpdateServerResponse\x12/\n" +
 	"\x06server\x18\x01 \x01(\v2\x17.warder.admin.v1.ServerR\x06server\x12>\n" +
 	"\tdiscovery\x18\x02 \x01(\v2 .warder.admin.v1.DiscoveryReportR\tdiscovery\"2\n" +
