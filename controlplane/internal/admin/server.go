@@ -292,7 +292,7 @@ func (s servers) failed(ctx context.Context, target catalog.Target, trouble erro
 			return err
 		}
 		if stream != "" {
-			return errors.Join(elsewhere(target), s.Store.HastenServer(ctx, target.Name))
+			return errors.Join(elsewhere(target), s.Refresher.Hasten(ctx, target.Name))
 		}
 	}
 	err := s.act(ctx, func(tx *store.Tx) error {

@@ -271,6 +271,12 @@ func (r *Refresher) discoverChanged(ctx context.Context, name string) {
 // errNoNews rolls back what found nothing new.
 var errNoNews = errors.New("nothing new")
 
+// Hasten leaves a server of an agent to the replica that the agent is attached to, at its next
+// look. Nothing that people decide changes by it, so it is not audited.
+func (r *Refresher) Hasten(ctx context.Context, name string) error {
+	return r.Store.HastenServer(ctx, name)
+}
+
 // background discovers a server, and audits it only where there is news.
 func (r *Refresher) background(ctx context.Context, name string) error {
 	target, err := r.Target(ctx, name)
@@ -282,7 +288,7 @@ func (r *Refresher) background(ctx context.Context, name string) error {
 		return ctx.Err()
 	}
 	if errors.Is(trouble, ErrAway) {
-		return r.Store.HastenServer(ctx, name) // The replica that its agent is attached to takes it up.
+		return r.Hasten(ctx, name)
 	}
 	_, err = r.Store.Change(ctx, actor, func(tx *store.Tx) error {
 		var news bool
