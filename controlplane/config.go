@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -51,8 +50,12 @@ type Config struct {
 	// Listen is the address of the admin API and the dashboard. With Open it only
 	// names a host under which people come.
 	Listen string
-	// NodeListen is the address for nodes: gRPC with mutual TLS.
+	// NodeListen is the address for nodes and agents: gRPC with mutual TLS. Open does not
+	// listen there.
 	NodeListen string
+	// NodeAddress is host:port by which they reach that; people who let one in are told.
+	// Empty: what NodeListen came to, if that names a host. With Open it may lack the host.
+	NodeAddress string
 	// AllowedHosts are further host names under which people come.
 	AllowedHosts []string
 	// PublicURL is the origin under which browsers reach the administration, for
@@ -89,7 +92,8 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the key-encryption key, the setup token and the local socket")
 	fs.StringVar(&c.KEKFile, "kek-file", c.KEKFile, "the key-encryption keys, one a line, the newest first (default: kek in the data directory)")
 	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address of the admin API and the dashboard")
-	fs.StringVar(&c.NodeListen, "node-listen", cmp.Or(c.NodeListen, defaultNodeListen), "address for nodes: gRPC with mutual TLS")
+	fs.StringVar(&c.NodeListen, "node-listen", cmp.Or(c.NodeListen, defaultNodeListen), "address for nodes and agents: gRPC with mutual TLS")
+	fs.StringVar(&c.NodeAddress, "node-address", c.NodeAddress, "HOST:PORT by which nodes and agents reach --node-listen, for the commands that are shown with join tokens (default: the same)")
 	fs.StringSliceVar(&c.AllowedHosts, "allowed-host", c.AllowedHosts, "further host name under which people come (repeatable)")
 	fs.StringVar(&c.PublicURL, "public-url", c.PublicURL, "`origin` under which browsers reach the dashboard, for single sign-on: https://HOST[:PORT]")
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "certificate for people, in PEM")
@@ -141,12 +145,23 @@ func (c *Config) Validate() error {
 	if _, err := c.publicURL(); err != nil {
 		return err
 	}
-	for flag, address := range map[string]string{"--listen": c.Listen, "--node-listen": c.NodeListen} {
-		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
-			return fault.Wrap(fault.Invalid, flag+" must be HOST:PORT, not "+address, err)
+	for flag, listen := range map[string]string{"--listen": c.Listen, "--node-listen": c.NodeListen} {
+		if listen == "" {
+			continue // The default is good.
+		}
+		if err := address.CheckListen(flag, listen); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// validateNodeAddress refuses what nobody could dial.
+func (c *Config) validateNodeAddress() error {
+	if c.NodeAddress == "" {
+		return nil
+	}
+	return address.CheckDial("--node-address", c.NodeAddress, "the control plane")
 }
 
 // makeDataDir makes the data directory, for this user alone.

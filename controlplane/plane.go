@@ -172,6 +172,7 @@ func (p *Plane) openAdmin(keys *seal.Vault, secrets *instance.Secrets) error {
 		CurrentSet: p.publisher.Current,
 		AwaitNodes: p.publisher.AwaitNodes,
 		Authority:  p.authority,
+		ForPeers:   p.config.NodeAddress,
 		Version:    p.config.Version,
 		StartedAt:  time.Now(),
 		Log:        p.log,

@@ -506,6 +506,8 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		"open to a network":  {func(c *Config) { c.Listen = "0.0.0.0:0" }, "--behind-proxy"},
 		"port in use":        {func(c *Config) { c.Listen = busy.Addr().String() }, busy.Addr().String()},
 		"node port in use":   {func(c *Config) { c.NodeListen = busy.Addr().String() }, "--node-listen"},
+		"nodes nowhere":      {func(c *Config) { c.NodeListen = "8444" }, "--node-listen must be HOST:PORT, not 8444"},
+		"nodes at no host":   {func(c *Config) { c.NodeAddress = ":8444" }, "--node-address :8444 names no host"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := testConfig(t)

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/httpserver"
 	"github.com/warder-gateway/warder/internal/localsock"
@@ -32,6 +34,9 @@ func Run(ctx context.Context, config Config) error {
 	if err := config.validateListen(); err != nil {
 		return err
 	}
+	if err := config.validateNodeAddress(); err != nil {
+		return err
+	}
 	if err := config.makeDataDir(); err != nil {
 		return err
 	}
@@ -43,6 +48,7 @@ func Run(ctx context.Context, config Config) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	config.Registerer = registry
+	config.NodeAddress = cmp.Or(config.NodeAddress, address.Dial(config.NodeListen, sockets.nodes.Addr()))
 	p, err := Open(ctx, config)
 	if err != nil {
 		return err
@@ -105,10 +111,10 @@ func (p *Plane) process(s sockets, gatherer prometheus.Gatherer) (*process, erro
 }
 
 // bind opens a TCP listener.
-func bind(address, flag string) (net.Listener, error) {
-	socket, err := net.Listen("tcp", address)
+func bind(listen, flag string) (net.Listener, error) {
+	socket, err := net.Listen("tcp", listen)
 	if err != nil {
-		return nil, fault.Wrap(fault.Precondition, "cannot listen on "+address+": "+err.Error()+
+		return nil, fault.Wrap(fault.Precondition, "cannot listen on "+listen+": "+err.Error()+
 			"; is something else running there? Choose another address with "+flag, err)
 	}
 	return socket, nil

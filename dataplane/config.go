@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -194,33 +193,16 @@ func (c *Config) validateTunnels() error {
 		}
 		return nil
 	}
-	host, _, err := net.SplitHostPort(c.TunnelListen)
-	if err != nil {
-		return fault.Wrap(fault.Invalid, "--tunnel-listen must be HOST:PORT, not "+c.TunnelListen, err)
+	if err := address.CheckListen("--tunnel-listen", c.TunnelListen); err != nil {
+		return err
 	}
-	if c.TunnelAddress == "" {
-		if everywhere(host) {
-			return fault.New(fault.Invalid, "--tunnel-listen "+c.TunnelListen+" names no host by which others reach the node; say it with --tunnel-address HOST:PORT")
-		}
-		return nil
+	if c.TunnelAddress != "" {
+		return address.CheckDial("--tunnel-address", c.TunnelAddress, "the node")
 	}
-	host, port, err := net.SplitHostPort(c.TunnelAddress)
-	if err != nil {
-		return fault.Wrap(fault.Invalid, "--tunnel-address must be HOST:PORT, not "+c.TunnelAddress, err)
-	}
-	if everywhere(host) {
-		return fault.New(fault.Invalid, "--tunnel-address "+c.TunnelAddress+" names no host by which others reach the node")
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fault.New(fault.Invalid, "--tunnel-address "+c.TunnelAddress+" has no port from 1 to 65535")
+	if address.Host(c.TunnelListen) == "" {
+		return fault.New(fault.Invalid, "--tunnel-listen "+c.TunnelListen+" names no host by which others reach the node; say it with --tunnel-address HOST:PORT")
 	}
 	return nil
-}
-
-// everywhere reports whether a host stands for all addresses, so that nobody can dial it.
-func everywhere(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // validateListen refuses to send API keys over a network in the clear.

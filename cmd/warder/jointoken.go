@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/warder-gateway/warder/internal/address"
+	"github.com/warder-gateway/warder/internal/identity"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
 
@@ -27,7 +31,8 @@ func (c *cli) joinTokenCreate() *cobra.Command {
 		Short: "Make a token with which one node or agent joins, once",
 		Long: `Make a token with which one node or agent of this name joins, once, within a quarter
 of an hour. It buys a certificate of an hour, which its holder renews by itself. The
-token is shown once; with --output json it is the field token.
+token is shown once, with the command that starts its holder; with --output json it is
+the field token. Only the token is written to standard output, for a file.
 
 The region is a word of yours: agents choose nodes of their own region first.`,
 		Example: `  warder join-token create --kind node --name edge-1 --region eu
@@ -43,8 +48,7 @@ The region is a word of yours: agents choose nodes of their own region first.`,
 			}
 			return c.print(response.Msg, func(w io.Writer) {
 				fmt.Fprintln(w, response.Msg.GetToken())
-				fmt.Fprintf(c.stderr, "It lets the %s %s in, once, until %s. It is not shown again.\n",
-					request.GetKind(), request.GetName(), clock(response.Msg.GetJoinToken().GetExpiresAt()))
+				c.adviseJoin(response.Msg)
 			})
 		},
 	}
@@ -55,6 +59,37 @@ The region is a word of yours: agents choose nodes of their own region first.`,
 	_ = cmd.MarkFlagRequired("kind")
 	_ = cmd.MarkFlagRequired("name")
 	return cmd
+}
+
+// adviseJoin says what a new join token is for, with the command that starts its holder.
+// The token is in it only if people see it anyhow: what writes standard output to a file
+// may keep the rest in a log.
+func (c *cli) adviseJoin(m *adminv1.CreateJoinTokenResponse) {
+	token := m.GetJoinToken()
+	fmt.Fprintf(c.stderr, "It lets the %s %s in, once, until %s. It is not shown again. Run there:\n\n  %s\n",
+		token.GetKind(), token.GetName(), clock(token.GetExpiresAt()), joinCommand(m, isTerminal(c.stdout)))
+	if host, port, err := net.SplitHostPort(m.GetControlPlane()); err == nil && address.IsLoopback(host) {
+		fmt.Fprintf(c.stderr, "\nOnly this machine reaches %s. To let others in, start the gateway with --node-listen ADDRESS:%s.\n",
+			m.GetControlPlane(), port)
+	}
+}
+
+// joinCommand is what starts the holder of a join token. Other users of a machine can read
+// the arguments of its programs, so the token goes by the environment or by a file.
+func joinCommand(m *adminv1.CreateJoinTokenResponse, reveal bool) string {
+	start := "warder dataplane"
+	if m.GetJoinToken().GetKind() == string(identity.Agent) {
+		start = "warder agent run"
+	}
+	host, port, err := net.SplitHostPort(m.GetControlPlane())
+	if err != nil {
+		host, port = "", "PORT"
+	}
+	start += " --control-plane " + net.JoinHostPort(cmp.Or(host, "HOST"), port)
+	if reveal {
+		return "WARDER_JOIN_TOKEN=" + m.GetToken() + " " + start
+	}
+	return start + " --join-token-file FILE"
 }
 
 func (c *cli) joinTokenList() *cobra.Command {

@@ -89,7 +89,11 @@ function open(
       listJoinTokens: () => ({ joinTokens: tokens ? [joinToken()] : [] }),
       createJoinToken: (request) => {
         created(request);
-        return { token: "wdj_abc_secret_print", joinToken: joinToken() };
+        return {
+          token: "wdj_abc_secret_print",
+          joinToken: joinToken(),
+          controlPlane: "control.corp:9444",
+        };
       },
       listAuthorities: () => ({
         authorities: [
@@ -195,6 +199,7 @@ test("a join token is shown once, with the command, until whom it lets in has co
   name?.dispatchEvent(new Event("input", { bubbles: true }));
   submit(page);
   await shows(page, "It is shown this once");
+  await shows(page, "--control-plane control.corp:9444");
   expect(created.mock.calls[0]?.[0]).toMatchObject({
     kind: "agent",
     name: "laptop",

@@ -45,6 +45,9 @@ type Config struct {
 	AwaitNodes func(ctx context.Context, revision uint64)
 	// Authority signs for nodes and agents.
 	Authority *enrollment.Authority
+	// ForPeers is host:port by which nodes and agents reach the control plane; without a
+	// host if that is not known, and empty if nothing is.
+	ForPeers  string
 	Version   string
 	StartedAt time.Time
 	Log       *slog.Logger

@@ -33,7 +33,7 @@ func (e enrollments) CreateJoinToken(ctx context.Context, r *connect.Request[adm
 	if err != nil {
 		return nil, err
 	}
-	response := reply(&adminv1.CreateJoinTokenResponse{Token: token.Reveal(), JoinToken: &adminv1.JoinToken{
+	response := reply(&adminv1.CreateJoinTokenResponse{Token: token.Reveal(), ControlPlane: e.ForPeers, JoinToken: &adminv1.JoinToken{
 		Id: token.ID, Kind: m.GetKind(), Name: m.GetName(), Region: m.GetRegion(), CreatedBy: login.From(ctx).Name,
 		CreatedAt: timestamppb.New(row.CreatedAt), ExpiresAt: timestamppb.New(row.ExpiresAt),
 	}})

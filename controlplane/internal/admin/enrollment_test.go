@@ -22,6 +22,9 @@ func TestJoinTokensAreShownOnceAndForAQuarterOfAnHourAtMost(t *testing.T) {
 	if err != nil || token.ID != made.GetJoinToken().GetId() || token.Fingerprint != r.Authority.Fingerprint() {
 		t.Fatalf("token %v: %v", token, err)
 	}
+	if at := made.GetControlPlane(); at != "control.corp:8444" {
+		t.Errorf("whom it lets in is to join at %q", at)
+	}
 	if life := made.GetJoinToken().GetExpiresAt().AsTime().Sub(made.GetJoinToken().GetCreatedAt().AsTime()); life != 15*time.Minute {
 		t.Errorf("it is good for %v", life)
 	}

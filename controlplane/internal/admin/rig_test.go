@@ -71,7 +71,7 @@ func newRig(t *testing.T) *rig {
 		Desk:      desk, SignOn: signOn,
 		CurrentSet: func() *snapshot.Set { return compile(t, s, kek, pepper) },
 		AwaitNodes: func(context.Context, uint64) {},
-		Authority:  authority, Version: "test", StartedAt: time.Now(), Log: log,
+		Authority:  authority, ForPeers: "control.corp:8444", Version: "test", StartedAt: time.Now(), Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

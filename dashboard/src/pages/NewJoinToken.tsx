@@ -18,11 +18,13 @@ interface Props {
   joinToken: JoinToken;
   /** The whole token. It is in no other answer. */
   secret: string;
+  /** Where the control plane takes whom it lets in. */
+  controlPlane: string;
   onClose: () => void;
 }
 
 /** A join token that was just made: this once, with what starts whom it lets in. */
-export function NewJoinToken({ joinToken, secret, onClose }: Props) {
+export function NewJoinToken({ joinToken, secret, controlPlane, onClose }: Props) {
   return (
     <Modal
       opened
@@ -48,7 +50,7 @@ export function NewJoinToken({ joinToken, secret, onClose }: Props) {
           />
           <CopyButton value={secret} label="Copy the token" />
         </Group>
-        <Commands joinToken={joinToken} secret={secret} />
+        <Commands joinToken={joinToken} secret={secret} controlPlane={controlPlane} />
         {joinToken.kind === "agent" ? <AgentFile /> : <NodeNote />}
         <Joined joinToken={joinToken} />
         <Group justify="flex-end">
@@ -59,8 +61,8 @@ export function NewJoinToken({ joinToken, secret, onClose }: Props) {
   );
 }
 
-function Commands({ joinToken, secret }: Omit<Props, "onClose">) {
-  const [address, setAddress] = useState(likelyAddress(window.location.hostname));
+function Commands({ joinToken, secret, controlPlane }: Omit<Props, "onClose">) {
+  const [address, setAddress] = useState(likelyAddress(controlPlane, window.location.hostname));
   return (
     <Stack gap="xs">
       <TextInput

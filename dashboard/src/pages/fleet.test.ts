@@ -116,7 +116,12 @@ test("the token goes by the environment, where no other user of the machine read
   expect(joinCommand({ kind: "node" }, "[::1]:8444", "wdj_a_b_c", "powershell")).toBe(
     "$env:WARDER_JOIN_TOKEN = 'wdj_a_b_c'; warder dataplane --control-plane [::1]:8444",
   );
-  expect(likelyAddress("warder.corp")).toBe("warder.corp:8444");
+});
+
+test("whom a token lets in joins where the control plane says, at the dashboard's host if need be", () => {
+  expect(likelyAddress("control.corp:9444", "warder.corp")).toBe("control.corp:9444");
+  expect(likelyAddress(":9444", "warder.corp")).toBe("warder.corp:9444");
+  expect(likelyAddress("[fd00::1]:9444", "warder.corp")).toBe("[fd00::1]:9444");
 });
 
 test("the rule that a file lacks has all that is run, quoted", () => {

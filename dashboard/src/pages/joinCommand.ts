@@ -12,11 +12,10 @@ export type Shell = (typeof shells)[number]["id"];
 /** A host and a port, which no shell reads as anything else. */
 const address = /^[A-Za-z0-9._:[\]-]+:[0-9]+$/;
 
-/** The usual port of --node-listen: controlplane/config.go. */
-const nodePort = 8444;
-
-/** Where the control plane probably takes nodes and agents, for one whose dashboard is at a host. */
-export const likelyAddress = (hostname: string) => `${hostname}:${nodePort}`;
+/** Where the control plane takes nodes and agents, as it says itself. Where it does not know
+ * its host, that of the dashboard is likely. */
+export const likelyAddress = (controlPlane: string, hostname: string) =>
+  controlPlane.startsWith(":") ? `${hostname}${controlPlane}` : controlPlane;
 
 /** What starts a node or an agent with its token. */
 export function joinCommand(

@@ -32,6 +32,7 @@ export function CreateJoinToken({ onClose }: { onClose: () => void }) {
       <NewJoinToken
         joinToken={create.data.joinToken}
         secret={create.data.token}
+        controlPlane={create.data.controlPlane}
         onClose={onClose}
       />
     );

@@ -646,8 +646,11 @@ func (x *CreateJoinTokenRequest) GetLife() *durationpb.Duration {
 type CreateJoinTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Secret: shown once.
-	Token         string     `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	JoinToken     *JoinToken `protobuf:"bytes,2,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
+	Token     string     `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	JoinToken *JoinToken `protobuf:"bytes,2,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
+	// host:port by which nodes and agents reach the control plane, for their
+	// --control-plane. The host is empty if the control plane was not told any.
+	ControlPlane  string `protobuf:"bytes,3,opt,name=control_plane,json=controlPlane,proto3" json:"control_plane,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -694,6 +697,13 @@ func (x *CreateJoinTokenResponse) GetJoinToken() *JoinToken {
 		return x.JoinToken
 	}
 	return nil
+}
+
+func (x *CreateJoinTokenResponse) GetControlPlane() string {
+	if x != nil {
+		return x.ControlPlane
+	}
+	return ""
 }
 
 type JoinToken struct {
@@ -1250,11 +1260,12 @@ const file_warder_admin_v1_agent_proto_rawDesc = "" +
 	"\x06region\x18\x03 \x01(\tBk\xbaHh\xba\x01e\n" +
 	"\vpeer.region\x123a region is at most 63 characters of a-z, 0-9 and -\x1a!this.matches('^[a-z0-9-]{0,63}$')R\x06region\x12<\n" +
 	"\x04life\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
-	"\xaa\x01\a\"\x03\b\x84\a*\x00R\x04life\"j\n" +
+	"\xaa\x01\a\"\x03\b\x84\a*\x00R\x04life\"\x8f\x01\n" +
 	"\x17CreateJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"join_token\x18\x02 \x01(\v2\x1a.warder.admin.v1.JoinTokenR\tjoinToken\"\xa5\x02\n" +
+	"join_token\x18\x02 \x01(\v2\x1a.warder.admin.v1.JoinTokenR\tjoinToken\x12#\n" +
+	"\rcontrol_plane\x18\x03 \x01(\tR\fcontrolPlane\"\xa5\x02\n" +
 	"\tJoinToken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
