@@ -269,6 +269,11 @@ func (p *Plane) Ready() error {
 	return nil
 }
 
+// Heard reports whether clients are shown the servers of an agent as they are: it is
+// attached to this node and has said of each whether it can be called. For whoever starts
+// both, and serves Handler once they have met.
+func (p *Plane) Heard(agent string) bool { return p.tunnels != nil && p.tunnels.heard(agent) }
+
 // Run follows the control plane and hands audit events over to it until ctx
 // ends; then it waits for running calls (DrainTime) and for the last events to
 // be taken, as long as the control plane takes some (FlushTime). Whoever serves Handler stops doing so before. An error

@@ -237,6 +237,12 @@ func (t *tunnels) awaitLocated(ctx context.Context) {
 	}
 }
 
+// heard reports whether what serves lists servers by what this agent says of them.
+func (t *tunnels) heard(agent string) bool {
+	index := t.plane.current()
+	return index != nil && t.roster.Heard(agent) && maps.Equal(index.Away(), t.roster.Away(index.Servers()))
+}
+
 // retain takes over what a snapshot says of agents and nodes.
 func (t *tunnels) retain(index *gate.Index) {
 	if t != nil {

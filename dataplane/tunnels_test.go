@@ -286,6 +286,58 @@ func TestANodeTakesCallsOnceItKnowsWhereAgentsAre(t *testing.T) {
 	await(t, "it serves although nobody tells it", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
 }
 
+// A node has heard of an agent when clients see what that serves, and not before.
+func TestAnAgentIsHeardWhenItsServersAreListed(t *testing.T) {
+	ca := newAuthority(t)
+	w := gatetest.New(t)
+	w.Server("files", "get")
+	for _, item := range w.Items {
+		if files := item.GetServer(); files != nil {
+			files.Url, files.Private, files.Agent, files.ProtocolVersion = "", false, "laptop", mcp.Version20260728
+		}
+	}
+	d := startDirectory(t, ca, w.Set(1))
+	p, err := Open(t.Context(), Config{
+		DataDir: t.TempDir(), Listen: "127.0.0.1:0", ControlPlane: d.address, Identity: ca.node("node-1"), TunnelListen: "127.0.0.1:0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	await(t, "it is connected and serves", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.nodes) == 1 && p.Ready() == nil
+	})
+	if p.Heard("laptop") {
+		t.Error("an agent is heard that is not there")
+	}
+	end, _ := d.attachWith(t, ca.agent("laptop"), "node-1", elicitor{t: t})
+	await(t, "the agent is heard", func() bool { return p.Heard("laptop") })
+	if away := p.current().Away(); len(away) != 0 {
+		t.Errorf("it is heard, and still away: %v", away)
+	}
+	if err := end.Announce([]*tunnelv1.ServerState{{Name: "files"}}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "that its server crashed is heard, too", func() bool { return len(p.current().Away()) == 1 && p.Heard("laptop") })
+	if err := end.Announce(nil); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "of a server nothing is said", func() bool { return !p.Heard("laptop") })
+	if p.Heard("stranger") {
+		t.Error("an agent is heard that nobody knows")
+	}
+}
+
 func TestServersOfAgentsAreListedAndServedByEachNodeForAsLongAsTheyAreThere(t *testing.T) {
 	d, ca, nodes, key := twoNodes(t)
 	listed := func(p *process) bool {

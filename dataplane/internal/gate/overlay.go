@@ -131,6 +131,14 @@ func (x *Index) Without(away map[string]struct{}) *Index {
 	return next
 }
 
+// Away returns the servers, by slug, that x does not list. The caller must not change them.
+func (x *Index) Away() map[string]struct{} {
+	if x.overlay == nil {
+		return nil
+	}
+	return x.overlay.away
+}
+
 // noDenials deny nothing.
 var noDenials = new(policy.Denials)
 

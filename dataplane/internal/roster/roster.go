@@ -194,6 +194,24 @@ func (r *Roster) Away(servers []*snapshotv1.Server) map[string]struct{} {
 	return away
 }
 
+// Heard reports whether an agent is here and has said of each of its servers whether it can be called. Of one that is denied
+// there is nothing to hear.
+func (r *Roster) Heard(agent string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if _, denied := r.denied[agent]; denied {
+		return true
+	}
+	here := r.agents[agent]
+	for server := range r.assigned[agent] {
+		said := func(a *attachment) bool { _, said := a.ready[server]; return said }
+		if !slices.ContainsFunc(here, said) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(here, (*attachment).takes)
+}
+
 // ready reports whether a server can be called anywhere. An agent that is here knows best. The caller holds the lock.
 func (r *Roster) ready(agent, server string) bool {
 	if _, denied := r.denied[agent]; denied {
