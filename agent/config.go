@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/warder-gateway/warder/agent/internal/manifest"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
@@ -80,6 +81,12 @@ func DefaultDataDir() string {
 		return ""
 	}
 	return filepath.Join(dir, "warder", "agent")
+}
+
+// CheckFile says what is wrong with an agent's file, and where, for whoever starts much besides the agent. Run does the same.
+func CheckFile(name string) error {
+	_, err := manifest.Load(name)
+	return err
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -5,20 +5,29 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/warder-gateway/warder/controlplane"
+	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/build"
 )
 
 // banner tells a person what runs and what to do next.
 func (u *allInOne) banner(w io.Writer, took time.Duration) {
-	base := "http://" + u.address()
+	base := "http://" + address.Here(u.public.Addr())
 	fmt.Fprintf(w, "warder %s  all-in-one (control plane + 1 data plane + dashboard), ready in %.1f s\n\n", build.Version, took.Seconds())
 	fmt.Fprintf(w, "  Database    %s\n", u.databaseLine())
 	fmt.Fprintf(w, "  Dashboard   %s\n", base)
 	fmt.Fprintf(w, "  MCP         %s/mcp          auth: API keys, default policy: deny\n", base)
 	fmt.Fprintf(w, "  Metrics     %s/metrics      Health /healthz /readyz\n", u.metricsBase(base))
+	if at := u.joinLine(); at != "" {
+		fmt.Fprintf(w, "  Agents      join at %s   token: warder join-token create --kind agent --name NAME\n", at)
+	}
+	if u.agent != nil && os.Geteuid() == 0 {
+		fmt.Fprintf(w, "  As root     so is what the agent %s starts; better run 'warder up' as a user who may do little\n", localName)
+	}
 	if token := u.control.SetupToken(); token != "" {
 		// The token is in the fragment, which browsers keep out of requests.
 		fmt.Fprintf(w, "\n  Create the first administrator (one use, valid %d min):\n    %s/setup#t=%s\n",
@@ -31,24 +40,24 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 	fmt.Fprintf(w, "\n  Ctrl-C stops everything.\n")
 }
 
+// joinLine is where agents join, if anybody was to know.
+func (u *allInOne) joinLine() string {
+	host, port, err := net.SplitHostPort(u.config.nodeListen)
+	if err == nil && port == "0" && address.IsLoopback(host) && u.config.nodeAddress == "" {
+		return ""
+	}
+	if at := u.forPeers(); !strings.HasPrefix(at, ":") {
+		return at
+	}
+	return u.nodes.Addr().String() // The host is anybody's guess.
+}
+
 // metricsBase is where the metrics lie.
 func (u *allInOne) metricsBase(base string) string {
 	if u.metrics == nil {
 		return base
 	}
 	return "http://" + u.metrics.Addr().String()
-}
-
-// address is where clients on this machine reach the gateway.
-func (u *allInOne) address() string {
-	host, port, err := net.SplitHostPort(u.public.Addr().String())
-	if err != nil {
-		return u.public.Addr().String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 func (u *allInOne) databaseLine() string {

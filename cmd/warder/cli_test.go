@@ -169,6 +169,47 @@ func TestABusyPortNamesWhoHoldsIt(t *testing.T) {
 	}
 }
 
+// TestWhatWarderUpCannotWorkWithIsSaidBeforeAnythingIsStarted looks at the data directory: all
+// that is started lives there.
+func TestWhatWarderUpCannotWorkWithIsSaidBeforeAnythingIsStarted(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "agent.yaml")
+	if err := os.WriteFile(bad, []byte("servers:\n  - name: files\n    comand: [npx]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	absent := filepath.Join(dir, "absent.yaml")
+	for args, says := range map[string][]string{
+		"--agent-config " + bad:                              {bad + ": line 3, column 5", "comand", "put it right", "--agent-config"},
+		"--agent-config " + absent:                           {absent, "no such file", "--agent-config"},
+		"--node-listen " + l.Addr().String():                 {"is used by", "--node-listen or WARDER_NODE_LISTEN"},
+		"--metrics-listen " + l.Addr().String():              {"is used by", "--metrics-listen or WARDER_METRICS_LISTEN"},
+		"--node-listen 8444":                                 {"--node-listen must be HOST:PORT, not 8444"},
+		"--node-address :8444":                               {"--node-address :8444 names no host by which others reach the control plane"},
+		"--tunnel-listen 7071":                               {"--tunnel-listen must be HOST:PORT, not 7071"},
+		"--tunnel-listen 0.0.0.0:0":                          {"--tunnel-listen 0.0.0.0:0 names no host", "--tunnel-address HOST:PORT"},
+		"--tunnel-listen :0 --tunnel-address gateway.corp:0": {"--tunnel-address gateway.corp:0 has no port"},
+	} {
+		data := filepath.Join(dir, "data")
+		code, stdout, stderr := invoke(t, append([]string{"up", "--listen", "127.0.0.1:0", "--data-dir", data}, strings.Fields(args)...)...)
+		if code != exitPrecondition || stdout != "" {
+			t.Errorf("%s: exit %d, %q", args, code, stdout)
+		}
+		for _, text := range says {
+			if !strings.Contains(stderr, text) {
+				t.Errorf("%s: %q lacks %q", args, stderr, text)
+			}
+		}
+		if _, err := os.Stat(data); !os.IsNotExist(err) {
+			t.Errorf("%s: the data directory: %v", args, err)
+		}
+	}
+}
+
 func TestAFileThatHoldsNoAuthorityIsNamedWithWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	server := httptest.NewTLSServer(nil)

@@ -110,7 +110,7 @@ func childNames(cmd *cobra.Command) string {
 func (c *cli) readFlags(cmd *cobra.Command) error {
 	var failed error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "WARDER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variable(f.Name)
 		value, ok := os.LookupEnv(name)
 		if f.Changed || !ok || f.Name == "help" || f.Name == "version" {
 			return
@@ -126,6 +126,11 @@ func (c *cli) readFlags(cmd *cobra.Command) error {
 		c.dataDir = defaultDataDir()
 	}
 	return nil
+}
+
+// variable is the variable of the environment that stands for a flag.
+func variable(flag string) string {
+	return "WARDER_" + strings.ToUpper(strings.ReplaceAll(strings.TrimLeft(flag, "-"), "-", "_"))
 }
 
 func defaultDataDir() string {

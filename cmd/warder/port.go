@@ -15,15 +15,16 @@ import (
 	"golang.org/x/term"
 )
 
-// listen takes an address, or says who holds it.
-func listen(address string) (net.Listener, error) {
+// listen takes the address that a flag gave, or says who holds it.
+func listen(flag, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err == nil {
 		return l, nil
 	}
 	_, port, _ := net.SplitHostPort(address)
+	other := flag + " or " + variable(flag)
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		return nil, portError(fmt.Errorf("listen on %s: %w; choose another address with --listen or WARDER_LISTEN", address, err))
+		return nil, portError(fmt.Errorf("listen on %s: %w; choose another address with %s", address, err, other))
 	}
 	holder := "another process"
 	if n, convErr := strconv.ParseUint(port, 10, 16); convErr == nil {
@@ -31,7 +32,7 @@ func listen(address string) (net.Listener, error) {
 			holder = found
 		}
 	}
-	return nil, portError(fmt.Errorf("port %s is used by %s; choose another with --listen or WARDER_LISTEN", port, holder))
+	return nil, portError(fmt.Errorf("port %s is used by %s; choose another with %s", port, holder, other))
 }
 
 func portError(err error) error { return &exitCodeError{exitPrecondition, codePort, err} }

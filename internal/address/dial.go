@@ -56,13 +56,9 @@ func Dial(listen string, bound net.Addr) string {
 // Here returns by which host:port this machine itself reaches a listener.
 func Here(bound net.Addr) string {
 	listen := bound.String()
-	host, port, err := net.SplitHostPort(listen)
+	_, port, err := net.SplitHostPort(listen)
 	if err != nil || Host(listen) != "" {
 		return listen
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
-		// A listener on all addresses of IPv6 takes those of IPv4, too, unless there are none.
-		return net.JoinHostPort("localhost", port)
-	}
-	return net.JoinHostPort("127.0.0.1", port)
+	return net.JoinHostPort("127.0.0.1", port) // Who listens on all addresses of IPv6 listens here, too.
 }
