@@ -8,6 +8,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/warder-gateway/warder/internal/porttest"
 )
 
 // addCounter are the arguments that have an agent run the counting server, which writes its
@@ -66,5 +69,68 @@ func TestWhoMayBeSomebodyElseRunsNothingUnasked(t *testing.T) {
 	r := command(t, g.dataDir, "", addCounter("local", "")...)
 	if r.code == 0 || !strings.Contains(r.stderr, "allow") {
 		t.Errorf("with a file that allows something else: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// TestAColleaguesAgentJoinsTheGatewayOfOneProcess starts it by the command that comes with
+// its join token, as people do.
+func TestAColleaguesAgentJoinsTheGatewayOfOneProcess(t *testing.T) {
+	t.Parallel()
+	join, tunnels := porttest.Free(t), porttest.Free(t)
+	g, up := startUp(t, "--node-listen", join, "--tunnel-listen", tunnels)
+	if at := up.waitFor(t, "  Agents      join at "); !strings.HasPrefix(at, join+" ") {
+		t.Errorf("the banner says that agents join at %q", at)
+	}
+	made := command(t, g.dataDir, "", "join-token", "create", "--kind", "agent", "--name", "laptop")
+	if made.code != 0 || !strings.HasPrefix(made.stdout, "wdj_") || strings.Contains(made.stderr, "wdj_") {
+		t.Fatalf("exit %d\n%s%s", made.code, made.stdout, made.stderr)
+	}
+	_, line, _ := strings.Cut(made.stderr, "Run there:\n\n  warder ")
+	line, _, _ = strings.Cut(line, "\n")
+	root := scratch(t)
+	token, file := filepath.Join(root, "token"), filepath.Join(root, "agent.yaml")
+	for path, content := range map[string]string{token: made.stdout, file: "allow_any: true\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := strings.Fields(strings.Replace(line, "FILE", token, 1))
+	start(t, root, nil, binary, append(args, "--config", file, "--data-dir", root)...)
+	eventually(t, "it has joined", func() bool {
+		r := command(t, g.dataDir, "", "agent", "list")
+		return strings.Contains(r.stdout, "laptop")
+	})
+	admin(t, g.dataDir, addCounter("laptop", filepath.Join(root, "processes"))...)
+	admin(t, g.dataDir, "user", "create", "ana", "--role", "owner")
+	c := &caller{url: g.mcp, key: admin(t, g.dataDir, "key", "create", "--user", "ana", "--application", "ide")["key"].(string)}
+	eventually(t, "its server is served", func() bool { p := c.call("counter", "count", `{}`); return p.ok() })
+	if text, err := os.ReadFile(filepath.Join(root, "processes")); err != nil || len(text) == 0 {
+		t.Errorf("no process of the server ran beside the agent: %v", err)
+	}
+}
+
+// TestWhoComesFirstAfterARestartSeesTheServersOfTheAgent asks as soon as the port takes
+// connections: the agent is of the same process, and to be there by then.
+func TestWhoComesFirstAfterARestartSeesTheServersOfTheAgent(t *testing.T) {
+	t.Parallel()
+	listen := porttest.Free(t)
+	g, up := startUp(t, "--listen", listen)
+	admin(t, g.dataDir, addCounter("local", filepath.Join(scratch(t), "processes"))...)
+	admin(t, g.dataDir, "user", "create", "ana", "--role", "owner")
+	key := admin(t, g.dataDir, "key", "create", "--user", "ana", "--application", "ide")["key"].(string)
+	for range 3 {
+		up.stop()
+		up = start(t, g.dataDir, nil, binary, "up", "--data-dir", g.dataDir, "--listen", listen)
+		for began := time.Now(); !answers("http://" + listen + "/readyz"); {
+			if time.Since(began) > within || up.ended() {
+				t.Fatal("it does not come back")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		_, body, _ := send(t, g.mcp, key, `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{`+modernMeta+`}}`, modernHeader("tools/list", "")...)
+		if !strings.Contains(body, "counter__count") {
+			t.Errorf("the first list is %s", body)
+		}
+		up.waitFor(t, "Ctrl-C stops everything")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -204,6 +205,9 @@ func TestTheBannerSaysWhatRunsAndWhatToDo(t *testing.T) {
 		if !strings.Contains(first, text) {
 			t.Errorf("the banner lacks %q:\n%s", text, first)
 		}
+	}
+	if asRoot := strings.Contains(first, "\n  As root "); asRoot != (os.Geteuid() == 0) || strings.Contains(first, "join at") {
+		t.Errorf("as user %d it says:\n%s", os.Geteuid(), first)
 	}
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/", "/setup"} {
 		if !answers(base + path) {
