@@ -164,7 +164,8 @@ func (p *Plane) openReplica() error {
 		Shares:       p.divided,
 	}
 	if t := p.tunnels; t != nil {
-		config.TunnelAddress, config.Attached, config.Locations, config.Dress = t.address, t.roster.Attached, t.locate, t.dress
+		config.TunnelAddress, config.Attached, config.Dress = t.address, t.roster.Attached, t.dress
+		config.Locations, config.Recalled = t.locate, t.recall
 	}
 	p.replica = replica.New(config)
 	if err := p.loadDivision(); err != nil {
@@ -364,6 +365,7 @@ func (p *Plane) follow(ctx context.Context) {
 		if errors.Is(err, replica.ErrDrains) {
 			err = p.replica.Follow(ctx, client)
 		}
+		p.tunnels.unheard()
 		return err
 	})
 }

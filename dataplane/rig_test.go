@@ -214,9 +214,10 @@ func (c *controlPlane) taken() (calls []*auditv1.Event) {
 
 // process is a data plane that runs.
 type process struct {
-	t    *testing.T
-	url  string
-	stop func() error
+	t      *testing.T
+	config Config
+	url    string
+	stop   func() error
 }
 
 func startProcess(t *testing.T, config Config) *process {
@@ -225,7 +226,7 @@ func startProcess(t *testing.T, config Config) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, config) }()
-	p := &process{t: t, url: "http://" + config.Listen, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
+	p := &process{t: t, config: config, url: "http://" + config.Listen, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
 	t.Cleanup(func() { _ = p.stop() })
 	return p
 }

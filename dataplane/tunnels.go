@@ -40,9 +40,10 @@ type tunnels struct {
 	relay   *relay.Relay
 	errands *errand.Errands
 
-	// located is closed once it is known where agents are.
+	// located is closed once it is known where agents are, or that the last word from before the start must do.
 	located     chan struct{}
 	locatedOnce sync.Once
+	recalled    bool // There is a last word. It is set before the node runs.
 
 	mu   sync.Mutex
 	away map[string]struct{} // servers, as what serves was last dressed
@@ -220,12 +221,29 @@ func (t *tunnels) peers() session.Peers {
 func (t *tunnels) locate(locations *syncv1.Locations) {
 	t.relay.Locate(locations.GetNodes())
 	t.roster.Locate(locations)
-	t.locatedOnce.Do(func() { close(t.located) })
+	t.bearingsTaken()
 }
+
+// recall takes over where agents and nodes were when this node was last told. What is not so any more, others refuse.
+func (t *tunnels) recall(locations *syncv1.Locations) {
+	t.relay.Locate(locations.GetNodes())
+	t.roster.Locate(locations)
+	t.recalled = true
+}
+
+// unheard is told that there is no control plane at the moment. A node with a last word goes by that.
+func (t *tunnels) unheard() {
+	if t != nil && t.recalled {
+		t.bearingsTaken()
+	}
+}
+
+func (t *tunnels) bearingsTaken() { t.locatedOnce.Do(func() { close(t.located) }) }
 
 // awaitLocated waits until it is known where agents are, but no longer than bearings: a
 // control plane may be away. A node that began before would say of servers that all others
-// serve that they are not there.
+// serve that they are not there. One that has a last word begins as soon as it finds that
+// nobody answers: until then it waits, too, for agents may have moved while it was down.
 func (t *tunnels) awaitLocated(ctx context.Context) {
 	if t == nil {
 		return

@@ -12,6 +12,8 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +31,7 @@ import (
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/porttest"
+	"github.com/warder-gateway/warder/internal/seal"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -39,6 +42,7 @@ import (
 // directory is a control plane that tells all nodes where agents are.
 type directory struct {
 	*controlPlane
+	stop   func()
 	mu     sync.Mutex
 	nodes  map[string]*located
 	silent bool // It tells nobody, yet.
@@ -122,7 +126,8 @@ func startDirectory(t *testing.T, ca *authority, set *snapshot.Set) *directory {
 	syncv1.RegisterSyncServiceServer(server, d)
 	auditv1.RegisterAuditServiceServer(server, d)
 	go server.Serve(socket)
-	t.Cleanup(server.Stop)
+	d.stop = server.Stop
+	t.Cleanup(d.stop)
 	return d
 }
 
@@ -234,6 +239,7 @@ func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key 
 	for _, name := range []string{"node-1", "node-2"} {
 		p := startProcess(t, Config{
 			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: d.address, Identity: ca.node(name), TunnelListen: "127.0.0.1:0",
+			FlushTime: time.Second, // A test may have taken the control plane away.
 		})
 		await(t, name+" is ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
 		nodes = append(nodes, p)
@@ -449,5 +455,49 @@ func TestTheLevelThatAClientSetsHoldsAtEachNode(t *testing.T) {
 				t.Errorf("the server was asked for messages from %v on, want %s", got, level)
 			}
 		}
+	}
+}
+
+// A node that is started while the control plane is away goes by where agents were when it was last told, as those do
+// that were not restarted, and is not held up by that.
+func TestANodeThatIsRestartedWithoutControlPlaneReachesAgentsAtOthers(t *testing.T) {
+	d, ca, nodes, key := twoNodes(t)
+	d.attach(t, ca.agent("laptop"), "node-1")
+	for _, p := range nodes {
+		await(t, "tools are listed", func() bool { _, body := p.post(key, listMessage); return strings.Contains(body, "files__get") })
+	}
+	d.stop()
+	config := nodes[1].config
+	keyring, err := seal.LoadOrCreate(filepath.Join(config.DataDir, "node.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "where the agent is, is on disk", func() bool {
+		sealed, err := os.ReadFile(filepath.Join(config.DataDir, "locations.sealed"))
+		if err != nil {
+			return false
+		}
+		plain, err := keyring.Open(sealed, "warder/replica/locations/v1")
+		return err == nil && strings.Contains(string(plain), "laptop")
+	})
+	// What a node leaves behind that is killed.
+	config.DataDir, config.Listen = t.TempDir(), porttest.Free(t)
+	if err := os.CopyFS(config.DataDir, os.DirFS(nodes[1].config.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(config.DataDir, "node.key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	again := startProcess(t, config)
+	await(t, "it serves", func() bool { status, _ := again.get("/readyz"); return status == http.StatusOK })
+	if took := time.Since(began); took >= bearings {
+		t.Errorf("it served after %v, as if it knew nothing", took)
+	}
+	if _, body := again.post(key, listMessage); !strings.Contains(body, "files__get") {
+		t.Errorf("listed: %s", body)
+	}
+	if _, body := again.post(key, getMessage); !strings.Contains(body, "got it") {
+		t.Errorf("call: %s", body)
 	}
 }

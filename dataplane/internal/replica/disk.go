@@ -21,7 +21,7 @@ const (
 	pinFile      = "control-plane.pub"
 )
 
-// Load reads the last good snapshot from disk, verifies it and makes it current. Without a file it does nothing. A file
+// Load reads the last good snapshot from disk, verifies it and makes it current, and tells Recalled where agents were. Without a file it does nothing. A file
 // that does not verify is logged and set aside, and the node starts empty. An error means that the directory cannot be
 // used, or that a key is pinned and cannot be read.
 func (r *Replica[I]) Load() error {
@@ -32,6 +32,7 @@ func (r *Replica[I]) Load() error {
 	if err := r.loadPin(); err != nil {
 		return fmt.Errorf("load snapshot: %w", err)
 	}
+	r.recall()
 	path := filepath.Join(r.config.Dir, snapshotFile)
 	sealed, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

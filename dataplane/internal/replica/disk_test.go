@@ -175,7 +175,7 @@ func TestASetThatCannotBeBuiltAnyMoreIsSetAsideAtStart(t *testing.T) {
 
 func TestTheWriterSkipsWhatIsSuperseded(t *testing.T) {
 	n := newNode(t, t.TempDir())
-	w := n.startWriter()
+	w := n.startSnapshotWriter()
 	started, release := make(chan struct{}), make(chan struct{})
 	w.put(func(io.Writer, func()) error { close(started); <-release; return nil })
 	<-started

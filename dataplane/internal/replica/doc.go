@@ -21,6 +21,9 @@
 //   - The last good set is on disk, sealed to the node. It is verified again, and served, when the node starts without a
 //     control plane (P-05). A file that does not verify is set aside, never deleted, and never served.
 //
+//   - Where agents and nodes are is kept beside it, sealed too, so that a node which starts without a control plane goes by the
+//     last word, as all others do. A file that cannot be used is ignored.
+//
 //   - A large update comes in parts, and is applied and written in turns with calls (package turns), so that also a node with
 //     one processor serves meanwhile. What did not change is taken over from the set and the index before.
 //

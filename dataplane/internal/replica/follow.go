@@ -68,6 +68,8 @@ func (r *Replica[I]) converse(ctx context.Context, cancel context.CancelFunc, st
 // listen takes what comes, until the stream ends. After silent nobody takes answers any more. Updates are applied beside,
 // one after another, so that what must not wait for them is heard.
 func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, silent <-chan struct{}) error {
+	places := r.startPlacesWriter()
+	defer places.close()
 	updates, applied := make(chan arrival), make(chan struct{})
 	go func() {
 		defer close(applied)
@@ -87,9 +89,7 @@ func (r *Replica[I]) listen(stream stream, answers chan<- *syncv1.SyncRequest, s
 		if shares := response.GetShares(); shares != nil && r.config.Shares != nil {
 			r.config.Shares(shares)
 		}
-		if locations := response.GetLocations(); locations != nil && r.config.Locations != nil {
-			r.config.Locations(locations)
-		}
+		r.locate(response.GetLocations(), places)
 		r.warn(response.GetDenials())
 		if part := response.GetPart(); part != nil {
 			r.turns.Run(func(breathe func()) {
@@ -145,7 +145,7 @@ func (i *incoming) complete(update *syncv1.Update, a *ahead) arrival {
 
 // applyAll applies updates and answers them.
 func (r *Replica[I]) applyAll(updates <-chan arrival, answers chan<- *syncv1.SyncRequest, silent <-chan struct{}) {
-	writer := r.startWriter()
+	writer := r.startSnapshotWriter()
 	defer writer.close()
 	for next := range updates {
 		select {

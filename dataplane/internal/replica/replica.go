@@ -40,10 +40,11 @@ type Config[I any] struct {
 	// parts of them the node has. Neither may keep the follower waiting.
 	Demand func() *syncv1.Demand
 	Shares func(*syncv1.Shares)
-	// Attached, if not nil, says which agents have tunnels to the node; Locations, if not nil, is told where all are. Neither
-	// may keep the follower waiting.
-	Attached  func() *syncv1.Attached
-	Locations func(*syncv1.Locations)
+	// Attached, if not nil, says which agents have tunnels to the node; Locations, if not nil, is told where all are, and must
+	// not change it. Neither may keep the follower waiting. Recalled, if not nil, is told by Load what Locations was last told
+	// before the node was started.
+	Attached            func() *syncv1.Attached
+	Locations, Recalled func(*syncv1.Locations)
 	// Dress, if not nil, makes of each index what serves in its place: with what the node knows that is in no snapshot. It is
 	// called with a lock held, and must be quick.
 	Dress func(*I) *I
@@ -68,6 +69,7 @@ type Replica[I any] struct {
 	// following is held by whoever changes the state.
 	following sync.Mutex
 	pinned    ed25519.PublicKey // nil before the first contact
+	places    *syncv1.Locations // what is kept on disk, or will be
 }
 
 // state is one applied snapshot. It is immutable.

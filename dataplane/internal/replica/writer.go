@@ -15,8 +15,8 @@ const (
 	maxRest = 2 * time.Second
 )
 
-// writer writes the latest snapshot to disk. Only one waits at a time: a newer one takes its place, because nobody needs
-// those in between.
+// writer writes to disk the latest of what is to be kept. Only one waits at a time: a newer one takes its place, because
+// nobody needs those in between.
 type writer struct {
 	pending chan content // capacity 1
 	closing chan struct{}
@@ -26,17 +26,16 @@ type writer struct {
 // content writes itself to a file, and breathes meanwhile.
 type content func(file io.Writer, breathe func()) error
 
-// startWriter starts the goroutine that writes.
-func (r *Replica[I]) startWriter() *writer {
+// startWriter starts the goroutine that has contents written, one after another, and rests after each, for a least time or
+// longer.
+func startWriter(least time.Duration, write func(content)) *writer {
 	w := &writer{pending: make(chan content, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		for content := range w.pending {
 			start := time.Now()
-			if err := r.write(content); err != nil {
-				r.config.Log.Error("the snapshot could not be written to disk; a restart without the control plane would serve an older one", "error", err)
-			}
-			w.rest(min(restFactor*time.Since(start), maxRest))
+			write(content)
+			w.rest(max(least, min(restFactor*time.Since(start), maxRest)))
 		}
 	}()
 	return w
@@ -74,9 +73,18 @@ func (w *writer) close() {
 	<-w.done
 }
 
-// write writes one snapshot to its file. It waits for the disk outside of its turns.
-func (r *Replica[I]) write(content content) error {
-	return replaceFile(filepath.Join(r.config.Dir, snapshotFile), func(file io.Writer) (err error) {
+// startSnapshotWriter starts what keeps the snapshot on disk.
+func (r *Replica[I]) startSnapshotWriter() *writer {
+	return startWriter(0, func(content content) {
+		if err := r.write(snapshotFile, content); err != nil {
+			r.config.Log.Error("the snapshot could not be written to disk; a restart without the control plane would serve an older one", "error", err)
+		}
+	})
+}
+
+// write writes to a file of the directory. It waits for the disk outside of its turns.
+func (r *Replica[I]) write(name string, content content) error {
+	return replaceFile(filepath.Join(r.config.Dir, name), func(file io.Writer) (err error) {
 		r.turns.Run(func(breathe func()) { err = content(file, breathe) })
 		return err
 	})
