@@ -6,12 +6,16 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/warder-gateway/warder/agent"
 )
 
 func TestTheBannerSaysWhereAgentsJoinIfAnybodyIsToKnow(t *testing.T) {
@@ -98,4 +102,24 @@ func TestWhatIsAwaitedIsAskedForUntilItComesOrForSoLong(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// TestAnAgentThatCannotStartSaysWhichLineIsWrong is for a file that was changed after it was checked.
+func TestAnAgentThatCannotStartSaysWhichLineIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agent.yaml")
+	if err := os.WriteFile(file, []byte("servers: []\nalow: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u := &allInOne{agent: &agent.Config{File: file, ControlPlane: "127.0.0.1:1", DataDir: dir}}
+	err := u.runAgent(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "start the agent local: "+file+": line 2, column 1") {
+		t.Fatalf("it says %v", err)
+	}
+	if f := classify(err); f.exit != exitPrecondition {
+		t.Errorf("exit %d", f.exit)
+	}
+	if err := new(allInOne).runAgent(t.Context()); err != nil {
+		t.Errorf("without an agent: %v", err)
+	}
 }

@@ -26,7 +26,7 @@ func (u *allInOne) banner(w io.Writer, took time.Duration) {
 		fmt.Fprintf(w, "  Agents      join at %s   token: warder join-token create --kind agent --name NAME\n", at)
 	}
 	if u.agent != nil && os.Geteuid() == 0 {
-		fmt.Fprintf(w, "  As root     so is what the agent %s starts; better run 'warder up' as a user who may do little\n", localName)
+		fmt.Fprintf(w, "  Servers     of the agent %s run as root, as this does; better start it as a user who may do little\n", localName)
 	}
 	if token := u.control.SetupToken(); token != "" {
 		// The token is in the fragment, which browsers keep out of requests.

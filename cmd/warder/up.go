@@ -119,9 +119,9 @@ func (c *upConfig) check() error {
 	return nil
 }
 
-// reason is an error with what the system said of it, if that was all.
+// reason is the text of an error with what the system said, which that of a file leaves out.
 func reason(err error) string {
-	text := fault.Text(err)
+	text := fullText(err)
 	if cause := errors.Unwrap(err); cause != nil && fault.Is(err, fault.Precondition) {
 		text += ": " + cause.Error()
 	}

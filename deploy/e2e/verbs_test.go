@@ -206,7 +206,7 @@ func TestTheBannerSaysWhatRunsAndWhatToDo(t *testing.T) {
 			t.Errorf("the banner lacks %q:\n%s", text, first)
 		}
 	}
-	if asRoot := strings.Contains(first, "\n  As root "); asRoot != (os.Geteuid() == 0) || strings.Contains(first, "join at") {
+	if asRoot := strings.Contains(first, "\n  Servers     of the agent local run as root"); asRoot != (os.Geteuid() == 0) || strings.Contains(first, "join at") {
 		t.Errorf("as user %d it says:\n%s", os.Geteuid(), first)
 	}
 	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/", "/setup"} {
