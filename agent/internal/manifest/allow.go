@@ -14,7 +14,8 @@ import (
 const rest = "..."
 
 // Rule allows servers to be assigned. In patterns a star stands for any text without / \ : and white space, so that it is
-// neither another directory nor another source of a package, and ** for any text.
+// neither another directory nor another source of a package, and ** for any text. Neither stands for a step up (..), nor,
+// first in a pattern, for the dash of an option; in a URL a star does not stand for what ends the name of its host, either.
 type Rule struct {
 	// Command is the program, as it is assigned.
 	Command string `yaml:"command"`
@@ -64,7 +65,7 @@ func (r *Rule) about(s *enrollv1.AssignedServer) bool {
 // allows returns nil, or what of the rule is not met.
 func (r *Rule) allows(s *enrollv1.AssignedServer) error {
 	if len(s.GetCommand()) == 0 {
-		if r.URL != "" && s.GetUrl() != "" && match(r.URL, s.GetUrl()) {
+		if r.URL != "" && s.GetUrl() != "" && matchWithout(r.URL, s.GetUrl(), urlStops) && !climbs(r.URL, s.GetUrl()) {
 			return nil
 		}
 		return fmt.Errorf("the URL is none of those under 'allow'")
@@ -81,7 +82,7 @@ func (r *Rule) allows(s *enrollv1.AssignedServer) error {
 		}
 	}
 	if d := s.GetDirectory(); d != "" {
-		if slices.Contains(strings.FieldsFunc(d, isSeparator), "..") || !slices.ContainsFunc(r.Directories, func(pattern string) bool { return match(pattern, d) }) {
+		if stepsUp(d) || !slices.ContainsFunc(r.Directories, func(pattern string) bool { return match(pattern, d) }) {
 			return fmt.Errorf("%q is not among the rule's directories", d)
 		}
 	}
@@ -89,6 +90,16 @@ func (r *Rule) allows(s *enrollv1.AssignedServer) error {
 }
 
 func isSeparator(c rune) bool { return c == '/' || c == '\\' }
+
+// stepsUp reports whether a text has .. as a part of a path.
+func stepsUp(text string) bool { return slices.Contains(strings.FieldsFunc(text, isPathStop), "..") }
+
+// isPathStop says where a path may begin or end within a text, such as that of an option or of a URL.
+func isPathStop(c rune) bool { return isSeparator(c) || strings.ContainsRune("=:,;?#", c) }
+
+// climbs reports whether a text has a step up that its pattern does not name. A server that may read /srv/* is not to read
+// /srv/.. with it.
+func climbs(pattern, text string) bool { return stepsUp(text) && !stepsUp(pattern) }
 
 func (r *Rule) allowsArgs(args []string) error {
 	patterns := r.Args
@@ -103,15 +114,31 @@ func (r *Rule) allowsArgs(args []string) error {
 		return fmt.Errorf("the rule has patterns for %d arguments, and there are %d; %q, last among args, allows any more", len(patterns), len(args), rest)
 	}
 	for i, pattern := range patterns {
-		if !match(pattern, args[i]) {
+		switch {
+		case !match(pattern, args[i]):
 			return fmt.Errorf("argument %d is not %q", i+1, pattern)
+		case climbs(pattern, args[i]):
+			return fmt.Errorf("argument %d has .. in it, which %q does not name", i+1, pattern)
+		case strings.HasPrefix(args[i], "-") && !strings.HasPrefix(pattern, "-"):
+			return fmt.Errorf("argument %d is an option, which %q does not stand for", i+1, pattern)
 		}
 	}
 	return nil
 }
 
+const (
+	// starStops are what a star does not stand for.
+	starStops = "/\\: \t\r\n"
+	// urlStops are those in a URL: behind what ends its authority, or comes before its host, the rest of a pattern says
+	// nothing of where it leads.
+	urlStops = starStops + "?#@"
+)
+
 // match reports whether a text is one that a pattern stands for. It takes time in proportion to their product at most.
-func match(pattern, text string) bool {
+func match(pattern, text string) bool { return matchWithout(pattern, text, starStops) }
+
+// matchWithout is match where a star stands for none of the stops.
+func matchWithout(pattern, text, stops string) bool {
 	// reach[i] says that the pattern so far can stand for text[:i].
 	reach := make([]bool, len(text)+1)
 	reach[0] = true
@@ -130,7 +157,7 @@ func match(pattern, text string) bool {
 			pattern = pattern[1:]
 		}
 		for i := 1; i <= len(text); i++ {
-			reach[i] = reach[i] || reach[i-1] && (deep || !strings.ContainsRune("/\\: \t\r\n", rune(text[i-1])))
+			reach[i] = reach[i] || reach[i-1] && (deep || strings.IndexByte(stops, text[i-1]) < 0)
 		}
 	}
 	return reach[len(text)]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"runtime"
@@ -53,19 +54,24 @@ func (s *Server) Spec() process.Spec {
 // Load reads a file. One that others may write to is refused: whoever can, has the agent run what he likes. Errors are
 // fault.Invalid and name line and column.
 func Load(name string) (*File, error) {
-	info, err := os.Stat(name)
+	opened, err := os.Open(name)
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "cannot read the agent's file "+name, err)
+	}
+	defer opened.Close()
+	info, err := opened.Stat() // Of what is read, and not of what has the name by then.
 	if err != nil {
 		return nil, fault.Wrap(fault.Precondition, "cannot read the agent's file "+name, err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		return nil, fault.Newf(fault.Invalid, "%s can be written to by others than its owner, who could have the agent run anything; chmod go-w %s", name, name)
 	}
-	if info.Size() > maxFile {
-		return nil, fault.Newf(fault.Invalid, "%s has %d bytes; at most %d are allowed", name, info.Size(), maxFile)
-	}
-	text, err := os.ReadFile(name)
+	text, err := io.ReadAll(io.LimitReader(opened, maxFile+1))
 	if err != nil {
 		return nil, fault.Wrap(fault.Precondition, "cannot read the agent's file "+name, err)
+	}
+	if len(text) > maxFile {
+		return nil, fault.Newf(fault.Invalid, "%s has more than %d bytes", name, maxFile)
 	}
 	file, err := Parse(text)
 	if err != nil {

@@ -131,6 +131,40 @@ func TestOnlyWhatTheFileAllowsMayBeAssigned(t *testing.T) {
 	}
 }
 
+// TestAPatternAllowsNoMoreThanItLooks holds T-26: neither another directory, nor an option, nor another host.
+func TestAPatternAllowsNoMoreThanItLooks(t *testing.T) {
+	file := &File{Allow: []Rule{
+		{Command: "files", Args: []string{"/srv/*", "/home/**"}}, {Command: "run", Args: []string{"*"}}, {Command: "up", Args: []string{"../*", "--dir=**"}},
+		{URL: "http://*.corp/mcp"}, {URL: "http://127.0.0.1:*/mcp"}, {URL: "http://127.0.0.1:1/x/**"},
+	}}
+	for _, c := range []struct {
+		command []string
+		url     string
+		want    bool
+	}{
+		{command: []string{"files", "/srv/a", "/home/ana/notes"}, want: true},
+		{command: []string{"files", "/srv/..", "/home/ana"}},
+		{command: []string{"files", "/srv/a", "/home/../etc"}},
+		{command: []string{"files", "/srv/a", "/home/ana/.."}},
+		{command: []string{"files", "/srv/a..b", "/home/..ana"}, want: true},
+		{command: []string{"run", "server"}, want: true},
+		{command: []string{"run", "--package=evil"}},
+		{command: []string{"up", "../a", "--dir=/srv"}, want: true},
+		{command: []string{"up", "../a", "--dir=.."}},
+		{url: "http://wiki.corp/mcp", want: true},
+		{url: "http://evil.example?.corp/mcp"},
+		{url: "http://evil.example#.corp/mcp"},
+		{url: "http://127.0.0.1:x@evil/mcp"},
+		{url: "http://127.0.0.1:80/mcp", want: true},
+		{url: "http://127.0.0.1:1/x/y?z=1", want: true},
+		{url: "http://127.0.0.1:1/x/../admin"},
+	} {
+		if err := file.Allows(&enrollv1.AssignedServer{Command: c.command, Url: c.url}); (err == nil) != c.want {
+			t.Errorf("%v%v: %v", c.command, c.url, err)
+		}
+	}
+}
+
 func TestPatterns(t *testing.T) {
 	for _, c := range []struct {
 		pattern, text string
