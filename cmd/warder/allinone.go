@@ -175,10 +175,10 @@ func (u *allInOne) openNode(ctx context.Context, config dataplane.Config) (err e
 }
 
 // openAgent admits the agent as the node is. What administrators assign to it runs as the
-// user who started all this. On loopback they are that user; behind a proxy they may be
+// user who started all this. On loopback they are that user; where others come they may be
 // others, and then it needs a file that says what it allows.
 func (u *allInOne) openAgent(ctx context.Context) error {
-	if u.config.behindProxy && u.config.agentFile == "" {
+	if !u.config.alone() && u.config.agentFile == "" {
 		return nil
 	}
 	log, at := u.log.With("plane", "agent"), address.Here(u.nodes.Addr())

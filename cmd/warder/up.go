@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +64,7 @@ both over mutual TLS. Each must then be an address that they reach.`,
 	flags.StringSliceVar(&config.origins, "allowed-origin", nil, "an `origin` whose web pages may call it")
 	flags.StringSliceVar(&config.publicURLs, "public-url", nil, "`URL` of the gateway as clients and browsers know it, for example https://mcp.example.com; OAuth clients and single sign-on need it unless they are on this machine. Of several, people sign in at the first")
 	flags.StringVar(&config.metrics, "metrics-listen", "", "`address` of /metrics alone (default: with all else)")
-	flags.StringVar(&config.agentFile, "agent-config", "", "`file` of the agent named local, which says what may be assigned to it (default: everything; behind a proxy there is no such agent without it)")
+	flags.StringVar(&config.agentFile, "agent-config", "", "`file` of the agent named local, which says what may be assigned to it (default: everything; with --behind-proxy, or a host or URL of other machines, there is no such agent without it)")
 	flags.StringVar(&config.nodeListen, "node-listen", anyPort, "`address` at which agents and further nodes join, with mutual TLS")
 	flags.StringVar(&config.nodeAddress, "node-address", "", "`HOST:PORT` by which they reach --node-listen, for the commands that are shown with join tokens (default: the same)")
 	flags.StringVar(&config.tunnelListen, "tunnel-listen", anyPort, "`address` at which agents and further nodes reach this node, with mutual TLS")
@@ -139,4 +141,18 @@ func (c *upConfig) checkListen() error {
 	}
 	return usageError(fmt.Errorf("--listen %s would carry keys in clear text over a network; listen on loopback, "+
 		"or put a proxy with TLS in front and say --behind-proxy", c.listen))
+}
+
+// alone reports whether nothing says that others than who started all this come to it: a
+// proxy in front, or a name under which other machines know it.
+func (c *upConfig) alone() bool {
+	hosts := slices.Clone(c.hosts)
+	for _, text := range c.publicURLs {
+		parsed, err := url.Parse(text)
+		if err != nil {
+			return false
+		}
+		hosts = append(hosts, parsed.Hostname())
+	}
+	return !c.behindProxy && !slices.ContainsFunc(hosts, func(host string) bool { return !address.IsLoopback(host) })
 }
