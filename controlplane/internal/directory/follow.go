@@ -25,6 +25,9 @@ const (
 	tunnels = 2
 	// reportEvery is how often what an agent reports is written, at most.
 	reportEvery = time.Second
+	// hearPause is the least time between two messages of an agent, which has no reason
+	// to say more: what it says takes a lock that all agents share.
+	hearPause = 5 * time.Millisecond
 	// heartbeat is how often a row says that its stream lives.
 	heartbeat = 15 * time.Second
 	// writeTimeout bounds one write of a row.
@@ -128,12 +131,15 @@ func (d *Directory) hear(ctx context.Context, f *follower, stream enrollv1.Agent
 			f.end(fault.Wrap(fault.Unavailable, "the stream to the agent ended", err))
 			return
 		}
+		report := request.GetReport()
+		if report != nil {
+			tidy(report) // Which takes time that others need not wait for.
+		}
 		d.mu.Lock()
 		if taken := request.GetTaken(); taken > f.taken && taken <= f.number {
 			f.taken = taken
 		}
-		if report := request.GetReport(); report != nil {
-			tidy(report)
+		if report != nil {
 			f.report, f.reported = report, f.taken
 			signal(f.news)
 		}
@@ -141,6 +147,7 @@ func (d *Directory) hear(ctx context.Context, f *follower, stream enrollv1.Agent
 			d.moved(f.name, a)
 		}
 		d.mu.Unlock()
+		pause(ctx, hearPause)
 	}
 }
 
