@@ -65,7 +65,7 @@ func (a *Admission) admit(ctx context.Context, method string) (context.Context, 
 		a.Log.Warn("refused call", "method", method, "peer", who.String())
 		return nil, nil, fault.GRPC(fault.New(fault.Denied, "this certificate may not call this method"))
 	}
-	ctx, over := WithPeer(ctx, who), func() {}
+	ctx, over := context.WithValue(WithPeer(ctx, who), issuedKey{}, IssuedAt(certificate)), func() {}
 	if a.Standing != nil {
 		if ctx, over, err = a.Standing(ctx, who, certificate); err != nil {
 			a.Log.Warn("refused call", "method", method, "peer", who.String(), "error", err)

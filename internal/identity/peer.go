@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -105,6 +106,45 @@ type peerKey struct{}
 // handlers do.
 func WithPeer(ctx context.Context, p Peer) context.Context {
 	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// issuedKey is where the time stands at which a peer's certificate was issued.
+type issuedKey struct{}
+
+// Issued returns when the certificate of the peer that was admitted was issued; the zero time, which every Denial covers,
+// if nothing says so.
+func Issued(ctx context.Context) time.Time {
+	at, _ := ctx.Value(issuedKey{}).(time.Time)
+	return at
+}
+
+// Denial is the revocation of a peer. It says nothing of who joined anew since.
+type Denial struct {
+	Reason string
+	// Before is when what was issued earlier is void; the zero time: all is.
+	Before time.Time
+}
+
+// Covers reports whether a certificate that was issued at a time is void.
+func (d Denial) Covers(issued time.Time) bool { return d.Before.IsZero() || issued.Before(d.Before) }
+
+// Denials are those of peers of one kind, by name.
+type Denials map[string]Denial
+
+// Cover reports whether a certificate of a peer is void, and why.
+func (d Denials) Cover(name string, issued time.Time) (reason string, void bool) {
+	one, denied := d[name]
+	return one.Reason, denied && one.Covers(issued)
+}
+
+// Newer returns the peers that d denies and other did not, or not as late.
+func (d Denials) Newer(other Denials) (names []string) {
+	for name, one := range d {
+		if before, known := other[name]; !known || !before.Before.Equal(one.Before) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // FromContext returns the peer that was admitted. Without one it fails with

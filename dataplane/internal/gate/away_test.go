@@ -4,8 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -45,11 +48,12 @@ func TestAServerThatIsAwayIsNotListedAndDecidedOnAsEver(t *testing.T) {
 	if before == meanwhile || before != after {
 		t.Error("clients would not be told that the list changed, or told without a change")
 	}
-	denied, err := away.Deny([]*snapshotv1.Deny{{Kind: snapshotv1.DenyKind_DENY_KIND_AGENT, Name: "laptop", Reason: "lost"}}, w.Set(1))
-	if err != nil || denied.DeniedAgents()["laptop"] != "lost" {
+	revoked := time.Unix(1_800_000_000, 0)
+	denied, err := away.Deny([]*snapshotv1.Deny{{Kind: snapshotv1.DenyKind_DENY_KIND_AGENT, Name: "laptop", Reason: "lost", IssuedBefore: timestamppb.New(revoked)}}, w.Set(1))
+	if err != nil || denied.DeniedAgents()["laptop"] != (identity.Denial{Reason: "lost", Before: revoked.UTC()}) {
 		t.Errorf("a denied agent: %v, %v", denied.DeniedAgents(), err)
 	}
-	if dressed := denied.Without(map[string]struct{}{"mail": {}}); dressed.DeniedAgents()["laptop"] != "lost" {
+	if dressed := denied.Without(map[string]struct{}{"mail": {}}); dressed.DeniedAgents()["laptop"].Reason != "lost" {
 		t.Error("what is away covers what is denied")
 	}
 }

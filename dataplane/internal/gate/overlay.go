@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/policy"
 	"github.com/warder-gateway/warder/internal/principal"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -21,7 +22,7 @@ type overlay struct {
 	// gone are keys that the core has and the snapshot has not any more.
 	gone map[string]struct{}
 	// agents and nodes are those that are denied, and why.
-	agents, nodes map[string]string
+	agents, nodes identity.Denials
 	// away are servers that can be called nowhere at the moment: they are not listed.
 	away map[string]struct{}
 	// masked has, for each profile of the core, the one that sees no denied target,
@@ -142,8 +143,8 @@ func (x *Index) Away() map[string]struct{} {
 // noDenials deny nothing.
 var noDenials = new(policy.Denials)
 
-// DeniedAgents and DeniedNodes return whose tunnels are to end, with the reasons. The caller must not change them.
-func (x *Index) DeniedAgents() map[string]string {
+// DeniedAgents and DeniedNodes return whose tunnels are to end. The caller must not change them.
+func (x *Index) DeniedAgents() identity.Denials {
 	if x.overlay == nil {
 		return nil
 	}
@@ -151,20 +152,25 @@ func (x *Index) DeniedAgents() map[string]string {
 }
 
 // DeniedNodes is as DeniedAgents.
-func (x *Index) DeniedNodes() map[string]string {
+func (x *Index) DeniedNodes() identity.Denials {
 	if x.overlay == nil {
 		return nil
 	}
 	return x.overlay.nodes
 }
 
-// named returns the denials of a kind, with their reasons.
-func named(denies []*snapshotv1.Deny, kind snapshotv1.DenyKind) map[string]string {
-	names := make(map[string]string)
+// named returns the denials of a kind of peers.
+func named(denies []*snapshotv1.Deny, kind snapshotv1.DenyKind) identity.Denials {
+	names := make(identity.Denials)
 	for _, deny := range denies {
-		if deny.GetKind() == kind {
-			names[deny.GetName()] = deny.GetReason()
+		if deny.GetKind() != kind {
+			continue
 		}
+		denial := identity.Denial{Reason: deny.GetReason()}
+		if deny.GetIssuedBefore() != nil {
+			denial.Before = deny.GetIssuedBefore().AsTime()
+		}
+		names[deny.GetName()] = denial
 	}
 	return names
 }

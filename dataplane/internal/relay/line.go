@@ -132,7 +132,7 @@ func (l *line) fail(err error) {
 // dial makes the connection, which is opened when it is first used.
 func (l *line) dial() (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+l.address,
-		grpc.WithTransportCredentials(credentials.NewTLS(l.relay.config.Client(l.node))),
+		grpc.WithTransportCredentials(credentials.NewTLS(l.relay.secure(l.node))),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithUserAgent("warder-dataplane/"+l.relay.config.Version),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: dialTime}),

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
@@ -41,7 +43,7 @@ type Relay struct {
 
 	mu        sync.Mutex
 	addresses map[string]string  // of nodes
-	barred    map[string]string  // nodes that are denied, and why
+	barred    identity.Denials   // nodes
 	lines     map[string]*line   // by node: those that take requests
 	held      map[*line]struct{} // all that are not over
 	failed    map[string]failure
@@ -100,21 +102,43 @@ func (r *Relay) Locate(nodes []*syncv1.NodeLocation) {
 	}
 }
 
-// Retain takes over which nodes are denied, with the reasons: they are neither dialled nor served.
-func (r *Relay) Retain(barred map[string]string) {
+// Retain takes over which nodes are denied: they are neither asked nor served. Lines to them end; to one that joined anew
+// since another is made.
+func (r *Relay) Retain(barred identity.Denials) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	newer := barred.Newer(r.barred)
 	r.barred = barred
 	for l := range r.held {
-		if _, denied := barred[l.node]; denied {
+		if slices.Contains(newer, l.node) {
 			r.end(l, errBarred)
 		}
 	}
 	for s := range r.serving {
-		if _, denied := barred[s.node]; denied {
+		if _, void := barred.Cover(s.node, s.issued); void {
 			s.end(errBarred)
 		}
 	}
+}
+
+// secure is how a node is dialled: its certificate must not be void.
+func (r *Relay) secure(node string) *tls.Config {
+	config := r.config.Client(node)
+	verify := config.VerifyConnection
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if verify != nil {
+			if err := verify(state); err != nil {
+				return err
+			}
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if _, void := r.barred.Cover(node, identity.IssuedAt(state.PeerCertificates[0])); void {
+			return errBarred
+		}
+		return nil
+	}
+	return config
 }
 
 // Why lines end, or are not opened.
@@ -132,7 +156,7 @@ func (r *Relay) Nodes(own string) []string {
 	defer r.mu.Unlock()
 	names := make([]string, 0, len(r.addresses))
 	for node := range r.addresses {
-		if _, denied := r.barred[node]; node != own && !denied {
+		if node != own {
 			names = append(names, node)
 		}
 	}
@@ -184,12 +208,9 @@ func (r *Relay) line(node string) (l *line, fresh bool, err error) {
 		return l, false, nil
 	}
 	address := r.addresses[node]
-	_, denied := r.barred[node]
 	switch failed := r.failed[node]; {
 	case r.over:
 		return nil, false, errOver
-	case denied:
-		return nil, false, errBarred
 	case address == "":
 		return nil, false, errUnknown
 	case time.Now().Before(failed.until):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,12 +22,16 @@ const (
 	maxBody = 32 << 20
 	// piece is how much of an answer is passed on at a time.
 	piece = 32 << 10
+	// maxLines is how many lines a node may have here: one, and those that are retired and finish what runs. One more is
+	// refused.
+	maxLines = 8
 )
 
 // served is the line of another node to this one.
 type served struct {
 	relay  *Relay
 	node   string
+	issued time.Time // the certificate of the node
 	end    context.CancelCauseFunc
 	tunnel *tunnel.Tunnel
 }
@@ -43,7 +48,7 @@ func (r *Relay) Serve(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 	}
 	ctx, end := context.WithCancelCause(stream.Context())
 	defer end(nil)
-	s := &served{relay: r, node: peer.Name, end: end}
+	s := &served{relay: r, node: peer.Name, issued: identity.Issued(stream.Context()), end: end}
 	s.tunnel = tunnel.New(stream, tunnel.Config{Version: r.config.Version, Log: r.config.Log, Handler: s})
 	if err := r.takeUp(s); err != nil {
 		return err
@@ -61,12 +66,21 @@ func (r *Relay) Serve(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 func (r *Relay) takeUp(s *served) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, denied := r.barred[s.node]; denied {
+	if _, void := r.barred.Cover(s.node, s.issued); void {
 		r.config.Log.Warn("a denied node wants to relay", "node", s.node)
 		return status.Error(codes.PermissionDenied, errBarred.Error())
 	}
 	if r.over || r.draining {
 		return status.Error(codes.Unavailable, errOver.Error())
+	}
+	lines := 0
+	for other := range r.serving {
+		if other.node == s.node {
+			lines++
+		}
+	}
+	if lines >= maxLines {
+		return status.Error(codes.ResourceExhausted, "the node has too many lines to this one")
 	}
 	r.serving[s] = struct{}{}
 	return nil

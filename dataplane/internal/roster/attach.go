@@ -33,6 +33,7 @@ var (
 type attachment struct {
 	agent  string
 	tunnel *tunnel.Tunnel
+	issued time.Time // its certificate
 	end    context.CancelCauseFunc
 	since  time.Time       // when it announced its servers first
 	ready  map[string]bool // by server; nil: nothing was announced yet
@@ -54,14 +55,14 @@ func (r *Roster) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv
 	case peer.Kind != identity.Agent:
 		return status.Error(codes.PermissionDenied, "only agents attach here")
 	}
-	name := peer.Name
-	if err := r.admit(name); err != nil {
+	name, issued := peer.Name, identity.Issued(stream.Context())
+	if err := r.admit(name, issued); err != nil {
 		return err
 	}
 	defer r.left(name)
 	ctx, end := context.WithCancelCause(stream.Context())
 	defer end(nil)
-	a := &attachment{agent: name, end: end}
+	a := &attachment{agent: name, issued: issued, end: end}
 	a.tunnel = tunnel.New(stream, tunnel.Config{
 		Version: r.config.Version, Log: r.config.Log,
 		Servers: func(states []*tunnelv1.ServerState) { r.announced(a, states) },
@@ -103,10 +104,10 @@ func ended(err error) error {
 }
 
 // admit counts a stream of an agent, if there may be one.
-func (r *Roster) admit(agent string) error {
+func (r *Roster) admit(agent string, issued time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if reason, denied := r.denied[agent]; denied {
+	if reason, void := r.denied.Cover(agent, issued); void {
 		r.config.Log.Warn("a denied agent wants to attach", "agent", agent, "reason", reason)
 		return ended(errDenied)
 	}
@@ -131,7 +132,7 @@ func (r *Roster) left(agent string) {
 // enter takes a tunnel into account: both ends have said hello.
 func (r *Roster) enter(a *attachment) {
 	r.mu.Lock()
-	if _, denied := r.denied[a.agent]; denied {
+	if _, void := r.denied.Cover(a.agent, a.issued); void {
 		r.mu.Unlock()
 		a.end(errDenied)
 		return

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -174,7 +176,7 @@ func TestTheOldestOfTooManyTunnelsEnds(t *testing.T) {
 
 func TestADeniedAgentLosesItsTunnelsAndGetsNone(t *testing.T) {
 	nodes, server, ca, agent := cluster(t, mcp.Version20260728, echo, "one", "two")
-	items := retained(nodes, server, map[string]string{"laptop": "lost"}, nil)
+	items := retained(nodes, server, identity.Denials{"laptop": {Reason: "lost"}}, nil)
 	select {
 	case err := <-agent.ended:
 		if !strings.Contains(err.Error(), "revoked") {
@@ -200,7 +202,7 @@ func TestADeniedAgentLosesItsTunnelsAndGetsNone(t *testing.T) {
 func TestADeniedNodeIsNeitherServedNorAsked(t *testing.T) {
 	nodes, server, _, _ := cluster(t, mcp.Version20260728, echo, "one", "two")
 	wantEcho(t, nodes[1], server, mcp.Modern)
-	nodes[0].relay.Retain(map[string]string{"two": "stolen"})
+	nodes[0].relay.Retain(identity.Denials{"two": {Reason: "stolen"}})
 	eventually(t, "the line of a denied node ends, and no other is let in", func() bool {
 		_, failure := ask(t, nodes[1], call(t, server, mcp.Modern, "{}"))
 		return failure != ""
@@ -210,9 +212,76 @@ func TestADeniedNodeIsNeitherServedNorAsked(t *testing.T) {
 		_, failure := ask(t, nodes[1], call(t, server, mcp.Modern, "{}"))
 		return failure == ""
 	})
-	retained(nodes[1:], server, nil, map[string]string{"one": "stolen"})
+	retained(nodes[1:], server, nil, identity.Denials{"one": {Reason: "stolen"}})
 	if _, failure := ask(t, nodes[1], call(t, server, mcp.Modern, "{}")); !strings.Contains(failure, "not connected") {
 		t.Errorf("a denied node is asked: %q", failure)
+	}
+}
+
+// TestARevocationIsOfWhatWasIssuedBefore: who joined anew with another token is let in, and what was stolen is not.
+func TestARevocationIsOfWhatWasIssuedBefore(t *testing.T) {
+	nodes, server, ca, _ := cluster(t, mcp.Version20260728, echo, "one", "two")
+	laptop, two := identity.Peer{Kind: identity.Agent, Name: "laptop"}, identity.Peer{Kind: identity.Node, Name: "two"}
+	stolen := time.Now().Add(identity.Life / 2) // half an hour old
+	thief := attach(t, ca.with(laptop, stolen), nodes[0], mcpServer(t, echo), "files")
+	wantEcho(t, nodes[1], server, mcp.Modern)
+
+	retained(nodes, server, identity.Denials{"laptop": {Before: time.Now()}}, identity.Denials{"one": {Before: time.Now()}, "two": {Before: time.Now()}})
+	select {
+	case <-thief.ended:
+	case <-time.After(patience):
+		t.Fatal("the tunnel by a void certificate stays")
+	}
+	locate(nodes) // As the control plane does, which knows who joined anew.
+	for _, n := range nodes {
+		wantEcho(t, n, server, mcp.Modern)
+	}
+	if err := stream(t, nodes[0], credentials.NewTLS(ca.with(laptop, stolen)), false); err == nil {
+		t.Error("a void certificate of an agent is let in")
+	}
+	if err := stream(t, nodes[0], credentials.NewTLS(ca.with(two, stolen)), true); err == nil {
+		t.Error("a void certificate of a node is let in")
+	}
+	if err := stream(t, nodes[0], credentials.NewTLS(ca.identity(identity.Agent, "laptop").Client(identity.Node, "")), false); err != nil {
+		t.Errorf("who joined anew is refused: %v", err)
+	}
+}
+
+// TestANodeDialsNobodyWithAVoidCertificate: who has taken over the address of a node has its old certificate, too.
+func TestANodeDialsNobodyWithAVoidCertificate(t *testing.T) {
+	nodes, server, _, _ := cluster(t, mcp.Version20260728, echo, "one", "two")
+	nodes[1].relay.Retain(identity.Denials{"one": {Before: time.Now().Add(identity.Life)}})
+	if _, failure := ask(t, nodes[1], call(t, server, mcp.Modern, "{}")); !strings.Contains(failure, "not connected") {
+		t.Errorf("it is asked: %q", failure)
+	}
+	nodes[1].relay.Retain(nil)
+	eventually(t, "it is asked again", func() bool {
+		_, failure := ask(t, nodes[1], call(t, server, mcp.Modern, "{}"))
+		return failure == ""
+	})
+}
+
+func TestANodeHasAFewLinesToAnother(t *testing.T) {
+	nodes, _, ca, _ := cluster(t, mcp.Version20260728, echo, "one")
+	var last error
+	for range 9 {
+		conn, err := grpc.NewClient("passthrough:///"+nodes[0].address, grpc.WithTransportCredentials(
+			credentials.NewTLS(ca.with(identity.Peer{Kind: identity.Node, Name: "two"}, time.Now().Add(time.Hour)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		s, err := tunnelv1.NewRelayServiceClient(conn).Relay(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last != nil {
+			t.Fatalf("refused before there are too many: %v", last)
+		}
+		_, last = s.Recv()
+	}
+	if status.Code(last) != codes.ResourceExhausted {
+		t.Errorf("one line more: %v", last)
 	}
 }
 
@@ -228,7 +297,7 @@ func TestWhoIsDialledIsTheNodeThatIsMeant(t *testing.T) {
 }
 
 // retained is retain with denials, and returns the servers.
-func retained(nodes []*node, server *snapshotv1.Server, agents, barred map[string]string) []*snapshotv1.Server {
+func retained(nodes []*node, server *snapshotv1.Server, agents, barred identity.Denials) []*snapshotv1.Server {
 	items := []*snapshotv1.Server{server}
 	for _, n := range nodes {
 		n.roster.Retain(items, agents, barred)

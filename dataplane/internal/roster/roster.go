@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
@@ -48,8 +49,8 @@ type Roster struct {
 	agents   map[string][]*attachment // with tunnels here, the latest last
 	open     map[string]int           // streams, those without a hello included
 	assigned map[string]map[string]struct{}
-	denied   map[string]string // agents, and why
-	barred   map[string]string // nodes, and why
+	denied   identity.Denials // agents
+	barred   identity.Denials // nodes
 	places   map[string]*place
 	regions  map[string]string // of nodes
 	draining bool
@@ -108,9 +109,9 @@ func (r *Roster) changed() {
 	}
 }
 
-// Retain takes over which servers there are, and which agents and nodes are denied, with the reasons. Tunnels of denied
-// agents end.
-func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes map[string]string) {
+// Retain takes over which servers there are, and which agents and nodes are denied. Tunnels of denied agents end, and until
+// Locate says otherwise, they are nowhere, and denied nodes have none. Who joined anew since is not meant.
+func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes identity.Denials) {
 	assigned := make(map[string]map[string]struct{})
 	for _, server := range servers {
 		agent := server.GetAgent()
@@ -123,11 +124,18 @@ func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes map[string]s
 		assigned[agent][server.GetName()] = struct{}{}
 	}
 	r.mu.Lock()
+	for _, agent := range agents.Newer(r.denied) {
+		delete(r.places, agent)
+	}
+	for _, node := range nodes.Newer(r.barred) {
+		for _, p := range r.places {
+			p.nodes = slices.DeleteFunc(slices.Clone(p.nodes), func(one string) bool { return one == node })
+		}
+	}
 	r.assigned, r.denied, r.barred = assigned, agents, nodes
 	var ended []*attachment
 	for agent := range agents {
-		ended = append(ended, r.agents[agent]...)
-		delete(r.agents, agent)
+		ended = append(ended, r.end(agent)...)
 	}
 	r.mu.Unlock()
 	for _, a := range ended {
@@ -135,6 +143,22 @@ func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes map[string]s
 		a.end(errDenied)
 	}
 	r.changed()
+}
+
+// end takes out the tunnels of an agent by certificates that are void, and returns them. The caller holds the lock.
+func (r *Roster) end(agent string) (ended []*attachment) {
+	var stay []*attachment
+	for _, a := range r.agents[agent] {
+		if _, void := r.denied.Cover(agent, a.issued); void {
+			ended = append(ended, a)
+		} else {
+			stay = append(stay, a)
+		}
+	}
+	if r.agents[agent] = stay; len(stay) == 0 {
+		delete(r.agents, agent)
+	}
+	return ended
 }
 
 // Locate takes over where agents are.
@@ -214,9 +238,6 @@ func (r *Roster) Heard(agent string) bool {
 
 // ready reports whether a server can be called anywhere. An agent that is here knows best. The caller holds the lock.
 func (r *Roster) ready(agent, server string) bool {
-	if _, denied := r.denied[agent]; denied {
-		return false
-	}
 	if here := r.agents[agent]; slices.ContainsFunc(here, (*attachment).takes) {
 		return slices.ContainsFunc(here, func(a *attachment) bool { return a.serves(server) })
 	}

@@ -40,9 +40,6 @@ func (w *ways) add(one way) {
 func (r *Roster) ways(agent, server string) (found ways, err error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if _, denied := r.denied[agent]; denied {
-		return found, fault.Newf(fault.Unavailable, "agent %q is revoked", agent)
-	}
 	known := r.here(agent, server, &found)
 	if found.many > 0 {
 		return found, nil
@@ -53,6 +50,9 @@ func (r *Roster) ways(agent, server string) (found ways, err error) {
 		return found, nil
 	case known:
 		return found, fault.Newf(fault.Unavailable, "it does not run at agent %q at the moment", agent)
+	}
+	if _, denied := r.denied[agent]; denied {
+		return found, fault.Newf(fault.Unavailable, "agent %q is revoked", agent)
 	}
 	return found, notConnected(agent)
 }
@@ -115,12 +115,9 @@ func (r *Roster) elsewhere(agent string, found *ways) {
 	}
 }
 
-// others are the nodes of a place, but for this one and those that are denied. The caller holds the lock.
+// others are the nodes of a place, but for this one. The caller holds the lock.
 func (r *Roster) others(p *place) []string {
-	return slices.DeleteFunc(slices.Clone(p.nodes), func(node string) bool {
-		_, barred := r.barred[node]
-		return node == r.config.Node || barred
-	})
+	return slices.DeleteFunc(slices.Clone(p.nodes), func(node string) bool { return node == r.config.Node })
 }
 
 // do makes a request by the ways to an agent, one after the other, until something of it was sent: those here, and then those
@@ -191,9 +188,7 @@ func (r *Roster) refused(agent, node string) {
 func (r *Roster) Local(ctx context.Context, request *tunnel.Request) (*tunnel.Response, error) {
 	var found ways
 	r.mu.RLock()
-	_, given := r.assigned[request.Agent][request.Server]
-	_, denied := r.denied[request.Agent]
-	if given && !denied {
+	if _, given := r.assigned[request.Agent][request.Server]; given {
 		r.here(request.Agent, request.Server, &found)
 	}
 	r.mu.RUnlock()
