@@ -3,6 +3,7 @@ package drift
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,7 @@ type Config struct {
 	// LookTime is how long the reading of a list may take. Default 10 s.
 	LookTime time.Duration
 	// Again is how old the last reading must be for a call that it refuses to have
-	// the list read once more. Default 1 s.
+	// the list read once more; a tenth of it if that reading failed. Default 1 s.
 	Again time.Duration
 }
 
@@ -59,7 +60,7 @@ type doubt struct {
 	seen    uint64        // up to which of these the list has been read
 	reading chan struct{} // closed when the reading under way is over; nil: there is none
 	read    time.Time     // when the last one was over
-	failed  bool          // the last one could not be finished
+	failed  error         // unless nil, the last one could not be finished: wraps ErrUncertain
 	other   map[string]bool
 	// other has the hashes of approved definitions that the server does not show
 	// any more.
@@ -139,7 +140,7 @@ func (w *Watch) check(ctx context.Context, entry *gate.Entry) error {
 		}
 		if said == 0 {
 			said = d.said // What the server says while the call waits, the next one waits for.
-			stale = d.seen >= said && time.Since(d.read) >= w.config.Again
+			stale = d.seen >= said && time.Since(d.read) >= d.again(w.config.Again)
 		}
 		if d.seen >= said {
 			err := d.verdict(entry)
@@ -179,12 +180,29 @@ func (w *Watch) about(entry *gate.Entry) *doubt {
 // verdict says what the last reading means for a call.
 func (d *doubt) verdict(entry *gate.Entry) error {
 	switch {
-	case d.failed:
-		return ErrUncertain
+	case d.failed != nil:
+		return d.failed
 	case d.other[string(entry.Hash)]:
 		return ErrChanged
 	}
 	return nil
+}
+
+// again is how old the last reading must be to be repeated. One that failed cost little: a server that was away, as while
+// its agent was started anew, is not refused for long after it is back.
+func (d *doubt) again(usual time.Duration) time.Duration {
+	if d.failed != nil {
+		return usual / 10
+	}
+	return usual
+}
+
+// uncertain is ErrUncertain with what is known of the reason: callers of a server that is away are told that.
+func uncertain(err error) error {
+	if away, ok := errors.AsType[*unreachable](err); ok {
+		return fault.Wrap(fault.Unavailable, ErrUncertain.Text()+": "+away.text, ErrUncertain)
+	}
+	return ErrUncertain
 }
 
 // look reads the list, unless that is under way, and returns what is closed
@@ -201,8 +219,9 @@ func (w *Watch) look(d *doubt, entry *gate.Entry) <-chan struct{} {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		d.reading, d.read, d.seen = nil, time.Now(), said
-		d.other, d.failed = other, err != nil
+		d.other, d.failed = other, nil
 		if err != nil {
+			d.failed = uncertain(err)
 			w.config.Log.Info("a server that says that it changed could not be asked what it offers now; calls of it are refused",
 				"server", server.Name(), "list", list.String(), "error", err)
 		} else if len(other) > 0 {
@@ -218,7 +237,7 @@ func (w *Watch) look(d *doubt, entry *gate.Entry) <-chan struct{} {
 // settle forgets a doubt that is gone. The caller holds mu.
 func (w *Watch) settle(server string, list gate.ListKind, d *doubt) {
 	all := w.doubts[server]
-	if all == nil || all[list] != d || d.failed || len(d.other) > 0 || d.seen != d.said {
+	if all == nil || all[list] != d || d.failed != nil || len(d.other) > 0 || d.seen != d.said {
 		return
 	}
 	all[list] = nil

@@ -14,6 +14,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -25,6 +26,7 @@ type lister struct {
 	mu    sync.Mutex
 	pages map[string][]string // by method, the definitions of each page, joined
 	fails error               // instead of any answer
+	away  string              // unless empty, why the server cannot be reached
 	hangs chan struct{}       // answers wait for it
 	asked []string            // methods
 	on    func()              // before each answer
@@ -33,7 +35,7 @@ type lister struct {
 func (l *lister) Do(ctx context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
 	l.mu.Lock()
 	l.asked = append(l.asked, call.Request.Method)
-	pages, fails, hangs, on := l.pages[call.Request.Method], l.fails, l.hangs, l.on
+	pages, fails, away, hangs, on := l.pages[call.Request.Method], l.fails, l.away, l.hangs, l.on
 	l.mu.Unlock()
 	if on != nil {
 		on()
@@ -47,6 +49,10 @@ func (l *lister) Do(ctx context.Context, call *upstream.Call, _ upstream.Sink) (
 	}
 	if fails != nil {
 		return nil, fails
+	}
+	if away != "" {
+		body := mcp.WriteError(nil, []byte("1"), mcp.CodeUnavailable, away, nil)
+		return &upstream.Answer{Body: body, Outcome: auditv1.Outcome_OUTCOME_SERVER_FAILED, Error: away}, nil
 	}
 	if pages == nil {
 		body := mcp.WriteError(nil, []byte("1"), mcp.CodeMethodNotFound, "no", nil)
@@ -295,8 +301,13 @@ func TestAListThatCannotBeReadIsNoProof(t *testing.T) {
 		if n := r.server.readings(); n != 1 {
 			t.Errorf("a server that is down was asked %d times at once", n)
 		}
-		r.server.fails = nil
-		time.Sleep(r.config.Again)
+		r.server.fails, r.server.away = nil, `agent "laptop" is not connected`
+		time.Sleep(r.config.Again / 10)
+		if err := r.check(t, "a"); !errors.Is(err, ErrUncertain) || !strings.Contains(fault.Text(err), r.server.away) {
+			t.Errorf("of a server that is away its callers are told %q", fault.Text(err))
+		}
+		r.server.away = ""
+		time.Sleep(r.config.Again / 10)
 		if err := r.check(t, "a"); err != nil {
 			t.Errorf("back: %v", err)
 		}

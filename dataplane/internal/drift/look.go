@@ -23,6 +23,11 @@ const (
 // sessions: nobody's who calls.
 const sessionKey = "drift"
 
+// unreachable is that a server gave no answer, in words of this gateway alone.
+type unreachable struct{ text string }
+
+func (u *unreachable) Error() string { return u.text }
+
 // listing is how a list is asked for.
 type listing struct{ method, member, key string }
 
@@ -101,6 +106,9 @@ func (r *reader) page(ctx context.Context) error {
 	var scan mcp.Response
 	if err := mcp.ScanResponse(answer.Body, mcp.Limits{}, &scan); err != nil {
 		return err
+	}
+	if answer.Outcome == auditv1.Outcome_OUTCOME_SERVER_FAILED && answer.Error != "" {
+		return &unreachable{answer.Error}
 	}
 	if scan.Result.Empty() {
 		if answer.Outcome == auditv1.Outcome_OUTCOME_PROTOCOL_ERROR && scan.ErrorCode == mcp.CodeMethodNotFound && r.next == nil {
