@@ -218,14 +218,10 @@ func (r *Roster) Away(servers []*snapshotv1.Server) map[string]struct{} {
 	return away
 }
 
-// Heard reports whether an agent is here and has said of each of its servers whether it can be called. Of one that is denied
-// there is nothing to hear.
+// Heard reports whether an agent is here and has said of each of its servers whether it can be called.
 func (r *Roster) Heard(agent string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if _, denied := r.denied[agent]; denied {
-		return true
-	}
 	here := r.agents[agent]
 	for server := range r.assigned[agent] {
 		said := func(a *attachment) bool { _, said := a.ready[server]; return said }
