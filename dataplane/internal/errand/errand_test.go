@@ -1,6 +1,7 @@
 package errand_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,10 +79,16 @@ func (l lines) Nodes(string) (names []string) {
 // connect makes a line by which a node serves another.
 func connect(t *testing.T, from string, to *errand.Errands) *tunnel.Tunnel {
 	t.Helper()
+	return line(t, serving{to, from})
+}
+
+// line leads to whatever serves it.
+func line(t *testing.T, to tunnel.Handler) *tunnel.Tunnel {
+	t.Helper()
 	there, back := make(chan *tunnelv1.Frames), make(chan *tunnelv1.Frames)
 	ctx, cancel := context.WithCancel(context.Background())
 	ours := tunnel.New(pipe{back, there, ctx.Done()}, tunnel.Config{Close: cancel})
-	theirs := tunnel.New(pipe{there, back, ctx.Done()}, tunnel.Config{Handler: serving{to, from}, Close: cancel})
+	theirs := tunnel.New(pipe{there, back, ctx.Done()}, tunnel.Config{Handler: to, Close: cancel})
 	var running sync.WaitGroup
 	running.Go(func() { ours.Run(ctx) })
 	running.Go(func() { theirs.Run(ctx) })
@@ -248,6 +256,35 @@ func TestWhatAProcessKeptIsGoneWithIt(t *testing.T) {
 		if err := w.one.Answer(t.Context(), node, "waits", [16]byte{3}, []byte("{}"), nil); fault.KindOf(err) != want {
 			t.Errorf("answer to %q: %v, want kind %v", node, err, want)
 		}
+	}
+}
+
+// endless is a node that says an event without end.
+type endless struct{ said atomic.Int64 }
+
+func (e *endless) Serve(_ context.Context, _ *tunnel.Incoming, w tunnel.Answer) {
+	_ = w.Head(http.StatusOK, nil)
+	piece := []byte(`{"kind":"message","message":"`)
+	for {
+		n, err := w.Write(piece)
+		if said := e.said.Add(int64(n)); err != nil || said > 128<<20 { // For one who hears all.
+			return
+		}
+		piece = bytes.Repeat([]byte("A"), 64<<10)
+	}
+}
+
+func TestANodeThatSaysAnEventWithoutEndIsHeardNoFurther(t *testing.T) {
+	w, other := newWorld(t), new(endless)
+	one := errand.New(errand.Config{Node: "one", Relay: lines{"two": line(t, other)}})
+	var asked []string
+	c := w.call(t, "", &asked)
+	c.HasState, c.Parked = true, "p"
+	if _, err := one.Resume(t.Context(), "two/x", c, nil); !fault.Is(err, fault.NotFound) {
+		t.Errorf("it ends with %v", err)
+	}
+	if said := other.said.Load(); said > 48<<20 {
+		t.Errorf("%d MiB were taken", said>>20)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -69,9 +70,11 @@ func (e *Errands) Resume(ctx context.Context, node string, c *upstream.Call, sin
 		return nil, err
 	}
 	defer response.Body.Close()
-	events := jsontext.NewDecoder(bufio.NewReader(response.Body))
+	body := &rationed{from: response.Body}
+	events := jsontext.NewDecoder(bufio.NewReader(body))
 	for {
 		var said event
+		body.left = maxErrand
 		if err := json.UnmarshalDecode(events, &said); err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
@@ -99,6 +102,25 @@ func (e *Errands) Resume(ctx context.Context, node string, c *upstream.Call, sin
 			return nil, err
 		}
 	}
+}
+
+// rationed reads no more at a time than it is given: an event lies in memory as a whole before anybody can look at it, and
+// the other node may have been taken over.
+type rationed struct {
+	from io.Reader
+	left int // bytes
+}
+
+var errTooLong = errors.New("the other node says more than fits into an event")
+
+// Read implements io.Reader.
+func (r *rationed) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := r.from.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }
 
 // question is what the node that goes on with a call has asked back.
