@@ -93,10 +93,11 @@ func TestANodeOfTheRegionThatJoinsTakesThePlaceOfOneBeyondIt(t *testing.T) {
 	s.until("two tunnels", func(v View) bool { return len(v.in(Ready)) == 2 })
 	beyond(regions, "far", "farther", "home")
 	s.reaches("home")
-	view := s.until("two tunnels again", func(v View) bool { return len(v.in(Ready)) == 2 && len(v.in(Draining)) == 0 })
-	if !slices.Contains(view.in(Ready), "home") || len(view.in(Idle)) != 1 {
-		t.Errorf("the links are %+v", view.Links)
-	}
+	// The node knows of its tunnel before the agent counts it as one, so that two others may be all that is ready until then.
+	s.until("its tunnel and another, and none to the third", func(v View) bool {
+		ready := v.in(Ready)
+		return len(ready) == 2 && slices.Contains(ready, "home") && len(v.in(Idle)) == 1
+	})
 }
 
 // TestATunnelThatEndsLeavesItsSuccessorAlone has a node come back again and again. Its latest tunnel serves, and hears of changes, whatever
