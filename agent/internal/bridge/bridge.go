@@ -45,6 +45,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Version is what servers are told of the agent.
 	Version string
+
+	listenRest time.Duration // Default: restTime. Tests have less of it.
 }
 
 func (c Config) withDefaults() Config {
@@ -53,6 +55,7 @@ func (c Config) withDefaults() Config {
 	c.StartTime = cmp.Or(c.StartTime, time.Minute)
 	c.FirstTime = cmp.Or(c.FirstTime, 5*time.Minute)
 	c.WaitTime = cmp.Or(c.WaitTime, 25*time.Second)
+	c.listenRest = cmp.Or(c.listenRest, restTime)
 	c.Process.Budget = c.Budget
 	if c.Verdicts == nil {
 		c.Verdicts = NewVerdicts()

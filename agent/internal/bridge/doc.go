@@ -15,11 +15,15 @@
 // Promises:
 //
 //   - What a process says reaches only whom it is for (security.md T-22). Of a process for one session all goes to that
-//     session. Of one that many share, answers and progress go to who asked, list changes to all, updates of a resource
-//     to its subscribers, log messages to the one call that alone can have caused them; the rest is nobody's, and is
-//     dropped. A shared process is told of no capability, so that it asks nothing of clients; what it asks all the same
-//     is refused.
-//   - Messages pass byte for byte but for ids and progress tokens.
+//     session. Of one that many share, answers and progress go to who asked, list changes to all (in the modern era: who
+//     asked for them), updates of a resource to its subscribers, log messages to the one call that alone can have caused
+//     them; the rest is nobody's, and is dropped. A shared process is told of no capability, so that it asks nothing of
+//     clients; what it asks all the same is refused.
+//   - Messages pass byte for byte but for ids and progress tokens, and but for what the listeners of the modern era are
+//     told: that is written for each of them.
+//   - At a process of the modern era there is at most one subscriptions/listen, whoever listens (audience). A listener is
+//     told at least once of each change that it asked for, however slow it is, and whoever comes and goes meanwhile. It may
+//     be told of one that did not happen.
 //   - A call that nobody waits for any more is cancelled at the process. What a server withdraws is withdrawn from the
 //     client.
 //   - A crash ends at once what runs in the process, and the sessions in it: HTTP 404 tells their clients to begin anew.

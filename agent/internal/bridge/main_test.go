@@ -56,7 +56,12 @@ type text struct {
 // serveSDK is a server of the official SDK over stdio: of both eras, or of the legacy one alone.
 func serveSDK(legacy bool) {
 	options := &mcp.ServerOptions{
-		SubscribeHandler:   func(context.Context, *mcp.SubscribeRequest) error { return nil },
+		SubscribeHandler: func(_ context.Context, req *mcp.SubscribeRequest) error {
+			if strings.HasPrefix(req.Params.URI, "bad:") {
+				return fmt.Errorf("%s cannot be subscribed to", req.Params.URI)
+			}
+			return nil
+		},
 		UnsubscribeHandler: func(context.Context, *mcp.UnsubscribeRequest) error { return nil },
 	}
 	server := mcp.NewServer(&mcp.Implementation{Name: "fixture", Version: "1"}, options)
@@ -92,6 +97,10 @@ func serveSDK(legacy bool) {
 			return nil, text{}, nil
 		})
 		return nil, text{}, nil
+	})
+	server.AddResource(&mcp.Resource{URI: "note:///a", Name: "a"}, nil)
+	mcp.AddTool(server, &mcp.Tool{Name: "update"}, func(ctx context.Context, _ *mcp.CallToolRequest, in text) (*mcp.CallToolResult, text, error) {
+		return nil, in, server.ResourceUpdated(ctx, &mcp.ResourceUpdatedNotificationParams{URI: in.Text})
 	})
 	mcp.AddTool(server, &mcp.Tool{Name: "ask"}, func(ctx context.Context, req *mcp.CallToolRequest, _ text) (*mcp.CallToolResult, text, error) {
 		result, err := req.Session.Elicit(ctx, &mcp.ElicitParams{Message: "which?"})

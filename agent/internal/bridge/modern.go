@@ -39,6 +39,10 @@ func (s *Server) postModern(ctx context.Context, m *message, version string, w t
 	}
 	worker.enter()
 	defer worker.leave()
+	if m.scan.Method == mcp.MethodListen {
+		worker.audience.serve(ctx, m, w)
+		return
+	}
 	call, err := worker.Begin(ctx, m.body, &m.scan)
 	if err != nil {
 		s.unavailable(w, err)
@@ -61,7 +65,7 @@ func (s *Server) modernWorker(ctx context.Context) (*worker, error) {
 	return s.modern.get(ctx, func() (*worker, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
 		defer cancel()
-		w, err := s.start(&modernEars{newAnchor()}, false)
+		w, err := s.start(&modernEars{anchor: newAnchor()}, false)
 		if err != nil {
 			return nil, err
 		}
@@ -77,6 +81,13 @@ func (s *Server) modernWorker(ctx context.Context) (*worker, error) {
 
 // modernEars hear a process of the modern era: all that it says has a call that it belongs to.
 type modernEars struct{ anchor }
+
+// attach implements hearer: who asks to be told of something listens together with others.
+func (e *modernEars) attach(w *worker) {
+	w.audience = newAudience(w)
+	w.server.all.Go(w.audience.run)
+	e.anchor.attach(w)
+}
 
 // Hear implements wire.Hearer.
 func (e *modernEars) Hear(m *wire.Message) {

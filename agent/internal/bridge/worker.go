@@ -41,7 +41,8 @@ type worker struct {
 	disposable bool
 	// ready ones have completed the handshake.
 	ready       bool
-	initialized []byte // of a shared one of the legacy era: the raw result of initialize
+	initialized []byte    // of a shared one of the legacy era: the raw result of initialize
+	audience    *audience // of one of the modern era
 	sessions    map[*session]bool
 	followed    chan struct{} // closed when the server has forgotten it
 	streams     int           // calls and streams that are open
@@ -69,7 +70,7 @@ func (w *worker) leave() {
 // quiet is for how long a session has to have been quiet to make room for another one.
 const quiet = time.Minute
 
-// hearer hears a process, and is told which it is.
+// hearer hears a process, and is told which it is, once, while the server's mu is held.
 type hearer interface {
 	wire.Hearer
 	attach(w *worker)

@@ -18,6 +18,7 @@ type Box struct {
 	bytes    int // of messages
 	lent     int // bytes of what was taken last
 	closed   bool
+	missed   bool
 	ready    chan struct{}
 }
 
@@ -28,19 +29,33 @@ func NewBox(budget *Budget) *Box { return &Box{budget: budget, ready: make(chan 
 func (b *Box) Put(message []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || len(b.messages) >= boxMessages || b.bytes+len(message) > boxBytes && len(b.messages) > 0 || !b.budget.Hold(len(message)) {
+	if b.closed {
 		return false
 	}
-	b.messages = append(b.messages, message)
-	b.bytes += len(message)
+	room := len(b.messages) < boxMessages && (b.bytes+len(message) <= boxBytes || len(b.messages) == 0) && b.budget.Hold(len(message))
+	if room {
+		b.messages = append(b.messages, message)
+		b.bytes += len(message)
+	} else {
+		b.missed = true
+	}
 	select {
 	case b.ready <- struct{}{}:
 	default: // The reader has been told.
 	}
-	return true
+	return room
 }
 
-// Ready is sent to when there may be something to take.
+// Missed reports whether a message has found no room since it was asked last, for readers that can make up for one.
+func (b *Box) Missed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	missed := b.missed
+	b.missed = false
+	return missed
+}
+
+// Ready is sent to when there may be something to take, or something was missed.
 func (b *Box) Ready() <-chan struct{} { return b.ready }
 
 // Take empties the box and returns what was in it. The messages are the reader's, and count for the budget until it takes

@@ -60,11 +60,22 @@ func (c *Call) Cancel(reason string) {
 	if c.Method == mcp.MethodInitialize {
 		return // The protocol has it that this one is never cancelled.
 	}
+	c.conn.Tell(c.cancellation(reason))
+}
+
+// Quit asks the server to end the call, which stays open: for whoever must know that it is over. Not all servers answer a
+// call that was cancelled. After an error nothing was sent.
+func (c *Call) Quit(ctx context.Context, reason string) error {
+	return c.conn.Send(ctx, c.cancellation(reason))
+}
+
+// cancellation returns the notice that cancels the call.
+func (c *Call) cancellation(reason string) []byte {
 	params := append([]byte(`{"requestId":`), c.own...)
 	if reason != "" {
 		params = mcp.AppendString(append(params, `,"reason":`...), reason)
 	}
-	c.conn.Tell(mcp.WriteNotification(nil, mcp.MethodCancelled, append(params, '}')))
+	return mcp.WriteNotification(nil, mcp.MethodCancelled, append(params, '}'))
 }
 
 // Release gives up what is kept for the call, once its answer was passed on or nobody wants it. It may be called again.
