@@ -280,7 +280,7 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 		{"port in use", []string{"up", "--listen", busy.Addr().String(), "--data-dir", scratch(t)}, []string{"is used by pid", "WARDER_LISTEN"}},
 		{"second instance", []string{"up", "--listen", "127.0.0.1:0", "--data-dir", running.dataDir}, []string{"another warder", "pid"}},
 		{"database unreachable", []string{"up", "--listen", "127.0.0.1:0", "--data-dir", scratch(t), "--database-url", "postgres://u:hunter2@" + nobody + "/db"}, []string{nobody}},
-		{"node without identity", []string{"dataplane", "--listen", "127.0.0.1:0", "--data-dir", scratch(t), "--control-plane", nobody}, []string{"cert.pem"}},
+		{"node without identity", []string{"dataplane", "--listen", "127.0.0.1:0", "--data-dir", scratch(t), "--control-plane", nobody}, []string{"identity", "warder join-token create --kind node"}},
 		{"control plane without a database", []string{"controlplane", "--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--data-dir", scratch(t)}, []string{"--database-url"}},
 	} {
 		r := command(t, "", "", c.args...)

@@ -207,7 +207,6 @@ func (o *outage) excuses(p *placed) bool {
 // TestWhatIsKilledTakesOnlyItsCallsInFlightAlong kills a node, an agent, the control plane and
 // PostgreSQL, one after another, while clients of both eras call.
 func TestWhatIsKilledTakesOnlyItsCallsInFlightAlong(t *testing.T) {
-	t.Parallel()
 	s := startSite(t)
 	load := s.startTraffic(t)
 	var outages []*outage

@@ -67,7 +67,8 @@ func serveCounting(file string) int {
 //	                    ├▶ edge-2 ┤
 //	                    └▶ edge-3 ┴── south: everything, counter
 //
-// Agents hold tunnels to two nodes each, so some calls go over a relay.
+// Agents hold tunnels to two nodes each, so some calls go over a relay. It is a dozen processes
+// and more, on few cores: tests of it run beside no other of this package.
 type site struct {
 	*apart
 	balancer *balancer
@@ -223,7 +224,6 @@ func (s *site) killDatabase(t *testing.T) {
 // TestEveryToolIsReachedThroughEveryNode has clients of both eras list and call at each node,
 // whether the agent's tunnel ends there or at another.
 func TestEveryToolIsReachedThroughEveryNode(t *testing.T) {
-	t.Parallel()
 	s := startSite(t)
 	var want []string
 	for _, n := range s.nodes {
@@ -274,7 +274,6 @@ func TestEveryToolIsReachedThroughEveryNode(t *testing.T) {
 // TestASessionHasItsStateOnEveryNode calls a server that keeps a process for each session, in
 // one session by turns at all nodes, and in another one beside it.
 func TestASessionHasItsStateOnEveryNode(t *testing.T) {
-	t.Parallel()
 	s := startSite(t)
 	one := openVersion(t, "http://"+s.nodes[0].mcp+"/mcp", s.key, "2025-11-25", `{}`)
 	other := openVersion(t, "http://"+s.nodes[1].mcp+"/mcp", s.key, "2025-11-25", `{}`)

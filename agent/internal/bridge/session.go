@@ -76,15 +76,18 @@ func (s *Server) open(ctx context.Context, m *message, w tunnel.Answer) {
 	}
 	x := s.newSession(worker)
 	ears.session <- x
-	ctx, cancel := context.WithTimeout(ctx, s.config.StartTime)
+	patience, cancel := context.WithTimeout(ctx, s.config.StartTime)
 	defer cancel()
-	call, err := worker.Begin(ctx, m.body, &m.scan)
+	call, err := worker.Begin(patience, m.body, &m.scan)
 	var answer []byte
 	if err == nil {
 		defer call.Release()
-		answer, err = call.Wait(ctx)
+		answer, err = call.Wait(patience)
 	}
 	switch {
+	case err != nil && ctx.Err() != nil: // Who asked went away, which says nothing of the server.
+		worker.Stop()
+		s.unavailable(w, err)
 	case err != nil:
 		s.unfit(worker, err)
 		s.unavailable(w, err)

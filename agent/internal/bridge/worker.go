@@ -155,7 +155,11 @@ func (s *Server) follow(w *worker) {
 		session.box.Close()
 	}
 	if crashed {
-		s.failed(time.Since(w.Started()), err.Error())
+		up := time.Since(w.Started())
+		if !w.ready {
+			up = 0
+		}
+		s.failed(up, err.Error())
 	}
 	s.mu.Unlock()
 	close(w.followed)
@@ -182,12 +186,17 @@ func (s *Server) unfit(w *worker, err error) {
 	w.Stop()
 }
 
-// failed notes a failure, and sees to it that the server comes back, if nothing of it runs any more. It is called with
-// s.mu held.
+// failed notes a failure, and sees to it that the server comes back, if nothing of it runs any more. Up is how long the
+// process had served; 0: it came to no handshake. It is called with s.mu held.
+//
+// What one session does to its own process keeps no other session from getting one: the pace is for a server of which
+// nothing runs, or which does not start.
 func (s *Server) failed(up time.Duration, text string) {
 	s.crashes++
 	s.failure = text
-	s.pace.Failed(time.Now(), up)
+	if up == 0 || !s.anyReady() {
+		s.pace.Failed(time.Now(), up)
+	}
 	if !s.anyReady() && !s.away && !s.closed {
 		s.away = true
 		s.all.Go(s.revive)

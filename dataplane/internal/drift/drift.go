@@ -27,19 +27,21 @@ type Config struct {
 	// Current returns what the node knows; nil: nothing yet.
 	Current func() *gate.Index
 	Log     *slog.Logger
-	// HoldTime is how long a call waits at most. Default 2 s.
+	// HoldTime is how long a call waits at most. Default 10 s: a server may have to be
+	// started to be asked, and whoever calls waits for that rather than call again.
 	HoldTime time.Duration
-	// LookTime is how long the reading of a list may take. Default 10 s.
+	// LookTime is how long the reading of a list may take. Default 15 s.
 	LookTime time.Duration
 	// Again is how old the last reading must be for a call that it refuses to have
 	// the list read once more; a tenth of it if that reading failed. Default 1 s.
 	Again time.Duration
 }
 
-// Errors of Check: faults, whose texts are for clients and the audit.
+// Errors of Check: faults, whose texts are for clients and the audit. What is unavailable may
+// be tried again; the rest is for a person to decide.
 var (
 	ErrChanged   = fault.New(fault.Precondition, "the server changed this since it was approved; a person has to look at it first")
-	ErrUncertain = fault.New(fault.Unavailable, "the server says that what it offers has changed, and could not be asked what it is now")
+	ErrUncertain = fault.New(fault.Unavailable, "the server says that what it offers has changed, and cannot be asked at the moment what it is now; try again later")
 )
 
 // Watch knows which servers are in doubt. It is safe for concurrent use.
@@ -68,8 +70,8 @@ type doubt struct {
 
 // New returns a Watch without doubts.
 func New(config Config) *Watch {
-	config.HoldTime = cmp.Or(config.HoldTime, 2*time.Second)
-	config.LookTime = cmp.Or(config.LookTime, 10*time.Second)
+	config.HoldTime = cmp.Or(config.HoldTime, 10*time.Second)
+	config.LookTime = cmp.Or(config.LookTime, 15*time.Second)
 	config.Again = cmp.Or(config.Again, time.Second)
 	return &Watch{config: config, doubts: make(map[string]*doubts)}
 }

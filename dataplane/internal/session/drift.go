@@ -13,7 +13,8 @@ import (
 // one.
 type Drift interface {
 	// Check waits, for a bounded time, until it is known whether a server still has an
-	// entry as it was approved. An error is a fault and says why it must not be used.
+	// entry as it was approved. An error is a fault and says why it must not be used; of
+	// kind Unavailable if that could not be found out.
 	Check(ctx context.Context, entry *gate.Entry) error
 }
 
@@ -27,6 +28,7 @@ func (x *exchange) stillApproved(ctx context.Context, decision policy.Decision) 
 	if err == nil {
 		return decision
 	}
+	x.unsure = fault.Is(err, fault.Unavailable)
 	decision.Effect, decision.Rule, decision.Reason = snapshotv1.Effect_EFFECT_DENY, policy.RuleDrift, fault.Text(err)
 	return decision
 }

@@ -119,6 +119,9 @@ func (x *exchange) unknown() Answer {
 // and why, to the person who has to live with it.
 func (x *exchange) denial(decision policy.Decision) []byte {
 	refusal := denied(decision, x.record.callID[:])
+	if x.unsure { // No rule forbids it, and nobody has to change one.
+		refusal.Code, refusal.Text = mcp.CodeUnavailable, decision.Reason
+	}
 	return refusal.Append(nil, x.id())
 }
 

@@ -389,6 +389,7 @@ type exchange struct {
 	sessionKey string
 	attached   bool
 	batched    bool // one of several messages, which share a stream
+	unsure     bool // it was denied since it cannot be found out whether the server changed
 	tooLate    bool // one that a batch has no room for any more
 
 	entry *gate.Entry   // what the message is about, once resolved
