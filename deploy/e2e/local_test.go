@@ -134,3 +134,42 @@ func TestWhoComesFirstAfterARestartSeesTheServersOfTheAgent(t *testing.T) {
 		up.waitFor(t, "Ctrl-C stops everything")
 	}
 }
+
+// TestWhatDoesNotStartIsExplainedAtOnce: to administrators, with what the program said last but
+// for its secrets; to clients it is not repeated.
+func TestWhatDoesNotStartIsExplainedAtOnce(t *testing.T) {
+	t.Parallel()
+	g, _ := startUp(t)
+	admin(t, g.dataDir, "user", "create", "ana", "--role", "owner")
+	key := admin(t, g.dataDir, "key", "create", "--user", "ana", "--application", "ide")["key"].(string)
+	said := func(what string, r result, want ...string) {
+		t.Helper()
+		text := r.stdout + r.stderr
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s does not say %q: exit %d\n%s", what, w, r.code, text)
+			}
+		}
+		if strings.Contains(text, "CANARY") {
+			t.Errorf("%s shows a secret:\n%s", what, text)
+		}
+	}
+	begun := time.Now()
+	r := command(t, g.dataDir, "", "server", "add", "nothing", "--agent", "local", "--", "nosuchprogram")
+	if took := time.Since(begun); r.code == 0 || took > 5*time.Second {
+		t.Errorf("it took %v until exit %d", took, r.code)
+	}
+	said("server add", r, `no program "nosuchprogram" in the PATH`, `agent "local"`, "install it there")
+	missing := []string{"cannot find the module", "[redacted]"}
+	said("server add", command(t, g.dataDir, "", "server", "add", "broken", "--agent", "local", "--env", "TOKEN=CANARY-OF-IT", "--",
+		"sh", "-c", `echo "cannot find the module $TOKEN" >&2; exit 1`), missing...)
+	said("server show", command(t, g.dataDir, "", "server", "show", "broken"), missing...)
+	begun = time.Now()
+	said("server refresh", command(t, g.dataDir, "", "server", "refresh", "broken"), missing...)
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("server refresh took %v", took)
+	}
+	if p := (&caller{url: g.mcp, key: key}).call("broken", "any", `{}`); strings.Contains(p.text, "module") || strings.Contains(p.text, "CANARY") {
+		t.Errorf("a client is told %s", p.text)
+	}
+}

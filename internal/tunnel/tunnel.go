@@ -27,6 +27,10 @@ const (
 	maxCredit  = 1 << 31
 )
 
+// HeaderFailure is the header of an answer with status 503 in which an agent says why a server does not start: a line for
+// administrators, redacted. Clients are never told it.
+const HeaderFailure = "warder-failure"
+
 // Config is what an end of a tunnel does and allows. Each number that is 0 means its default.
 type Config struct {
 	// Version of the build, for people to read.

@@ -116,8 +116,7 @@ func (s *Server) findOut(ctx context.Context) (mcp.Era, error) {
 		return 0, err
 	}
 	if _, err := s.initialize(ctx, w); err != nil {
-		s.unfit(w, err)
-		return 0, err
+		return 0, s.unfit(w, err)
 	}
 	w.Stop()
 	return mcp.Legacy, nil
@@ -155,8 +154,7 @@ func (s *Server) discover(ctx context.Context) (mcp.Era, error) {
 		case <-patience:
 			return mcp.Legacy, nil
 		case <-ctx.Done():
-			s.unfit(w, errMute)
-			return 0, errMute
+			return 0, s.unfit(w, errMute)
 		}
 	}
 }

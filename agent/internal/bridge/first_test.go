@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/process"
+	"github.com/warder-gateway/warder/internal/tunnel"
 )
 
 // slow returns the Spec of a server that starts when the file is there.
@@ -67,6 +69,30 @@ func TestACallWaitsForAFirstStartWithinBounds(t *testing.T) {
 	touch(t, file)
 	if err := <-connected; err != nil {
 		t.Errorf("a client that waited got %v", err)
+	}
+}
+
+// TestWhoIsRefusedIsToldWhyNothingStarts: the first who asks and those after him, by the header that nodes keep to
+// themselves, and without secrets.
+func TestWhoIsRefusedIsToldWhyNothingStarts(t *testing.T) {
+	t.Parallel()
+	for want, spec := range map[string]process.Spec{
+		`there is no program "no-such-program"`:            {Command: []string{"no-such-program"}},
+		"its last line: cannot find the module [redacted]": {Command: []string{os.Args[0], "serve", "broken"}, Environment: map[string]string{"TOKEN": "CANARY"}},
+	} {
+		f := start(t, Config{Spec: spec})
+		for range 2 {
+			body := strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`)
+			response, err := http.Post(f.url, "application/json", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			why := response.Header.Get(tunnel.HeaderFailure)
+			if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" || !strings.Contains(why, want) || strings.Contains(why, "CANARY") {
+				t.Errorf("HTTP %d, %q; want %q", response.StatusCode, why, want)
+			}
+		}
 	}
 }
 

@@ -23,6 +23,11 @@ import (
 // TestMain runs the tests, or, as a child of theirs, a server.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		if os.Args[2] == "broken" {
+			fmt.Fprintln(os.Stderr, "starting")
+			fmt.Fprintln(os.Stderr, "cannot find the module", os.Getenv("TOKEN"))
+			os.Exit(1)
+		}
 		if os.Args[2] == "slow" {
 			download(os.Args[3])
 		}

@@ -71,8 +71,7 @@ func (s *Server) modernWorker(ctx context.Context) (*worker, error) {
 		}
 		// There is no handshake in this era; that it answers shows that it is up.
 		if _, err := ask(ctx, w, mcp.MethodDiscover, s.modernParams()); err != nil {
-			s.unfit(w, err)
-			return nil, err
+			return nil, s.unfit(w, err)
 		}
 		s.served(w)
 		return w, nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/wire"
@@ -113,12 +114,35 @@ var (
 	streamHeader = []tunnel.Field{{Name: "content-type", Value: "text/event-stream"}, {Name: "cache-control", Value: "no-store"}, {Name: "x-accel-buffering", Value: "no"}}
 )
 
-// unavailable answers a message that reached nobody. Why is for the agent's own reports: the text of clients is the
-// node's.
+// unavailable answers a message that reached nobody. Where the server does not start, it says why, for administrators: the
+// text of clients is the node's.
 func (s *Server) unavailable(w tunnel.Answer, err error) {
 	s.config.Log.Debug("call was refused", "reason", err)
 	wait := max(s.pace.Wait(time.Now()), time.Second)
-	_ = w.Head(http.StatusServiceUnavailable, []tunnel.Field{{Name: "retry-after", Value: strconv.Itoa(int((wait + time.Second - 1) / time.Second))}})
+	header := []tunnel.Field{{Name: "retry-after", Value: strconv.Itoa(int((wait + time.Second - 1) / time.Second))}}
+	if why := s.whyNot(err); why != "" {
+		header = append(header, tunnel.Field{Name: tunnel.HeaderFailure, Value: why})
+	}
+	_ = w.Head(http.StatusServiceUnavailable, header)
+}
+
+// maxWhy bounds what is said of a failure, in bytes: a line of a server's log and some words.
+const maxWhy = 3 << 10
+
+// whyNot returns why the server does not start; empty: that is not what is wrong.
+func (s *Server) whyNot(err error) string {
+	why := ""
+	if failure, ok := errors.AsType[*startFailure](err); ok {
+		why = failure.text
+	} else if errors.Is(err, errAway) {
+		s.mu.Lock()
+		why = s.failure
+		s.mu.Unlock()
+	}
+	if len(why) > maxWhy {
+		why = why[:maxWhy]
+	}
+	return strings.ToValidUTF8(why, "")
 }
 
 // headTime is how long an answer is waited for before its head says that it will come as a stream: whoever waits for the

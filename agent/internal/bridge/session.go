@@ -89,8 +89,7 @@ func (s *Server) open(ctx context.Context, m *message, w tunnel.Answer) {
 		worker.Stop()
 		s.unavailable(w, err)
 	case err != nil:
-		s.unfit(worker, err)
-		s.unavailable(w, err)
+		s.unavailable(w, s.unfit(worker, err))
 	case call.ErrorCode() != 0:
 		worker.Stop()
 		_ = w.Reply(mcp.StatusOf(call.ErrorCode(), mcp.Legacy), jsonHeader, answer)

@@ -34,8 +34,7 @@ func (s *Server) sharedWorker(ctx context.Context) (*worker, error) {
 		}
 		result, err := s.initialize(ctx, w)
 		if err != nil {
-			s.unfit(w, err)
-			return nil, err
+			return nil, s.unfit(w, err)
 		}
 		w.initialized = bytes.Clone(result)
 		s.served(w)

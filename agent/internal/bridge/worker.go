@@ -91,7 +91,7 @@ func (s *Server) start(ears hearer, disposable bool) (*worker, error) {
 	s.pending--
 	if err != nil {
 		s.failed(0, err.Error())
-		return nil, err
+		return nil, &startFailure{err.Error()}
 	}
 	ears.attach(w)
 	s.workers[w], s.latest = true, w
@@ -170,20 +170,27 @@ func (s *Server) follow(w *worker) {
 	w.Stop() // What it left behind is gone then.
 }
 
-// unfit ends a worker whose handshake failed.
-func (s *Server) unfit(w *worker, err error) {
+// startFailure is why a server could not be started. The text is redacted, as that of a Peer's errors is.
+type startFailure struct{ text string }
+
+func (f *startFailure) Error() string { return f.text }
+
+// unfit ends a worker whose handshake failed, and returns why for people.
+func (s *Server) unfit(w *worker, err error) error {
 	noted := false
 	select {
 	case <-w.Dead(): // It failed of that; follow notes it of those that serve.
 		err, noted = w.Err(), !w.disposable
 	default:
 	}
+	failure := &startFailure{w.Redact(err.Error())}
 	if !noted {
 		s.mu.Lock()
-		s.failed(0, w.Redact(err.Error()))
+		s.failed(0, failure.text)
 		s.mu.Unlock()
 	}
 	w.Stop()
+	return failure
 }
 
 // failed notes a failure, and sees to it that the server comes back, if nothing of it runs any more. Up is how long the
@@ -253,8 +260,7 @@ func (s *Server) tryOne() error {
 		return err
 	}
 	if _, err := s.initialize(ctx, w); err != nil {
-		s.unfit(w, err)
-		return err
+		return s.unfit(w, err)
 	}
 	s.served(w)
 	w.Stop()

@@ -306,9 +306,10 @@ func TestWhatTheServerAsksIsHeard(t *testing.T) {
 func TestWhatCannotBeStartedSaysWhy(t *testing.T) {
 	for name, spec := range map[string]Spec{
 		"the command is empty": {},
-		"find the program":     {Command: []string{"no-such-program-anywhere"}},
-		"start":                {Command: []string{os.Args[0]}, Directory: filepath.Join(t.TempDir(), "nowhere")},
-		"cannot be set":        {Command: []string{os.Args[0]}, Environment: map[string]string{"A=B": ""}},
+		`command not found: there is no program "no-such-program-anywhere" in the PATH`:    {Command: []string{"no-such-program-anywhere"}},
+		`command not found: there is no program "/no/such/program" on the agent's machine`: {Command: []string{"/no/such/program"}},
+		"start":         {Command: []string{os.Args[0]}, Directory: filepath.Join(t.TempDir(), "nowhere")},
+		"cannot be set": {Command: []string{os.Args[0]}, Environment: map[string]string{"A=B": ""}},
 	} {
 		if _, err := Start(&spec, make(heard), Options{}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

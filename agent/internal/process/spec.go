@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -80,7 +81,14 @@ func (s *Spec) Check() error {
 // path finds the program.
 func (s *Spec) path() (string, error) {
 	path, err := exec.LookPath(s.Command[0])
-	if err != nil {
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "", fmt.Errorf("command not found: there is no program %q in the PATH of the agent; install it there, or name it by its full path", s.Command[0])
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("command not found: there is no program %q on the agent's machine; install it there, or name another one", s.Command[0])
+	case errors.Is(err, fs.ErrPermission):
+		return "", fmt.Errorf("the program %q may not be run by the agent's user; make it executable", s.Command[0])
+	case err != nil:
 		return "", fmt.Errorf("find the program: %w", err)
 	}
 	return path, nil

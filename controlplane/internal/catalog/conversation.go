@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/tunnel"
 )
 
 // errTooLarge ends a conversation that has used up its bytes.
 var errTooLarge = errors.New("more bytes than one discovery may read")
 
 const (
+	// maxFailure bounds what is shown of an agent's words, in bytes.
+	maxFailure = 1_000
 	// courtesyTimeout bounds what is said out of courtesy alone.
 	courtesyTimeout = 2 * time.Second
 	maxSession      = 1024
@@ -33,6 +36,7 @@ type conversation struct {
 	caps     caps
 	client   *http.Client
 	agent    string // version of Warder
+	failure  string // why an agent does not start the server, as its last answer said; printable
 	left     int64  // bytes that may still be read
 	lastID   int
 	declined int // requests of the server that were answered
@@ -132,6 +136,9 @@ func (c *conversation) post(ctx context.Context, method string, body []byte) (*h
 	response, err := c.client.Do(request)
 	if err != nil {
 		return nil, c.transportFault(ctx, err)
+	}
+	if c.target.Agent != "" {
+		c.failure = mcp.EscapeName(response.Header.Get(tunnel.HeaderFailure), maxFailure)
 	}
 	return response, nil
 }

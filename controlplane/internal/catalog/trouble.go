@@ -16,7 +16,7 @@ import (
 )
 
 // trouble makes a fault about the server: "server "x" <what>". The text holds
-// nothing that the server sent.
+// nothing that the server sent, but for what its agent says of it, which is escaped.
 func (c *conversation) trouble(kind fault.Kind, cause error, format string, args ...any) error {
 	return fault.Wrap(kind, fmt.Sprintf("server %q ", c.target.Name)+fmt.Sprintf(format, args...), cause)
 }
@@ -85,6 +85,8 @@ func (c *conversation) statusFault(status int) error {
 		return c.trouble(fault.Precondition, cause, "forbids access (HTTP 403); check the credentials in its headers, and whether it accepts this host name")
 	case status == http.StatusTooManyRequests:
 		return c.trouble(fault.Unavailable, cause, "limits requests (HTTP 429); refresh it later")
+	case status == http.StatusServiceUnavailable && c.failure != "":
+		return c.trouble(fault.Unavailable, cause, "does not start at its agent %q: %s", c.target.Agent, c.failure)
 	case status == http.StatusServiceUnavailable && c.target.Agent != "":
 		return c.trouble(fault.Unavailable, cause, "does not serve yet, or not any more (HTTP 503); 'warder agent list' says what its agent knows of it")
 	case status >= 500:

@@ -179,6 +179,8 @@ func (d *Directory) reach(agent, server string, revision uint64) (*tunnel.Tunnel
 	}
 	if s := f.reportOf(server); f.reported == f.number && s.GetPhase() == enrollv1.ServerPhase_SERVER_PHASE_REFUSED {
 		return nil, nil, fault.Newf(fault.Precondition, "server %q: its agent %q does not run it: %s", server, agent, s.GetLastError())
+	} else if f.reported == f.number && s.GetPhase() == enrollv1.ServerPhase_SERVER_PHASE_WAITING && s.GetLastError() != "" {
+		return nil, nil, fault.Newf(fault.Unavailable, "server %q does not start at its agent %q, which tries it again by itself: %s", server, agent, s.GetLastError())
 	}
 	return nil, a.changed, nil
 }

@@ -197,6 +197,23 @@ func TestAnAgentHearsOfItsServersAndIsReachedWhenItHasTakenThem(t *testing.T) {
 	if server := <-told; server != "files" || len(told) != 0 {
 		t.Errorf("told of %q, and %d more", server, len(told))
 	}
+	// What does not start is not waited for.
+	if err := end.Announce([]*tunnelv1.ServerState{{Name: "files"}}); err != nil {
+		t.Fatal(err)
+	}
+	report := &enrollv1.AgentReport{Servers: []*enrollv1.ServerReport{{Name: "files", Phase: enrollv1.ServerPhase_SERVER_PHASE_WAITING, LastError: "no such program"}}}
+	if err := stream.Send(&enrollv1.FollowRequest{Taken: 2, Report: report}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(takeTime / 3); ; {
+		_, err := d.Reach(t.Context(), "laptop", "files")
+		if err != nil && strings.Contains(err.Error(), "does not start") && strings.Contains(err.Error(), "no such program") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a server that does not start: %v", err)
+		}
+	}
 	stream2, err := s.GetAgentStream(t.Context(), "laptop")
 	if err != nil || stream2 == "" {
 		t.Errorf("the row says %q, %v", stream2, err)

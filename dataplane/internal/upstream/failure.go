@@ -163,7 +163,7 @@ func (e *endpoint) refusal(status int, retryHint string) *failure {
 		f.data = retryData(retryHint)
 		return f
 	case status == 503 && retryData(retryHint) != nil: // As an agent says of a server that is still starting.
-		f := e.fail(mcp.CodeUnavailable, nil, "server %q is starting, or has too much to do (HTTP 503); try again in a moment")
+		f := e.fail(mcp.CodeUnavailable, nil, "server %q is starting, or failed to, or has too much to do (HTTP 503); try again in a moment")
 		f.data = retryData(retryHint)
 		return f
 	case status == 502 || status == 503 || status == 504:
