@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/agent/internal/manifest"
 	"github.com/warder-gateway/warder/agent/internal/uplink"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/filelock"
 	"github.com/warder-gateway/warder/internal/identity"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
@@ -33,6 +37,11 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	lock, err := config.claim()
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
 	view := config.open()
 	who, err := config.identity(ctx)
 	if who == nil || fault.Is(err, fault.Precondition) {
@@ -93,6 +102,22 @@ func (c *Config) reloaded(d *duties) func(*manifest.File, error) {
 		}
 		first = false
 	}
+}
+
+// claim takes the data directory for this process. Two with one identity would take each other's stream in turns.
+func (c *Config) claim() (*filelock.Lock, error) {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the data directory cannot be made: "+err.Error(), err)
+	}
+	lock, err := filelock.Take(filepath.Join(c.DataDir, "lock"))
+	if held, ok := errors.AsType[*filelock.HeldError](err); ok {
+		return nil, fault.Wrap(fault.Exists, fmt.Sprintf("another agent (%s) uses the data directory %s; stop it, or name another directory with --data-dir",
+			cmp.Or(held.Who, "it does not say who"), c.DataDir), err)
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Precondition, "the data directory cannot be written to: "+err.Error(), err)
+	}
+	return lock, nil
 }
 
 // identity returns who the agent is; it joins where that is not known.

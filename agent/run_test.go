@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -127,5 +129,24 @@ func TestAnAgentThatCannotStartSaysWhy(t *testing.T) {
 		if err := Run(t.Context(), config); !fault.Is(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestADataDirectoryIsOneAgentsAtATime(t *testing.T) {
+	t.Setenv("WARDER_JOIN_TOKEN", "")
+	config := write(t, "servers: []")
+	config.ControlPlane, config.DataDir = "127.0.0.1:1", filepath.Join(t.TempDir(), "agent")
+	lock, err := config.claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Run(t.Context(), config)
+	if text := fault.Text(err); !fault.Is(err, fault.Exists) || !strings.Contains(text, config.DataDir) ||
+		!strings.Contains(text, fmt.Sprintf("pid %d,", os.Getpid())) || !strings.Contains(text, "--data-dir") {
+		t.Errorf("the second agent ended with %v", err)
+	}
+	lock.Release()
+	if err := Run(t.Context(), config); !fault.Is(err, fault.Precondition) || !strings.Contains(fault.Text(err), "join token") {
+		t.Errorf("without the other one it ended with %v", err)
 	}
 }

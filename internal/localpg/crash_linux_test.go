@@ -141,7 +141,7 @@ func TestAServerThatLostItsWarderIsEndedFirst(t *testing.T) {
 	c := someServer(t)
 	s := run(t, c)
 	// As on a system without death signals: the lock is free and postgres runs on.
-	s.lock.release()
+	s.lock.Release()
 	again := run(t, c)
 	if s.postmaster.pid() == again.postmaster.pid() {
 		t.Error("the old server is still the server")

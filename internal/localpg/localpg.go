@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/filelock"
 )
 
 // Config says where a server lives and where its binaries may come from.
@@ -64,7 +65,7 @@ type Server struct {
 	Dir     string // its data directory
 
 	postmaster *child
-	lock       *lock
+	lock       *filelock.Lock
 	listens    address
 	done       chan error
 }
@@ -103,7 +104,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	}
 	s, err := c.startLocked(ctx, home, lock)
 	if err != nil {
-		lock.release()
+		lock.Release()
 		return nil, err
 	}
 	return s, nil
@@ -126,7 +127,7 @@ func (c Config) complete() (Config, error) {
 }
 
 // startLocked runs the server. The lock becomes the server's, unless it fails.
-func (c Config) startLocked(ctx context.Context, home string, lock *lock) (*Server, error) {
+func (c Config) startLocked(ctx context.Context, home string, lock *filelock.Lock) (*Server, error) {
 	cl, err := findCluster(home)
 	if err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (c Config) startLocked(ctx context.Context, home string, lock *lock) (*Serv
 }
 
 // launch starts postgres on a cluster that is ready for it and waits until it answers.
-func (c Config) launch(ctx context.Context, cl cluster, inst installation, lock *lock) (*Server, error) {
+func (c Config) launch(ctx context.Context, cl cluster, inst installation, lock *filelock.Lock) (*Server, error) {
 	addr, err := c.address(cl, inst.as)
 	if err != nil {
 		return nil, err
@@ -191,7 +192,7 @@ func (c Config) server(cl cluster, inst installation, addr address) *Server {
 func (s *Server) watch(t *tail) {
 	defer close(s.done)
 	<-s.postmaster.exited
-	s.lock.release()
+	s.lock.Release()
 	if s.postmaster.asked.Load() {
 		return
 	}
@@ -214,7 +215,7 @@ func (s *Server) Done() <-chan error { return s.done }
 func (s *Server) Stop(ctx context.Context) error {
 	if s.postmaster.end(ctx, stopGrace) {
 		s.listens.vacate()
-		s.lock.release() // Not only in watch: the next Start may come before it runs.
+		s.lock.Release() // Not only in watch: the next Start may come before it runs.
 		return nil
 	}
 	return fault.Newf(fault.Internal, "postgres (pid %d) does not end", s.postmaster.pid())

@@ -1,6 +1,6 @@
 //go:build unix
 
-package localpg
+package filelock
 
 import (
 	"errors"
@@ -17,12 +17,3 @@ func tryLock(f *os.File) error {
 }
 
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) } // It holds the lock, so it can.
-
-// syncDir makes what was renamed in dir survive the machine.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
