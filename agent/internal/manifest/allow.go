@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/warder-gateway/warder/agent/internal/process"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
 
@@ -30,11 +30,14 @@ type Rule struct {
 	URL string `yaml:"url"`
 }
 
-// Allows returns nil if the file allows a server to be assigned, and else an error that says what would. The text holds
-// no secret.
+// Allows returns nil if the file allows a server to be assigned, and else an error that says what is not met, and has the
+// rule to copy that would allow all of it. The text holds no secret.
 func (f *File) Allows(s *enrollv1.AssignedServer) error {
 	if f.AllowAny {
 		return nil
+	}
+	if (len(s.GetCommand()) > 0) == (s.GetUrl() != "") {
+		return fmt.Errorf("no file can allow it: a server has either a command or a url")
 	}
 	var nearest error
 	for i := range f.Allow {
@@ -46,15 +49,46 @@ func (f *File) Allows(s *enrollv1.AssignedServer) error {
 			nearest = err
 		}
 	}
-	switch {
-	case nearest != nil:
-		return fmt.Errorf("the agent's file does not allow it: %w", nearest)
-	case s.GetUrl() != "":
-		return fmt.Errorf("the agent's file does not allow it; this would: allow: [{url: %q}]", s.GetUrl())
+	why := ""
+	if nearest != nil {
+		why = ": " + nearest.Error()
 	}
-	spec := process.Spec{Command: s.GetCommand()}
-	return fmt.Errorf("the agent's file does not allow %s; a rule under 'allow' with command: %q, and with args, would",
-		spec.String(), slices.Concat(s.GetCommand(), []string{""})[0])
+	if stepsUp(s.GetDirectory()) {
+		return fmt.Errorf("%s does not allow it%s; no rule can while its directory has '..'", f.called(), why)
+	}
+	return fmt.Errorf("%s does not allow it%s; this would: allow: [%s]", f.called(), why, ruleFor(s))
+}
+
+// called is what to call the file.
+func (f *File) called() string {
+	if f.Path == "" {
+		return "the agent's file"
+	}
+	return "the agent's file " + f.Path
+}
+
+// ruleFor writes the rule that allows a server and hardly another, in one line of YAML: a star of the server's own would stand
+// for other text, too. Of variables it has the names. The dashboard writes the same (allowRule in agentFile.ts).
+func ruleFor(s *enrollv1.AssignedServer) string {
+	if s.GetUrl() != "" {
+		return fmt.Sprintf("{url: %q}", s.GetUrl())
+	}
+	fields := []string{fmt.Sprintf("command: %q", s.GetCommand()[0])}
+	list := func(key string, words []string) {
+		quoted := make([]string, len(words))
+		for i, word := range words {
+			quoted[i] = strconv.Quote(word) // Which YAML reads as Go does.
+		}
+		if len(words) > 0 {
+			fields = append(fields, key+": ["+strings.Join(quoted, ", ")+"]")
+		}
+	}
+	list("args", s.GetCommand()[1:])
+	list("environment", slices.Sorted(maps.Keys(s.GetEnvironment())))
+	if d := s.GetDirectory(); d != "" {
+		list("directories", []string{d})
+	}
+	return "{" + strings.Join(fields, ", ") + "}"
 }
 
 // about reports whether a rule was meant for such a server.

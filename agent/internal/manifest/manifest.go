@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strings"
@@ -32,6 +34,8 @@ type File struct {
 	Servers  []Server `yaml:"servers"`
 	Allow    []Rule   `yaml:"allow"`
 	AllowAny bool     `yaml:"allow_any"`
+	// Path is where it was read from; empty: from a text.
+	Path string `yaml:"-"`
 }
 
 // Server is a server that the file declares: a command, or a URL.
@@ -56,19 +60,19 @@ func (s *Server) Spec() process.Spec {
 func Load(name string) (*File, error) {
 	opened, err := os.Open(name)
 	if err != nil {
-		return nil, fault.Wrap(fault.Precondition, "cannot read the agent's file "+name, err)
+		return nil, unread(name, err)
 	}
 	defer opened.Close()
 	info, err := opened.Stat() // Of what is read, and not of what has the name by then.
 	if err != nil {
-		return nil, fault.Wrap(fault.Precondition, "cannot read the agent's file "+name, err)
+		return nil, unread(name, err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		return nil, fault.Newf(fault.Invalid, "%s can be written to by others than its owner, who could have the agent run anything; chmod go-w %s", name, name)
 	}
 	text, err := io.ReadAll(io.LimitReader(opened, maxFile+1))
 	if err != nil {
-		return nil, fault.Wrap(fault.Precondition, "cannot read the agent's file "+name, err)
+		return nil, unread(name, err)
 	}
 	if len(text) > maxFile {
 		return nil, fault.Newf(fault.Invalid, "%s has more than %d bytes", name, maxFile)
@@ -77,7 +81,17 @@ func Load(name string) (*File, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, name+": "+fault.Text(err), err)
 	}
+	file.Path = name
 	return file, nil
+}
+
+// unread words why a file cannot be read, and what to do about it.
+func unread(name string, err error) error {
+	why := err.Error()
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		why = path.Err.Error() // The name is said already.
+	}
+	return fault.Wrap(fault.Precondition, fmt.Sprintf("cannot read the agent's file %s: %s; make it, or name another with --config", name, why), err)
 }
 
 // Parse reads the text of a file.
@@ -102,9 +116,40 @@ func Parse(text []byte) (*File, error) {
 // misread words an error of the YAML package, whose own text repeats the file's, secrets and all.
 func misread(err error) error {
 	if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
-		return at(e.GetToken(), e.GetMessage())
+		return at(e.GetToken(), expected(e))
 	}
 	return fault.Wrap(fault.Invalid, "the file is not YAML of this form", err)
+}
+
+// expected says what is to stand where something else does, without repeating that.
+func expected(err yaml.Error) string {
+	if e, ok := errors.AsType[*yaml.TypeError](err); ok {
+		switch e.DstType.Kind() {
+		case reflect.Bool:
+			return "this must be true or false"
+		case reflect.String:
+			return "this must be a text"
+		}
+	}
+	e, ok := errors.AsType[*yaml.UnexpectedNodeTypeError](err)
+	switch {
+	case ok && e.Expected == ast.SequenceType:
+		return "this must be a list" + suchAs(e.Token, map[string]string{"command": "[npx, -y, foo]", "args": `["-y", "foo", "..."]`, "pass": "[HTTPS_PROXY]"})
+	case ok && e.Expected == ast.MappingType:
+		return "this must have keys and values" + suchAs(e.Token, map[string]string{"environment": "{LOG: debug}", "headers": "{Authorization: Bearer 123}"})
+	}
+	return err.GetMessage()
+}
+
+// suchAs is the example of the key whose value a token is, if there is one.
+func suchAs(value *token.Token, examples map[string]string) string {
+	if value.Prev == nil || value.Prev.Type != token.MappingValueType || value.Prev.Prev == nil {
+		return ""
+	}
+	if text := examples[value.Prev.Prev.Value]; text != "" {
+		return ", for example " + text
+	}
+	return ""
 }
 
 func at(t *token.Token, text string) error {

@@ -60,11 +60,16 @@ func TestWhatIsWrongIsRefusedWithItsPlaceAndWithoutSecrets(t *testing.T) {
 		"servers:\n  - name: a\n    url: http://u:hunter2@h/":                                "line 3, column 10",
 		"servers:\n  - name: a\n    command: x\n    environment: {K: hunter2}":               "line 3, column 14",
 		"servers:\n  - name: a\n    environment: {K: hunter2}\n    command: [x]\n   name: b": "line",
-		"servers:\n  - name: a\n    command: [x]\n    shared: hunter2":                       "line 4, column 13",
+		"servers:\n  - name: a\n    command: [x]\n    shared: hunter2":                       "line 4, column 13: this must be true or false",
 		"servers:\n  - name: a\n    command: [x]\n    name: b":                               "line 4, column 5",
-		"allow:\n  - args: [x]":                                                              "line 2, column 5: allow[0]: a rule allows either",
-		"allow:\n  - command: x\n    args: [\"...\", y]":                                     "line 3, column 12: allow[0].args[0]",
-		"allow:\n  - command: \"*\"":                                                         "a command is named in full",
+		"servers:\n  - name: a\n    command: npx -y hunter2":                                 "line 3, column 14: this must be a list, for example [npx, -y, foo]",
+		"servers:\n  - name: a\n    command: {a: hunter2}":                                   "line 3, column 14: this must be a list, for example [npx, -y, foo]",
+		"servers:\n  - name: a\n    environment: [hunter2]":                                  "line 3, column 18: this must have keys and values, for example {LOG: debug}",
+		"servers: hunter2":                               "line 1, column 10: this must be a list",
+		"allow:\n  - command: [hunter2]":                 "line 2, column 14: this must be a text",
+		"allow:\n  - args: [x]":                          "line 2, column 5: allow[0]: a rule allows either",
+		"allow:\n  - command: x\n    args: [\"...\", y]": "line 3, column 12: allow[0].args[0]",
+		"allow:\n  - command: \"*\"":                     "a command is named in full",
 	} {
 		_, err := Parse([]byte(text))
 		if !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Text(err), want) || strings.Contains(fault.Text(err), "hunter2") {
@@ -107,17 +112,18 @@ func TestOnlyWhatTheFileAllowsMayBeAssigned(t *testing.T) {
 		}
 	}
 	for want, s := range map[string]*enrollv1.AssignedServer{
-		"rule under 'allow'":         run("sh", "-c", "id"),
-		"argument 1 is not":          run("npx", "--yes", server),
-		"wants 2 arguments":          run("npx", "-y"),
-		"argument 2 is not":          run("npx", "-y", server+"@npm:evil"),
-		"for 0 arguments":            run("echo", "x"),
-		"does not allow ;":           {},
-		"variable NODE_OPTIONS":      {Command: []string{"npx", "-y", server}, Environment: map[string]string{"NODE_OPTIONS": "hunter2"}},
-		"directories":                {Command: []string{"npx", "-y", server}, Directory: "/srv/.."},
-		`allow: [{url: "http://127.`: {Url: "http://127.0.0.1:1/x/mcp"},
-		"does not allow /":           run("/usr/bin/npx", "-y", server),
-		"none of those":              {Command: []string{"echo"}, Url: "http://127.0.0.1:1/mcp"},
+		`file does not allow it; this would: allow: [{command: "sh", args: ["-c", "id"]}]`: run("sh", "-c", "id"),
+		"argument 1 is not":                        run("npx", "--yes", server),
+		"wants 2 arguments":                        run("npx", "-y"),
+		"argument 2 is not":                        run("npx", "-y", server+"@npm:evil"),
+		"for 0 arguments":                          run("echo", "x"),
+		"no file can allow it":                     {},
+		"variable NODE_OPTIONS":                    {Command: []string{"npx", "-y", server}, Environment: map[string]string{"NODE_OPTIONS": "hunter2"}},
+		"its directory has '..'":                   {Command: []string{"npx", "-y", server}, Directory: "/srv/.."},
+		"among the rule's directories; this would": {Command: []string{"npx", "-y", server}, Directory: "/home"},
+		`allow: [{url: "http://127.`:               {Url: "http://127.0.0.1:1/x/mcp"},
+		`[{command: "/usr/bin/npx"`:                run("/usr/bin/npx", "-y", server),
+		"either a command or a url":                {Command: []string{"echo"}, Url: "http://127.0.0.1:1/mcp"},
 	} {
 		if err := file.Allows(s); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v: %v; want %q", s, err, want)
@@ -162,6 +168,47 @@ func TestAPatternAllowsNoMoreThanItLooks(t *testing.T) {
 		if err := file.Allows(&enrollv1.AssignedServer{Command: c.command, Url: c.url}); (err == nil) != c.want {
 			t.Errorf("%v%v: %v", c.command, c.url, err)
 		}
+	}
+}
+
+func TestTheRuleOfARefusalAllowsAllThatWasRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(name, []byte("allow: [{command: npx}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*enrollv1.AssignedServer{
+		{Command: []string{"echo"}},
+		{Url: "http://127.0.0.1:1/x?y=\"#"},
+		{
+			Command:     []string{"npx", "-y", "say \"hi\": {a, b}", "C:\\notes\t\u00fc\u202e\x07", "", "- #"},
+			Environment: map[string]string{"B": "hunter2", "A": "hunter2"}, Directory: "/srv/my notes",
+		},
+	} {
+		text := file.Allows(s).Error()
+		_, rule, found := strings.Cut(text, "this would: ")
+		if !found || !strings.Contains(text, name) || strings.Contains(text, "hunter2") || strings.Contains(text, "\n") {
+			t.Errorf("%v: %s", s, text)
+		}
+		mended, err := Parse([]byte(rule))
+		if err != nil {
+			t.Errorf("%s: %v", rule, err)
+			continue
+		}
+		if err := mended.Allows(s); err != nil {
+			t.Errorf("with %s: %v", rule, err)
+		}
+	}
+}
+
+func TestAFileThatCannotBeReadSaysWhyAndWhatToDo(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "none.yaml")
+	_, err := Load(name)
+	if want := "cannot read the agent's file " + name + ": no such file or directory; make it, or name another with --config"; !fault.Is(err, fault.Precondition) || fault.Text(err) != want {
+		t.Errorf("got %q, want %q", fault.Text(err), want)
 	}
 }
 

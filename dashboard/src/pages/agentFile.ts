@@ -10,7 +10,8 @@ export const agentFile = `allow:
 
 /**
  * The rule that allows a server and hardly another: in it a star of the server's own
- * would stand for other text, too. Text in YAML is quoted as in JSON.
+ * would stand for other text, too. Text in YAML is quoted as in JSON. The agent says
+ * the same rule, in one line, where it refuses a server (ruleFor in package manifest).
  */
 export function allowRule(
   server: Pick<Server, "command" | "url" | "environmentNames" | "directory">,
