@@ -194,6 +194,7 @@ func TestHelloComesFirstAndLeavesRoom(t *testing.T) {
 		"much credit":      {with(func(h *tunnelv1.Hello) { h.TunnelCredit = maxCredit + 1 }), ErrRule},
 		"only newer":       {with(func(h *tunnelv1.Hello) { h.MinRevision, h.MaxRevision = 2, 3 }), ErrRevision},
 		"only older":       {with(func(h *tunnelv1.Hello) { h.MinRevision, h.MaxRevision = 0, 0 }), ErrRevision},
+		"a long version":   {with(func(h *tunnelv1.Hello) { h.Version = strings.Repeat("v", maxVersion+1) }), ErrRule},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

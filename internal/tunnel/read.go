@@ -139,6 +139,9 @@ func (t *Tunnel) takeHello(message []byte) error {
 	if hello.GetStreamCredit() > maxCredit || hello.GetTunnelCredit() > maxCredit {
 		return errCredit
 	}
+	if len(hello.GetVersion()) > maxVersion {
+		return broken("the version in hello has 128 bytes at most")
+	}
 	t.peer = peer{
 		version:   hello.GetVersion(),
 		maxFrames: int(hello.GetMaxFrames()), maxStreams: int(hello.GetMaxStreams()),

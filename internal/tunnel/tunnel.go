@@ -24,6 +24,8 @@ const (
 	maxFields = 256
 	// maxServers bounds what one end announces.
 	maxServers = 1000
+	// maxVersion bounds the version that the other end says, in bytes: it is for logs and people.
+	maxVersion = 128
 	maxCredit  = 1 << 31
 )
 
