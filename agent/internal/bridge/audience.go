@@ -46,13 +46,13 @@ type audience struct {
 // listener is one subscriptions/listen of a client. It is guarded by its audience. What waits for it says only that
 // something has changed, and so is bounded by what it asked for, however slow it is.
 type listener struct {
-	id     []byte // raw, of its request
-	wants  wishes // once it is admitted, only what is honoured
-	ready  chan struct{}
+	id       []byte // raw, of its request
+	wants    wishes // once it is admitted, only what is honoured
+	ready    chan struct{}
 	admitted bool // it is admitted
-	told   bool // it has taken the acknowledgement
-	news   wishes
-	end    *ending
+	told     bool // it has taken the acknowledgement
+	news     wishes
+	end      *ending
 }
 
 // ending is why a listen is over: with an answer, or with err.

@@ -142,6 +142,70 @@ func TestCallsWithTheSameIDsNeverMixUp(t *testing.T) {
 	}
 }
 
+// TestACallThatHangsOrDripsHoldsUpNoOther has fifty clients call one process, each with the same ids: the answers of the
+// others come while one call hangs and one has told of nothing but progress.
+func TestACallThatHangsOrDripsHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	for _, legacy := range []bool{false, true} {
+		f := start(t, Config{Spec: own("both"), Shared: true})
+		var drops atomic.Int64
+		sessions := make([]*mcp.ClientSession, 50)
+		for i := range sessions {
+			var err error
+			if sessions[i], err = connect(t, f.url, &mcp.ClientOptions{ProgressNotificationHandler: func(context.Context, *mcp.ProgressNotificationClientRequest) {
+				drops.Add(1)
+				if i != 1 {
+					t.Errorf("client %d was told of the progress of another", i)
+				}
+			}}, legacy); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := filepath.Join(t.TempDir(), "end")
+		hangs, drips := make(chan error, 1), make(chan string, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			_, err := sessions[0].CallTool(ctx, &mcp.CallToolParams{Name: "hang", Arguments: text{file + ".cancelled"}})
+			hangs <- err
+		}()
+		go func() {
+			params := &mcp.CallToolParams{Name: "drip", Arguments: text{file}}
+			params.SetProgressToken("1")
+			result, err := sessions[1].CallTool(t.Context(), params)
+			if err != nil {
+				drips <- err.Error()
+				return
+			}
+			drips <- result.Content[0].(*mcp.TextContent).Text
+		}()
+		eventually(t, "both calls", func() bool { return f.latestBusy() == 2 && drops.Load() > 0 })
+		var others sync.WaitGroup
+		for i, session := range sessions[2:] {
+			others.Go(func() {
+				own := fmt.Sprint("client-", i, ".")
+				if got, err := call(t, session, "echo", text{own}); err != nil || !strings.Contains(got, own) {
+					t.Errorf("%s got %q, %v", own, got, err)
+				}
+			})
+		}
+		others.Wait()
+		if len(hangs)+len(drips) > 0 || f.Status().Processes != 1 {
+			t.Errorf("legacy %v: the calls that last are over, or there are %d processes", legacy, f.Status().Processes)
+		}
+		after := drops.Load()
+		eventually(t, "more progress", func() bool { return drops.Load() > after })
+		touch(t, file)
+		if got := <-drips; !strings.Contains(got, file) {
+			t.Errorf("legacy %v: the slow call got %q", legacy, got)
+		}
+		cancel()
+		if err := <-hangs; !errors.Is(err, context.Canceled) {
+			t.Errorf("legacy %v: the call that hung got %v", legacy, err)
+		}
+	}
+}
+
 func TestSessionsHaveProcessesOfTheirOwnUnlessShared(t *testing.T) {
 	t.Parallel()
 	for _, shared := range []bool{false, true} {

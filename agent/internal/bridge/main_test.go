@@ -117,6 +117,19 @@ func serveSDK(legacy bool) {
 	mcp.AddTool(server, &mcp.Tool{Name: "big"}, func(_ context.Context, _ *mcp.CallToolRequest, in text) (*mcp.CallToolResult, any, error) {
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: strings.Repeat("x", 300<<10)}}}, nil, nil
 	})
+	// It tells of progress until there is the file.
+	mcp.AddTool(server, &mcp.Tool{Name: "drip"}, func(ctx context.Context, req *mcp.CallToolRequest, in text) (*mcp.CallToolResult, text, error) {
+		for i := 0; ; i++ {
+			if _, err := os.Stat(in.Text); err == nil {
+				return nil, in, nil
+			}
+			err := req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: req.Params.GetProgressToken(), Progress: float64(i), Message: in.Text})
+			if err != nil {
+				return nil, text{}, err
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
 	mcp.AddTool(server, &mcp.Tool{Name: "progress"}, func(ctx context.Context, req *mcp.CallToolRequest, in text) (*mcp.CallToolResult, text, error) {
 		for i := range 3 {
 			err := req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: req.Params.GetProgressToken(), Progress: float64(i), Message: in.Text})
