@@ -30,6 +30,12 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "agent" {
 		beAgent()
 	}
+	if len(os.Args) > 1 && os.Args[1] == "daemonize" {
+		if err := exec.Command(os.Args[0], "sleep").Start(); err != nil {
+			panic(err)
+		}
+		return // And leaves it to whoever adopts it.
+	}
 	if len(os.Args) > 1 && os.Args[1] == "sleep" {
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Hour)
@@ -173,6 +179,14 @@ func (s *server) answer(m *message) {
 		if err := cmd.Start(); err != nil {
 			result["error"] = err.Error()
 			break
+		}
+		result["pid"] = cmd.Process.Pid
+	}
+	if m.Method == "daemonize" {
+		cmd := exec.Command(os.Args[0], "daemonize")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Run(); err != nil {
+			result["error"] = err.Error()
 		}
 		result["pid"] = cmd.Process.Pid
 	}
