@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/identity"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
@@ -282,6 +283,35 @@ func TestOnlyAKeyThatItsHolderProvesIsCertified(t *testing.T) {
 		r2.CertificateRequest = request
 		if _, err := r.enroller(t).Join(t.Context(), r2); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Of a peer that was removed only the denial is left; who joins under its name in the same
+// second must not be hit by that.
+func TestWhoJoinsUnderARemovedNameIsNotDenied(t *testing.T) {
+	r := newRig(t)
+	for _, kind := range []identity.Kind{identity.Agent, identity.Node} {
+		r.join(t, kind, "laptop")
+		_, err := r.store.Change(t.Context(), "ana", func(tx *store.Tx) error {
+			err := Revoke(t.Context(), tx, identity.Peer{Kind: kind, Name: "laptop"}, string(kind)+".remove", "removed")
+			if err != nil {
+				return err
+			}
+			if kind == identity.Node {
+				_, err = tx.DeleteNode(t.Context(), "laptop")
+			} else {
+				_, err = tx.DeleteAgent(t.Context(), "laptop")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		issued := r.join(t, kind, "laptop").ExpiresAt().Add(-identity.Life)
+		deny, err := r.store.GetDeny(t.Context(), db.GetDenyParams{Kind: string(kind), Name: "laptop", Cause: "revoked"})
+		if err != nil || issued.Before(*deny.IssuedBefore) {
+			t.Errorf("the certificate of the next %s was issued at %v, and those before %v are denied: %v", kind, issued, deny.IssuedBefore, err)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/snapshot"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -216,8 +218,9 @@ func fresh(set *snapshot.Set, earlier ...*snapshot.Set) *syncv1.Denials {
 			if e == nil || err != nil {
 				return true
 			}
-			_, there := e.Get(key)
-			return !there
+			// A peer that joined anew and is revoked again is denied anew.
+			known, there := e.Get(key)
+			return !there || !proto.Equal(known, item)
 		}
 		if slices.ContainsFunc(earlier, lacks) {
 			denies = append(denies, item.GetDeny())

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/identity"
@@ -454,5 +455,33 @@ func TestWhatIsDeniedWhileANodeIsBusyGoesAhead(t *testing.T) {
 	s.requests <- ack(first.GetNonce())
 	if next := (<-s.updates).GetUpdate(); next.GetRevision() != 3 {
 		t.Errorf("after the answer comes %v", next)
+	}
+}
+
+// A peer that joined anew while an update was under way, and is revoked again, is denied
+// by the same key as before: that the time is another makes it news.
+func TestAPeerThatIsRevokedAgainIsDeniedAhead(t *testing.T) {
+	p := newPublisher(t, nil)
+	put := func(revision uint64, before int64) {
+		t.Helper()
+		items := []*snapshotv1.Item{{Kind: &snapshotv1.Item_Deny{Deny: &snapshotv1.Deny{
+			Kind: snapshotv1.DenyKind_DENY_KIND_AGENT, Name: "laptop", IssuedBefore: &timestamppb.Timestamp{Seconds: before}}}}}
+		set, err := snapshot.New("e1", revision, items)
+		if err == nil {
+			err = p.Publish(set)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1, 100)
+	s, _ := connect(t, p, "edge")
+	s.requests <- hello()
+	if (<-s.updates).GetUpdate().GetRevision() != 1 {
+		t.Fatal("a node that has nothing gets something else than all")
+	}
+	put(2, 200)
+	if got := (<-s.updates).GetDenials().GetDenies(); len(got) != 1 || got[0].GetIssuedBefore().GetSeconds() != 200 {
+		t.Errorf("ahead comes %v; want the later revocation", got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/policy"
@@ -104,8 +106,8 @@ func (x *Index) Deny(denies []*snapshotv1.Deny, set *snapshot.Set) (*Index, erro
 	for _, deny := range denies {
 		if key, err := snapshot.Key(&snapshotv1.Item{Kind: &snapshotv1.Item_Deny{Deny: deny}}); err != nil {
 			return nil, err
-		} else if _, there := set.Get(key); !there {
-			all = append(all, deny)
+		} else if known, there := set.Get(key); !there || !proto.Equal(known.GetDeny(), deny) {
+			all = append(all, deny) // A peer may have joined anew, and be revoked again.
 		}
 	}
 	var gone map[string]struct{}
@@ -170,7 +172,10 @@ func named(denies []*snapshotv1.Deny, kind snapshotv1.DenyKind) identity.Denials
 		if deny.GetIssuedBefore() != nil {
 			denial.Before = deny.GetIssuedBefore().AsTime()
 		}
-		names[deny.GetName()] = denial
+		// Of two of one peer the later one holds, which voids what the other does.
+		if before, there := names[deny.GetName()]; !there || !before.Before.IsZero() && denial.Covers(before.Before) {
+			names[deny.GetName()] = denial
+		}
 	}
 	return names
 }

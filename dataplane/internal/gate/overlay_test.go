@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/gate/gatetest"
@@ -205,6 +206,31 @@ func BenchmarkAmend(b *testing.B) {
 	for b.Loop() {
 		if _, _, err := index.Amend(next, denies[:1], nil); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A peer that joined anew and is revoked again is denied from the second time on, whichever of the two is heard last.
+func TestTheLaterRevocationOfAPeerHolds(t *testing.T) {
+	w, _ := town(t)
+	first := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	revoked := func(before time.Time) *snapshotv1.Deny {
+		return &snapshotv1.Deny{Kind: snapshotv1.DenyKind_DENY_KIND_AGENT, Name: "laptop", IssuedBefore: timestamppb.New(before)}
+	}
+	for _, c := range []struct{ held, ahead time.Time }{{first, first.Add(time.Hour)}, {first.Add(time.Hour), first}} {
+		set, err := w.Set(1).With(2, []*snapshotv1.Item{{Kind: &snapshotv1.Item_Deny{Deny: revoked(c.held)}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index, err := gate.Build(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if index, err = index.Deny([]*snapshotv1.Deny{revoked(c.ahead)}, set); err != nil {
+			t.Fatal(err)
+		}
+		if got := index.DeniedAgents()["laptop"].Before; !got.Equal(first.Add(time.Hour)) {
+			t.Errorf("denied up to %v, and ahead up to %v, it is up to %v", c.held, c.ahead, got)
 		}
 	}
 }

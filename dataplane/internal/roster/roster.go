@@ -52,6 +52,7 @@ type Roster struct {
 	denied   identity.Denials // agents
 	barred   identity.Denials // nodes
 	places   map[string]*place
+	located  time.Time         // when they were told
 	regions  map[string]string // of nodes
 	draining bool
 	moved    map[string]struct{} // agents that were elsewhere, too, while this node drains
@@ -125,7 +126,11 @@ func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes identity.Den
 	}
 	r.mu.Lock()
 	for _, agent := range agents.Newer(r.denied) {
-		delete(r.places, agent)
+		// Of an agent that was revoked a while before Locations came, they tell where it is since it joined anew: a node
+		// that starts may hear them first.
+		if before := agents[agent].Before; before.IsZero() || !r.located.After(before) {
+			delete(r.places, agent)
+		}
 	}
 	for _, node := range nodes.Newer(r.barred) {
 		for _, p := range r.places {
@@ -176,7 +181,7 @@ func (r *Roster) Locate(locations *syncv1.Locations) {
 		regions[node.GetName()] = node.GetRegion()
 	}
 	r.mu.Lock()
-	r.places, r.regions = places, regions
+	r.places, r.regions, r.located = places, regions, time.Now()
 	r.noteMoved()
 	r.mu.Unlock()
 	r.changed()

@@ -274,3 +274,12 @@ func TestChangesAreToldAndCrashesWithdrawServers(t *testing.T) {
 		}
 	}
 }
+
+// A node that starts may hear where agents are before it hears whom the snapshot denies: of an agent that joined anew long
+// ago, its old certificates.
+func TestWhereAnAgentIsThatJoinedAnewIsNotForgottenByANodeThatStarts(t *testing.T) {
+	nodes, server, _, _ := cluster(t, mcp.Version20260728, echo, "one", "two")
+	denied := identity.Denials{"laptop": {Before: time.Now().Add(-time.Minute)}}
+	nodes[1].roster.Retain([]*snapshotv1.Server{server}, denied, nil)
+	wantEcho(t, nodes[1], server, mcp.Modern)
+}

@@ -102,8 +102,9 @@ func (q *Queries) HastenServer(ctx context.Context, name string) error {
 }
 
 const joinAgent = `-- name: JoinAgent :one
-INSERT INTO agent (name, region, version, key)
-VALUES ($1, $2, $3, $4)
+INSERT INTO agent (name, region, version, key, valid_from)
+VALUES ($1, $2, $3, $4, greatest(date_trunc('second', clock_timestamp()),
+    (SELECT max(issued_before) FROM deny WHERE deny.kind = 'agent' AND deny.name = $1)))
 ON CONFLICT (name) DO UPDATE
 SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
     key = excluded.key, key_before = '', key_refused = ''
@@ -118,7 +119,8 @@ type JoinAgentParams struct {
 }
 
 // An agent is let in, for the first time or again. Its certificate is issued at
-// issue_at: never before what the last revocation voids.
+// issue_at: never before what the last revocation voids. That of one that was removed
+// is known by what nodes are told.
 func (q *Queries) JoinAgent(ctx context.Context, arg JoinAgentParams) (time.Time, error) {
 	row := q.db.QueryRow(ctx, joinAgent,
 		arg.Name,

@@ -69,6 +69,19 @@ func (q *Queries) CountNodes(ctx context.Context) (int64, error) {
 	return count, err
 }
 
+const deleteNode = `-- name: DeleteNode :execrows
+DELETE FROM node WHERE name = $1
+`
+
+// Where agents had tunnels to it goes with it.
+func (q *Queries) DeleteNode(ctx context.Context, name string) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteNode, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const disconnectNode = `-- name: DisconnectNode :exec
 UPDATE node SET connected_to = '', seen_at = now() WHERE name = $1 AND connected_to = $2
 `
@@ -85,9 +98,23 @@ func (q *Queries) DisconnectNode(ctx context.Context, arg DisconnectNodeParams) 
 	return err
 }
 
+const isNodeConnected = `-- name: IsNodeConnected :one
+SELECT (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean FROM node WHERE name = $1 FOR UPDATE
+`
+
+// By the same rule as ListNodes. The row is locked, so that no stream becomes this
+// node's meanwhile.
+func (q *Queries) IsNodeConnected(ctx context.Context, name string) (bool, error) {
+	row := q.db.QueryRow(ctx, isNodeConnected, name)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const joinNode = `-- name: JoinNode :one
-INSERT INTO node (name, region, version, key)
-VALUES ($1, $2, $3, $4)
+INSERT INTO node (name, region, version, key, valid_from)
+VALUES ($1, $2, $3, $4, greatest(date_trunc('second', clock_timestamp()),
+    (SELECT max(issued_before) FROM deny WHERE deny.kind = 'node' AND deny.name = $1)))
 ON CONFLICT (name) DO UPDATE
 SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
     key = excluded.key, key_before = '', key_refused = ''

@@ -1,8 +1,10 @@
 -- name: JoinAgent :one
 -- An agent is let in, for the first time or again. Its certificate is issued at
--- issue_at: never before what the last revocation voids.
-INSERT INTO agent (name, region, version, key)
-VALUES (@name, @region, @version, @key)
+-- issue_at: never before what the last revocation voids. That of one that was removed
+-- is known by what nodes are told.
+INSERT INTO agent (name, region, version, key, valid_from)
+VALUES (@name, @region, @version, @key, greatest(date_trunc('second', clock_timestamp()),
+    (SELECT max(issued_before) FROM deny WHERE deny.kind = 'agent' AND deny.name = @name)))
 ON CONFLICT (name) DO UPDATE
 SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
     key = excluded.key, key_before = '', key_refused = ''

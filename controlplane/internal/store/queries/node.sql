@@ -1,7 +1,8 @@
 -- name: JoinNode :one
 -- Like JoinAgent.
-INSERT INTO node (name, region, version, key)
-VALUES (@name, @region, @version, @key)
+INSERT INTO node (name, region, version, key, valid_from)
+VALUES (@name, @region, @version, @key, greatest(date_trunc('second', clock_timestamp()),
+    (SELECT max(issued_before) FROM deny WHERE deny.kind = 'node' AND deny.name = @name)))
 ON CONFLICT (name) DO UPDATE
 SET region = excluded.region, version = excluded.version, revoked_at = NULL, certified_at = clock_timestamp(),
     key = excluded.key, key_before = '', key_refused = ''
@@ -30,6 +31,15 @@ UPDATE node
 SET revoked_at = clock_timestamp(), valid_from = date_trunc('second', clock_timestamp()) + interval '1 second'
 WHERE name = @name
 RETURNING valid_from;
+
+-- name: DeleteNode :execrows
+-- Where agents had tunnels to it goes with it.
+DELETE FROM node WHERE name = @name;
+
+-- name: IsNodeConnected :one
+-- By the same rule as ListNodes. The row is locked, so that no stream becomes this
+-- node's meanwhile.
+SELECT (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean FROM node WHERE name = @name FOR UPDATE;
 
 -- name: ConnectNode :exec
 -- A node said hello to this replica; what another replica wrote is past.
