@@ -79,7 +79,7 @@ func TestAServerThatDoesNotWorkSaysWhy(t *testing.T) {
   - {name: away, url: "http://127.0.0.1:1/"}
 `)
 	for name, want := range map[string]string{
-		"broken": "no database at [redacted]", "missing": "executable file not found", "away": "connection refused",
+		"broken": "no database at [redacted]", "missing": "there is no program \"no-such-program-anywhere\"", "away": "connection refused",
 		"other": "declares no server \"other\"; it has: broken, missing, away",
 	} {
 		if _, err := Test(t.Context(), config, name); err == nil || !strings.Contains(fault.Text(err), want) || strings.Contains(err.Error(), "s3cr3t") {

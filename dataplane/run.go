@@ -63,7 +63,8 @@ func Run(ctx context.Context, config Config) error {
 // server is an HTTP server and its socket.
 type server struct {
 	*http.Server
-	socket net.Listener
+	socket  net.Listener
+	backlog *httpserver.Backlog // of the socket, if clients are served there
 }
 
 // servers binds the sockets and says what is served where.
@@ -76,8 +77,8 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients := &server{Server: httpserver.New(front{p.listener, mux}, p.log)}
-	clients.socket = Socket(clients.Server, socket)
+	clients := &server{Server: httpserver.New(front{p.listener, mux}, p.log), backlog: httpserver.NewBacklog(socket)}
+	clients.socket = Socket(clients.Server, clients.backlog)
 	if clients.TLSConfig, err = p.config.clientTLS(); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
@@ -95,7 +96,7 @@ func (p *Plane) servers(gatherer prometheus.Gatherer) ([]*server, error) {
 	if p.config.Pprof {
 		profiles(inner)
 	}
-	return []*server{clients, {httpserver.New(inner, p.log), socket}}, nil
+	return []*server{clients, {Server: httpserver.New(inner, p.log), socket: socket}}, nil
 }
 
 // front has the messages of clients before all else: most requests are that.
@@ -119,12 +120,12 @@ func forClients(r *http.Request) bool {
 	return r.URL.Path == "/mcp" || strings.HasPrefix(r.URL.Path, "/mcp/")
 }
 
-func bind(flag, address string) (net.Listener, error) {
+func bind(flag, address string) (*net.TCPListener, error) {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fault.Wrap(fault.Precondition, "cannot listen on "+address+"; is something else running there? Choose another address with "+flag, err)
 	}
-	return socket, nil
+	return socket.(*net.TCPListener), nil
 }
 
 // health tells an orchestrator that the process lives, and whether it serves.
@@ -166,6 +167,9 @@ func (s *server) serve() error {
 // drain stops taking requests and lets the running ones finish; those that take
 // too long are cut off.
 func (s *server) drain(ctx context.Context, config Config) {
+	if s.backlog != nil {
+		s.backlog.Leave()
+	}
 	ctx, cancel := context.WithTimeout(ctx, config.DrainTime)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {

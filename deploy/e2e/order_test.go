@@ -35,7 +35,6 @@ func (m *part) tunnelled(t *testing.T) float64 {
 // clients of both eras call, and starts it again. The balancer is plain: it learns that a node
 // stops by its socket, which is closed. Then an agent is stopped, which nobody can stand in for.
 func TestWhoStopsInOrderCostsNoCall(t *testing.T) {
-	t.Parallel()
 	s := startSite(t)
 	load := s.startTraffic(t)
 	began := time.Now()
@@ -110,7 +109,6 @@ func (s *site) stopsAgent(t *testing.T) {
 // TestAnAnswerMayComeToAnotherNodeThanTheQuestion has a server over stdio ask clients of both
 // eras, who answer at each other node than the one that holds the call.
 func TestAnAnswerMayComeToAnotherNodeThanTheQuestion(t *testing.T) {
-	t.Parallel()
 	s := startSite(t)
 	const capabilities = `{"elicitation":{"form":{}},"sampling":{}}`
 	for i, n := range s.nodes { // The tunnel ends here, or at another.
