@@ -12,7 +12,7 @@ import (
 )
 
 func (c *cli) nodeCommand() *cobra.Command {
-	return group("node", "The data planes", c.nodeList(), c.nodeRevoke())
+	return group("node", "The data planes", c.nodeList(), c.nodeRevoke(), c.nodeRemove())
 }
 
 func (c *cli) nodeList() *cobra.Command {
@@ -67,6 +67,23 @@ token lets it in again.`,
 	}
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the audit")
 	return cmd
+}
+
+func (c *cli) nodeRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Forget a node that is gone",
+		Long: `Revoke a node that is not connected, and forget it: it is not listed any more, and
+nobody waits for it to serve the latest revision. Stop it first.`,
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			response, err := c.api().nodes.RemoveNode(cmd.Context(), connect.NewRequest(&adminv1.RemoveNodeRequest{Name: args[0]}))
+			if err != nil {
+				return err
+			}
+			return c.print(response.Msg, func(w io.Writer) { fmt.Fprintf(w, "The node %s is removed.\n", args[0]) })
+		},
+	}
 }
 
 func (c *cli) healthCommand() *cobra.Command {

@@ -59,6 +59,7 @@ const joinToken = () =>
   }) as JoinToken;
 
 const added = vi.fn();
+const removed = vi.fn();
 const created = vi.fn();
 
 interface World {
@@ -78,7 +79,13 @@ function open(
   window.history.replaceState(null, "", path);
   const transport = createRouterTransport(({ service }) => {
     service(LoginService, { whoAmI: () => ({ name: "ana", permissions }) });
-    service(NodeService, { listNodes: () => ({ nodes }) });
+    service(NodeService, {
+      listNodes: () => ({ nodes }),
+      removeNode: (request) => {
+        removed(request);
+        return {};
+      },
+    });
     service(AgentService, {
       listAgents: () => ({ agents }),
       revokeAgent: () => {
@@ -224,6 +231,7 @@ test("an authority that takes over is told from the one that signs, and no other
 
 test.each([
   ["/fleet", "Revoke edge-1"],
+  ["/fleet", "Remove edge-1"],
   ["/fleet?tab=agents&name=laptop", "Revoke"],
   ["/fleet?tab=agents&name=laptop", "Add notes"],
   ["/fleet?tab=tokens", "Create a join token"],
@@ -246,6 +254,18 @@ test.each([
 ])("an empty tab says what to do next: %s", async (path, command) => {
   const page = open(path, { nodes: [], agents: [], tokens: false });
   await shows(page, command);
+});
+
+test("a node that is gone is removed, and one that is connected is not", async () => {
+  const page = open("/fleet", { nodes: [edge, { ...edge, name: "gone", connected: false }] });
+  const found = await vi.waitFor(() => button(page, "Remove edge-1"), 5_000);
+  expect(found.getAttribute("aria-disabled")).toBe("true");
+  button(page, "Remove gone").click();
+  await shows(page, "Remove the node gone?");
+  [...page.querySelectorAll("form")]
+    .at(-1)
+    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  await vi.waitFor(() => expect(removed.mock.calls[0]?.[0]).toMatchObject({ name: "gone" }), 5_000);
 });
 
 test("a revocation asks first, and says in its words why it was refused", async () => {

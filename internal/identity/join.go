@@ -148,7 +148,7 @@ func (c Config) join(ctx context.Context, token Token, request []byte) (*enrollv
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	response, err := enrollv1.NewEnrollServiceClient(conn).Join(ctx, &enrollv1.JoinRequest{
-		Token: token.Reveal(), CertificateRequest: request, Now: timestamppb.Now(), Version: c.Version,
+		Token: token.Reveal(), CertificateRequest: request, Now: timestamppb.Now(), Version: c.Version, Kind: string(c.Kind),
 	})
 	if why := refused.Load(); err != nil && why != nil {
 		return nil, fault.Wrap(fault.Precondition, "the control plane at "+c.ControlPlane+" is not trusted: "+(*why).Error(), *why)

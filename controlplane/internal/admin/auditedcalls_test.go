@@ -87,6 +87,7 @@ func (r *rig) mutations(t *testing.T) []mutation {
 		{"EnrollmentService/RevokeJoinToken", `{"id":"{join}"}`, "join-token.revoke", "{join}"},
 		{"EnrollmentService/RotateAuthority", `{}`, "authority.create", "[0-9a-f]{64}"},
 		{"NodeService/RevokeNode", `{"name":"edge"}`, "node.revoke", "edge"},
+		{"NodeService/RemoveNode", `{"name":"edge"}`, "node.remove", "edge"},
 		{"AgentService/RevokeAgent", `{"name":"laptop"}`, "agent.revoke", "laptop"},
 		{"AgentService/RemoveAgent", `{"name":"laptop"}`, "agent.remove", "laptop"},
 		{"SealKeyService/RotateSealKeys", `{"now":true}`, "seal-key.create", "[0-9a-f]{16}"},

@@ -128,6 +128,30 @@ func TestNodesAreRevoked(t *testing.T) {
 	ask(t, r.local.nodes.RevokeNode, &adminv1.RevokeNodeRequest{Name: "nobody"}).refused(t, connect.CodeNotFound, "warder node list")
 }
 
+func TestANodeThatIsGoneIsRemoved(t *testing.T) {
+	r := newRig(t)
+	connected := func(to string) {
+		t.Helper()
+		if err := r.Store.ConnectNode(t.Context(), db.ConnectNodeParams{Name: "edge", ConnectedTo: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Store.JoinNode(t.Context(), db.JoinNodeParams{Name: "edge"}); err != nil {
+		t.Fatal(err)
+	}
+	connected("r/1")
+	ask(t, r.local.nodes.RemoveNode, &adminv1.RemoveNodeRequest{Name: "edge"}).refused(t, connect.CodeFailedPrecondition, "warder node revoke edge")
+	if all := ask(t, r.local.nodes.ListNodes, &adminv1.ListNodesRequest{}).or(t).GetNodes(); len(all) != 1 || all[0].GetRevoked() || r.deniedPeer(t, "node/edge") != nil {
+		t.Errorf("a refusal has done something: %v", all)
+	}
+	connected("")
+	ask(t, r.local.nodes.RemoveNode, &adminv1.RemoveNodeRequest{Name: "edge"}).or(t)
+	if all := ask(t, r.local.nodes.ListNodes, &adminv1.ListNodesRequest{}).or(t).GetNodes(); len(all) != 0 || r.deniedPeer(t, "node/edge") == nil {
+		t.Errorf("removed: nodes %v", all)
+	}
+	ask(t, r.local.nodes.RemoveNode, &adminv1.RemoveNodeRequest{Name: "edge"}).refused(t, connect.CodeNotFound, "warder node list")
+}
+
 func TestTheAuthorityIsRotatedOnceAtATime(t *testing.T) {
 	r := newRig(t)
 	made := ask(t, r.local.enrollment.RotateAuthority, &adminv1.RotateAuthorityRequest{}).or(t).GetAuthority()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/enrollment"
 	"github.com/warder-gateway/warder/controlplane/internal/store"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
 	adminv1 "github.com/warder-gateway/warder/proto/gen/warder/admin/v1"
 )
@@ -45,4 +46,31 @@ func (n nodes) RevokeNode(ctx context.Context, r *connect.Request[adminv1.Revoke
 		return nil, err
 	}
 	return reply(&adminv1.RevokeNodeResponse{}), nil
+}
+
+// RemoveNode revokes a node, and forgets it. One that is connected stays: it would still
+// be there, and nobody would see it.
+func (n nodes) RemoveNode(ctx context.Context, r *connect.Request[adminv1.RemoveNodeRequest]) (*connect.Response[adminv1.RemoveNodeResponse], error) {
+	name := r.Msg.GetName()
+	_, err := n.change(ctx, func(tx *store.Tx) error {
+		if _, err := tx.MoveLocations(ctx); err != nil {
+			return err
+		}
+		if err := enrollment.Revoke(ctx, tx, identity.Peer{Kind: identity.Node, Name: name}, "node.remove", "removed"); err != nil {
+			return err
+		}
+		connected, err := tx.IsNodeConnected(ctx, name)
+		if err != nil {
+			return err
+		}
+		if connected {
+			return fault.Newf(fault.Precondition, "the node %s is connected; stop it first, or shut it out with 'warder node revoke %s'", name, name)
+		}
+		_, err = tx.DeleteNode(ctx, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply(&adminv1.RemoveNodeResponse{}), nil
 }

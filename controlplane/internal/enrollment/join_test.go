@@ -20,6 +20,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
@@ -54,7 +55,7 @@ func newRequest(t *testing.T) (*ecdsa.PrivateKey, []byte) {
 func joinRequest(t *testing.T, token identity.Token) *enrollv1.JoinRequest {
 	t.Helper()
 	_, request := newRequest(t)
-	return &enrollv1.JoinRequest{Token: token.Reveal(), CertificateRequest: request, Now: timestamppb.Now(), Version: "1"}
+	return &enrollv1.JoinRequest{Token: token.Reveal(), CertificateRequest: request, Now: timestamppb.Now(), Version: "1", Kind: "node"}
 }
 
 // enroller is a client without a certificate.
@@ -78,10 +79,36 @@ func TestAJoinTokenBuysTheIdentityThatItIsBoundTo(t *testing.T) {
 	if !r.ask(t, r.dial(t, who), enrollv1.AgentService_Follow_FullMethodName) || r.last.Load() != who.Peer() {
 		t.Errorf("the handler saw %v", r.last.Load())
 	}
-	// Of another kind than the process is, it is nothing to it.
-	_, err = identity.Join(t.Context(), r.config(identity.Agent, ""), r.token(t, identity.Node, "edge"))
-	if err == nil || !strings.Contains(err.Error(), "that of node edge") {
-		t.Errorf("a node's token at an agent: %v", err)
+}
+
+// Who starts the wrong program with a token still has it for the right one.
+func TestATokenOfAnotherKindIsNotSpent(t *testing.T) {
+	r := newRig(t)
+	for i, c := range []struct {
+		bound, other identity.Kind
+		use          string
+	}{{identity.Node, identity.Agent, "'warder dataplane'"}, {identity.Agent, identity.Node, "'warder agent run'"}} {
+		bound := c.bound
+		token := r.token(t, bound, "edge")
+		_, err := identity.Join(t.Context(), r.config(c.other, ""), token)
+		if !fault.Is(err, fault.Precondition) || !strings.Contains(err.Error(), "is for the "+string(bound)+" edge, and not for a "+string(c.other)) || !strings.Contains(err.Error(), c.use) {
+			t.Errorf("the token of the %s at the %s: %v", bound, c.other, err)
+		}
+		for _, kind := range []string{"", "controlplane", "robot"} {
+			request := joinRequest(t, token)
+			request.Kind = kind
+			if _, err := r.enroller(t).Join(t.Context(), request); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("a peer that says it is %q: %v", kind, err)
+			}
+		}
+		nodes, err := r.store.ListNodes(t.Context())
+		agents, err2 := r.store.ListAgents(t.Context())
+		if err != nil || err2 != nil || len(nodes)+len(agents) != i {
+			t.Errorf("refused, and there are nodes %v and agents %v: %v, %v", nodes, agents, err, err2)
+		}
+		if _, err := identity.Join(t.Context(), r.config(bound, ""), token); err != nil {
+			t.Errorf("the token of the %s is spent: %v", bound, err)
+		}
 	}
 }
 

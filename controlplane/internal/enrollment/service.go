@@ -81,7 +81,7 @@ func (s *Service) join(ctx context.Context, r *enrollv1.JoinRequest, from string
 	}
 	var response *enrollv1.JoinResponse
 	err = s.store.Act(ctx, "system", func(tx *store.Tx) error {
-		spent, err := spend(ctx, tx, token)
+		spent, err := spend(ctx, tx, token, identity.Kind(r.GetKind()))
 		if err != nil {
 			return err
 		}

@@ -61,18 +61,18 @@ func hash(t identity.Token) []byte {
 	return sum[:]
 }
 
-// spend spends a token as a part of a change, or says why it is not good. Who does not
-// have its secret learns nothing of it.
-func spend(ctx context.Context, tx *store.Tx, token identity.Token) (db.SpendJoinTokenRow, error) {
-	row, err := tx.SpendJoinToken(ctx, db.SpendJoinTokenParams{ID: token.ID, Hash: hash(token)})
+// spend spends a token for a peer of a kind as a part of a change, or says why it is not
+// good. Who does not have its secret learns nothing of it.
+func spend(ctx context.Context, tx *store.Tx, token identity.Token, kind identity.Kind) (db.SpendJoinTokenRow, error) {
+	row, err := tx.SpendJoinToken(ctx, db.SpendJoinTokenParams{ID: token.ID, Hash: hash(token), Kind: string(kind)})
 	if fault.Is(err, fault.NotFound) {
-		return db.SpendJoinTokenRow{}, whyNot(ctx, tx, token)
+		return db.SpendJoinTokenRow{}, whyNot(ctx, tx, token, kind)
 	}
 	return row, err
 }
 
 // whyNot says what is wrong with a token that could not be spent.
-func whyNot(ctx context.Context, tx *store.Tx, token identity.Token) error {
+func whyNot(ctx context.Context, tx *store.Tx, token identity.Token, kind identity.Kind) error {
 	const advice = "; make another with 'warder join-token create'"
 	row, err := tx.GetJoinToken(ctx, token.ID)
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -86,5 +86,24 @@ func whyNot(ctx context.Context, tx *store.Tx, token identity.Token) error {
 	case row.RevokedAt != nil:
 		return fault.New(fault.Unauthenticated, "this join token was revoked"+advice)
 	}
+	if !row.Expired && row.Kind != string(kind) {
+		return otherKind(identity.Peer{Kind: identity.Kind(row.Kind), Name: row.Name}, kind)
+	}
 	return fault.Newf(fault.Unauthenticated, "this join token expired at %s"+advice, row.ExpiresAt.UTC().Format(time.RFC3339))
+}
+
+// commands are those that take a join token, by the kind that it is for.
+var commands = map[identity.Kind]string{
+	identity.Node:  "warder dataplane",
+	identity.Agent: "warder agent run",
+}
+
+// otherKind refuses a peer of a kind that a token is not for, which is still good.
+func otherKind(bound identity.Peer, kind identity.Kind) error {
+	use := fmt.Sprintf("start that with '%s', which takes this token", commands[bound.Kind])
+	if commands[kind] == "" {
+		return fault.Newf(fault.Invalid, "this join token is for the %s %s, and who asks says that it is %q, neither a node nor an agent; it was not spent: %s", bound.Kind, bound.Name, kind, use)
+	}
+	return fault.Newf(fault.Precondition, "this join token is for the %[1]s %[2]s, and not for a %[3]s; it was not spent: %[4]s, or make one for a %[3]s with 'warder join-token create --kind %[3]s --name NAME'",
+		bound.Kind, bound.Name, kind, use)
 }

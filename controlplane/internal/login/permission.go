@@ -143,6 +143,7 @@ var needed = map[string]Permission{
 
 	adminv1connect.NodeServiceListNodesProcedure:  Read,
 	adminv1connect.NodeServiceRevokeNodeProcedure: WritePeers,
+	adminv1connect.NodeServiceRemoveNodeProcedure: WritePeers,
 
 	adminv1connect.AgentServiceListAgentsProcedure:  Read,
 	adminv1connect.AgentServiceRevokeAgentProcedure: WritePeers,

@@ -1,4 +1,4 @@
-import { Anchor, Code, Stack, Text } from "@mantine/core";
+import { Anchor, Code, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
@@ -24,7 +24,7 @@ export function NodesPanel() {
     ...queries.nodes(transport),
     refetchInterval: queries.pollInterval,
   });
-  const [revoking, setRevoking] = useState<Node>();
+  const [asked, setAsked] = useState<Asked>();
   return (
     <Stack align="stretch">
       <Text size="sm">
@@ -33,7 +33,7 @@ export function NodesPanel() {
       </Text>
       <DataTable
         caption="Nodes"
-        columns={columns(setRevoking)}
+        columns={columns(setAsked)}
         rows={data.nodes}
         rowKey={(node) => node.name}
         minWidth={960}
@@ -51,12 +51,18 @@ export function NodesPanel() {
           </>
         }
       />
-      {revoking && <RevokeNode name={revoking.name} onClose={() => setRevoking(undefined)} />}
+      {asked && <Confirmation {...asked} onClose={() => setAsked(undefined)} />}
     </Stack>
   );
 }
 
-const columns = (onRevoke: (node: Node) => void): Column<Node>[] => [
+/** What somebody is about to do to a node. */
+interface Asked {
+  act: "Revoke" | "Remove";
+  name: string;
+}
+
+const columns = (onAct: (asked: Asked) => void): Column<Node>[] => [
   { title: "Name", cell: (node) => <Name node={node} /> },
   { title: "State", cell: (node) => <State node={node} /> },
   { title: "Revision", cell: (node) => <Revision node={node} /> },
@@ -67,16 +73,28 @@ const columns = (onRevoke: (node: Node) => void): Column<Node>[] => [
   {
     title: "Actions",
     cell: (node) => (
-      <ActButton
-        needs="peers:write"
-        unless={node.revoked ? "It is revoked. A new join token lets it in again." : undefined}
-        size="xs"
-        variant="default"
-        aria-label={`Revoke ${node.name}`}
-        onClick={() => onRevoke(node)}
-      >
-        Revoke
-      </ActButton>
+      <Group gap="xs" wrap="nowrap">
+        <ActButton
+          needs="peers:write"
+          unless={node.revoked ? "It is revoked. A new join token lets it in again." : undefined}
+          size="xs"
+          variant="default"
+          aria-label={`Revoke ${node.name}`}
+          onClick={() => onAct({ act: "Revoke", name: node.name })}
+        >
+          Revoke
+        </ActButton>
+        <ActButton
+          needs="peers:write"
+          unless={node.connected ? "It is connected. Stop it first." : undefined}
+          size="xs"
+          variant="default"
+          aria-label={`Remove ${node.name}`}
+          onClick={() => onAct({ act: "Remove", name: node.name })}
+        >
+          Remove
+        </ActButton>
+      </Group>
     ),
   },
 ];
@@ -144,20 +162,34 @@ function Agents({ names }: { names: string[] }) {
       ));
 }
 
-function RevokeNode({ name, onClose }: { name: string; onClose: () => void }) {
+const explanations: Record<Asked["act"], string> = {
+  Revoke:
+    "Its stream ends, and neither the control plane nor agents nor other nodes take a certificate of it. What it has of the configuration it keeps, and clients that reach it may still be served: stop it as well. A new join token lets it in again.",
+  Remove:
+    "It is revoked, and forgotten: nobody waits for it any more. A new join token lets it in again.",
+};
+
+function Confirmation({ act, name, onClose }: Asked & { onClose: () => void }) {
   const revoke = useApiMutation(NodeService.method.revokeNode, {
     done: () => `${name} is revoked`,
     onSuccess: onClose,
   });
+  const remove = useApiMutation(NodeService.method.removeNode, {
+    done: () => `${name} is removed`,
+    onSuccess: onClose,
+  });
+  const run = act === "Revoke" ? revoke : remove;
   return (
     <ReasonModal
-      title={`Revoke the node ${name}?`}
-      explanation="Its stream ends, and neither the control plane nor agents nor other nodes take a certificate of it. What it has of the configuration it keeps, and clients that reach it may still be served: stop it as well. A new join token lets it in again."
-      verb="Revoke"
-      withReason
-      pending={revoke.isPending}
-      error={revoke.error}
-      onConfirm={(reason) => revoke.mutate({ name, reason })}
+      title={`${act} the node ${name}?`}
+      explanation={explanations[act]}
+      verb={act}
+      withReason={act === "Revoke"}
+      pending={run.isPending}
+      error={run.error}
+      onConfirm={(reason) =>
+        act === "Revoke" ? revoke.mutate({ name, reason }) : remove.mutate({ name })
+      }
       onClose={onClose}
     />
   );

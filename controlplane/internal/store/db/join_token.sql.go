@@ -164,13 +164,14 @@ func (q *Queries) RevokeJoinToken(ctx context.Context, id string) (RevokeJoinTok
 const spendJoinToken = `-- name: SpendJoinToken :one
 UPDATE join_token
 SET used_at = clock_timestamp()
-WHERE id = $1 AND hash = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > clock_timestamp()
+WHERE id = $1 AND hash = $2 AND kind = $3 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > clock_timestamp()
 RETURNING kind, name, region, created_by
 `
 
 type SpendJoinTokenParams struct {
 	ID   string
 	Hash []byte
+	Kind string
 }
 
 type SpendJoinTokenRow struct {
@@ -181,9 +182,9 @@ type SpendJoinTokenRow struct {
 }
 
 // The one statement that spends a token: of any number of attempts at the same
-// time, at whatever replicas, one finds it unused.
+// time, at whatever replicas, one finds it unused. Only a peer of its kind spends it.
 func (q *Queries) SpendJoinToken(ctx context.Context, arg SpendJoinTokenParams) (SpendJoinTokenRow, error) {
-	row := q.db.QueryRow(ctx, spendJoinToken, arg.ID, arg.Hash)
+	row := q.db.QueryRow(ctx, spendJoinToken, arg.ID, arg.Hash, arg.Kind)
 	var i SpendJoinTokenRow
 	err := row.Scan(
 		&i.Kind,

@@ -99,11 +99,10 @@ func (q *Queries) DisconnectNode(ctx context.Context, arg DisconnectNodeParams) 
 }
 
 const isNodeConnected = `-- name: IsNodeConnected :one
-SELECT (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean FROM node WHERE name = $1 FOR UPDATE
+SELECT (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean FROM node WHERE name = $1
 `
 
-// By the same rule as ListNodes. The row is locked, so that no stream becomes this
-// node's meanwhile.
+// By the same rule as ListNodes.
 func (q *Queries) IsNodeConnected(ctx context.Context, name string) (bool, error) {
 	row := q.db.QueryRow(ctx, isNodeConnected, name)
 	var column_1 bool

@@ -12,10 +12,10 @@ WHERE id = @id;
 
 -- name: SpendJoinToken :one
 -- The one statement that spends a token: of any number of attempts at the same
--- time, at whatever replicas, one finds it unused.
+-- time, at whatever replicas, one finds it unused. Only a peer of its kind spends it.
 UPDATE join_token
 SET used_at = clock_timestamp()
-WHERE id = @id AND hash = @hash AND used_at IS NULL AND revoked_at IS NULL AND expires_at > clock_timestamp()
+WHERE id = @id AND hash = @hash AND kind = @kind AND used_at IS NULL AND revoked_at IS NULL AND expires_at > clock_timestamp()
 RETURNING kind, name, region, created_by;
 
 -- name: ListJoinTokens :many

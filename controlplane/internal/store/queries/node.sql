@@ -37,9 +37,8 @@ RETURNING valid_from;
 DELETE FROM node WHERE name = @name;
 
 -- name: IsNodeConnected :one
--- By the same rule as ListNodes. The row is locked, so that no stream becomes this
--- node's meanwhile.
-SELECT (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean FROM node WHERE name = @name FOR UPDATE;
+-- By the same rule as ListNodes.
+SELECT (connected_to <> '' AND seen_at > now() - interval '1 minute')::boolean FROM node WHERE name = @name;
 
 -- name: ConnectNode :exec
 -- A node said hello to this replica; what another replica wrote is past.

@@ -340,6 +340,86 @@ func (*RevokeNodeResponse) Descriptor() ([]byte, []int) {
 	return file_warder_admin_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
+type RemoveNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNodeRequest) Reset() {
+	*x = RemoveNodeRequest{}
+	mi := &file_warder_admin_v1_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNodeRequest) ProtoMessage() {}
+
+func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
+func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RemoveNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNodeResponse) Reset() {
+	*x = RemoveNodeResponse{}
+	mi := &file_warder_admin_v1_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNodeResponse) ProtoMessage() {}
+
+func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_warder_admin_v1_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
+func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
+	return file_warder_admin_v1_node_proto_rawDescGZIP(), []int{6}
+}
+
 var File_warder_admin_v1_node_proto protoreflect.FileDescriptor
 
 const file_warder_admin_v1_node_proto_rawDesc = "" +
@@ -367,11 +447,16 @@ const file_warder_admin_v1_node_proto_rawDesc = "" +
 	"\x11RevokeNodeRequest\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\x14\n" +
-	"\x12RevokeNodeResponse2\xbd\x01\n" +
+	"\x12RevokeNodeResponse\"0\n" +
+	"\x11RemoveNodeRequest\x12\x1b\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"\x14\n" +
+	"\x12RemoveNodeResponse2\x94\x02\n" +
 	"\vNodeService\x12W\n" +
 	"\tListNodes\x12!.warder.admin.v1.ListNodesRequest\x1a\".warder.admin.v1.ListNodesResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\n" +
-	"RevokeNode\x12\".warder.admin.v1.RevokeNodeRequest\x1a#.warder.admin.v1.RevokeNodeResponseB\xc2\x01\n" +
+	"RevokeNode\x12\".warder.admin.v1.RevokeNodeRequest\x1a#.warder.admin.v1.RevokeNodeResponse\x12U\n" +
+	"\n" +
+	"RemoveNode\x12\".warder.admin.v1.RemoveNodeRequest\x1a#.warder.admin.v1.RemoveNodeResponseB\xc2\x01\n" +
 	"\x13com.warder.admin.v1B\tNodeProtoP\x01ZBgithub.com/warder-gateway/warder/proto/gen/warder/admin/v1;adminv1\xa2\x02\x03WAX\xaa\x02\x0fWarder.Admin.V1\xca\x02\x0fWarder\\Admin\\V1\xe2\x02\x1bWarder\\Admin\\V1\\GPBMetadata\xea\x02\x11Warder::Admin::V1b\x06proto3"
 
 var (
@@ -386,25 +471,29 @@ func file_warder_admin_v1_node_proto_rawDescGZIP() []byte {
 	return file_warder_admin_v1_node_proto_rawDescData
 }
 
-var file_warder_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_warder_admin_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_warder_admin_v1_node_proto_goTypes = []any{
 	(*Node)(nil),                  // 0: warder.admin.v1.Node
 	(*ListNodesRequest)(nil),      // 1: warder.admin.v1.ListNodesRequest
 	(*ListNodesResponse)(nil),     // 2: warder.admin.v1.ListNodesResponse
 	(*RevokeNodeRequest)(nil),     // 3: warder.admin.v1.RevokeNodeRequest
 	(*RevokeNodeResponse)(nil),    // 4: warder.admin.v1.RevokeNodeResponse
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*RemoveNodeRequest)(nil),     // 5: warder.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),    // 6: warder.admin.v1.RemoveNodeResponse
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_warder_admin_v1_node_proto_depIdxs = []int32{
-	5, // 0: warder.admin.v1.Node.last_seen_at:type_name -> google.protobuf.Timestamp
-	5, // 1: warder.admin.v1.Node.certificate_ends_at:type_name -> google.protobuf.Timestamp
+	7, // 0: warder.admin.v1.Node.last_seen_at:type_name -> google.protobuf.Timestamp
+	7, // 1: warder.admin.v1.Node.certificate_ends_at:type_name -> google.protobuf.Timestamp
 	0, // 2: warder.admin.v1.ListNodesResponse.nodes:type_name -> warder.admin.v1.Node
 	1, // 3: warder.admin.v1.NodeService.ListNodes:input_type -> warder.admin.v1.ListNodesRequest
 	3, // 4: warder.admin.v1.NodeService.RevokeNode:input_type -> warder.admin.v1.RevokeNodeRequest
-	2, // 5: warder.admin.v1.NodeService.ListNodes:output_type -> warder.admin.v1.ListNodesResponse
-	4, // 6: warder.admin.v1.NodeService.RevokeNode:output_type -> warder.admin.v1.RevokeNodeResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
+	5, // 5: warder.admin.v1.NodeService.RemoveNode:input_type -> warder.admin.v1.RemoveNodeRequest
+	2, // 6: warder.admin.v1.NodeService.ListNodes:output_type -> warder.admin.v1.ListNodesResponse
+	4, // 7: warder.admin.v1.NodeService.RevokeNode:output_type -> warder.admin.v1.RevokeNodeResponse
+	6, // 8: warder.admin.v1.NodeService.RemoveNode:output_type -> warder.admin.v1.RemoveNodeResponse
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
 	3, // [3:3] is the sub-list for extension extendee
 	0, // [0:3] is the sub-list for field type_name
@@ -421,7 +510,7 @@ func file_warder_admin_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_warder_admin_v1_node_proto_rawDesc), len(file_warder_admin_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -98,7 +98,10 @@ type JoinRequest struct {
 	// by how much, before it fails in ways that are hard to read.
 	Now *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=now,proto3" json:"now,omitempty"`
 	// Version of the build, for people to read.
-	Version       string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// What the caller is: node or agent. A token that is for the other is refused before
+	// it is spent, as is a caller that says nothing.
+	Kind          string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +160,13 @@ func (x *JoinRequest) GetNow() *timestamppb.Timestamp {
 func (x *JoinRequest) GetVersion() string {
 	if x != nil {
 		return x.Version
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
 	}
 	return ""
 }
@@ -1189,12 +1199,13 @@ var File_warder_enroll_v1_enroll_proto protoreflect.FileDescriptor
 
 const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\n" +
-	"\x1dwarder/enroll/v1/enroll.proto\x12\x10warder.enroll.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
+	"\x1dwarder/enroll/v1/enroll.proto\x12\x10warder.enroll.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n" +
 	"\vJoinRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12/\n" +
 	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\x12,\n" +
 	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion\"\x8c\x01\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\"\x8c\x01\n" +
 	"\fJoinResponse\x12<\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x1c.warder.enroll.v1.CredentialR\n" +

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warder/admin/v1/node.proto.
  */
 export const file_warder_admin_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIroCCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgSNwoTY2VydGlmaWNhdGVfZW5kc19hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIjEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIhQKElJldm9rZU5vZGVSZXNwb25zZTK9AQoLTm9kZVNlcnZpY2USVwoJTGlzdE5vZGVzEiEud2FyZGVyLmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgpSZXZva2VOb2RlEiIud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chp3YXJkZXIvYWRtaW4vdjEvbm9kZS5wcm90bxIPd2FyZGVyLmFkbWluLnYxIroCCgROb2RlEgwKBG5hbWUYASABKAkSEQoJY29ubmVjdGVkGAIgASgIEhAKCHJldmlzaW9uGAMgASgEEhgKEGRlc2lyZWRfcmV2aXNpb24YBCABKAQSDwoHcmVmdXNhbBgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJEg8KB2FkZHJlc3MYByABKAkSMAoMbGFzdF9zZWVuX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWdpb24YCSABKAkSFgoOdHVubmVsX2FkZHJlc3MYCiABKAkSDgoGYWdlbnRzGAsgAygJEg8KB3Jldm9rZWQYDCABKAgSNwoTY2VydGlmaWNhdGVfZW5kc19hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiEgoQTGlzdE5vZGVzUmVxdWVzdCI5ChFMaXN0Tm9kZXNSZXNwb25zZRIkCgVub2RlcxgBIAMoCzIVLndhcmRlci5hZG1pbi52MS5Ob2RlIjEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIhQKElJldm9rZU5vZGVSZXNwb25zZSIhChFSZW1vdmVOb2RlUmVxdWVzdBIMCgRuYW1lGAEgASgJIhQKElJlbW92ZU5vZGVSZXNwb25zZTKUAgoLTm9kZVNlcnZpY2USVwoJTGlzdE5vZGVzEiEud2FyZGVyLmFkbWluLnYxLkxpc3ROb2Rlc1JlcXVlc3QaIi53YXJkZXIuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2UiA5ACARJVCgpSZXZva2VOb2RlEiIud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJldm9rZU5vZGVSZXNwb25zZRJVCgpSZW1vdmVOb2RlEiIud2FyZGVyLmFkbWluLnYxLlJlbW92ZU5vZGVSZXF1ZXN0GiMud2FyZGVyLmFkbWluLnYxLlJlbW92ZU5vZGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message warder.admin.v1.Node
@@ -172,6 +172,36 @@ export const RevokeNodeResponseSchema: GenMessage<RevokeNodeResponse> = /*@__PUR
   messageDesc(file_warder_admin_v1_node, 4);
 
 /**
+ * @generated from message warder.admin.v1.RemoveNodeRequest
+ */
+export type RemoveNodeRequest = Message<"warder.admin.v1.RemoveNodeRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message warder.admin.v1.RemoveNodeRequest.
+ * Use `create(RemoveNodeRequestSchema)` to create a new message.
+ */
+export const RemoveNodeRequestSchema: GenMessage<RemoveNodeRequest> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_node, 5);
+
+/**
+ * @generated from message warder.admin.v1.RemoveNodeResponse
+ */
+export type RemoveNodeResponse = Message<"warder.admin.v1.RemoveNodeResponse"> & {
+};
+
+/**
+ * Describes the message warder.admin.v1.RemoveNodeResponse.
+ * Use `create(RemoveNodeResponseSchema)` to create a new message.
+ */
+export const RemoveNodeResponseSchema: GenMessage<RemoveNodeResponse> = /*@__PURE__*/
+  messageDesc(file_warder_admin_v1_node, 6);
+
+/**
  * NodeService shows the nodes.
  *
  * @generated from service warder.admin.v1.NodeService
@@ -195,6 +225,16 @@ export const NodeService: GenService<{
     methodKind: "unary";
     input: typeof RevokeNodeRequestSchema;
     output: typeof RevokeNodeResponseSchema;
+  },
+  /**
+   * RemoveNode revokes a node that is not connected, and forgets it.
+   *
+   * @generated from rpc warder.admin.v1.NodeService.RemoveNode
+   */
+  removeNode: {
+    methodKind: "unary";
+    input: typeof RemoveNodeRequestSchema;
+    output: typeof RemoveNodeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_warder_admin_v1_node, 0);

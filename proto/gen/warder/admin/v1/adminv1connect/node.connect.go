@@ -39,6 +39,8 @@ const (
 	NodeServiceListNodesProcedure = "/warder.admin.v1.NodeService/ListNodes"
 	// NodeServiceRevokeNodeProcedure is the fully-qualified name of the NodeService's RevokeNode RPC.
 	NodeServiceRevokeNodeProcedure = "/warder.admin.v1.NodeService/RevokeNode"
+	// NodeServiceRemoveNodeProcedure is the fully-qualified name of the NodeService's RemoveNode RPC.
+	NodeServiceRemoveNodeProcedure = "/warder.admin.v1.NodeService/RemoveNode"
 )
 
 // NodeServiceClient is a client for the warder.admin.v1.NodeService service.
@@ -47,6 +49,8 @@ type NodeServiceClient interface {
 	// RevokeNode ends a node's streams, and takes no certificate of it from now on:
 	// neither do agents and other nodes. A new join token lets it in again.
 	RevokeNode(context.Context, *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error)
+	// RemoveNode revokes a node that is not connected, and forgets it.
+	RemoveNode(context.Context, *connect.Request[v1.RemoveNodeRequest]) (*connect.Response[v1.RemoveNodeResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the warder.admin.v1.NodeService service. By default,
@@ -73,6 +77,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("RevokeNode")),
 			connect.WithClientOptions(opts...),
 		),
+		removeNode: connect.NewClient[v1.RemoveNodeRequest, v1.RemoveNodeResponse](
+			httpClient,
+			baseURL+NodeServiceRemoveNodeProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("RemoveNode")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -80,6 +90,7 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 type nodeServiceClient struct {
 	listNodes  *connect.Client[v1.ListNodesRequest, v1.ListNodesResponse]
 	revokeNode *connect.Client[v1.RevokeNodeRequest, v1.RevokeNodeResponse]
+	removeNode *connect.Client[v1.RemoveNodeRequest, v1.RemoveNodeResponse]
 }
 
 // ListNodes calls warder.admin.v1.NodeService.ListNodes.
@@ -92,12 +103,19 @@ func (c *nodeServiceClient) RevokeNode(ctx context.Context, req *connect.Request
 	return c.revokeNode.CallUnary(ctx, req)
 }
 
+// RemoveNode calls warder.admin.v1.NodeService.RemoveNode.
+func (c *nodeServiceClient) RemoveNode(ctx context.Context, req *connect.Request[v1.RemoveNodeRequest]) (*connect.Response[v1.RemoveNodeResponse], error) {
+	return c.removeNode.CallUnary(ctx, req)
+}
+
 // NodeServiceHandler is an implementation of the warder.admin.v1.NodeService service.
 type NodeServiceHandler interface {
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	// RevokeNode ends a node's streams, and takes no certificate of it from now on:
 	// neither do agents and other nodes. A new join token lets it in again.
 	RevokeNode(context.Context, *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error)
+	// RemoveNode revokes a node that is not connected, and forgets it.
+	RemoveNode(context.Context, *connect.Request[v1.RemoveNodeRequest]) (*connect.Response[v1.RemoveNodeResponse], error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -120,12 +138,20 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("RevokeNode")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceRemoveNodeHandler := connect.NewUnaryHandler(
+		NodeServiceRemoveNodeProcedure,
+		svc.RemoveNode,
+		connect.WithSchema(nodeServiceMethods.ByName("RemoveNode")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/warder.admin.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceListNodesProcedure:
 			nodeServiceListNodesHandler.ServeHTTP(w, r)
 		case NodeServiceRevokeNodeProcedure:
 			nodeServiceRevokeNodeHandler.ServeHTTP(w, r)
+		case NodeServiceRemoveNodeProcedure:
+			nodeServiceRemoveNodeHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -141,4 +167,8 @@ func (UnimplementedNodeServiceHandler) ListNodes(context.Context, *connect.Reque
 
 func (UnimplementedNodeServiceHandler) RevokeNode(context.Context, *connect.Request[v1.RevokeNodeRequest]) (*connect.Response[v1.RevokeNodeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.NodeService.RevokeNode is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) RemoveNode(context.Context, *connect.Request[v1.RemoveNodeRequest]) (*connect.Response[v1.RemoveNodeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("warder.admin.v1.NodeService.RemoveNode is not implemented"))
 }
