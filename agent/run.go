@@ -56,7 +56,7 @@ func Run(ctx context.Context, config Config) error {
 	defer servers.Close()
 	duties := &duties{file: file, wake: make(chan struct{}, 1)}
 	link := uplink.New(uplink.Config{
-		Identity: who, ControlPlane: config.ControlPlane, Dir: config.DataDir, Servers: view.watch(servers), Assigned: duties.assign,
+		Identity: who, ControlPlane: config.ControlPlane, Dir: config.DataDir, Servers: view.watch(servers), Asked: servers, Assigned: duties.assign,
 		DrainTime: config.DrainTime, Version: config.Version, Log: config.Log,
 	})
 
@@ -72,7 +72,7 @@ func Run(ctx context.Context, config Config) error {
 	all.Go(func() { duties.run(running, servers) })
 	config.Log.Info("agent is up", "agent", who.Peer().Name, "region", who.Region(), "control_plane", config.ControlPlane, "version", config.Version)
 	var showing sync.WaitGroup
-	showing.Go(func() { view.show(ctx, quit, &config, who, servers, link) })
+	showing.Go(func() { view.show(ctx, quit, &config, who, servers, link, duties.broken) })
 	link.Run(ctx)
 	showing.Wait() // What is logged from now on is seen.
 	config.Log.Info("agent is going down")
@@ -91,6 +91,7 @@ func (c *Config) load() (*manifest.File, error) {
 func (c *Config) reloaded(d *duties) func(*manifest.File, error) {
 	first := true
 	return func(file *manifest.File, err error) {
+		d.mend(err)
 		switch {
 		case err != nil:
 			c.Log.Error("the agent's file cannot be used; what was read before stays in force", "file", c.File, "error", fault.Text(err))
@@ -146,6 +147,7 @@ type duties struct {
 	mu       sync.Mutex
 	file     *manifest.File
 	assigned []*enrollv1.AssignedServer
+	wrong    string // why the file as it is now cannot be used; empty: it can
 	applied  func() // says that assigned is applied; nil: nobody asks
 }
 
@@ -155,6 +157,23 @@ func (d *duties) declare(file *manifest.File) {
 	d.file = file
 	d.mu.Unlock()
 	d.due()
+}
+
+// mend notes why the file cannot be used; nil: it can.
+func (d *duties) mend(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wrong = ""
+	if err != nil {
+		d.wrong = fault.Text(err)
+	}
+}
+
+// broken is what was noted last.
+func (d *duties) broken() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wrong
 }
 
 // assign sets what the orders say, and whom to tell when that is so.

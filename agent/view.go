@@ -67,7 +67,7 @@ func (v *view) watch(servers *inventory.Inventory) uplink.Servers {
 }
 
 // show shows the agent until ctx ends, and calls stop when the user wants that. An agent whose view fails goes on without it.
-func (v *view) show(ctx context.Context, stop func(), c *Config, who *identity.Identity, servers *inventory.Inventory, link *uplink.Uplink) {
+func (v *view) show(ctx context.Context, stop func(), c *Config, who *identity.Identity, servers *inventory.Inventory, link *uplink.Uplink, file func() string) {
 	if v == nil {
 		return
 	}
@@ -75,7 +75,7 @@ func (v *view) show(ctx context.Context, stop func(), c *Config, who *identity.I
 		Facts: terminal.Facts{
 			Agent: who.Peer().Name, Region: who.Region(), ControlPlane: c.ControlPlane, Version: c.Version, Started: v.began,
 		},
-		Uplink: func() terminal.Uplink { return shown(link) }, Servers: servers.Reports, Calls: v.calls, Journal: v.journal,
+		Uplink: func() terminal.Uplink { return shown(link) }, File: file, Servers: servers.Reports, Calls: v.calls, Journal: v.journal,
 	})
 	if err != nil {
 		c.Log.Warn("the view ended; the agent goes on without it", "error", err)

@@ -58,7 +58,7 @@ func TestTheViewShowsCallsAndConnections(t *testing.T) {
 	servers.Apply(file, nil)
 	v := &view{calls: calls.NewLog()}
 	link := uplink.New(uplink.Config{
-		Identity: authority.Issue(identity.Agent, "laptop"), ControlPlane: control.Address, Servers: v.watch(servers),
+		Identity: authority.Issue(identity.Agent, "laptop"), ControlPlane: control.Address, Servers: v.watch(servers), Asked: servers,
 		Assigned: func(_ []*enrollv1.AssignedServer, applied func()) { applied() }, DrainTime: time.Second, Version: "test", Log: log,
 	})
 	ctx, stop := context.WithCancel(t.Context())
@@ -66,6 +66,12 @@ func TestTheViewShowsCallsAndConnections(t *testing.T) {
 	go func() { defer close(ended); link.Run(ctx) }()
 	defer func() { stop(); <-ended }()
 
+	if got := tools(t, control, "own"); len(got) != 1 {
+		t.Fatalf("for the control plane it has tools %v", got)
+	}
+	if made, _ := v.calls.Calls(0); len(made) != 0 {
+		t.Errorf("what the control plane asks is noted as a call: %+v", made)
+	}
 	if got := tools(t, node, "own"); len(got) != 1 {
 		t.Fatalf("it has tools %v", got)
 	}

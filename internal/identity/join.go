@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,8 @@ const (
 	joinTimeout = 15 * time.Second
 	// joinPatience is how long a control plane may not be there yet.
 	joinPatience = time.Minute
-	joinPause    = time.Second
+	joinPause    = time.Second // at first; then twice as long each time
+	maxJoinPause = 15 * time.Second
 	// comeBackTime bounds the attempt to come back at the start, which holds up a node
 	// that could serve by its last snapshot.
 	comeBackTime = 5 * time.Second
@@ -111,16 +113,24 @@ func Join(ctx context.Context, c Config, token Token) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(joinPatience)
-	for {
+	deadline, said := time.Now().Add(joinPatience), ""
+	for pause := joinPause; ; pause = min(2*pause, maxJoinPause) {
 		response, err := c.join(ctx, token, request)
 		if err == nil {
 			return c.joined(key, response, token)
 		}
-		if !fault.Is(err, fault.Unavailable) || time.Now().Add(joinPause).After(deadline) || !sleep(ctx, joinPause) {
+		left := time.Until(deadline)
+		if !fault.Is(err, fault.Unavailable) || left <= 0 {
 			return nil, err
 		}
-		c.Log.Warn("cannot join yet; tries again", "control_plane", c.ControlPlane, "error", err)
+		level := slog.LevelDebug // It was said.
+		if why := Reason(err); !SameReason(why, said) {
+			level, said = slog.LevelWarn, why
+		}
+		c.Log.Log(ctx, level, "cannot join yet; tries again", "control_plane", c.ControlPlane, "for", left.Round(time.Second), "error", fault.Text(err))
+		if !sleep(ctx, min(pause, left)) {
+			return nil, err
+		}
 	}
 }
 
@@ -199,5 +209,5 @@ func answered(what string, err error) error {
 	case codes.ResourceExhausted:
 		kind = fault.Exhausted
 	}
-	return fault.Wrap(kind, "cannot "+what+": "+status.Convert(err).Message(), err)
+	return fault.Wrap(kind, "cannot "+what+": "+Reason(err), err)
 }

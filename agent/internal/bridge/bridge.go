@@ -101,6 +101,7 @@ type Server struct {
 	crashes  uint64
 	latest   *worker
 	failure  string
+	failedAt time.Time // when failure was noted
 }
 
 // New returns a server of which nothing runs yet.
@@ -134,7 +135,7 @@ type Status struct {
 	Started   time.Time
 	Processes int
 	// Restarts is how many processes have ended by themselves, and LastError why the last one did, or could not be
-	// started; while the first one starts, what it said last. It is redacted.
+	// started; while the first one starts, what it said last. It is redacted. A server that has been well for a minute has none.
 	Restarts  uint64
 	LastError string
 }
@@ -143,7 +144,10 @@ type Status struct {
 func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{Phase: Idle, Ready: !s.away && !s.closed, Processes: len(s.workers), Restarts: s.crashes, LastError: s.failure}
+	status := Status{Phase: Idle, Ready: !s.away && !s.closed, Processes: len(s.workers), Restarts: s.crashes}
+	if s.away || time.Since(s.failedAt) < RecentTime {
+		status.LastError = s.failure
+	}
 	switch {
 	case s.away && s.finding == nil:
 		status.Phase = Waiting
@@ -160,6 +164,9 @@ func (s *Server) Status() Status {
 	}
 	return status
 }
+
+// RecentTime is how long a failure is told of a server that is well again.
+const RecentTime = time.Minute
 
 // anyReady reports whether a process serves. It is called with s.mu held.
 func (s *Server) anyReady() bool {

@@ -460,3 +460,20 @@ func TestModernHeadersMustSayWhatTheBodySays(t *testing.T) {
 		t.Errorf("it was answered with %s, and %d processes run", response.Status, f.Status().Processes)
 	}
 }
+
+func TestAFailureIsToldOfAWellServerForAMinute(t *testing.T) {
+	s := New(Config{Name: "files"})
+	defer s.Close()
+	s.failure, s.failedAt = "the process ended by itself", time.Now()
+	if got := s.Status().LastError; got != s.failure {
+		t.Errorf("just now: %q", got)
+	}
+	s.failedAt = time.Now().Add(-RecentTime)
+	if got := s.Status().LastError; got != "" {
+		t.Errorf("after a minute: %q", got)
+	}
+	s.away = true
+	if got := s.Status().LastError; got != s.failure {
+		t.Errorf("while it is away: %q", got)
+	}
+}

@@ -200,7 +200,7 @@ func (s *Server) unfit(w *worker, err error) error {
 // nothing runs, or which does not start.
 func (s *Server) failed(up time.Duration, text string) {
 	s.crashes++
-	s.failure = text
+	s.failure, s.failedAt = text, time.Now()
 	if up == 0 || !s.anyReady() {
 		s.pace.Failed(time.Now(), up)
 	}

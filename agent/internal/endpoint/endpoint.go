@@ -56,9 +56,10 @@ type Server struct {
 	finding chan struct{}                 // holds a token while that is found out, which guards doubted
 	doubted time.Time
 
-	mu      sync.Mutex
-	away    bool
-	failure string
+	mu       sync.Mutex
+	away     bool
+	failure  string
+	failedAt time.Time // when failure was noted
 }
 
 // New returns a server that nobody has spoken to yet.
@@ -122,7 +123,8 @@ func reserved(name string) bool {
 // Status is what people see of a server.
 type Status struct {
 	Ready bool
-	// Failures is how often it could not be connected to, and LastError why the last time.
+	// Failures is how often it could not be connected to, and LastError why the last time. A server that has been
+	// well for a minute has none.
 	Failures  uint64
 	LastError string
 }
@@ -131,7 +133,10 @@ type Status struct {
 func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{Ready: !s.away, Failures: s.failures.Load(), LastError: s.failure}
+	status := Status{Ready: !s.away, Failures: s.failures.Load()}
+	if s.away || time.Since(s.failedAt) < bridge.RecentTime {
+		status.LastError = s.failure
+	}
 	if older := s.older.Load(); older != nil {
 		over := older.Status()
 		status.Ready = status.Ready && over.Ready
@@ -312,7 +317,7 @@ func (s *Server) unreached(err error) {
 	s.pace.Failed(time.Now(), 0)
 	s.mu.Lock()
 	first := !s.away
-	s.away, s.failure = true, err.Error()
+	s.away, s.failure, s.failedAt = true, err.Error(), time.Now()
 	if first && s.ending.Err() == nil {
 		s.all.Go(s.look)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,13 +91,36 @@ func isMainThread() bool { return unix.Gettid() == os.Getpid() }
 
 func (group) adopt(*os.Process) error { return nil }
 
-// await waits for the program to end and leaves it unreaped, so that its id, which is the group's, is nobody else's yet.
-func (group) await(cmd *exec.Cmd) {
+// await waits for the program to end and leaves it unreaped, so that its id, which is the group's, is nobody else's yet. It
+// returns the signal that killed it; 0 if none did.
+func (group) await(cmd *exec.Cmd) (signal int) {
+	var info unix.Siginfo
 	for {
-		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err == nil && (info.Code == cldKilled || info.Code == cldDumped):
+			return int((*childInfo)(unsafe.Pointer(&info)).child.status)
 		}
+		return 0
+	}
+}
+
+// How a child ended, as siginfo_t says it (sigaction(2)).
+const (
+	cldKilled = 2
+	cldDumped = 3
+)
+
+// childInfo is siginfo_t of a child: its fields come after three numbers, where a pointer could stand.
+type childInfo struct {
+	_     [3]int32
+	child struct {
+		_      [0]uintptr
+		_      int32 // its id
+		_      uint32
+		status int32
 	}
 }
 

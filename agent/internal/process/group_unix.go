@@ -26,7 +26,14 @@ func (group) reap(*exec.Cmd)          {}
 func isMainThread() bool { return false }
 
 // await waits for the program to end. It is reaped then; its group keeps its id for as long as somebody is in it.
-func (group) await(cmd *exec.Cmd) { _ = cmd.Wait() }
+// It returns the signal that killed it; 0 if none did.
+func (group) await(cmd *exec.Cmd) (signal int) {
+	_ = cmd.Wait() // What it ended with is in its state.
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return int(status.Signal())
+	}
+	return 0
+}
 
 // terminate and kill ignore the error: the one there is says that nothing is left.
 func (group) terminate(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

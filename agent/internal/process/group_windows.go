@@ -55,8 +55,11 @@ func (g *group) reap(*exec.Cmd) { _ = windows.CloseHandle(g.job) }
 // isMainThread does not matter here: nothing is done to the thread.
 func isMainThread() bool { return false }
 
-// await waits for the program to end.
-func (*group) await(cmd *exec.Cmd) { _ = cmd.Wait() }
+// await waits for the program to end. There are no signals that could have killed it.
+func (*group) await(cmd *exec.Cmd) (signal int) {
+	_ = cmd.Wait()
+	return 0
+}
 
 // terminate ends the job at once: there is no signal to ask with, and the program has been asked by the end of its stdin.
 func (g *group) terminate(*exec.Cmd) { _ = windows.TerminateJobObject(g.job, 1) }

@@ -154,9 +154,9 @@ func (p *Process) run() {
 	}()
 	go p.write()
 
-	p.group.await(p.cmd)
+	signal := p.group.await(p.cmd)
 	drain(read)
-	p.err = p.cause()
+	p.err = p.cause(signal)
 	p.Fail(p.err)
 	close(p.dead)
 
@@ -182,8 +182,8 @@ func drain(read <-chan struct{}) {
 	}
 }
 
-// cause words why the program is no more.
-func (p *Process) cause() error {
+// cause words why the program is no more. Signal is what killed it; 0: it ended otherwise.
+func (p *Process) cause(signal int) error {
 	if broken := p.broken.Load(); broken != nil {
 		return *broken
 	}
@@ -191,6 +191,9 @@ func (p *Process) cause() error {
 		return wire.ErrStopped
 	}
 	text := "the process ended by itself"
+	if signal != 0 {
+		text = fmt.Sprintf("the process was killed by signal %d (%v)", signal, syscall.Signal(signal))
+	}
 	if last := p.Log.last(); last != "" {
 		text += "; its last line: " + last
 	}

@@ -358,3 +358,20 @@ func running(t *testing.T, pid int) bool {
 	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && len(state) > 0 && state[0] != 'Z'
 }
+
+func TestWhatASignalKilledSaysSo(t *testing.T) {
+	p, err := Start(&Spec{Command: []string{"sh", "-c", "echo out of memory >&2; kill -9 $$"}}, deaf{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	<-p.Dead()
+	if want := "the process was killed by signal 9 (killed); its last line: out of memory"; p.Err().Error() != want {
+		t.Errorf("it ended with %v; want %q", p.Err(), want)
+	}
+}
+
+// deaf hears nothing.
+type deaf struct{}
+
+func (deaf) Hear(*wire.Message) {}

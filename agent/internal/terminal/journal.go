@@ -16,6 +16,8 @@ const (
 	maxLine = 2 << 10
 	// keptErrors is how many warnings and errors are handed on in the end.
 	keptErrors = 10
+	// recent is how old they may be then.
+	recent = time.Minute
 )
 
 // Line is one line of a log.
@@ -81,13 +83,16 @@ func (j *Journal) Hold() {
 	j.holds = true
 }
 
-// Release ends Hold, and hands on the last warnings and errors that nobody else has got.
+// Release ends Hold, and hands on the warnings and errors of the last minute that nobody else has got.
 func (j *Journal) Release() {
 	j.mu.Lock()
 	errors := j.errors
 	j.holds, j.errors = false, nil
 	j.mu.Unlock()
 	for _, e := range errors {
+		if time.Since(e.record.Time) > recent {
+			continue // It was to be seen, and need not matter any more.
+		}
 		_ = e.to.Handle(context.Background(), e.record) // There is nobody left to tell.
 	}
 }

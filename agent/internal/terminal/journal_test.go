@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // allLevels enables what its handler would not.
@@ -71,5 +72,20 @@ func TestAJournalThatHoldsHandsOnlyTheLastErrorsOn(t *testing.T) {
 	journal.Release()
 	if added := strings.TrimPrefix(out.String(), said); strings.Count(added, "\n") != 1 || !strings.Contains(added, "later") {
 		t.Errorf("afterwards it says %q", added)
+	}
+}
+
+func TestWhatWasWrongLongAgoIsNotSaidInTheEnd(t *testing.T) {
+	var out bytes.Buffer
+	journal := NewJournal(slog.NewTextHandler(&out, nil))
+	journal.Hold()
+	for message, age := range map[string]time.Duration{"long ago": recent + time.Second, "just now": time.Second} {
+		if err := journal.Handler().Handle(t.Context(), slog.NewRecord(time.Now().Add(-age), slog.LevelWarn, message, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	journal.Release()
+	if said := out.String(); strings.Contains(said, "long ago") || !strings.Contains(said, "just now") {
+		t.Errorf("in the end it says %q", said)
 	}
 }

@@ -72,7 +72,7 @@ func (p *pane) widths(columns int) []int {
 	for i, c := range p.columns {
 		order = append(order, i)
 		if c.most == 0 {
-			widths[i] = max(width(c.title), 12) // At least.
+			widths[i] = max(width(c.title), cmp.Or(c.least, 12))
 			continue
 		}
 		widths[i] = width(c.title)

@@ -241,7 +241,7 @@ func TestWhatIsSelectedStaysSoWhenMoreComes(t *testing.T) {
 func TestAFloodOfLogsShowsTheNewest(t *testing.T) {
 	journal := NewJournal(slog.DiscardHandler)
 	log := slog.New(allLevels{journal.Handler()})
-	l := &looker{source: Source{Uplink: func() Uplink { return Uplink{} }, Servers: func() []*enrollv1.ServerReport { return nil }, Calls: calls.NewLog(), Journal: journal}}
+	l := &looker{source: Source{Uplink: func() Uplink { return Uplink{} }, File: func() string { return "" }, Servers: func() []*enrollv1.ServerReport { return nil }, Calls: calls.NewLog(), Journal: journal}}
 	m := press(model(t, 80, 24), "4")
 	for i := range 20 {
 		for j := range 500 {
@@ -282,4 +282,23 @@ func TestAnAwayControlPlaneSaysWhy(t *testing.T) {
 	s.Uplink = Uplink{Since: noon.Add(-3 * time.Minute), Why: "connection refused"}
 	sees(t, model(t, 80, 24, s), "✗ away for 3m 00s: connection refused", "No node is known yet")
 	sees(t, model(t, 80, 24), "not reached yet")
+}
+
+func TestAFileThatCannotBeUsedIsShownUntilItIsMended(t *testing.T) {
+	broken := busy()
+	broken.File = "/home/ana/agent.yaml: line 3, column 5: unknown field"
+	for _, size := range [][2]int{{minWidth, minHeight}, {100, 24}, {140, 30}} {
+		m := model(t, size[0], size[1], broken)
+		seen := strings.Join(strings.Fields(screen(t, m)), " ")
+		if size[0] > minWidth && !strings.Contains(seen, "line 3, column 5: unknown field") || !strings.Contains(seen, "✗ what was read before") {
+			t.Errorf("%v: %s", size, seen)
+		}
+		next, _ := m.Update(busy())
+		misses(t, next.(Model), "what was read before")
+	}
+}
+
+func TestACallIsShownWithItsNameWhereThereIsLittleRoom(t *testing.T) {
+	m := model(t, 140, 30, busy())
+	sees(t, m, "tools/call read_file", "tools/call write_file")
 }

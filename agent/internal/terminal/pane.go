@@ -9,9 +9,9 @@ import (
 // column is one of a pane.
 type column struct {
 	title clean
-	// most is its greatest width. 0: it takes what is left; every pane has one such column.
-	most  int
-	right bool
+	// most is its greatest width. 0: it takes what is left, and least at least; every pane has one such column.
+	most, least int
+	right       bool
 	// spare says which columns go first where there is no room: those with the greatest number. 0 stays.
 	spare int
 }

@@ -34,8 +34,8 @@ func newPanes() [panes]pane {
 			{title: "FROM", most: 13, spare: 1}, {title: "LAST ERROR"},
 		}},
 		made: {title: "Calls", tails: true, empty: "No call has come yet.", columns: []column{
-			{title: "TIME", most: 8}, {title: "SERVER", most: 20}, {title: "METHOD", most: 26, spare: 1}, {title: "SUBJECT", most: 32, spare: 2},
-			{title: "TOOK", most: 8, right: true}, {title: "RESULT"},
+			{title: "TIME", most: 8, spare: 3}, {title: "SERVER", most: 20}, {title: "CALL", least: 22},
+			{title: "TOOK", most: 8, right: true, spare: 2}, {title: "RESULT", most: 32, spare: 1},
 		}},
 		logs: {title: "Logs", tails: true, empty: "Nothing was logged yet.", columns: []column{
 			{title: "TIME", most: 8}, {title: "LEVEL", most: 5}, {title: "MESSAGE"},
@@ -165,14 +165,14 @@ func callRows(list []calls.Call, now time.Time) []row {
 		case c.Failed:
 			result.style = bad
 		}
-		method := cell{say(c.Method), plain}
+		method := cell{say(strings.TrimSpace(c.Method + " " + c.Subject)), plain}
 		if strings.HasPrefix(c.Method, "(") {
 			method.style = faint
 		}
 		rows[i] = row{
 			key: strconv.FormatUint(c.Number, 10),
 			cells: []cell{{say(c.Began.In(now.Location()).Format(time.TimeOnly)), faint}, {say(c.Server), bold}, method,
-				{say(c.Subject), plain}, took, result},
+				took, result},
 			more: paragraphs(strings.Join(strings.Fields(c.Server+" "+c.Method+" "+c.Subject), " "), cmp.Or(c.Outcome, "It runs.")),
 		}
 	}

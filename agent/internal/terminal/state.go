@@ -39,8 +39,10 @@ type Facts struct {
 
 // State is all that is shown at one time. A message to the model, which changes nothing of it.
 type State struct {
-	Now     time.Time
-	Uplink  Uplink
+	Now    time.Time
+	Uplink Uplink
+	// File is why the agent's file cannot be used, with its name and the line; empty if it can.
+	File    string
 	Servers []*enrollv1.ServerReport // by name
 	Calls   []calls.Call             // the oldest first
 	Logs    []Line                   // the oldest first
@@ -52,6 +54,7 @@ type State struct {
 type Source struct {
 	Facts   Facts
 	Uplink  func() Uplink
+	File    func() string
 	Servers func() []*enrollv1.ServerReport
 	Calls   *calls.Log
 	Journal *Journal
@@ -68,6 +71,7 @@ type looker struct {
 func (l *looker) look() State {
 	l.state.Now = time.Now()
 	l.state.Uplink, l.state.Servers = l.source.Uplink(), l.source.Servers()
+	l.state.File = l.source.File()
 	if made, mark := l.source.Calls.Calls(l.callMark); made != nil {
 		l.state.Calls, l.callMark = made, mark
 	}

@@ -44,7 +44,7 @@ func (m Model) lines() []string {
 	return append(filled(drawn, m.width, m.height-1), m.footer())
 }
 
-// header says who the agent is, and whether the control plane is there.
+// header says who the agent is, whether the control plane is there, and what is wrong with the agent's file, if anything is.
 func (m Model) header() []string {
 	right := say("up " + span(m.state.Now.Sub(m.facts.Started)) + "  " + m.facts.Version + " ")
 	if m.state.Now.IsZero() {
@@ -71,7 +71,13 @@ func (m Model) header() []string {
 		state, s = say("✗ away for "+since), bad
 	}
 	where = cutTo(where, m.width/2)
-	return []string{first, string(where) + paint(s, fit(state, m.width-width(where)))}
+	drawn := []string{first, string(where) + paint(s, fit(state, m.width-width(where)))}
+	if m.state.File != "" {
+		for _, line := range wrap(say("✗ what was read before stays in force: "+m.state.File), m.width-2, 2) {
+			drawn = append(drawn, paint(bad, fit(" "+line, m.width)))
+		}
+	}
+	return drawn
 }
 
 // label is the title of a pane: its number, how many rows it has, and what filters them.

@@ -25,8 +25,16 @@ const (
 
 var errHello = errors.New("it does not answer as the other end of a tunnel")
 
-// attach runs one tunnel over a connection. It says when both ends have said hello, and returns why the tunnel ended.
-func (u *Uplink) attach(ctx context.Context, conn *grpc.ClientConn, up func(way)) error {
+// asked serves the control plane's own tunnel.
+func (u *Uplink) asked() tunnel.Handler {
+	if u.config.Asked != nil {
+		return u.config.Asked
+	}
+	return u.config.Servers
+}
+
+// attach runs one tunnel over a connection, by which to is served. It says when both ends have said hello, and returns why the tunnel ended.
+func (u *Uplink) attach(ctx context.Context, conn *grpc.ClientConn, to tunnel.Handler, up func(way)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := time.AfterFunc(helloTimeout, func() { cancel(errHello) })
@@ -35,7 +43,7 @@ func (u *Uplink) attach(ctx context.Context, conn *grpc.ClientConn, up func(way)
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
-	service := &service{to: u.config.Servers, allowed: u.allows}
+	service := &service{to: to, allowed: u.allows}
 	t := tunnel.New(stream, tunnel.Config{
 		Version: u.config.Version, Handler: service, Close: func() { cancel(nil) }, Log: u.config.Log,
 	})
@@ -63,7 +71,7 @@ func (u *Uplink) attachNode(ctx context.Context, to target, up func(way)) error 
 		return fmt.Errorf("dial: %w", err)
 	}
 	defer conn.Close()
-	return u.attach(ctx, conn, up)
+	return u.attach(ctx, conn, u.config.Servers, up)
 }
 
 // probe measures how long a node takes for a TLS handshake, which takes one round trip, and some work of the node.

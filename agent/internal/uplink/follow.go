@@ -39,7 +39,7 @@ func (u *Uplink) meet(ctx context.Context) error {
 	defer cancel()
 	err = u.follow(ctx, conn, func() {
 		attaching.Go(func() {
-			u.retry(ctx, "a tunnel", func(ctx context.Context) error { return u.attach(ctx, conn, func(way) {}) })
+			u.retry(ctx, "a tunnel", func(ctx context.Context) error { return u.attach(ctx, conn, u.asked(), func(way) {}) })
 		})
 	})
 	u.contact(false, err)

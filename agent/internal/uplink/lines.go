@@ -67,7 +67,7 @@ func (p *pilot) ended(now time.Time, l *link, li *line, err error) {
 		p.log.Warn("tunnel is lost", "node", l.name, "error", err)
 	default:
 		l.failed(now, err)
-		p.log.Log(p.ctx, level(l.failures), "cannot reach node", "node", l.name, "address", l.address, "pause", l.notBefore.Sub(now), "error", err)
+		p.log.Log(p.ctx, level(l.failures), "cannot reach node", "node", l.name, "address", l.address, "pause", l.notBefore.Sub(now), "error", plain(err))
 	}
 	if li.drains {
 		l.failedAt = now // It will be back, and may have to begin first.

@@ -39,6 +39,8 @@ type Config struct {
 	// Dir is where the last orders are kept; empty: they are forgotten with the process.
 	Dir     string
 	Servers Servers
+	// Asked serves what the control plane asks servers through its own tunnel, to find out what they offer. Nil: Servers.
+	Asked tunnel.Handler
 	// Assigned is told which servers the control plane wants run, each time that it says so, and at first if orders are
 	// kept. It is called by one goroutine at a time and must not wait. What it is given is not changed. Once Servers has
 	// them, applied is to be called, of several that came one after another the last suffices: the control plane asks
@@ -168,7 +170,7 @@ func (u *Uplink) steer(orders *enrollv1.Orders) {
 
 // retry runs one stream to the control plane after another until ctx ends, with growing pauses of random length.
 func (u *Uplink) retry(ctx context.Context, what string, stream func(context.Context) error) {
-	failures := 0
+	failures, said := 0, ""
 	for {
 		began := time.Now()
 		err := stream(ctx)
@@ -176,11 +178,16 @@ func (u *Uplink) retry(ctx context.Context, what string, stream func(context.Con
 			return
 		}
 		if time.Since(began) >= steady {
-			failures = 0
+			failures, said = 0, ""
 		}
 		failures++
 		pause := pauseAfter(failures)
-		u.config.Log.Log(ctx, level(failures), "no stream to the control plane; the last orders hold", "for", what, "pause", pause, "error", err)
+		why, level := plain(err), slog.LevelDebug // It was said.
+		if said == "" || !identity.SameReason(why, said) {
+			level = slog.LevelWarn
+		}
+		said = why
+		u.config.Log.Log(ctx, level, "no stream to the control plane; the last orders hold", "for", what, "pause", pause, "error", why)
 		if !sleep(ctx, pause) {
 			return
 		}

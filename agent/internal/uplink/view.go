@@ -2,15 +2,14 @@ package uplink
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/warder-gateway/warder/internal/identity"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
 
@@ -153,14 +152,7 @@ func plain(err error) string {
 	if err == nil {
 		return ""
 	}
-	text := err.Error()
-	var answer interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &answer) {
-		text = answer.GRPCStatus().Message()
-		if dialling, ok := strings.CutPrefix(text, `connection error: desc = "transport: Error while dialing: `); ok {
-			text = strings.TrimSuffix(dialling, `"`) // The rest is gRPC's.
-		}
-	}
+	text := identity.Reason(err)
 	text = strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return ' '
