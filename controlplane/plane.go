@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -244,6 +245,22 @@ const SetupTokenLife = login.SetupTokenLife
 // SetupToken returns the secret with which the first administrator can be made;
 // empty once one exists or the token expired.
 func (p *Plane) SetupToken() string { return p.setup.Reveal(time.Now()) }
+
+// announceSetup says how the first administrator is made, while there is none: by a link
+// with what lies in a file. The token itself is in no log, which many may read.
+func (p *Plane) announceSetup(people net.Addr) {
+	if p.SetupToken() == "" {
+		return
+	}
+	at := p.config
+	at.Listen = people.String()
+	base, err := at.publicURL()
+	if err != nil || base == "" {
+		base = "https://HOST[:PORT]" // Whatever leads here.
+	}
+	p.log.Info("there is no administrator yet: open the link with the token of the file to make the first",
+		"link", base+"/setup#t=TOKEN", "token_file", p.setupFile(), "valid_for", SetupTokenLife.String())
+}
 
 // Admit lets a peer in that runs in this process, as a join token does with others.
 func (p *Plane) Admit(ctx context.Context, c identity.Config, name string) (*identity.Identity, error) {

@@ -60,6 +60,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	p.log.Info("control plane is up", "listen", sockets.people.Addr().String(),
 		"node_listen", sockets.nodes.Addr().String(), "version", p.config.Version)
+	p.announceSetup(sockets.people.Addr())
 	return process.run(ctx)
 }
 
