@@ -16,6 +16,8 @@ const (
 	// lengths and numbers.
 	frameOverhead = 48
 	maxReason     = 256
+	// maxCaller bounds the name of a caller, in bytes.
+	maxCaller = 32
 )
 
 // appendFront appends what stands before the content of a frame, which is n bytes of a message.
@@ -122,7 +124,10 @@ func openHead(r *Request, timeout time.Duration) (*buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := newBuffer(size)
+	if len(r.Caller) > maxCaller {
+		return nil, errLongCaller
+	}
+	head := newBuffer(size + fieldOverhead + len(r.Caller))
 	b := appendText(head.bytes, 1, r.Server)
 	b = appendText(b, 2, r.Method)
 	b = appendHeader(b, 3, r.Header)
@@ -130,7 +135,8 @@ func openHead(r *Request, timeout time.Duration) (*buffer, error) {
 		b = protowire.AppendVarint(append(b, 6<<3), uint64(max(1, timeout/time.Microsecond)))
 	}
 	b = appendText(b, 7, r.Agent)
-	head.bytes = appendText(b, 8, r.Errand)
+	b = appendText(b, 8, r.Errand)
+	head.bytes = appendText(b, 9, string(r.Caller))
 	return head, nil
 }
 
@@ -152,6 +158,8 @@ func answerHead(status int, header []Field) (*buffer, error) {
 var (
 	errNotText = invalid("its head has text that is not UTF-8")
 	errLarge   = invalid("its head is too large")
+
+	errLongCaller = invalid("the name of its caller is too long")
 )
 
 // fieldOverhead is at least what a field of a header, or a word, takes beside its text.

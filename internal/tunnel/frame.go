@@ -34,6 +34,7 @@ type frame struct {
 	message []byte // of Hello and Servers, which are rare and read by the generated code
 
 	server, method, agent, errand []byte  // of Open
+	caller                        []byte  // of Open
 	timeout                       uint64  // of Open, microseconds
 	status                        uint64  // of Head
 	fields                        []field // of Open and Head
@@ -150,6 +151,9 @@ func (f *frame) openField(n protowire.Number, t protowire.Type, number uint64, b
 		return text(&f.agent, t, bytes)
 	case 8:
 		return text(&f.errand, t, bytes)
+	case 9:
+		f.caller = bytes
+		return wrongType(t, protowire.BytesType)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 func hostile(f *testing.F) (all [][]byte) {
 	for _, frames := range [][]*tunnelv1.Frame{
 		{open(2, post1("body")), data(2, "x", true), creditOf(3, 7), reset(2, cancelled, "gone")},
-		{open(2, &tunnelv1.Open{Server: "s", Method: "GET", Header: []*tunnelv1.Field{{Name: "a", Value: "b"}, {}}, Timeout: 1e6}), data(2, "abc", false), data(2, "d", true)},
+		{open(2, &tunnelv1.Open{Server: "s", Method: "GET", Caller: []byte("\xff1"), Header: []*tunnelv1.Field{{Name: "a", Value: "b"}, {}}, Timeout: 1e6}), data(2, "abc", false), data(2, "d", true)},
 		{head(3, &tunnelv1.Head{Status: 200, Header: []*tunnelv1.Field{{Name: "a", Value: "b"}}, Body: []byte("x")}), data(3, "y", true), data(3, "z", true)},
 		{head(3, &tunnelv1.Head{Status: 200, End: true}), reset(3, refused, "")},
 		{creditOf(0, 1<<20), creditOf(3, 1<<20), {Kind: &tunnelv1.Frame_Ping{Ping: 1 << 60}}, {Kind: &tunnelv1.Frame_Pong{Pong: 1}}},
@@ -89,7 +89,7 @@ func (f *frame) generated() (*tunnelv1.Frame, error) {
 		return g, options.Unmarshal(f.message, servers)
 	case kindOpen:
 		g.Kind = &tunnelv1.Frame_Open{Open: &tunnelv1.Open{Server: string(f.server), Method: string(f.method), Header: header, Body: f.body, End: f.end,
-			Timeout: f.timeout, Agent: string(f.agent), Errand: string(f.errand)}}
+			Timeout: f.timeout, Agent: string(f.agent), Errand: string(f.errand), Caller: f.caller}}
 	case kindHead:
 		g.Kind = &tunnelv1.Frame_Head{Head: &tunnelv1.Head{Status: uint32(f.status), Header: header, Body: f.body, End: f.end}}
 	case kindData:

@@ -15,6 +15,8 @@ type Request struct {
 	Server string
 	// Agent and Errand are for relays; see Open in proto/warder/tunnel/v1.
 	Agent, Errand string
+	// Caller is for whom it is; see Open. At most 32 bytes.
+	Caller []byte
 	// Method is POST, GET or DELETE.
 	Method string
 	// Header is sent as it is. It has at most 256 fields and, with what is above, 64 KiB; all of it is UTF-8.

@@ -123,6 +123,7 @@ func TestAPeerThatBreaksARuleLosesTheTunnel(t *testing.T) {
 		"no method":                   {[]*tunnelv1.Frame{open(4, &tunnelv1.Open{Server: "s"})}, "a method is"},
 		"too many fields":             {[]*tunnelv1.Frame{open(4, get(&tunnelv1.Open{Header: manyFields}))}, "no more fields"},
 		"a large head":                {[]*tunnelv1.Frame{open(4, get(&tunnelv1.Open{Header: []*tunnelv1.Field{large}}))}, "64 KiB"},
+		"a long caller":               {[]*tunnelv1.Frame{open(4, get(&tunnelv1.Open{Caller: make([]byte, maxCaller+1)}))}, "a caller is named"},
 		"data of no stream":           {[]*tunnelv1.Frame{data(4, "x", false)}, "opened before"},
 		"data of no stream here":      {[]*tunnelv1.Frame{data(5, "x", false)}, "opened before"},
 		"data of stream nought":       {[]*tunnelv1.Frame{data(1, "x", false)}, "opened before"},

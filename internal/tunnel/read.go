@@ -254,6 +254,8 @@ func (t *Tunnel) takeOpen(f *frame, number uint64, own bool) error {
 		return broken("no more streams are open than are allowed")
 	case f.headSize() > maxHead:
 		return errHeadSize
+	case len(f.caller) > maxCaller:
+		return broken("a caller is named in no more bytes than are allowed")
 	case !validMethod(f.method, f.errand):
 		return broken("a method is POST, GET or DELETE")
 	}

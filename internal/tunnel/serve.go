@@ -36,7 +36,9 @@ type Answer interface {
 // Incoming is a request that the other end made. Nothing of it was checked, but that strings are UTF-8 and the method is one of those.
 type Incoming struct {
 	Server, Agent, Errand, Method string
-	Header                        []Field
+	// Caller is for whom the request is, in at most 32 bytes; see Open in proto/warder/tunnel/v1. Empty: for the gateway itself.
+	Caller []byte
+	Header []Field
 	// Body is never nil. Its errors are io.EOF or of type *Error.
 	Body io.Reader
 
@@ -53,6 +55,7 @@ func (s *stream) takeRequest(f *frame) {
 	r := &s.request
 	r.Server, r.Agent, r.Errand = words.next(f.server), words.next(f.agent), words.next(f.errand)
 	r.Method = methodOf(f.method)
+	r.Caller = s.callerSpace[:copy(s.callerSpace[:], f.caller)]
 	r.Header = words.header(f.fields)
 	r.body.s = s
 	r.Body = io.Reader(&r.body)

@@ -28,10 +28,11 @@ type stream struct {
 	response Response
 
 	// Of one that the other end opened.
-	cancel   context.CancelCauseFunc
-	request  Incoming
-	headed   bool // the head was given
-	returned bool // the handler has returned
+	cancel      context.CancelCauseFunc
+	request     Incoming
+	callerSpace [maxCaller]byte // of the request
+	headed      bool            // the head was given
+	returned    bool            // the handler has returned
 }
 
 // outgoing is what a stream has yet to send, in this order: head, copy, lent.

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -202,6 +203,26 @@ func TestHandlersEndTheirStreams(t *testing.T) {
 	}
 }
 
+func TestACallerIsToldAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan []byte, 1)
+		a, _ := connect(t, Config{}, Config{Handler: handlerFunc(func(_ context.Context, r *Incoming, w Answer) {
+			told <- bytes.Clone(r.Caller)
+			_ = w.Head(204, nil)
+		})})
+		for _, caller := range [][]byte{nil, {0xff}, bytes.Repeat([]byte{0, 0xff}, maxCaller/2)} {
+			response, err := a.Do(t.Context(), &Request{Server: "s", Method: "GET", Caller: caller})
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if got := <-told; !bytes.Equal(got, caller) {
+				t.Errorf("%x came as %x", caller, got)
+			}
+		}
+	})
+}
+
 func TestWhatCannotBeSentIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := connect(t, Config{}, Config{Handler: echo})
@@ -212,6 +233,7 @@ func TestWhatCannotBeSentIsNotSent(t *testing.T) {
 			"slug":       {Server: "\xff", Method: "GET"},
 			"large":      {Server: "s", Method: "GET", Header: []Field{{"a", strings.Repeat("x", maxHead)}}},
 			"many":       {Server: "s", Method: "GET", Header: make([]Field, maxFields+1)},
+			"caller":     {Server: "s", Method: "GET", Caller: make([]byte, maxCaller+1)},
 			"large name": {Server: strings.Repeat("s", maxHead+1), Method: "GET"},
 		} {
 			_, err := a.Do(t.Context(), r)

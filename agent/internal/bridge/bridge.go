@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,12 +22,15 @@ type Config struct {
 	Dial func(wire.Hearer) (Peer, error)
 	// Era is what the server speaks, if that is known. Default: it is found out.
 	Era mcp.Era
-	// Shared declares that one process may serve all sessions. Else each session of the legacy era has one.
+	// Shared declares that one process may serve all. Else each session of the legacy era has one, and in the modern era,
+	// which has no sessions, each caller.
 	Shared bool
 	// Verdicts remembers which commands speak which era. Default: an own one.
 	Verdicts *Verdicts
-	// Processes is how many may run at a time. Default 32.
+	// Processes is how many may run at a time. Default 32. One caller gets a quarter of them, but one at least.
 	Processes int
+	// Places bounds the processes of several Servers together. Default: nothing does.
+	Places *Places
 	// IdleTime is after how long without use a session or a shared process is ended. Default 30 min.
 	IdleTime time.Duration
 	// StartTime is how long a process may take to complete the handshake. Default 1 min.
@@ -87,9 +91,10 @@ type Server struct {
 	config Config
 	pace   process.Pace
 	legacy slot // of the shared process
-	modern slot
 
 	mu       sync.Mutex
+	modern   map[string]*slot // of the modern era, by caller
+	starting map[string]int   // processes that are being started, by caller
 	closed   bool
 	ending   chan struct{} // closed by Close
 	all      sync.WaitGroup
@@ -97,7 +102,7 @@ type Server struct {
 	sessions map[string]*session
 	finding  *finding // of the era, under way
 	away     bool     // the last process crashed, and none has been started since
-	pending  int      // processes that are being started
+	pending  int      // processes that are being started, in all
 	crashes  uint64
 	latest   *worker
 	failure  string
@@ -109,7 +114,9 @@ func New(config Config) *Server {
 	s := &Server{
 		config: config.withDefaults(), ending: make(chan struct{}),
 		workers: make(map[*worker]bool), sessions: make(map[string]*session),
+		modern: make(map[string]*slot), starting: make(map[string]int),
 	}
+	s.config.Places.enter(s)
 	s.all.Go(s.tidy)
 	return s
 }
@@ -196,6 +203,7 @@ func (s *Server) Close() {
 	}
 	stopping.Wait()
 	s.all.Wait()
+	s.config.Places.leave(s)
 }
 
 // tidy ends what has not been used for long, until Close.
@@ -209,8 +217,10 @@ func (s *Server) tidy() {
 		case <-ticker.C:
 		}
 		for _, w := range s.idle(s.config.IdleTime) {
-			s.config.Log.Debug("idle process is ended", "pid", w.PID())
-			w.Stop()
+			if w.retire() {
+				s.config.Log.Debug("idle process is ended", "pid", w.PID())
+				w.Stop()
+			}
 		}
 	}
 }
@@ -221,19 +231,19 @@ func (s *Server) idle(d time.Duration) (idle []*worker) {
 	defer s.mu.Unlock()
 	before := time.Now().Add(-d)
 	for w := range s.workers {
-		if w.ready && !w.inUse() && w.used.Before(before) {
+		if w.ready && !w.retired && !w.inUse() && w.used.Before(before) {
 			idle = append(idle, w)
-			if last := len(idle) - 1; idle[last].used.Before(idle[0].used) {
-				idle[0], idle[last] = idle[last], idle[0]
-			}
 		}
 	}
+	slices.SortFunc(idle, func(a, b *worker) int { return a.used.Compare(b.used) })
 	return idle
 }
 
 var (
 	errClosed = errors.New("the server is closed")
-	errFull   = errors.New("as many processes run as may")
+	errFull   = errors.New("as many processes of the server run as may")
+	errShare  = errors.New("as many processes of the server run for the caller as may")
+	errPlaces = errors.New("as many processes of the agent run as may")
 	errStarts = errors.New("the server is starting for the first time, which may take minutes")
 	errAway   = errors.New("the server crashed and is to be started again in a while")
 )

@@ -2,7 +2,7 @@
 // tunnel.
 //
 //	tunnel ──POST, GET, DELETE──▶ Server ─┬─ legacy: a session ──▶ a process of its own, or the shared one
-//	   ▲                                  └─ modern: a request ──▶ the one process of the modern era
+//	   ▲                                  └─ modern: a request ──▶ the process of its caller, or the shared one
 //	   └── JSON, or events where something comes before the answer ◀──┘
 //
 // Which era a command speaks is found out by asking a process that is thrown away, once for each command (Verdicts):
@@ -27,6 +27,8 @@
 //   - A call that nobody waits for any more is cancelled at the process. What a server withdraws is withdrawn from the
 //     client.
 //   - A crash ends at once what runs in the process, and the sessions in it: HTTP 404 tells their clients to begin anew.
-//   - Processes are bounded: in number, where a session that has been quiet makes room or else the newcomer gets HTTP 503,
-//     and in time without use.
+//   - In the modern era there are no sessions: without Shared, each caller has a process of his own, whichever tunnel he comes
+//     by. A caller is a name that nodes give to a user; the gateway itself is one, too.
+//   - Processes are bounded: in number, for a server, for an agent (Places) and for a caller, who gets a quarter of a server's;
+//     and in time without use. One that has been quiet makes room, of the caller's own first, or else the newcomer gets HTTP 503.
 package bridge

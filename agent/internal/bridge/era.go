@@ -111,7 +111,7 @@ func (s *Server) findOut(ctx context.Context) (mcp.Era, error) {
 	if err == nil || !errors.Is(err, errExited) {
 		return era, err
 	}
-	w, err := s.start(silence{}, true)
+	w, err := s.probe()
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +132,7 @@ var (
 
 // discover asks one process. A ping behind the question shows when it is up.
 func (s *Server) discover(ctx context.Context) (mcp.Era, error) {
-	w, err := s.start(silence{}, true)
+	w, err := s.probe()
 	if err != nil {
 		return 0, err
 	}

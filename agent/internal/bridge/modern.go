@@ -32,12 +32,11 @@ func (s *Server) postModern(ctx context.Context, m *message, version string, w t
 		refuse(w, m, mcp.Modern, onlyLegacy(version))
 		return
 	}
-	worker, err := s.modernWorker(ctx)
+	worker, err := s.use(ctx, m.caller)
 	if err != nil {
 		s.unavailable(w, err)
 		return
 	}
-	worker.enter()
 	defer worker.leave()
 	if m.scan.Method == mcp.MethodListen {
 		worker.audience.serve(ctx, m, w)
@@ -60,22 +59,78 @@ func onlyLegacy(requested string) *mcp.Error {
 	}
 }
 
-// modernWorker returns the process that serves modern requests.
-func (s *Server) modernWorker(ctx context.Context) (*worker, error) {
-	return s.modern.get(ctx, func() (*worker, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
-		defer cancel()
-		w, err := s.start(&modernEars{anchor: newAnchor()}, false)
-		if err != nil {
-			return nil, err
+// use returns the process that serves modern requests of a caller, until he leaves it. One that was just given up for want of
+// use is replaced.
+func (s *Server) use(ctx context.Context, caller string) (*worker, error) {
+	for {
+		w, err := s.modernWorker(ctx, caller)
+		if err != nil || w.enter() {
+			return w, err
 		}
-		// There is no handshake in this era; that it answers shows that it is up.
-		if _, err := ask(ctx, w, mcp.MethodDiscover, s.modernParams()); err != nil {
-			return nil, s.unfit(w, err)
+		select {
+		case <-w.followed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
-		s.served(w)
-		return w, nil
-	})
+	}
+}
+
+// modernWorker returns the process that serves modern requests of a caller.
+func (s *Server) modernWorker(ctx context.Context, caller string) (*worker, error) {
+	if s.config.Shared {
+		caller = nobody
+	}
+	sl := s.slot(caller)
+	defer s.leaveSlot(caller, sl)
+	return sl.get(ctx, func() (*worker, error) { return s.startModern(caller) })
+}
+
+// startModern starts a process of the modern era.
+func (s *Server) startModern(caller string) (*worker, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
+	defer cancel()
+	w, err := s.start(&modernEars{anchor: newAnchor()}, caller)
+	if err != nil {
+		return nil, err
+	}
+	// There is no handshake in this era; that it answers shows that it is up.
+	if _, err := ask(ctx, w, mcp.MethodDiscover, s.modernParams()); err != nil {
+		return nil, s.unfit(w, err)
+	}
+	s.served(w)
+	return w, nil
+}
+
+// slot returns that of a caller, which is his until leaveSlot.
+func (s *Server) slot(caller string) *slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sl := s.modern[caller]
+	if sl == nil {
+		sl = &slot{tried: func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.sweep(caller)
+		}}
+		s.modern[caller] = sl
+	}
+	sl.users++
+	return sl
+}
+
+func (s *Server) leaveSlot(caller string, sl *slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sl.users--
+	s.sweep(caller)
+}
+
+// sweep forgets the slot of a caller if nobody needs it: there are no more than processes and calls. It is called with s.mu
+// held.
+func (s *Server) sweep(caller string) {
+	if sl := s.modern[caller]; sl != nil && sl.users == 0 && sl.empty() {
+		delete(s.modern, caller)
+	}
 }
 
 // modernEars hear a process of the modern era: all that it says has a call that it belongs to.

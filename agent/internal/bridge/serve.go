@@ -23,6 +23,7 @@ type message struct {
 	body   []byte
 	scan   mcp.Request
 	header http.Header
+	caller string // for whom it is; empty: for the gateway itself
 }
 
 // Serve implements tunnel.Handler. The header and the session it names were chosen by a node, which has decided about the
@@ -53,7 +54,7 @@ func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer)
 			_ = w.Head(http.StatusRequestEntityTooLarge, nil)
 			return
 		}
-		s.post(ctx, &message{body: body, header: header}, session, w)
+		s.post(ctx, &message{body: body, header: header, caller: string(r.Caller)}, session, w)
 	case http.MethodGet:
 		s.listen(ctx, session, w)
 	case http.MethodDelete:

@@ -69,7 +69,7 @@ func (s *Server) open(ctx context.Context, m *message, w tunnel.Answer) {
 		return
 	}
 	ears := newOwnEars()
-	worker, err := s.start(ears, false)
+	worker, err := s.start(ears, m.caller)
 	if err != nil {
 		s.unavailable(w, err)
 		return
@@ -142,7 +142,10 @@ func (x *session) call(ctx context.Context, m *message, w tunnel.Answer) {
 	if x.server.config.Shared && x.answeredHere(m, w) {
 		return
 	}
-	x.worker.enter()
+	if !x.worker.enter() {
+		_ = w.Head(http.StatusNotFound, nil)
+		return
+	}
 	defer x.worker.leave()
 	call, err := x.worker.Begin(ctx, m.body, &m.scan)
 	if err != nil {
@@ -235,7 +238,10 @@ func (s *Server) listen(ctx context.Context, id string, w tunnel.Answer) {
 		return
 	}
 	defer x.hears(false)
-	x.worker.enter()
+	if !x.worker.enter() {
+		_ = w.Head(http.StatusNotFound, nil)
+		return
+	}
 	defer x.worker.leave()
 	out := stream{answer: w}
 	err := out.open()

@@ -28,7 +28,7 @@ func (s *Server) sharedWorker(ctx context.Context) (*worker, error) {
 	return s.legacy.get(ctx, func() (*worker, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), s.config.StartTime)
 		defer cancel()
-		w, err := s.start(&sharedEars{newAnchor()}, false)
+		w, err := s.start(&sharedEars{newAnchor()}, nobody)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,9 @@ import (
 // slot holds the one worker that many share. It is started by the first who wants it; the others wait for him. The zero
 // value is empty.
 type slot struct {
+	users int    // of one of the modern era; guarded by its Server
+	tried func() // is called when an attempt is over; nil: nobody wants to know
+
 	mu      sync.Mutex
 	current *worker
 	attempt *attempt
@@ -42,6 +45,9 @@ func (sl *slot) get(ctx context.Context, start func() (*worker, error)) (*worker
 			sl.current, sl.attempt = a.worker, nil
 			sl.mu.Unlock()
 			close(a.done)
+			if sl.tried != nil {
+				sl.tried()
+			}
 		}()
 	}
 	a := sl.attempt
@@ -51,5 +57,20 @@ func (sl *slot) get(ctx context.Context, start func() (*worker, error)) (*worker
 		return a.worker, a.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// empty reports whether nothing runs in it, and nothing is about to.
+func (sl *slot) empty() bool {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if sl.attempt != nil || sl.current == nil {
+		return sl.attempt == nil
+	}
+	select {
+	case <-sl.current.Dead():
+		return true
+	default:
+		return false
 	}
 }

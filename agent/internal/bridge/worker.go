@@ -37,6 +37,7 @@ type Peer interface {
 type worker struct {
 	Peer
 	server *Server
+	caller string // for whom it was started
 	// disposable ones are for a question only: how they end says nothing.
 	disposable bool
 	// ready ones have completed the handshake.
@@ -46,18 +47,34 @@ type worker struct {
 	sessions    map[*session]bool
 	followed    chan struct{} // closed when the server has forgotten it
 	streams     int           // calls and streams that are open
+	retired     bool          // it ends, because nobody used it
 	used        time.Time
 }
 
 // inUse reports whether somebody waits for the worker.
 func (w *worker) inUse() bool { return w.streams > 0 }
 
-// enter notes that somebody uses the worker; leave, that he does no more.
-func (w *worker) enter() {
+// enter notes that somebody uses the worker, until leave. It reports false if the worker is about to end.
+func (w *worker) enter() bool {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
+	if w.retired {
+		return false
+	}
 	w.streams++
 	w.used = time.Now()
+	return true
+}
+
+// retire has nobody use the worker any more, which is to be stopped. It reports false if somebody does, or it is retired.
+func (w *worker) retire() bool {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	if w.inUse() || w.retired {
+		return false
+	}
+	w.retired = true
+	return true
 }
 
 func (w *worker) leave() {
@@ -67,29 +84,37 @@ func (w *worker) leave() {
 	w.used = time.Now()
 }
 
-// quiet is for how long a session has to have been quiet to make room for another one.
-const quiet = time.Minute
-
 // hearer hears a process, and is told which it is, once, while the server's mu is held.
 type hearer interface {
 	wire.Hearer
 	attach(w *worker)
 }
 
-// start starts a process. It is to be told by served that its handshake is complete, and to be stopped.
-func (s *Server) start(ears hearer, disposable bool) (*worker, error) {
-	if err := s.admit(); err != nil {
+// start starts a process for a caller. It is to be told by served that its handshake is complete, and to be stopped.
+func (s *Server) start(ears hearer, caller string) (*worker, error) {
+	return s.launch(&worker{server: s, caller: caller}, ears)
+}
+
+// probe starts a process for a question of our own, which is to be stopped.
+func (s *Server) probe() (*worker, error) {
+	return s.launch(&worker{server: s, disposable: true}, silence{})
+}
+
+// launch starts the process of a worker.
+func (s *Server) launch(w *worker, ears hearer) (*worker, error) {
+	if err := s.admit(w.caller); err != nil {
 		return nil, err
 	}
 	defer s.all.Done()
 	s.config.Changed()
-	w := &worker{server: s, disposable: disposable, sessions: make(map[*session]bool), followed: make(chan struct{}), used: time.Now()}
+	w.sessions, w.followed, w.used = make(map[*session]bool), make(chan struct{}), time.Now()
 	var err error
 	w.Peer, err = s.config.Dial(ears)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending--
+	s.started(w.caller)
 	if err != nil {
+		s.config.Places.give()
 		s.failed(0, err.Error())
 		return nil, &startFailure{err.Error()}
 	}
@@ -101,35 +126,6 @@ func (s *Server) start(ears hearer, disposable bool) (*worker, error) {
 	s.all.Go(func() { s.follow(w) })
 	s.config.Log.Debug("process started", "pid", w.PID())
 	return w, nil
-}
-
-// admit takes a place among the processes, and makes one if it must.
-func (s *Server) admit() error {
-	for room := false; ; room = true {
-		s.mu.Lock()
-		var err error
-		switch {
-		case s.closed:
-			err = errClosed
-		case s.pace.Wait(time.Now()) > 0:
-			err = errAway
-		case len(s.workers)+s.pending >= s.config.Processes:
-			err = errFull
-		default:
-			s.pending++
-			s.all.Add(1) // Close waits for what is on its way.
-		}
-		s.mu.Unlock()
-		if err != errFull || room {
-			return err
-		}
-		idle := s.idle(quiet)
-		if len(idle) == 0 {
-			return err
-		}
-		idle[0].Stop()
-		<-idle[0].followed
-	}
 }
 
 // served notes that a worker has completed its handshake.
@@ -150,6 +146,8 @@ func (s *Server) follow(w *worker) {
 	crashed := !w.disposable && !errors.Is(err, wire.ErrStopped) && !errors.Is(err, wire.ErrOver)
 	s.mu.Lock()
 	delete(s.workers, w)
+	s.config.Places.give()
+	s.sweep(w.caller)
 	for session := range w.sessions {
 		delete(s.sessions, session.id)
 		session.box.Close()
@@ -249,13 +247,13 @@ func (s *Server) tryOne() error {
 	defer cancel()
 	switch {
 	case era == mcp.Modern:
-		_, err := s.modernWorker(ctx)
+		_, err := s.modernWorker(ctx, nobody)
 		return err
 	case s.config.Shared:
 		_, err := s.sharedWorker(ctx)
 		return err
 	}
-	w, err := s.start(silence{}, false)
+	w, err := s.start(silence{}, nobody)
 	if err != nil {
 		return err
 	}

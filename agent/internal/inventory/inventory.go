@@ -31,6 +31,7 @@ type Inventory struct {
 	verdicts *bridge.Verdicts
 	changed  chan struct{}
 	budget   *wire.Budget
+	places   *bridge.Places
 
 	applying sync.Mutex // one Apply at a time
 
@@ -65,11 +66,15 @@ const (
 	serverBytes  = messageBytes / 2
 )
 
+// processes is how many may run, of all servers. When there are more, the one that has been quiet for longest ends, and if
+// none has been for a minute, the newcomer gets HTTP 503.
+const processes = 256
+
 // New returns an inventory without servers. Version is what servers are told of the agent.
 func New(version string, log *slog.Logger) *Inventory {
 	return &Inventory{
 		log: log, version: version, verdicts: bridge.NewVerdicts(),
-		budget: wire.NewBudget(messageBytes), changed: make(chan struct{}, 1), entries: make(map[string]*entry),
+		budget: wire.NewBudget(messageBytes), places: bridge.NewPlaces(processes), changed: make(chan struct{}, 1), entries: make(map[string]*entry),
 	}
 }
 
@@ -180,7 +185,7 @@ func (v *Inventory) want(d *manifest.Server, local bool) *want {
 		}
 		return stdio{bridge.New(bridge.Config{
 			Name: d.Name, Spec: spec, Shared: d.Shared, Verdicts: v.verdicts, Changed: v.notify, Log: v.log, Version: v.version,
-			Process: process.Options{Log: log}, Budget: v.budget.Share(serverBytes),
+			Process: process.Options{Log: log}, Budget: v.budget.Share(serverBytes), Places: v.places,
 		})}, nil
 	}}
 }

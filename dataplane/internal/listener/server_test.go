@@ -10,6 +10,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
@@ -64,7 +65,7 @@ func (s *server) Resume(ctx context.Context, resume *upstream.Resume, sink upstr
 	return s.resume(ctx, resume, sink)
 }
 
-func (s *server) Open(ctx context.Context, server *snapshotv1.Server, _ mcp.Capabilities, _ string) (upstream.SessionRef, error) {
+func (s *server) Open(ctx context.Context, server *snapshotv1.Server, _ *principal.Principal, _ mcp.Capabilities, _ string) (upstream.SessionRef, error) {
 	if s.open == nil {
 		return upstream.SessionRef{}, nil
 	}

@@ -109,7 +109,7 @@ func (s *served) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer
 		return
 	}
 	response, err := s.relay.config.Local(ctx, &tunnel.Request{
-		Server: in.Server, Agent: in.Agent, Method: in.Method, Header: in.Header, Body: body,
+		Server: in.Server, Agent: in.Agent, Caller: in.Caller, Method: in.Method, Header: in.Header, Body: body,
 	})
 	if err != nil {
 		reset(w, err)

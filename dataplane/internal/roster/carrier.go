@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -49,7 +50,11 @@ func (c *Carrier) Do(ctx context.Context, q *transport.Request) (*transport.Resp
 	for _, f := range q.Header {
 		header = append(header, tunnel.Field(f))
 	}
-	response, err := c.roster.do(ctx, c.agent, &tunnel.Request{Server: c.server, Method: q.Method, Header: header, Body: q.Body})
+	request := &tunnel.Request{Server: c.server, Method: q.Method, Header: header, Body: q.Body}
+	if q.Caller != (transport.Caller{}) {
+		request.Caller = bytes.Clone(q.Caller[:])
+	}
+	response, err := c.roster.do(ctx, c.agent, request)
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}

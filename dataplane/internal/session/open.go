@@ -128,7 +128,7 @@ func (x *exchange) openServer(ctx context.Context, server *gate.Server) upstream
 	if ctx.Err() != nil {
 		return upstream.SessionRef{}
 	}
-	ref, err := x.upstream.Open(ctx, server.Item, x.legacy.Capabilities, x.legacy.Version)
+	ref, err := x.upstream.Open(ctx, server.Item, x.in.Caller.Principal, x.legacy.Capabilities, x.legacy.Version)
 	if err != nil {
 		x.log.DebugContext(ctx, "a server is not part of a session", "server", server.Name(), "error", err)
 		return upstream.SessionRef{}

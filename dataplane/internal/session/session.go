@@ -22,6 +22,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/policy"
+	"github.com/warder-gateway/warder/internal/principal"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -40,7 +41,9 @@ type Upstream interface {
 	Resume(ctx context.Context, resume *upstream.Resume, sink upstream.Sink) (*upstream.Answer, error)
 	// Open initialises a legacy server for a client, End ends what Open opened, and
 	// EndKey all that this node opened by itself for whoever has a key.
-	Open(ctx context.Context, server *snapshotv1.Server, capabilities mcp.Capabilities, clientVersion string) (upstream.SessionRef, error)
+	Open(
+		ctx context.Context, server *snapshotv1.Server, who *principal.Principal, capabilities mcp.Capabilities, clientVersion string,
+	) (upstream.SessionRef, error)
 	End(server *snapshotv1.Server, session upstream.SessionRef)
 	EndKey(key string)
 	// Respond posts a client's answer to a server's request, Notify a notification,

@@ -51,12 +51,17 @@ type Request struct {
 	// Body is sent with its length. It must not change until Do returns, and is not read after. Nil and empty are the
 	// same.
 	Body []byte
+	// Caller is for whom the request is. A Transport sends nothing of it; what leads to an agent tells that.
+	Caller Caller
 	// Quiet says that the answer is a stream which lasts long and says little: it gets a small buffer of its own.
 	Quiet bool
 	// Room, unless nil, is where the answer is made. It is in use until the answer is closed, and its owner forgets the
 	// answer then.
 	Room *Room
 }
+
+// Caller names a user to one server, and says nothing of who that is. The zero Caller is the gateway itself.
+type Caller [16]byte
 
 // Room is memory for one answer at a time. Its zero value is ready.
 type Room struct{ made answer }

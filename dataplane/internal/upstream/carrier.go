@@ -2,11 +2,14 @@ package upstream
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 
 	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -20,6 +23,24 @@ type Carrier interface {
 	Plain() bool
 	// CloseIdle gives up what is kept for later calls.
 	CloseIdle()
+}
+
+// callerLabel sets these hashes apart from all others.
+const callerLabel = "warder/upstream/caller/v1"
+
+// caller names to an agent for whom a request is, so that it keeps users apart: the same user at every node, whichever
+// application and key he comes with, and another name at each server. The hash has no key, which nodes would have to change
+// at the same time: an agent that guesses a user's name can tell that it is him. Nobody is the gateway itself.
+func (e *endpoint) caller(p *principal.Principal) transport.Caller {
+	if p == nil || !e.atAgent {
+		return transport.Caller{}
+	}
+	var room [256]byte
+	name := append(room[:0], callerLabel...)
+	name = binary.BigEndian.AppendUint64(name, uint64(len(e.name)))
+	name = append(append(name, e.name...), p.User...)
+	sum := sha256.Sum256(name)
+	return transport.Caller(sum[:len(transport.Caller{})])
 }
 
 // reachAgent prepares what leads to a server that an agent has.
@@ -36,7 +57,7 @@ func (e *endpoint) reachAgent(server *snapshotv1.Server) {
 		e.broken = e.fail(0, nil, "the headers of requests to server %q cannot be sent").text
 		return
 	}
-	e.carrier = e.pool.config.Agents(server)
+	e.carrier, e.atAgent = e.pool.config.Agents(server), true
 }
 
 // explainAway explains why a carrier has no way to the server; nil if err is about something else. It says nothing of the

@@ -25,7 +25,7 @@ func carrying(t testing.TB, server *snapshotv1.Server, ref SessionRef, key strin
 func TestACarriedSessionIsUsedAtAnyNodeWithoutAHandshake(t *testing.T) {
 	f := statefulFake(t)
 	server := versioned(listen(t, f), mcp.Version20251125)
-	ref, err := newPool(t, Config{}).Open(t.Context(), server, everything, mcp.Version20251125)
+	ref, err := newPool(t, Config{}).Open(t.Context(), server, nil, everything, mcp.Version20251125)
 	if err != nil || ref.ID != "session-1" {
 		t.Fatalf("Open: %v, %v", ref, err)
 	}
@@ -46,7 +46,7 @@ func TestACarriedSessionThatWasLostIsReplacedForAllWhoShareIt(t *testing.T) {
 	f := statefulFake(t)
 	server := versioned(listen(t, f), mcp.Version20251125)
 	p := newPool(t, Config{})
-	ref, err := p.Open(t.Context(), server, everything, mcp.Version20251125)
+	ref, err := p.Open(t.Context(), server, nil, everything, mcp.Version20251125)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestOpenCarriesNothingWhereThereIsNothingToCarry(t *testing.T) {
 		f.stateful = test.stateful
 		server := versioned(listen(t, f), test.version)
 		p := newPool(t, Config{})
-		ref, err := p.Open(t.Context(), server, 0, mcp.Version20250618)
+		ref, err := p.Open(t.Context(), server, nil, 0, mcp.Version20250618)
 		if err != nil || ref != test.want {
 			t.Errorf("%s: %+v, %v", name, ref, err)
 		}
@@ -111,7 +111,7 @@ func TestOpenCarriesNothingWhereThereIsNothingToCarry(t *testing.T) {
 		}
 	}
 	dead := &snapshotv1.Server{Name: "github", Url: "http://127.0.0.1:1/", Private: true, ProtocolVersion: mcp.Version20251125}
-	if _, err := newPool(t, Config{}).Open(t.Context(), dead, 0, mcp.Version20250618); fault.KindOf(err) != fault.Unavailable || !strings.Contains(fault.Text(err), "refused the connection") {
+	if _, err := newPool(t, Config{}).Open(t.Context(), dead, nil, 0, mcp.Version20250618); fault.KindOf(err) != fault.Unavailable || !strings.Contains(fault.Text(err), "refused the connection") {
 		t.Errorf("a dead server: %v", err)
 	}
 }

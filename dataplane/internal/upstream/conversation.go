@@ -31,7 +31,8 @@ type listener interface {
 type conversation struct {
 	endpoint *endpoint
 	watch    *watch
-	session  *session   // nil: none, as with a modern server
+	session  *session // nil: none, as with a modern server
+	caller   transport.Caller
 	id       []byte     // of our request, raw; nil: any response is the answer
 	listener listener   // nil: what comes before the answer is ignored
 	quiet    bool       // the answer is a stream that lasts long and says little
@@ -92,7 +93,7 @@ func (c *conversation) askLine(body []byte) ([]byte, error) {
 
 // send sends an HTTP request and waits for the head of the answer. Body is nil for methods that have none.
 func (c *conversation) send(method string, fields []transport.Field, body []byte) error {
-	c.sending = transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Quiet: c.quiet, Room: &c.room}
+	c.sending = transport.Request{Method: method, Header: fields, Common: c.endpoint.get, Body: body, Caller: c.caller, Quiet: c.quiet, Room: &c.room}
 	if method == http.MethodPost {
 		c.sending.Common = c.endpoint.post
 	}

@@ -35,6 +35,7 @@ type endpoint struct {
 	name    string
 	url     *url.URL // nil if broken, or reached through an agent
 	carrier Carrier  // nil if broken
+	atAgent bool     // the carrier leads to an agent
 	broken  string   // why it cannot be used, for people; empty if it can
 	// post and get are what every request of the kind has: ours, and what is configured for the server.
 	post, get *transport.Block

@@ -168,7 +168,7 @@ func (x *exchange) converse(fields []transport.Field, hop *mcp.Hop) (*Answer, er
 	defer body.release()
 	body.bytes = mcp.RewriteRequest(body.bytes, x.call.Body, x.call.Request, hop)
 
-	x.talk = conversation{endpoint: x.endpoint, watch: &x.watch, id: x.id, session: x.lease.session, listener: x}
+	x.talk = conversation{endpoint: x.endpoint, watch: &x.watch, id: x.id, session: x.lease.session, caller: x.endpoint.caller(x.call.Principal), listener: x}
 	x.steps, x.late = progress{}, late{}
 	x.asked = true
 	x.talk.admitted = &x.admitted

@@ -51,8 +51,8 @@ func (s *session) fields(dst []transport.Field) []transport.Field {
 	return dst
 }
 
-// initialize opens a session: initialize, and initialized. All errors are failures, or errOtherEra.
-func (e *endpoint) initialize(ctx context.Context, d dialect) (*session, error) {
+// initialize opens a session for a caller: initialize, and initialized. All errors are failures, or errOtherEra.
+func (e *endpoint) initialize(ctx context.Context, d dialect, caller transport.Caller) (*session, error) {
 	var w watch
 	w.start(ctx, e.limits)
 	defer w.close()
@@ -60,7 +60,7 @@ func (e *endpoint) initialize(ctx context.Context, d dialect) (*session, error) 
 	if e.overSSE.Load() {
 		return e.initializeLine(&w, s, d)
 	}
-	c := conversation{endpoint: e, watch: &w}
+	c := conversation{endpoint: e, watch: &w, caller: caller}
 	defer c.close()
 	message, err := c.request(nil, mcp.MethodInitialize, e.initializeParams(d))
 	if refused := c.status >= 400 || err == nil && c.scan.ErrorCode == mcp.CodeMethodNotFound; refused && w.Err() == nil {

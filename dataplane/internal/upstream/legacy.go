@@ -63,7 +63,7 @@ func (x *exchange) setLevel() error {
 	if s.level == level {
 		return nil
 	}
-	c := conversation{endpoint: x.endpoint, watch: &x.watch, session: s}
+	c := conversation{endpoint: x.endpoint, watch: &x.watch, session: s, caller: x.endpoint.caller(x.call.Principal)}
 	defer c.close()
 	params := append(mcp.AppendString([]byte(`{"level":`), level), '}')
 	if _, err := c.request(s.fields(nil), mcp.MethodSetLevel, params); err != nil {

@@ -203,7 +203,7 @@ func (l *ear) streaming(x *exchange) {
 
 // modern hears a modern server.
 func (l *ear) modern(x *exchange) error {
-	x.talk = conversation{endpoint: l.endpoint, watch: &x.watch, quiet: true}
+	x.talk = conversation{endpoint: l.endpoint, watch: &x.watch, caller: l.endpoint.caller(l.listen.Principal), quiet: true}
 	c := &x.talk
 	c.id = l.pool.nextID(nil)
 	err := c.send(http.MethodPost, []transport.Field{

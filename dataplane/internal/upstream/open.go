@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
@@ -14,7 +16,9 @@ import (
 // The name is empty if there is nothing to carry: the server is modern, or has no sessions, or one that only this node
 // can use; then calls find what they need by Call.SessionKey. What may be declared is capabilities; version is the
 // client's. The error is a fault, whose text may be shown.
-func (p *Pool) Open(ctx context.Context, server *snapshotv1.Server, capabilities mcp.Capabilities, version string) (SessionRef, error) {
+func (p *Pool) Open(
+	ctx context.Context, server *snapshotv1.Server, who *principal.Principal, capabilities mcp.Capabilities, version string,
+) (SessionRef, error) {
 	e, err := p.endpoint(server)
 	if err != nil {
 		return SessionRef{}, fault.Wrap(fault.Internal, "internal error", err)
@@ -24,7 +28,7 @@ func (p *Pool) Open(ctx context.Context, server *snapshotv1.Server, capabilities
 		return SessionRef{}, asFault(err)
 	}
 	defer e.leave()
-	ref, err := e.open(ctx, dialectOf(capabilities, version))
+	ref, err := e.open(ctx, dialectOf(capabilities, version), e.caller(who))
 	admitted.settle(verdictOf(err))
 	if errors.Is(err, errOtherEra) {
 		e.turns(mcp.Legacy)
@@ -37,7 +41,7 @@ func (p *Pool) Open(ctx context.Context, server *snapshotv1.Server, capabilities
 }
 
 // open opens a session, where that is of use.
-func (e *endpoint) open(ctx context.Context, d dialect) (SessionRef, error) {
+func (e *endpoint) open(ctx context.Context, d dialect, caller transport.Caller) (SessionRef, error) {
 	era, err := e.era(ctx)
 	switch {
 	case err != nil:
@@ -48,7 +52,7 @@ func (e *endpoint) open(ctx context.Context, d dialect) (SessionRef, error) {
 	if s := e.sharedWith(d); s != nil {
 		return s.ref(), nil
 	}
-	s, err := e.initialize(ctx, d)
+	s, err := e.initialize(ctx, d, caller)
 	switch {
 	case err != nil:
 		return SessionRef{}, err

@@ -214,7 +214,7 @@ func TestWhatALegacyServerAsksReachesALegacyClientAndItsAnswerTheServer(t *testi
 		p, other := newPool(t, Config{}), newPool(t, Config{})
 		call := askingCall(t, server, mcp.Legacy)
 		if own {
-			ref, err := p.Open(t.Context(), server, everything, mcp.Version20250618)
+			ref, err := p.Open(t.Context(), server, nil, everything, mcp.Version20250618)
 			if err != nil || ref != (SessionRef{ID: "session-1", Version: "2025-06-18"}) {
 				t.Fatalf("Open: %v, %v", ref, err)
 			}

@@ -114,7 +114,7 @@ func TestResumeAtAServerOfTheSDK(t *testing.T) {
 	item := versioned(listen(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server },
 		&sdk.StreamableHTTPOptions{EventStore: sdk.NewMemoryEventStore(nil)})), mcp.Version20251125)
 	p := newPool(t, Config{})
-	ref, err := p.Open(t.Context(), item, 0, mcp.Version20251125)
+	ref, err := p.Open(t.Context(), item, nil, 0, mcp.Version20251125)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/principal"
 )
 
@@ -110,6 +111,7 @@ type claim struct {
 	ref     *SessionRef // the client's own; nil: none
 	lost    bool        // it was lost just now
 	key     string      // who shares the one that this node opens
+	who     *principal.Principal
 	dialect dialect
 }
 
@@ -121,7 +123,7 @@ func claimOf(ref *SessionRef, key string, p *principal.Principal, d dialect) cla
 	if key == "" {
 		key = callerOf(p)
 	}
-	return claim{ref: ref, key: key, dialect: d}
+	return claim{ref: ref, key: key, who: p, dialect: d}
 }
 
 // callerOf names who may share a session where nobody says it: requests with the same key.
@@ -362,14 +364,14 @@ func (t *sessions) add(e *endpoint, key string, c *claim) *held {
 	if t.janitor == nil {
 		t.janitor = time.AfterFunc(t.pool.config.SessionIdle, t.expire)
 	}
-	go t.open(h, c.dialect)
+	go t.open(h, c.dialect, e.caller(c.who))
 	return h
 }
 
 // open makes the handshake of h. It runs by itself: those who wait for it may leave.
-func (t *sessions) open(h *held, d dialect) {
+func (t *sessions) open(h *held, d dialect, caller transport.Caller) {
 	e := h.endpoint
-	s, err := e.initialize(context.Background(), d)
+	s, err := e.initialize(context.Background(), d, caller)
 
 	t.mu.Lock()
 	if t.first[e] == h {

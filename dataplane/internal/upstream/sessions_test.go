@@ -175,7 +175,7 @@ func lostCall(t *testing.T, body string, refuse func(w http.ResponseWriter, id s
 	}
 	server := versioned(listen(t, f), mcp.Version20251125)
 	p := newPool(t, Config{})
-	ref, err := p.Open(t.Context(), server, 0, mcp.Version20251125)
+	ref, err := p.Open(t.Context(), server, nil, 0, mcp.Version20251125)
 	if err != nil || ref.ID != "session-1" {
 		t.Fatalf("the client's own session is %v: %v", ref, err)
 	}

@@ -483,7 +483,11 @@ type Open struct {
 	// Of a relay: what is asked of the node itself rather than of an agent: an answer
 	// to what a server asked, a cancellation, or a call that is parked there. The body
 	// is a message that only nodes of one version family exchange.
-	Errand        string `protobuf:"bytes,8,opt,name=errand,proto3" json:"errand,omitempty"`
+	Errand string `protobuf:"bytes,8,opt,name=errand,proto3" json:"errand,omitempty"`
+	// For whom the exchange is: the same bytes for one user, whichever node he comes
+	// to, and others at another server. At most 32 bytes, of which nothing is to be
+	// read. Empty: for no user, but for the gateway itself. A relay passes it on.
+	Caller        []byte `protobuf:"bytes,9,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -572,6 +576,13 @@ func (x *Open) GetErrand() string {
 		return x.Errand
 	}
 	return ""
+}
+
+func (x *Open) GetCaller() []byte {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
 }
 
 type Field struct {
@@ -968,7 +979,7 @@ const file_warder_tunnel_v1_tunnel_proto_rawDesc = "" +
 	"\vmax_streams\x18\x05 \x01(\rR\n" +
 	"maxStreams\x12#\n" +
 	"\rstream_credit\x18\x06 \x01(\rR\fstreamCredit\x12#\n" +
-	"\rtunnel_credit\x18\a \x01(\rR\ftunnelCredit\"\xd5\x01\n" +
+	"\rtunnel_credit\x18\a \x01(\rR\ftunnelCredit\"\xed\x01\n" +
 	"\x04Open\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12/\n" +
@@ -977,7 +988,8 @@ const file_warder_tunnel_v1_tunnel_proto_rawDesc = "" +
 	"\x03end\x18\x05 \x01(\bR\x03end\x12\x18\n" +
 	"\atimeout\x18\x06 \x01(\x04R\atimeout\x12\x14\n" +
 	"\x05agent\x18\a \x01(\tR\x05agent\x12\x16\n" +
-	"\x06errand\x18\b \x01(\tR\x06errand\"1\n" +
+	"\x06errand\x18\b \x01(\tR\x06errand\x12\x16\n" +
+	"\x06caller\x18\t \x01(\fR\x06caller\"1\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"u\n" +
