@@ -53,19 +53,17 @@ func NewBacklog(l *net.TCPListener) *Backlog {
 
 // Accept implements net.Listener, for one goroutine.
 func (b *Backlog) Accept() (net.Conn, error) {
-	for {
-		if !b.leaving.Load() {
-			conn, err := b.TCPListener.Accept()
-			if err == nil || !b.leaving.Load() {
-				return conn, err
-			}
+	if !b.leaving.Load() {
+		conn, err := b.TCPListener.Accept()
+		if err == nil || !b.leaving.Load() {
+			return conn, err
 		}
-		if conn := b.remaining(); conn != nil {
-			return conn, nil
-		}
-		<-b.closed
-		return nil, net.ErrClosed
 	}
+	if conn := b.remaining(); conn != nil {
+		return conn, nil
+	}
+	<-b.closed
+	return nil, net.ErrClosed
 }
 
 // remaining returns who connected before the end; nil when there is nobody left, and the socket closed.
