@@ -232,6 +232,23 @@ func TestProcessesOfCallersEndWhenIdleAndNothingIsKeptOfThem(t *testing.T) {
 	})
 }
 
+func TestOneWhoComesWhileHisProcessEndsGetsAnother(t *testing.T) {
+	man(t, Config{}, func(t *testing.T, c *crew) {
+		c.calls(t.Context(), "ana", "echo")
+		ending, err := c.modernWorker(t.Context(), "ana")
+		if err != nil || !ending.retire() {
+			t.Fatal("her process is in use", err)
+		}
+		answered := make(chan int, 1)
+		go func() { answered <- c.calls(t.Context(), "ana", "echo") }()
+		synctest.Wait()
+		ending.Stop()
+		if code := <-answered; code != http.StatusOK || len(c.all) != 2 {
+			t.Errorf("HTTP %d, and %d processes were started", code, len(c.all))
+		}
+	})
+}
+
 func TestServersOfAnAgentShareItsPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		places := NewPlaces(2)

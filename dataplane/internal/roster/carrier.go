@@ -1,7 +1,6 @@
 package roster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -52,7 +51,7 @@ func (c *Carrier) Do(ctx context.Context, q *transport.Request) (*transport.Resp
 	}
 	request := &tunnel.Request{Server: c.server, Method: q.Method, Header: header, Body: q.Body}
 	if q.Caller != (transport.Caller{}) {
-		request.Caller = bytes.Clone(q.Caller[:])
+		request.Caller = q.Caller[:]
 	}
 	response, err := c.roster.do(ctx, c.agent, request)
 	if err != nil {
