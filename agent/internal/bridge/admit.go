@@ -40,7 +40,7 @@ func (s *Server) place(caller string) error {
 		return errClosed
 	case s.pace.Wait(time.Now()) > 0:
 		return errAway
-	case caller != nobody && s.taken(caller) >= max(1, s.config.Processes/4):
+	case caller != nobody && s.taken(caller) >= s.config.Share:
 		return errShare
 	case len(s.workers)+s.pending >= s.config.Processes:
 		return errFull

@@ -27,8 +27,11 @@ type Config struct {
 	Shared bool
 	// Verdicts remembers which commands speak which era. Default: an own one.
 	Verdicts *Verdicts
-	// Processes is how many may run at a time. Default 32. One caller gets a quarter of them, but one at least.
+	// Processes is how many may run at a time. Default 32.
 	Processes int
+	// Share is how many of them one caller gets at most. Default: three quarters, so that he alone may have many sessions
+	// and never all places.
+	Share int
 	// Places bounds the processes of several Servers together. Default: nothing does.
 	Places *Places
 	// IdleTime is after how long without use a session or a shared process is ended. Default 30 min.
@@ -55,6 +58,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Processes = cmp.Or(c.Processes, 32)
+	c.Share = cmp.Or(c.Share, max(1, c.Processes*3/4))
 	c.IdleTime = cmp.Or(c.IdleTime, 30*time.Minute)
 	c.StartTime = cmp.Or(c.StartTime, time.Minute)
 	c.FirstTime = cmp.Or(c.FirstTime, 5*time.Minute)

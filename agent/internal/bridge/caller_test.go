@@ -138,8 +138,18 @@ func (c *crew) runs() (callers []string) {
 	return callers
 }
 
-func TestOneCallerGetsAQuarterOfTheProcesses(t *testing.T) {
-	man(t, Config{Processes: 8}, func(t *testing.T, c *crew) {
+// Of the default number a caller may have many, for each window of an editor wants one, and
+// leaves some to others.
+func TestTheShareOfACallerIsMostOfTheProcessesAndNeverAll(t *testing.T) {
+	for processes, want := range map[int]int{0: 24, 1: 1, 2: 1, 8: 6} {
+		if got := (Config{Processes: processes}).withDefaults().Share; got != want {
+			t.Errorf("of %d one caller gets %d, not %d", processes, got, want)
+		}
+	}
+}
+
+func TestOneCallerGetsHisShareOfTheProcesses(t *testing.T) {
+	man(t, Config{Processes: 8, Share: 2}, func(t *testing.T, c *crew) {
 		for range 3 { // Sessions of the legacy era are started so.
 			w, err := c.start(silence{}, "ana")
 			if err == nil {
@@ -167,7 +177,7 @@ func TestOneCallerGetsAQuarterOfTheProcesses(t *testing.T) {
 }
 
 func TestQuietProcessesMakeRoomTheCallersOwnFirst(t *testing.T) {
-	man(t, Config{Processes: 4}, func(t *testing.T, c *crew) {
+	man(t, Config{Processes: 4, Share: 1}, func(t *testing.T, c *crew) {
 		for _, caller := range []string{"bo", "ana", "cy"} {
 			if code := c.calls(t.Context(), caller, "echo"); code != http.StatusOK {
 				t.Fatalf("%s: HTTP %d", caller, code)

@@ -29,6 +29,6 @@
 //   - A crash ends at once what runs in the process, and the sessions in it: HTTP 404 tells their clients to begin anew.
 //   - In the modern era there are no sessions: without Shared, each caller has a process of his own, whichever tunnel he comes
 //     by. A caller is a name that nodes give to a user; the gateway itself is one, too.
-//   - Processes are bounded: in number, for a server, for an agent (Places) and for a caller, who gets a quarter of a server's;
+//   - Processes are bounded: in number, for a server, for an agent (Places) and for a caller, who gets three quarters of a server's;
 //     and in time without use. One that has been quiet makes room, of the caller's own first, or else the newcomer gets HTTP 503.
 package bridge
