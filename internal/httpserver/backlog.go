@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// lull is for how long nobody must have connected for a backlog to count as empty, each of
-	// so many times: of a goroutine that does not run for so long, Accept only says that it is late.
-	lull  = 5 * time.Millisecond
+	// lull is for how long nobody must have connected, so many times in a row, for a backlog to
+	// be looked at: on a busy machine the last packet of a handshake takes its time.
+	lull  = 2 * time.Millisecond
 	lulls = 3
 	// patience bounds how long a backlog is emptied: of a server that more and more clients
 	// connect to, it never is.
@@ -74,7 +74,12 @@ func (b *Backlog) remaining() net.Conn {
 		return nil
 	default:
 	}
-	for n := 0; n < lulls && time.Since(b.since) < patience && b.SetDeadline(time.Now().Add(lull)) == nil; n++ {
+	// Of a goroutine that does not run for as long as its deadline, Accept says that it is late,
+	// whoever waits.
+	for n := 0; time.Since(b.since) < patience && (n < lulls || waits(b.TCPListener)); n++ {
+		if b.SetDeadline(time.Now().Add(lull)) != nil {
+			break
+		}
 		if conn, err := b.TCPListener.Accept(); err == nil {
 			return conn
 		}
