@@ -27,12 +27,16 @@ func (n nodes) ListNodes(ctx context.Context, _ *connect.Request[adminv1.ListNod
 	}
 	response := new(adminv1.ListNodesResponse)
 	for _, row := range rows {
-		response.Nodes = append(response.Nodes, &adminv1.Node{
+		node := &adminv1.Node{
 			Name: row.Name, Connected: row.Connected, Revision: uint64(row.Revision), DesiredRevision: desired,
 			Refusal: row.Refusal, Version: row.Version, Address: row.Address, LastSeenAt: timestamppb.New(row.SeenAt),
-			Region: row.Region, TunnelAddress: row.TunnelAddress, Revoked: row.RevokedAt != nil, Agents: row.Agents,
+			Region: row.Region, TunnelAddress: row.TunnelAddress, Revoked: row.RevokedAt != nil,
 			CertificateEndsAt: certificateEnd(row.IssuedAt, row.RevokedAt),
-		})
+		}
+		if row.Connected { // Else they are those that it had.
+			node.Agents = row.Agents
+		}
+		response.Nodes = append(response.Nodes, node)
 	}
 	return reply(response), nil
 }

@@ -46,6 +46,9 @@ type Directory struct {
 	config Config
 	places *feed.Feed // of locations
 
+	began    time.Time
+	complete bool // of settled; reading guards it
+
 	reading sync.Mutex         // one reader of the world at a time
 	strays  map[[3]string]bool // node, agent, server: logged; reading guards it
 	world   world
@@ -63,7 +66,7 @@ func New(c Config) *Directory {
 	if c.Ready == nil {
 		c.Ready = func(string) {}
 	}
-	d := &Directory{config: c, agents: make(map[string]*agent)}
+	d := &Directory{config: c, began: time.Now(), agents: make(map[string]*agent)}
 	d.world.init()
 	d.places = feed.New(feed.Config{Store: c.Store, Channel: channel, Position: d.position, Reconcile: reconcile, Log: c.Log})
 	return d
@@ -73,6 +76,7 @@ func New(c Config) *Directory {
 func (d *Directory) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { d.places.Run(ctx) })
+	running.Go(func() { d.awaitSettled(ctx) })
 	running.Go(func() { d.places.Follow(ctx, 0, d.followPlaces) })
 	running.Go(func() { d.config.Feed.Follow(ctx, 0, d.followServers) })
 	running.Wait()

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,11 @@ const (
 	// gather is how long changes of places are collected, so that many of them are one
 	// message to each node.
 	gather = 100 * time.Millisecond
+	// settle bounds how long a control plane that starts waits for the nodes that were there
+	// within known to be back before it tells anybody where nodes and agents are. Until then
+	// the last word that they have is better than what is known here.
+	settle = 5 * time.Second
+	known  = 24 * time.Hour
 )
 
 // world is where nodes and agents are, as all replicas know it.
@@ -104,6 +110,9 @@ func (d *Directory) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read attachments: %w", err)
 	}
+	if ok, err := d.settled(ctx); !ok || err != nil {
+		return err
+	}
 	var nodes []*enrollv1.NodeAddress
 	locations := new(syncv1.Locations)
 	for _, n := range rows {
@@ -122,6 +131,31 @@ func (d *Directory) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// settled reports whether it is time to say where nodes and agents are: the nodes that were
+// there lately are back, or settle is over. The caller holds reading.
+func (d *Directory) settled(ctx context.Context) (bool, error) {
+	if d.complete || time.Since(d.began) >= settle {
+		d.complete = true
+		return true, nil
+	}
+	rows, err := d.config.Store.ListNodes(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read nodes: %w", err)
+	}
+	d.complete = !slices.ContainsFunc(rows, func(n db.ListNodesRow) bool {
+		return !n.Connected && n.TunnelAddress != "" && n.RevokedAt == nil && time.Since(n.SeenAt) < known
+	})
+	return d.complete, nil
+}
+
+// awaitSettled reads the world when settle is over, if nothing did before.
+func (d *Directory) awaitSettled(ctx context.Context) {
+	pause(ctx, settle)
+	if err := d.look(ctx); err != nil && ctx.Err() == nil {
+		d.config.Log.Warn("cannot read where nodes and agents are; it is read again", "error", err)
+	}
 }
 
 // logStrays tells of servers that nodes name and that are not those of the agent, each
@@ -170,19 +204,12 @@ func (d *Directory) UpdateNode(ctx context.Context, p db.UpdateNodeParams) (int6
 	return d.config.Store.UpdateNode(ctx, p)
 }
 
-// DisconnectNode keeps that a stream of a node ended, and if it was the latest, that no
-// agent has a tunnel to the node any more.
+// DisconnectNode keeps that a stream of a node ended. What is known of its agents stays, and counts
+// again when the node is back: where a control plane stops in order, all of its nodes go to
+// another one within a second, and must not be told of each other meanwhile that nobody has
+// any agent. A node that comes says at once which agents it has.
 func (d *Directory) DisconnectNode(ctx context.Context, p db.DisconnectNodeParams) error {
-	return d.move(ctx, func(tx *store.Tx) error {
-		held, err := tx.HoldNode(ctx, db.HoldNodeParams(p))
-		if err != nil || held == 0 {
-			return err
-		}
-		if _, err := tx.Detach(ctx, db.DetachParams{Node: p.Name, Remaining: []string{}}); err != nil {
-			return err
-		}
-		return tx.DisconnectNode(ctx, p)
-	})
+	return d.move(ctx, func(tx *store.Tx) error { return tx.DisconnectNode(ctx, p) })
 }
 
 // AttachAgents keeps which agents have a tunnel to a node, all of them, as one of its
