@@ -347,6 +347,16 @@ func denying(t *testing.T, revision uint64, names ...string) *snapshot.Set {
 	return set
 }
 
+// publishing returns what publishes a set that denies these users.
+func publishing(t *testing.T, p *Publisher) func(revision uint64, names ...string) {
+	return func(revision uint64, names ...string) {
+		t.Helper()
+		if err := p.Publish(denying(t, revision, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A revocation that comes in one update with what takes a node long to index does not
 // wait for that: it goes first, and with it only what the node has not yet.
 func TestWhatAnUpdateDeniesGoesBeforeIt(t *testing.T) {
@@ -385,12 +395,7 @@ func TestWhatAnUpdateDeniesGoesBeforeIt(t *testing.T) {
 // not lift the first one while the node still indexes the update that has it.
 func TestASecondRevocationKeepsTheFirstOneAhead(t *testing.T) {
 	p := newPublisher(t, nil)
-	put := func(revision uint64, names ...string) {
-		t.Helper()
-		if err := p.Publish(denying(t, revision, names...)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := publishing(t, p)
 	put(1, "old")
 	s, _ := connect(t, p, "edge")
 	s.requests <- hello()
@@ -410,12 +415,7 @@ func TestASecondRevocationKeepsTheFirstOneAhead(t *testing.T) {
 // out all the while, although the set that the node serves denies him too.
 func TestWhatIsDeniedAgainIsDeniedAllTheWhile(t *testing.T) {
 	p := newPublisher(t, nil)
-	put := func(revision uint64, names ...string) {
-		t.Helper()
-		if err := p.Publish(denying(t, revision, names...)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := publishing(t, p)
 	put(1, "ana")
 	s, _ := connect(t, p, "edge")
 	s.requests <- hello()
@@ -434,12 +434,7 @@ func TestWhatIsDeniedAgainIsDeniedAllTheWhile(t *testing.T) {
 // told ahead of the next one (security.md P-08).
 func TestWhatIsDeniedWhileANodeIsBusyGoesAhead(t *testing.T) {
 	p := newPublisher(t, nil)
-	put := func(revision uint64, names ...string) {
-		t.Helper()
-		if err := p.Publish(denying(t, revision, names...)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := publishing(t, p)
 	put(1, "old")
 	s, _ := connect(t, p, "edge")
 	s.requests <- hello()
