@@ -10,6 +10,7 @@ import (
 
 	"github.com/warder-gateway/warder/agent/internal/process"
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -44,7 +45,7 @@ type Config struct {
 	// WaitTime is how long a call waits for that before it is refused. Default 25 s, which is less than nodes wait.
 	WaitTime time.Duration
 	// Budget bounds what messages hold in memory. Default: none.
-	Budget *wire.Budget
+	Budget *budget.Budget
 	// Process is how processes are run.
 	Process process.Options
 	// Changed is called after Status changed. It must not block. Default: nobody wants to know.

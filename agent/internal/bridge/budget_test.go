@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
@@ -35,7 +35,7 @@ func (a *stalled) Reply(status int, _ []tunnel.Field, body []byte) error {
 
 func TestAnswersThatSlowClientsDoNotTakeAreBoundedTogether(t *testing.T) {
 	t.Parallel()
-	agent := wire.NewBudget(2 << 20)
+	agent := budget.New(2 << 20)
 	f := start(t, Config{Spec: own("both"), Budget: agent.Share(1 << 20)})
 	session, err := connect(t, f.url, nil, false)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestAnswersThatSlowClientsDoNotTakeAreBoundedTogether(t *testing.T) {
 
 func TestARequestThatFindsNoRoomIsRefusedBeforeAnythingIsDone(t *testing.T) {
 	t.Parallel()
-	f := start(t, Config{Spec: own("both"), Budget: wire.NewBudget(1000)})
+	f := start(t, Config{Spec: own("both"), Budget: budget.New(1000)})
 	response, err := http.Post(f.url, "application/json", strings.NewReader(strings.Repeat(" ", 2000)+"{}"))
 	if err != nil {
 		t.Fatal(err)

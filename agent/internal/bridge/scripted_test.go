@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -78,7 +79,7 @@ func (s *scripted) Redact(t string) string { return t }
 func (s *scripted) LastWords() string      { return "" }
 
 // play runs a test with a scripted server, in the time of synctest.
-func play(t *testing.T, budget *wire.Budget, script func(s *scripted, m *mcp.Request, body string), test func(*testing.T, *fixture, *scripted)) {
+func play(t *testing.T, budget *budget.Budget, script func(s *scripted, m *mcp.Request, body string), test func(*testing.T, *fixture, *scripted)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{script: script, dead: make(chan struct{})}
@@ -165,17 +166,17 @@ func TestAServerThatDoesNotAcknowledgeFailsWhoWaits(t *testing.T) {
 
 // TestNewsThatFoundNoRoomIsMadeUpFor spends all that messages may hold, so that what the server says then is dropped.
 func TestNewsThatFoundNoRoomIsMadeUpFor(t *testing.T) {
-	budget := wire.NewBudget(1 << 20)
-	play(t, budget, func(s *scripted, m *mcp.Request, body string) {
+	all := budget.New(1 << 20)
+	play(t, all, func(s *scripted, m *mcp.Request, body string) {
 		if m.Method != mcp.MethodListen {
 			return
 		}
 		s.acknowledges(m, body)
 		synctest.Wait()
-		rest := 1<<20 - budget.Held()
-		budget.Hold(int(rest))
+		rest := 1<<20 - all.Held()
+		all.Hold(int(rest))
 		s.says(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":%s}}}`, m.ID.Of([]byte(body)))
-		budget.Give(int(rest))
+		all.Give(int(rest))
 	}, func(t *testing.T, f *fixture, s *scripted) {
 		f.listens(t, `{"toolsListChanged":true}`).hears(toolNews, 1)
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/mcp"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
@@ -40,10 +41,10 @@ func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer)
 	}
 	switch r.Method {
 	case http.MethodPost:
-		metered := &wire.Metered{Reader: io.LimitReader(r.Body, maxRequest+1), Budget: s.config.Budget}
+		metered := &budget.Metered{Reader: io.LimitReader(r.Body, maxRequest+1), Budget: s.config.Budget}
 		defer metered.Release()
 		body, err := io.ReadAll(metered)
-		if errors.Is(err, wire.ErrFull) {
+		if errors.Is(err, budget.ErrFull) {
 			s.unavailable(w, err)
 			return
 		}

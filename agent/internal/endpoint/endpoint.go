@@ -20,7 +20,7 @@ import (
 
 	"github.com/warder-gateway/warder/agent/internal/bridge"
 	"github.com/warder-gateway/warder/agent/internal/process"
-	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
@@ -38,7 +38,7 @@ type Config struct {
 	Changed func()
 	Log     *slog.Logger
 	// Budget bounds what messages hold in memory. Default: none.
-	Budget *wire.Budget
+	Budget *budget.Budget
 }
 
 // Server is one server. It is a tunnel.Handler. It may be used from many goroutines, and must be closed.
@@ -170,10 +170,10 @@ func (s *Server) Serve(ctx context.Context, r *tunnel.Incoming, w tunnel.Answer)
 		older.Serve(ctx, r, w)
 		return
 	}
-	metered := &wire.Metered{Reader: io.LimitReader(r.Body, maxRequest+1), Budget: s.config.Budget}
+	metered := &budget.Metered{Reader: io.LimitReader(r.Body, maxRequest+1), Budget: s.config.Budget}
 	defer metered.Release()
 	body, err := io.ReadAll(metered)
-	if errors.Is(err, wire.ErrFull) {
+	if errors.Is(err, budget.ErrFull) {
 		_ = w.Head(http.StatusServiceUnavailable, []tunnel.Field{{Name: "retry-after", Value: "1"}})
 		return
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/warder-gateway/warder/agent/internal/endpoint"
 	"github.com/warder-gateway/warder/agent/internal/manifest"
 	"github.com/warder-gateway/warder/agent/internal/process"
-	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/launch"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
@@ -30,7 +30,7 @@ type Inventory struct {
 	version  string
 	verdicts *bridge.Verdicts
 	changed  chan struct{}
-	budget   *wire.Budget
+	budget   *budget.Budget
 	places   *bridge.Places
 
 	applying sync.Mutex // one Apply at a time
@@ -74,7 +74,7 @@ const processes = 256
 func New(version string, log *slog.Logger) *Inventory {
 	return &Inventory{
 		log: log, version: version, verdicts: bridge.NewVerdicts(),
-		budget: wire.NewBudget(messageBytes), places: bridge.NewPlaces(processes), changed: make(chan struct{}, 1), entries: make(map[string]*entry),
+		budget: budget.New(messageBytes), places: bridge.NewPlaces(processes), changed: make(chan struct{}, 1), entries: make(map[string]*entry),
 	}
 }
 

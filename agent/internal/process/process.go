@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 )
 
 // Options are how a program is run. The zero value of each field means its default.
@@ -28,7 +29,7 @@ type Options struct {
 	// Log gets what it says, at level debug, and what becomes of it. Default: nowhere.
 	Log *slog.Logger
 	// Budget bounds what is kept for callers. Nil: it has no bound.
-	Budget *wire.Budget
+	Budget *budget.Budget
 }
 
 func (o Options) withDefaults() Options {

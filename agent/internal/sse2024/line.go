@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/agent/internal/wire"
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -43,7 +44,7 @@ type Config struct {
 	Transport http.RoundTripper
 	Log       *slog.Logger
 	// Budget bounds what is kept for callers. Nil: it has no bound.
-	Budget *wire.Budget
+	Budget *budget.Budget
 }
 
 // Line is one session with a server. It may be used from many goroutines, and must be stopped.

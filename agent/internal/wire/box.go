@@ -1,6 +1,10 @@
 package wire
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/warder-gateway/warder/internal/budget"
+)
 
 // Bounds of a Box.
 const (
@@ -11,7 +15,7 @@ const (
 // Box holds what is to be told to one reader, in order. It is bounded, by itself and by its budget: a message that finds
 // no room is refused, and the one who puts it in decides what that means.
 type Box struct {
-	budget *Budget
+	budget *budget.Budget
 
 	mu       sync.Mutex
 	messages [][]byte
@@ -23,7 +27,7 @@ type Box struct {
 }
 
 // NewBox returns an empty box.
-func NewBox(budget *Budget) *Box { return &Box{budget: budget, ready: make(chan struct{}, 1)} }
+func NewBox(budget *budget.Budget) *Box { return &Box{budget: budget, ready: make(chan struct{}, 1)} }
 
 // Put adds a message and reports whether there was room.
 func (b *Box) Put(message []byte) bool {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -62,7 +63,7 @@ type Hearer interface{ Hear(m *Message) }
 type Conn struct {
 	sender Sender
 	hearer Hearer
-	budget *Budget
+	budget *budget.Budget
 	prefix string // of our ids: nobody can guess it, and it is nowhere by chance
 	next   atomic.Uint64
 	stray  atomic.Uint64
@@ -75,7 +76,7 @@ type Conn struct {
 }
 
 // New returns a connection that sends by sender. What it keeps for its callers counts for budget, which may be nil.
-func New(sender Sender, hearer Hearer, budget *Budget) *Conn {
+func New(sender Sender, hearer Hearer, budget *budget.Budget) *Conn {
 	return &Conn{sender: sender, hearer: hearer, budget: budget, prefix: "w" + rand.Text()[:12] + "-", calls: make(map[string]*Call)}
 }
 

@@ -14,6 +14,6 @@
 //   - Of a message nothing changes but ids and tokens. One that holds line ends is made one line.
 //   - Calls run beside each other; no call waits for the answer to another one.
 //   - Receive never blocks. What a caller does not take waits in a Box, which is bounded. All that waits, answers
-//     included, is bounded together by a Budget, which says what happens when it is spent.
+//     included, is bounded together by a budget; when it is spent a notice is dropped, and a call whose answer finds no room fails (ErrFull).
 //   - When the connection fails, all calls that are open fail at once.
 package wire
