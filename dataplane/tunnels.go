@@ -192,8 +192,8 @@ func (t *tunnels) local(ctx context.Context, request *tunnel.Request) (*tunnel.R
 }
 
 // errand serves another node. The relay is made before the errands.
-func (t *tunnels) errand(ctx context.Context, node string, in *tunnel.Incoming, w tunnel.Answer) {
-	t.errands.Serve(ctx, node, in, w)
+func (t *tunnels) errand(ctx context.Context, node, kind string, body []byte, w tunnel.Answer) {
+	t.errands.Serve(ctx, node, kind, body, w)
 }
 
 // item returns a server as it is known now.

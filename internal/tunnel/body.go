@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/warder-gateway/warder/internal/budget"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
 
@@ -19,6 +20,7 @@ type body struct {
 	mu     sync.Mutex // held while somebody reads
 	taken  *buffer
 	offset int
+	held   int // bytes of Config.Bodies
 	closed bool
 }
 
@@ -113,6 +115,8 @@ func (b *body) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
+	b.s.t.config.Bodies.Give(b.held)
+	b.held = 0
 	b.giveBack()
 	b.s.release()
 }
@@ -134,6 +138,10 @@ func (b *body) all(limit int) ([]byte, error) {
 		if len(whole)+len(piece) > limit {
 			return nil, &Error{Sent: true, Err: ErrTooLarge}
 		}
+		if !b.s.t.config.Bodies.Hold(len(piece)) {
+			return nil, &Error{Sent: true, Err: budget.ErrFull}
+		}
+		b.held += len(piece)
 		if whole == nil && b.last() {
 			b.offset, b.whole = b.taken.len(), true
 			return piece, nil

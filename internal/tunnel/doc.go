@@ -20,7 +20,8 @@
 //   - However many streams stall, the others go on (security.md P-11). A stream has a credit of its own, a part of the tunnel's that is
 //     reserved for it, and a share of what others leave of the rest. An end that is pressed for room gives back credit at once.
 //   - Memory is bounded: what waits to be read by the tunnel's credit, what waits to be written by the same, heads by maxHead, streams by
-//     MaxStreams, and what is said about a stream or the tunnel by one of each kind. A caller waits, or is refused; nothing is dropped.
+//     MaxStreams, what handlers gather of bodies by Bodies, and what is said about a stream or the tunnel by one of each kind. A caller waits,
+//     or is refused; nothing is dropped.
 //   - A call fails at once when its context ends or the tunnel is lost, and its error says whether the server may have got it. Nothing
 //     is ever sent twice.
 //   - The other end is not trusted. What it sends is checked against the wire's rules, and one that breaks them loses the tunnel, with

@@ -45,8 +45,8 @@ type Incoming struct {
 	body body
 }
 
-// ReadAll reads what is left of the body, which fails with ErrTooLarge if that is more than limit bytes. What it returns is good until
-// Serve returns.
+// ReadAll reads what is left of the body. It fails with ErrTooLarge if that is more than limit bytes, and with budget.ErrFull if Config.Bodies
+// has no room for it. What it returns is good, and counts for Config.Bodies, until Serve returns; so does what came before it failed.
 func (r *Incoming) ReadAll(limit int) ([]byte, error) { return r.body.all(limit) }
 
 // takeRequest makes the request of an Open.

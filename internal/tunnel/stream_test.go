@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/warder-gateway/warder/internal/budget"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
 
@@ -347,6 +348,73 @@ func TestAnAnswerBeforeTheRequestIsRead(t *testing.T) {
 		}
 		synctest.Wait()
 		checkIdle(t, a.Tunnel, b.Tunnel)
+	})
+}
+
+// TestBodiesAreBoundedTogetherAndGivenBackHoweverTheyEnd fills a budget with a body whose handler waits.
+func TestBodiesAreBoundedTogetherAndGivenBackHoweverTheyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := budget.New(100)
+		leave, full := make(chan struct{}), 0
+		a, b := connect(t, Config{}, Config{Bodies: all, Handler: handlerFunc(func(ctx context.Context, r *Incoming, w Answer) {
+			body, err := r.ReadAll(90)
+			if errors.Is(err, budget.ErrFull) {
+				full++
+				w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "full")
+				return
+			}
+			if err != nil {
+				return
+			}
+			if all.Held() < len(body) {
+				t.Errorf("%d bytes are read, and %d counted", len(body), all.Held())
+			}
+			switch r.Server {
+			case "waits":
+				select {
+				case <-leave:
+				case <-ctx.Done():
+				}
+			case "panics":
+				panic("on purpose")
+			}
+			_ = w.Reply(200, nil, body)
+		})})
+		held := func(what string, want int) {
+			t.Helper()
+			if synctest.Wait(); all.Held() != want {
+				t.Errorf("%s: %d bytes are held, want %d", what, all.Held(), want)
+			}
+		}
+		do := func(ctx context.Context, server string, bytes int) error {
+			r, err := a.Do(ctx, &Request{Server: server, Method: "POST", Body: make([]byte, bytes)})
+			if err == nil {
+				r.Body.Close()
+			}
+			return err
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = do(ctx, "waits", 60) }()
+		held("one waits", 60)
+		if err := do(t.Context(), "echo", 40); err != nil {
+			t.Error(err)
+		}
+		held("one more was answered", 60)
+		wantError(t, do(t.Context(), "echo", 41), false, ErrRefused)
+		held("one more found no room", 60)
+		if full != 1 {
+			t.Errorf("%d found no room", full)
+		}
+		cancel()
+		held("its caller went away", 0)
+		wantError(t, do(t.Context(), "panics", 90), true, ErrFailed)
+		held("its handler panicked", 0)
+		wantError(t, do(t.Context(), "echo", 91), true, ErrFailed)
+		held("it was too large", 0)
+		go func() { _ = do(t.Context(), "waits", 60) }()
+		held("one waits again", 60)
+		b.stop()
+		held("the tunnel was lost", 0)
 	})
 }
 

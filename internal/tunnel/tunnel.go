@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/internal/budget"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	MaxFrames int
 	// Handler serves what the other end opens. Nil: it is refused.
 	Handler Handler
+	// Bodies bounds what handlers hold by Incoming.ReadAll: a part of what the process has for that. Nil: each body has its own bound alone.
+	Bodies *budget.Budget
 	// Servers is told what the other end serves, each time it says so. It is called by the goroutine that reads, one call at a time, and
 	// must not wait. The states are the callee's.
 	Servers func([]*tunnelv1.ServerState)

@@ -106,9 +106,6 @@ type message struct {
 	Wish *notice.Wish `json:"wish,omitempty"`
 }
 
-// maxErrand bounds a message, in bytes: the call of a client, and what is around it.
-const maxErrand = 32 << 20
-
 // errGone says that the process does not have what is asked for, or is no more.
 var errGone = fault.New(fault.NotFound, "the node that was asked does not have it any more")
 
@@ -130,7 +127,7 @@ func (e *Errands) open(ctx context.Context, node, kind string, m *message) (*tun
 	name, _, _ := strings.Cut(node, "/")
 	response, err := e.config.Relay.Do(ctx, name, &tunnel.Request{Errand: kind, Body: body})
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "the other node was not reached", err)
+		return nil, fault.Wrap(fault.Unavailable, "the other node was not reached, or takes no more at the moment", err)
 	}
 	if response.Status != 200 {
 		response.Body.Close()
@@ -178,25 +175,22 @@ func (e *Errands) tell(ctx context.Context, kind string, m *message) {
 	told.Wait()
 }
 
-// Serve does what another node asks for.
-func (e *Errands) Serve(ctx context.Context, node string, in *tunnel.Incoming, w tunnel.Answer) {
+// Serve does what another node asks for, by an errand of a kind. It does not keep the body.
+func (e *Errands) Serve(ctx context.Context, node, kind string, body []byte, w tunnel.Answer) {
 	var m message
-	body, err := in.ReadAll(maxErrand)
-	if err == nil {
-		err = json.Unmarshal(body, &m)
-	}
+	err := json.Unmarshal(body, &m)
 	done := false
 	switch {
 	case err != nil || m.To != "" && m.To != e.self:
-	case in.Errand == kindAnswer:
+	case kind == kindAnswer:
 		done = e.session.Answered(m.Pending, m.Session, m.Result, m.Refused)
-	case in.Errand == kindCancel:
+	case kind == kindCancel:
 		done = e.session.Cancelled(m.Session, m.ID)
-	case in.Errand == kindWish && m.Wish != nil:
+	case kind == kindWish && m.Wish != nil:
 		done = e.session.Wished(m.Session, *m.Wish)
-	case in.Errand == kindReply:
+	case kind == kindReply:
 		done = e.replied(node, &m)
-	case in.Errand == kindResume && m.Call != nil:
+	case kind == kindResume && m.Call != nil:
 		e.goOn(ctx, node, m.Call, w)
 		return
 	}

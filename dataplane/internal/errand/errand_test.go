@@ -56,7 +56,11 @@ type serving struct {
 }
 
 func (s serving) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer) {
-	s.errands.Serve(ctx, s.from, in, w)
+	body, err := in.ReadAll(1 << 20)
+	if err != nil {
+		return
+	}
+	s.errands.Serve(ctx, s.from, in.Errand, body, w)
 }
 
 // lines leads from one node to others.

@@ -51,6 +51,9 @@ type event struct {
 	Latency int64           `json:"latency,omitempty"` // nanoseconds
 }
 
+// maxEvent bounds an event, in bytes: a message of a server, and what is around it.
+const maxEvent = 32 << 20
+
 const (
 	eventMessage = "message"
 	eventPermit  = "permit"
@@ -74,7 +77,7 @@ func (e *Errands) Resume(ctx context.Context, node string, c *upstream.Call, sin
 	events := jsontext.NewDecoder(bufio.NewReader(body))
 	for {
 		var said event
-		body.left = maxErrand
+		body.left = maxEvent
 		if err := json.UnmarshalDecode(events, &said); err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)

@@ -16,6 +16,10 @@
 //   - Nothing is sent twice. An error says whether anything was sent.
 //   - A node that goes down refuses calls (Leave) while it still serves errands, for which calls may wait, and ends its lines when
 //     others have let go of them (Drain). What runs over a line whose node is no longer named goes on.
+//   - What requests of other nodes hold here until they are answered is bounded for all nodes together, and for one node
+//     (Config.Bodies), besides what is bounded for a request (maxBody), a line (internal/tunnel) and the lines of a node
+//     (maxLines). One that finds no room is refused at once and counted, and nothing was done for it: its node looks elsewhere,
+//     or says that the agent takes no calls at the moment.
 //   - There is at most one line to each node of Locations that takes requests; a node that cannot be reached costs a call a moment, and then
 //     nothing until the pause is over.
 package relay

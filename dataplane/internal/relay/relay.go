@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
@@ -24,8 +25,12 @@ type Config struct {
 	Client func(node string) *tls.Config
 	// Local makes a request of another node by a tunnel that is here.
 	Local func(ctx context.Context, request *tunnel.Request) (*tunnel.Response, error)
-	// Errand serves what is asked of this node itself, as tunnel.Handler.Serve does. Nil: it is refused.
-	Errand func(ctx context.Context, node string, in *tunnel.Incoming, w tunnel.Answer)
+	// Errand serves what is asked of this node itself, as tunnel.Handler.Serve does. The body is good until it returns. Nil:
+	// it is refused.
+	Errand func(ctx context.Context, node, kind string, body []byte, w tunnel.Answer)
+	// Bodies bounds the bytes that requests of other nodes hold here together, errands among them; those of one node may
+	// hold half of that. Default 256 MiB.
+	Bodies int
 	// Version is told to other nodes, for people to read.
 	Version string
 	// Idle is after how long without a request a line ends. Default 5 min.
@@ -40,6 +45,7 @@ type Config struct {
 type Relay struct {
 	config  Config
 	metrics metrics
+	bodies  *budget.Budget // of requests of all other nodes
 
 	mu        sync.Mutex
 	addresses map[string]string  // of nodes
@@ -71,11 +77,12 @@ const (
 // New returns a relay without lines.
 func New(config Config) *Relay {
 	config.Idle = cmp.Or(config.Idle, 5*time.Minute)
+	config.Bodies = cmp.Or(config.Bodies, allBodies)
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{
-		config: config, lines: make(map[string]*line), held: make(map[*line]struct{}), failed: make(map[string]failure),
+		config: config, bodies: budget.New(config.Bodies), lines: make(map[string]*line), held: make(map[*line]struct{}), failed: make(map[string]failure),
 		serving: make(map[*served]struct{}), deserted: make(chan struct{}),
 	}
 	r.metrics.register(config.Registerer, r)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/warder-gateway/warder/internal/budget"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
@@ -18,8 +19,11 @@ import (
 )
 
 const (
-	// maxBody bounds the body of a request, in bytes. Nodes let in less.
+	// maxBody bounds the body of a request, in bytes: the call of a client, of which nodes let in less, and what an errand has
+	// around it.
 	maxBody = 32 << 20
+	// allBodies bounds those of all requests together, if Config.Bodies does not say otherwise.
+	allBodies = 256 << 20
 	// piece is how much of an answer is passed on at a time.
 	piece = 32 << 10
 	// maxLines is how many lines a node may have here: one, and those that are retired and finish what runs. One more is
@@ -33,6 +37,7 @@ type served struct {
 	node   string
 	issued time.Time // the certificate of the node
 	end    context.CancelCauseFunc
+	bodies *budget.Budget // of requests of the node, over whichever of its lines
 	tunnel *tunnel.Tunnel
 }
 
@@ -49,8 +54,7 @@ func (r *Relay) Serve(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 	ctx, end := context.WithCancelCause(stream.Context())
 	defer end(nil)
 	s := &served{relay: r, node: peer.Name, issued: identity.Issued(stream.Context()), end: end}
-	s.tunnel = tunnel.New(stream, tunnel.Config{Version: r.config.Version, Log: r.config.Log, Handler: s})
-	if err := r.takeUp(s); err != nil {
+	if err := r.takeUp(s, stream); err != nil {
 		return err
 	}
 	defer r.letGo(s)
@@ -62,8 +66,8 @@ func (r *Relay) Serve(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv1.
 	return status.Error(codes.Unavailable, "the line ended")
 }
 
-// takeUp takes up a line, if its node may have one.
-func (r *Relay) takeUp(s *served) error {
+// takeUp takes up a line over conn, if its node may have one.
+func (r *Relay) takeUp(s *served, conn tunnel.Conn) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, void := r.barred.Cover(s.node, s.issued); void {
@@ -77,11 +81,16 @@ func (r *Relay) takeUp(s *served) error {
 	for other := range r.serving {
 		if other.node == s.node {
 			lines++
+			s.bodies = other.bodies
 		}
 	}
 	if lines >= maxLines {
 		return status.Error(codes.ResourceExhausted, "the node has too many lines to this one")
 	}
+	if s.bodies == nil {
+		s.bodies = r.bodies.Share(r.config.Bodies / 2)
+	}
+	s.tunnel = tunnel.New(conn, tunnel.Config{Version: r.config.Version, Log: r.config.Log, Handler: s, Bodies: s.bodies})
 	r.serving[s] = struct{}{}
 	return nil
 }
@@ -93,21 +102,33 @@ func (r *Relay) letGo(s *served) {
 	r.desert()
 }
 
-// Serve implements tunnel.Handler: the request is made by a tunnel that is here, and its answer passed on as it comes.
+// Serve implements tunnel.Handler: a call is made by a tunnel that is here, and its answer passed on as it comes; an errand is
+// this node's own.
 func (s *served) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer) {
-	if in.Errand != "" {
-		s.errand(ctx, in, w)
+	switch {
+	case in.Errand != "" && s.relay.config.Errand == nil:
+		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "no errands are taken here")
 		return
-	}
-	if s.relay.leaves() {
+	case in.Errand == "" && s.relay.leaves():
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "the node is going down")
 		return
 	}
 	body, err := in.ReadAll(maxBody)
-	if err != nil {
+	switch {
+	case errors.Is(err, budget.ErrFull):
+		s.relay.metrics.full.Inc()
+		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "the node holds as many bytes of requests as it may")
+	case err != nil:
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "the request did not come")
-		return
+	case in.Errand != "":
+		s.relay.config.Errand(ctx, s.node, in.Errand, body, w)
+	default:
+		s.call(ctx, in, body, w)
 	}
+}
+
+// call makes the call of another node.
+func (s *served) call(ctx context.Context, in *tunnel.Incoming, body []byte, w tunnel.Answer) {
 	response, err := s.relay.config.Local(ctx, &tunnel.Request{
 		Server: in.Server, Agent: in.Agent, Caller: in.Caller, Method: in.Method, Header: in.Header, Body: body,
 	})
@@ -119,14 +140,6 @@ func (s *served) Serve(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer
 	if err := pass(w, response); err != nil {
 		w.Reset(tunnelv1.ResetCode_RESET_CODE_FAILED, "the answer is not complete")
 	}
-}
-
-func (s *served) errand(ctx context.Context, in *tunnel.Incoming, w tunnel.Answer) {
-	if s.relay.config.Errand == nil {
-		w.Reset(tunnelv1.ResetCode_RESET_CODE_REFUSED, "no errands are taken here")
-		return
-	}
-	s.relay.config.Errand(ctx, s.node, in, w)
 }
 
 // reset tells the other node why there is no answer, and whether it may look elsewhere.

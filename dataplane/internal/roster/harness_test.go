@@ -175,8 +175,8 @@ func startNode(t testing.TB, ca *authority, name string, changes ...func(*relay.
 		Local: func(ctx context.Context, r *tunnel.Request) (*tunnel.Response, error) {
 			return n.roster.Local(ctx, r)
 		},
-		Errand: func(_ context.Context, _ string, in *tunnel.Incoming, w tunnel.Answer) {
-			if in.Errand == "hail" {
+		Errand: func(_ context.Context, _, kind string, _ []byte, w tunnel.Answer) {
+			if kind == "hail" {
 				w.Reply(200, nil, nil)
 			}
 		},

@@ -48,10 +48,15 @@ func (l *latch) tool(w http.ResponseWriter, r *http.Request, id, arguments strin
 // begin makes a call at a node that is held at the server, and returns how it ends.
 func (l *latch) begin(t *testing.T, n *node, server *snapshotv1.Server) (failures <-chan string) {
 	t.Helper()
+	return l.beginWith(t, n, server, "{}")
+}
+
+func (l *latch) beginWith(t *testing.T, n *node, server *snapshotv1.Server, arguments string) (failures <-chan string) {
+	t.Helper()
 	t.Cleanup(l.open)
 	ended := make(chan string, 1)
 	go func() {
-		_, failure := ask(t, n, call(t, server, mcp.Modern, "{}"))
+		_, failure := ask(t, n, call(t, server, mcp.Modern, arguments))
 		ended <- failure
 	}()
 	select {
