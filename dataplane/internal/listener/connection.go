@@ -8,20 +8,21 @@ import (
 	"sync"
 
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/socket"
 )
 
 // Socket returns a socket whose connections do for a Listener what net/http does
 // not: they say that their client has gone at less cost than the context of a
 // request, and send an answer in one piece. ConnContext must be that of the
 // http.Server then. A Listener works without both, and over TLS it has to.
-func Socket(plain net.Listener) net.Listener { return socket{plain} }
+func Socket(plain net.Listener) net.Listener { return accepting{plain} }
 
-type socket struct{ net.Listener }
+type accepting struct{ net.Listener }
 
-func (s socket) Accept() (net.Conn, error) {
+func (s accepting) Accept() (net.Conn, error) {
 	accepted, err := s.Listener.Accept()
 	if plain, ok := accepted.(*net.TCPConn); ok {
-		return &connection{TCPConn: plain}, err
+		return &connection{Conn: socket.New(plain)}, err
 	}
 	return accepted, err
 }
@@ -47,7 +48,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 // between gather and send leaves in one: the first piece waits for the second. Both
 // are called by the handler, which is the only one to write then.
 type connection struct {
-	*net.TCPConn
+	*socket.Conn
 	over lifetime.Lifetime
 
 	held  *piece // nil: nothing is gathered
@@ -64,7 +65,7 @@ type piece struct {
 var pieces = sync.Pool{New: func() any { return new(piece) }}
 
 func (c *connection) Read(p []byte) (int, error) {
-	n, err := c.TCPConn.Read(p)
+	n, err := c.Conn.Read(p)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.over.End(nil)
 	}
@@ -73,7 +74,7 @@ func (c *connection) Read(p []byte) (int, error) {
 
 func (c *connection) Close() error {
 	c.over.End(nil)
-	return c.TCPConn.Close()
+	return c.Conn.Close()
 }
 
 // gather begins to hold what is written back, until send.
@@ -92,7 +93,7 @@ func (c *connection) send() error {
 	c.held = nil
 	var err error
 	if held.used > 0 {
-		_, err = c.TCPConn.Write(held.bytes[:held.used])
+		_, err = c.Conn.Write(held.bytes[:held.used])
 	}
 	held.giveBack()
 	return err
@@ -108,7 +109,7 @@ func (c *connection) Write(p []byte) (int, error) {
 	held := c.held
 	switch {
 	case held == nil || held.used == 0 && len(p) > len(held.bytes):
-		return c.TCPConn.Write(p)
+		return c.Conn.Write(p)
 	case held.used+len(p) <= len(held.bytes):
 		held.used += copy(held.bytes[held.used:], p)
 		return len(p), nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/socket"
 )
 
 // conn is a connection of our own client. It belongs to one call, or to the pool; only its abort may be called by others.
@@ -38,6 +39,9 @@ type conn struct {
 }
 
 func newConn(owner *Transport, connection net.Conn) *conn {
+	if tcp, ok := connection.(*net.TCPConn); ok {
+		connection = socket.New(tcp)
+	}
 	c := &conn{owner: owner, net: connection}
 	c.src.from = c
 	c.onAbort = c.abort

@@ -7,6 +7,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/socket"
 )
 
 // probeAge is how long a connection must have been idle to be probed before it is used. A probe costs about an eighth of
@@ -27,7 +29,7 @@ func (p *peek) prepare(connection net.Conn) {
 		p.raw, _ = c.SyscallConn()
 	}
 	p.once = func(fd uintptr) bool {
-		p.n, p.err = syscall.Read(int(fd), p.into)
+		p.n, p.err = socket.Try(fd, p.into)
 		return true
 	}
 }

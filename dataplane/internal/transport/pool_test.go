@@ -3,12 +3,13 @@ package transport
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/socket"
 )
 
 func TestAServerThatClosesAfterSomeRequestsCausesNoErrorIfItSaysSo(t *testing.T) {
@@ -83,7 +84,7 @@ func TestADeadConnectionIsReplacedBeforeAnythingIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := tr.pool.idle[0]
-	c.net.(*net.TCPConn).CloseWrite() // a write fails with nothing written, and nothing shows to a probe
+	c.net.(*socket.Conn).CloseWrite() // a write fails with nothing written, and nothing shows to a probe
 	if got, err := call(t, tr); err != nil || got.Body != "ok" {
 		t.Errorf("%v, %v", got, err)
 	}
