@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/warder-gateway/warder/agent/internal/process"
@@ -30,6 +33,10 @@ func TestMain(m *testing.M) {
 		}
 		if os.Args[2] == "slow" {
 			download(os.Args[3])
+		}
+		if os.Args[2] == "refuses" {
+			refuseAll(os.Args[3])
+			return
 		}
 		serveSDK(os.Args[2] == "legacy")
 		return
@@ -51,6 +58,21 @@ func download(name string) {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// refuseAll answers each request with an error of this code.
+func refuseAll(code string) {
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var request struct {
+			ID jsontext.Value `json:"id"`
+		}
+		if err := json.Unmarshal(in.Bytes(), &request); err != nil {
+			panic(err)
+		}
+		if request.ID != nil {
+			fmt.Printf(`{"jsonrpc":"2.0","id":%s,"error":{"code":%s,"message":"not today"}}`+"\n", request.ID, code)
+		}
 	}
 }
 

@@ -2,12 +2,15 @@ package bridge
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warder-gateway/warder/agent/internal/process"
 )
 
 // Who opens a session and goes away, or crashes the process of his own session, must not keep
@@ -64,5 +67,27 @@ func TestWhatOneClientDoesKeepsNoOtherFromASession(t *testing.T) {
 				t.Errorf("the status is %+v", status)
 			}
 		})
+	}
+}
+
+// A server that refuses initialize has no session, whatever code it gives: SDKs send 0 where a server's own function failed.
+func TestAServerThatRefusesToInitializeLeavesNoSession(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"0", "-32603"} {
+		f := start(t, Config{Spec: process.Spec{Command: []string{os.Args[0], "serve", "refuses", code}}})
+		response, err := http.Post(f.url, "application/json", strings.NewReader(
+			`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || !strings.Contains(string(said), `"code":`+code+`,"message":"not today"`) {
+			t.Errorf("code %s: the client hears %q, %v", code, said, err)
+		}
+		if id := response.Header.Get("Mcp-Session-Id"); id != "" {
+			t.Errorf("code %s: the client is given a session", code)
+		}
+		eventually(t, "the end of its process", func() bool { return f.Status().Processes == 0 })
 	}
 }

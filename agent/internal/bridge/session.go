@@ -90,7 +90,7 @@ func (s *Server) open(ctx context.Context, m *message, w tunnel.Answer) {
 		s.unavailable(w, err)
 	case err != nil:
 		s.unavailable(w, s.unfit(worker, err))
-	case call.ErrorCode() != 0:
+	case call.Refused():
 		worker.Stop()
 		_ = w.Reply(mcp.StatusOf(call.ErrorCode(), mcp.Legacy), jsonHeader, answer)
 	default:

@@ -19,6 +19,7 @@ type Call struct {
 	token    []byte // the caller's raw progress token; nil: none
 	done     chan struct{}
 	answer   []byte
+	refused  bool // the answer is an error
 	code     int
 	err      error
 
@@ -35,6 +36,9 @@ func (c *Call) Done() <-chan struct{} { return c.done }
 
 // Answer returns the answer, once Done is closed: the server's bytes with the caller's id, or why there is none.
 func (c *Call) Answer() ([]byte, error) { return c.answer, c.err }
+
+// Refused reports whether the answer is an error, once Done is closed. Its code may be any, also 0.
+func (c *Call) Refused() bool { return c.refused }
 
 // ErrorCode returns the code of an answer that is an error, once Done is closed, and else 0.
 func (c *Call) ErrorCode() int { return c.code }

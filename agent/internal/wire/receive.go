@@ -65,7 +65,7 @@ func (c *Conn) answered(m *Message) {
 		c.stray.Add(1)
 		return
 	}
-	call.code = m.Scan.ErrorCode
+	call.refused, call.code = !m.Scan.Error.Empty(), m.Scan.ErrorCode
 	call.answered(call.restore(m))
 }
 
@@ -92,7 +92,7 @@ func (c *Conn) unnamed(m *Message) {
 	}
 	for own, call := range c.calls {
 		delete(c.calls, own)
-		call.code = m.Scan.ErrorCode
+		call.refused, call.code = true, m.Scan.ErrorCode
 		call.end(mcp.WriteError(nil, call.clientID, m.Scan.ErrorCode, m.Scan.ErrorText, m.Scan.ErrorData.Of(m.Body)), nil)
 	}
 }

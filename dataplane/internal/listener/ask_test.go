@@ -283,7 +283,7 @@ func TestTheNodeWaitsForAnAnswerThatAModernServerWants(t *testing.T) {
 	other := d.beside()
 	token := d.enter("/mcp")
 	d.asking()
-	for _, answer := range []string{`"result":{"roots":[],"x":1.10}`, `"error":{"code":-1,"message":"no","data":{"y":1.10}}`} {
+	for _, answer := range []string{`"result":{"roots":[],"x":1.10}`, `"error":{"code":-1,"message":"no","data":{"y":1.10}}`, `"error":{"code":0,"message":"no"}`} {
 		s := d.stream(d.in(token, getNew))
 		asked := s.must().data
 		id := idOf(t, asked)

@@ -168,7 +168,7 @@ func TestAnAnswerThatIsNoneDoesNotEndTheQuestion(t *testing.T) {
 	}
 	s := d.stream(d.in(token, getNew))
 	id := idOf(t, s.must().data)
-	if got := d.send(d.in(token, `{"jsonrpc":"2.0","id":`+id+`,"error":{"code":0,"message":""}}`)); got.status != http.StatusBadRequest {
+	if got := d.send(d.in(token, `{"jsonrpc":"2.0","id":`+id+`,"error":{"message":""}}`)); got.status != http.StatusBadRequest {
 		t.Errorf("an error without a code: %d %s", got.status, got.body)
 	}
 	if got := d.send(d.in(token, `{"jsonrpc":"2.0","id":`+id+`,"result":{"mine":1}}`)); got.status != http.StatusAccepted {

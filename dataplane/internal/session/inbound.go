@@ -111,16 +111,18 @@ func (x *exchange) answerElsewhere(ctx context.Context, to *handle.ServerRequest
 	})
 }
 
-// given copies the answer out of the message.
+// given copies the answer out of the message. The code of an error may be any number: SDKs send 0 where a client's own
+// function failed.
 func (x *exchange) given() (given, error) {
 	if !x.req.Result.Empty() {
 		return given{result: bytes.Clone(x.req.Result.Of(x.in.Body))}, nil
 	}
-	refused := &mcp.Error{Offset: -1}
+	refused, coded := &mcp.Error{Offset: -1}, false
 	object := x.req.Error.Of(x.in.Body)
 	err := mcp.Members(object, func(name string, value mcp.Span) (err error) {
 		switch name {
 		case "code":
+			coded = true
 			refused.Code, err = strconv.Atoi(string(value.Of(object)))
 		case "message":
 			refused.Text, err = mcp.String(value.Of(object))
@@ -129,7 +131,7 @@ func (x *exchange) given() (given, error) {
 		}
 		return err
 	})
-	if err == nil && refused.Code == 0 {
+	if err == nil && !coded {
 		err = errors.New("error without a code")
 	}
 	return given{refused: refused}, err

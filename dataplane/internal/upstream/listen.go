@@ -363,15 +363,15 @@ func (l *ear) subscribe(x *exchange) error {
 		c := &x.talk
 		params := append(mcp.AppendString([]byte(`{"uri":`), uri), '}')
 		_, err := c.request(x.lease.fields(x.fieldsSpace[:0]), mcp.MethodResourcesSubscribe, params)
-		status, refused := c.status, c.scan.ErrorCode
+		status, refused, code := c.status, !c.scan.Error.Empty(), c.scan.ErrorCode
 		c.close()
 		switch {
 		case status == http.StatusNotFound && x.hasSession():
 			return errSessionLost
 		case err != nil:
 			return err
-		case refused != 0:
-			l.pool.config.Log.Debug("server refused a subscription", "server", l.endpoint.name, "code", refused)
+		case refused:
+			l.pool.config.Log.Debug("server refused a subscription", "server", l.endpoint.name, "code", code)
 		}
 	}
 	return nil
