@@ -10,6 +10,7 @@ import (
 
 	"github.com/warder-gateway/warder/agent"
 	"github.com/warder-gateway/warder/internal/build"
+	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 func (c *cli) agentCommand() *cobra.Command {
@@ -34,7 +35,7 @@ In a terminal it shows what it does; elsewhere, and with --no-view, it logs.`,
 			if err != nil {
 				return err
 			}
-			outliveReaders()
+			stopsignal.OutliveReaders()
 			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "agent"))
 			if c.output != "json" {
 				config.Screen = agent.FindScreen(c.stdin, c.stdout, c.stderr)

@@ -17,32 +17,18 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
+
+	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
+	ctx, stop := signal.NotifyContext(context.Background(), stopsignal.All()...)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
-
-// stopSignals are those that ask to stop in order. A terminal that closes is one
-// of them, unless nohup said to go on without.
-func stopSignals() []os.Signal {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
-	}
-	return signals
-}
-
-// outliveReaders keeps a process that serves alive when whoever reads its output
-// has gone: Ctrl-C ends 'tee' as well, and the next line of the log would end
-// this process before it has delivered its audit. Verbs do end with their reader.
-func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {

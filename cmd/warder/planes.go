@@ -9,6 +9,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane"
 	"github.com/warder-gateway/warder/dataplane"
 	"github.com/warder-gateway/warder/internal/build"
+	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 // logLevels are the words of --log-level.
@@ -29,7 +30,7 @@ admin API, and streams snapshots to data planes over mutual TLS.`,
 			if err != nil {
 				return err
 			}
-			outliveReaders()
+			stopsignal.OutliveReaders()
 			config.Log, config.DataDir = log, cmp.Or(config.DataDir, c.dataDir)
 			return startErrorUnlessDone(cmd, controlplane.Run(cmd.Context(), config))
 		},
@@ -56,7 +57,7 @@ time; after that it renews its certificate by itself, also when that has expired
 			if err != nil {
 				return err
 			}
-			outliveReaders()
+			stopsignal.OutliveReaders()
 			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "node"))
 			return startErrorUnlessDone(cmd, dataplane.Run(cmd.Context(), config))
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/warder-gateway/warder/agent"
 	"github.com/warder-gateway/warder/internal/address"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 // anyPort is where those listen by default whom nobody else has to find.
@@ -78,7 +79,7 @@ func (c *cli) up(ctx context.Context, config upConfig) error {
 	if err != nil {
 		return err
 	}
-	outliveReaders()
+	stopsignal.OutliveReaders()
 	started := time.Now()
 	dataDir, err := filepath.Abs(c.dataDir)
 	if err != nil {

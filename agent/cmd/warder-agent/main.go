@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -22,12 +21,16 @@ import (
 	"github.com/warder-gateway/warder/agent"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopsignal.All()...)
 	defer stop()
-	context.AfterFunc(ctx, stop) // A second signal ends it at once.
+	context.AfterFunc(ctx, func() {
+		stopsignal.OutliveTerminal()
+		stop() // A second signal ends it at once.
+	})
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		if !errors.Is(err, pflag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "warder-agent:", fault.Text(err))
@@ -62,6 +65,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return nil
 	case flags.NArg() == 1 && flags.Arg(0) == "run":
 		config.Log = logger(level)
+		stopsignal.OutliveReaders()
 		config.Screen = agent.FindScreen(os.Stdin, stdout, os.Stderr)
 		return agent.Run(ctx, config)
 	case flags.NArg() == 2 && flags.Arg(0) == "test":

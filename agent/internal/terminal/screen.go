@@ -2,8 +2,10 @@ package terminal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -35,15 +37,21 @@ func Find(in, out, err *os.File, environment func(string) string) *Screen {
 }
 
 // Show shows source until ctx ends or the user asks to stop, which it reports. Then the terminal is as it was. While the view is
-// there its journal hands nothing on, if that would go to the same terminal; afterwards it hands on the last errors.
+// there its journal hands nothing on, if that would go to the same terminal; afterwards it hands on the last errors. An error
+// means that the view ended before that; so it does with its terminal.
 func (s *Screen) Show(ctx context.Context, source Source) (stop bool, err error) {
 	l := &looker{source: source}
 	first := true
+	var gone atomic.Bool
 	model := NewModel(source.Facts, func() tea.Msg {
 		if !first {
 			time.Sleep(period)
 		}
 		first = false
+		if s.gone() {
+			gone.Store(true)
+			return tea.Quit()
+		}
 		return l.look()
 	})
 	profile := colorprofile.ASCII
@@ -57,9 +65,20 @@ func (s *Screen) Show(ctx context.Context, source Source) (stop bool, err error)
 	}
 	defer context.AfterFunc(ctx, program.Quit)()
 	last, err := program.Run()
+	if gone.Load() {
+		return false, errGone
+	}
 	if err != nil {
 		return false, fmt.Errorf("show view: %w", err)
 	}
 	m, ok := last.(Model)
 	return ok && m.quit, nil
+}
+
+var errGone = errors.New("the terminal has gone")
+
+// gone reports whether the connection of the terminal is lost. What is drawn there says nothing of that.
+func (s *Screen) gone() bool {
+	_, _, err := term.GetSize(int(s.out.Fd()))
+	return err != nil
 }

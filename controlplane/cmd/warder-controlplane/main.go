@@ -9,19 +9,19 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"github.com/warder-gateway/warder/controlplane"
 	"github.com/warder-gateway/warder/internal/build"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopsignal.All()...)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // Whoever reads the log may go first.
+	stopsignal.OutliveReaders()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		if !errors.Is(err, pflag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "warder-controlplane:", err)
