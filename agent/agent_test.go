@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -85,6 +86,9 @@ func TestAServerThatDoesNotWorkSaysWhy(t *testing.T) {
 		if _, err := Test(t.Context(), config, name); err == nil || !strings.Contains(fault.Text(err), want) || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: %v; want %q", name, err, want)
 		}
+	}
+	if got := failure("slow", unfinished("npm warn deprecated"), errors.New("503")); got != `server "slow" does not work: it is still starting; its last line: npm warn deprecated` {
+		t.Errorf("one that does not come to an end of its start: %s", got)
 	}
 	if _, err := Test(t.Context(), write(t, "servers: [{}]"), "x"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a broken file: %v", err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ func Test(ctx context.Context, config Config, name string) (*TestReport, error) 
 	report.Millis = time.Since(began).Milliseconds()
 	if err != nil {
 		state := servers.Reports()[0]
-		return nil, fault.Wrap(fault.Unavailable, failure(name, state.GetLastError(), err), err)
+		return nil, fault.Wrap(fault.Unavailable, failure(name, cmp.Or(state.GetLastError(), unfinished(state.GetLastLine())), err), err)
 	}
 	return report, nil
 }
@@ -71,6 +72,14 @@ func failure(name, last string, err error) string {
 		last = mcpname.EscapeName(err.Error(), 500)
 	}
 	return fmt.Sprintf("server %q does not work: %s", name, last)
+}
+
+// unfinished words the last line of a program that had not started when its client gave up; empty: there is none.
+func unfinished(line string) string {
+	if line == "" {
+		return ""
+	}
+	return "it is still starting; its last line: " + line
 }
 
 // only returns the file with one of its servers.

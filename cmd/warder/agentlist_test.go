@@ -19,8 +19,9 @@ func TestListsSayWhatAnAgentRunsAndWhatItRefuses(t *testing.T) {
 	}
 	refused := &adminv1.AgentServer{Name: "wipe", Known: true, Phase: "refused", LastError: "the agent's file does not allow rm"}
 	own := &adminv1.AgentServer{Name: "own", Declared: true, Phase: "idle"}
+	slow := &adminv1.AgentServer{Name: "slow", Known: true, Phase: "starting", LastLine: "npm warn deprecated inflight"}
 	var out bytes.Buffer
-	printAgentServers(&out, []*adminv1.Agent{{Name: "laptop", Servers: []*adminv1.AgentServer{running, refused, own}}})
+	printAgentServers(&out, []*adminv1.Agent{{Name: "laptop", Servers: []*adminv1.AgentServer{running, refused, own, slow}}})
 	printServers(&out, []*adminv1.Server{
 		{Name: "files", Agent: "laptop", AgentState: "away", Command: []string{"npx", "files"}, Process: running},
 		{Name: "wipe", Agent: "laptop", AgentState: "connected", Command: []string{"rm"}, Process: refused},
@@ -28,6 +29,7 @@ func TestListsSayWhatAnAgentRunsAndWhatItRefuses(t *testing.T) {
 	for _, want := range []string{
 		"running, pid 4711, started 5m ago, 2 processes, started again 3 times, last error: exit status 1",
 		"refused, last error: the agent's file does not allow rm",
+		"starting, last line: npm warn deprecated inflight", // It is no error.
 		"no: warder server add own --agent laptop",
 		"laptop (away): npx files",
 		"wipe: on the agent laptop it is refused: the agent's file does not allow rm",

@@ -267,6 +267,9 @@ func processOf(p *adminv1.AgentServer) string {
 	if p.GetLastError() != "" {
 		words = append(words, "last error: "+p.GetLastError())
 	}
+	if p.GetLastLine() != "" {
+		words = append(words, "last line: "+p.GetLastLine())
+	}
 	return strings.Join(words, ", ")
 }
 

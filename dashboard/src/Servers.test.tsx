@@ -119,6 +119,7 @@ const submit = (page: HTMLElement) =>
 test.each([
   [{ report: { phase: "running", pid: 4711, restarts: 1n } }, "Running"],
   [{ report: { phase: "starting" } }, "Starting"],
+  [{ report: { phase: "starting", lastLine: attack } }, "its last line: <img"],
   [{ report: { phase: "waiting", lastError: attack } }, "Failed there"],
   [{ report: { phase: "refused", lastError: attack } }, "Refused there"],
   [{}, "Not reported yet"],

@@ -147,9 +147,12 @@ type Status struct {
 	Started   time.Time
 	Processes int
 	// Restarts is how many processes have ended by themselves, and LastError why the last one did, or could not be
-	// started; while the first one starts, what it said last. It is redacted. A server that has been well for a minute has none.
+	// started. A server that has been well for a minute has none.
 	Restarts  uint64
 	LastError string
+	// LastLine is what the program said last besides its messages, while it is starting: npx and its like warn, and tell of
+	// what they fetch. It is redacted, as LastError is.
+	LastLine string
 }
 
 // Status returns how the server is.
@@ -169,8 +172,8 @@ func (s *Server) Status() Status {
 		status.Phase = Starting
 	}
 	if s.latest != nil && s.workers[s.latest] {
-		if words := s.latest.LastWords(); words != "" && status.Phase == Starting {
-			status.LastError = "it is still starting; its last line: " + words
+		if status.Phase == Starting {
+			status.LastLine = s.latest.LastWords()
 		}
 		status.PID, status.Started = s.latest.PID(), s.latest.Started()
 	}

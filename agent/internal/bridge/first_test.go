@@ -34,8 +34,8 @@ func TestAFirstStartMayTakeLongAndIsShown(t *testing.T) {
 				t.Errorf("%+v: a session with a server that is not there: %v", c, err)
 			}
 		}
-		eventually(t, "its last words", func() bool { return strings.Contains(f.Status().LastError, "fetching the program") })
-		if status := f.Status(); status.Phase != Starting || !status.Ready || status.Restarts != 0 {
+		eventually(t, "its last words", func() bool { return f.Status().LastLine == "fetching the program" })
+		if status := f.Status(); status.Phase != Starting || !status.Ready || status.Restarts != 0 || status.LastError != "" {
 			t.Errorf("%+v: the status is %+v", c, status)
 		}
 		if starts, err := os.ReadFile(file + ".starts"); err != nil || string(starts) != "x" {
@@ -50,7 +50,7 @@ func TestAFirstStartMayTakeLongAndIsShown(t *testing.T) {
 		if got, err := call(t, session, "echo", text{"hi"}); err != nil || !strings.Contains(got, "hi") {
 			t.Errorf("%+v: got %q, %v", c, got, err)
 		}
-		if status := f.Status(); status.Phase != Running || status.LastError != "" {
+		if status := f.Status(); status.Phase != Running || status.LastError != "" || status.LastLine != "" {
 			t.Errorf("%+v: the status is %+v", c, status)
 		}
 	}
@@ -65,7 +65,7 @@ func TestACallWaitsForAFirstStartWithinBounds(t *testing.T) {
 		_, err := connect(t, f.url, nil, false)
 		connected <- err
 	}()
-	eventually(t, "the start", func() bool { return strings.Contains(f.Status().LastError, "fetching the program") })
+	eventually(t, "the start", func() bool { return f.Status().LastLine == "fetching the program" })
 	touch(t, file)
 	if err := <-connected; err != nil {
 		t.Errorf("a client that waited got %v", err)

@@ -265,7 +265,7 @@ var phases = map[bridge.Phase]enrollv1.ServerPhase{
 func (s stdio) report(to *enrollv1.ServerReport) bool {
 	status := s.Status()
 	to.Phase, to.Pid, to.Processes = phases[status.Phase], int32(status.PID), uint32(status.Processes)
-	to.Restarts, to.LastError = status.Restarts, status.LastError
+	to.Restarts, to.LastError, to.LastLine = status.Restarts, status.LastError, status.LastLine
 	if !status.Started.IsZero() {
 		to.StartedAt = timestamppb.New(status.Started.Truncate(time.Microsecond))
 	}

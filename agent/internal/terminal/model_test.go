@@ -120,6 +120,17 @@ func misses(t *testing.T, m Model, texts ...string) {
 	}
 }
 
+// What a program says while it starts is no error of it (npx and its like warn, and tell of what they fetch).
+func TestTheLineOfAServerThatStartsIsNoError(t *testing.T) {
+	s := busy()
+	s.Servers = []*enrollv1.ServerReport{{Name: "files", Phase: enrollv1.ServerPhase_SERVER_PHASE_STARTING, What: "npx files", LastLine: "npm warn deprecated inflight"}}
+	m := press(model(t, 120, 24, s), "2")
+	sees(t, m, "◐ starting", "It is still starting; its last line: npm warn deprecated inflight")
+	if n := strings.Count(screen(t, m), "npm warn"); n != 1 {
+		t.Errorf("the line is shown %d times, also as an error:\n%s", n, screen(t, m))
+	}
+}
+
 func TestASmallScreenShowsOnePaneAtATime(t *testing.T) {
 	m := model(t, 80, 24, busy())
 	sees(t, m, "warder agent  laptop · eu", "up 2h 00m  v1.2.3", "control plane control.corp:8444", "● connected for 2h 13m",

@@ -138,10 +138,14 @@ func serverRows(reports []*enrollv1.ServerReport, now time.Time) []row {
 		if r.GetRestarts() > 0 {
 			restarts = cell{say(thousands(r.GetRestarts())), warning}
 		}
+		line := ""
+		if r.GetLastLine() != "" {
+			line = "It is still starting; its last line: " + r.GetLastLine()
+		}
 		rows[i] = row{
 			key:   r.GetName(),
 			cells: []cell{{say(r.GetName()), bold}, {say(kind), plain}, state, pid, up, restarts, {say(from), plain}, {say(r.GetLastError()), faint}},
-			more:  paragraphs(about(r, kind), r.GetLastError()),
+			more:  paragraphs(about(r, kind), r.GetLastError(), line),
 		}
 	}
 	return rows

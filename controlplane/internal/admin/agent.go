@@ -63,7 +63,7 @@ func agentMessage(row db.ListAgentsRow, known map[[2]string]bool) (*adminv1.Agen
 		agent.Servers = append(agent.Servers, &adminv1.AgentServer{
 			Name: s.GetName(), Declared: s.GetLocal(), Phase: phase(s.GetPhase()), What: s.GetWhat(), Pid: s.GetPid(),
 			StartedAt: s.GetStartedAt(), Processes: int32(s.GetProcesses()), Restarts: int64(s.GetRestarts()),
-			LastError: s.GetLastError(), Known: known[[2]string{row.Name, s.GetName()}],
+			LastError: s.GetLastError(), LastLine: s.GetLastLine(), Known: known[[2]string{row.Name, s.GetName()}],
 		})
 	}
 	for _, t := range report.GetTunnels() {

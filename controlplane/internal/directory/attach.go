@@ -191,14 +191,22 @@ func (d *Directory) tardy(agent, server string) error {
 	defer d.mu.Unlock()
 	why := "it has not taken its orders yet"
 	if a := d.agents[agent]; a != nil && a.follower != nil && a.follower.taken == a.follower.number {
-		why = "it does not say why"
-		if text := a.follower.reportOf(server).GetLastError(); text != "" {
-			why = text
-		} else if a.follower.reportOf(server) == nil {
-			why = "it has no such server; a server without a command or a URL is one that the agent's own file declares"
-		}
+		why = unready(a.follower.reportOf(server))
 	}
 	return fault.Newf(fault.Unavailable, "server %q: its agent %q did not have it ready within %s: %s", server, agent, takeTime, why)
+}
+
+// unready says why a server is not ready, by what its agent reports of it; nil: nothing.
+func unready(s *enrollv1.ServerReport) string {
+	switch {
+	case s == nil:
+		return "it has no such server; a server without a command or a URL is one that the agent's own file declares"
+	case s.GetLastError() != "":
+		return s.GetLastError()
+	case s.GetLastLine() != "":
+		return "it is still starting; its last line: " + s.GetLastLine()
+	}
+	return "it does not say why"
 }
 
 // reportOf returns what the agent reports of a server, or nil.

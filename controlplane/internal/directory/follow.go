@@ -293,7 +293,7 @@ func tidy(r *enrollv1.AgentReport) {
 	r.Version, r.Platform = clean(r.GetVersion()), clean(r.GetPlatform())
 	r.Servers = r.GetServers()[:min(len(r.GetServers()), maxReported)]
 	for _, s := range r.GetServers() {
-		s.Name, s.What, s.LastError = clean(s.GetName()), clean(s.GetWhat()), clean(s.GetLastError())
+		s.Name, s.What, s.LastError, s.LastLine = clean(s.GetName()), clean(s.GetWhat()), clean(s.GetLastError()), clean(s.GetLastLine())
 		if s.GetStartedAt() != nil && s.GetStartedAt().CheckValid() != nil {
 			s.StartedAt = nil
 		}

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,4 +41,18 @@ func TestAnAgentIsHeardNoFasterThanItHasReasonToSpeak(t *testing.T) {
 			t.Errorf("the report is %v", f.report)
 		}
 	})
+}
+
+// Who waits for a server that is starting hears so, and not that what it said last is why.
+func TestWhyAServerIsNotReadyIsSaidAsItsAgentReportsIt(t *testing.T) {
+	for want, report := range map[string]*enrollv1.ServerReport{
+		"it has no such server":                         nil,
+		"no such program":                               {LastError: "no such program", LastLine: "npm warn"},
+		"it is still starting; its last line: npm warn": {Phase: enrollv1.ServerPhase_SERVER_PHASE_STARTING, LastLine: "npm warn"},
+		"it does not say why":                           {Phase: enrollv1.ServerPhase_SERVER_PHASE_STARTING},
+	} {
+		if got := unready(report); !strings.HasPrefix(got, want) {
+			t.Errorf("%v: %q; want %q", report, got, want)
+		}
+	}
 }

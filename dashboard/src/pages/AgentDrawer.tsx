@@ -14,6 +14,7 @@ import { SideDrawer } from "../ui/ItemDrawer";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
+import { LastLine } from "./AtAgent";
 import { CertificateEnd } from "./CertificateEnd";
 import { peerState, phaseOf, remedy, since, tunnelWords } from "./fleet";
 import { PeerStateBadge, StandingBadge } from "./fleetBadges";
@@ -149,6 +150,7 @@ function State({ agent, server }: { agent: string; server: AgentServer }) {
           <VisibleText text={server.lastError} />
         </Text>
       )}
+      <LastLine report={server} />
       {advice && (
         <Text size="xs" c="dimmed">
           <VisibleText text={advice} />

@@ -2,7 +2,7 @@
 
 import { Anchor, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import type { Agent } from "../gen/warder/admin/v1/agent_pb";
+import type { Agent, AgentServer } from "../gen/warder/admin/v1/agent_pb";
 import type { Server } from "../gen/warder/admin/v1/server_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
@@ -18,6 +18,18 @@ export function AgentLink({ name }: { name: string }) {
     >
       <VisibleText text={name} />
     </Anchor>
+  );
+}
+
+/** What the program of a server that is starting said last, which need not be an error. */
+export function LastLine({ report }: { report: AgentServer | undefined }) {
+  if (!report?.lastLine) {
+    return null;
+  }
+  return (
+    <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>
+      its last line: <VisibleText text={report.lastLine} />
+    </Text>
   );
 }
 
@@ -43,6 +55,7 @@ export function AtAgent({ server, agents }: Props) {
           <VisibleText text={error} />
         </Text>
       )}
+      <LastLine report={there.report} />
       {advice && (
         <Text size="xs" c="dimmed">
           <VisibleText text={advice} />

@@ -160,7 +160,9 @@ type AgentServer struct {
 	Restarts  int64                  `protobuf:"varint,8,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	LastError string                 `protobuf:"bytes,9,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// It is a server of this installation; else somebody may add it.
-	Known         bool `protobuf:"varint,10,opt,name=known,proto3" json:"known,omitempty"`
+	Known bool `protobuf:"varint,10,opt,name=known,proto3" json:"known,omitempty"`
+	// While it is starting: what the program said last, which need not be an error.
+	LastLine      string `protobuf:"bytes,11,opt,name=last_line,json=lastLine,proto3" json:"last_line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,6 +265,13 @@ func (x *AgentServer) GetKnown() bool {
 		return x.Known
 	}
 	return false
+}
+
+func (x *AgentServer) GetLastLine() string {
+	if x != nil {
+		return x.LastLine
+	}
+	return ""
 }
 
 type AgentTunnel struct {
@@ -1223,7 +1232,7 @@ const file_warder_admin_v1_agent_proto_rawDesc = "" +
 	"\aservers\x18\b \x03(\v2\x1c.warder.admin.v1.AgentServerR\aservers\x126\n" +
 	"\atunnels\x18\t \x03(\v2\x1c.warder.admin.v1.AgentTunnelR\atunnels\x12J\n" +
 	"\x13certificate_ends_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x11certificateEndsAt\"\xa3\x02\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x11certificateEndsAt\"\xc0\x02\n" +
 	"\vAgentServer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bdeclared\x18\x02 \x01(\bR\bdeclared\x12\x14\n" +
@@ -1237,7 +1246,8 @@ const file_warder_admin_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\t \x01(\tR\tlastError\x12\x14\n" +
 	"\x05known\x18\n" +
-	" \x01(\bR\x05known\"u\n" +
+	" \x01(\bR\x05known\x12\x1b\n" +
+	"\tlast_line\x18\v \x01(\tR\blastLine\"u\n" +
 	"\vAgentTunnel\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x128\n" +
 	"\n" +

@@ -744,7 +744,10 @@ type ServerReport struct {
 	// Since the agent started.
 	Restarts uint64 `protobuf:"varint,8,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// Why it does not serve, or did not the last time. Redacted.
-	LastError     string `protobuf:"bytes,9,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastError string `protobuf:"bytes,9,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// While it is starting: what the program said last besides its messages, which is
+	// progress or a warning as often as an error. Redacted.
+	LastLine      string `protobuf:"bytes,10,opt,name=last_line,json=lastLine,proto3" json:"last_line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -838,6 +841,13 @@ func (x *ServerReport) GetRestarts() uint64 {
 func (x *ServerReport) GetLastError() string {
 	if x != nil {
 		return x.LastError
+	}
+	return ""
+}
+
+func (x *ServerReport) GetLastLine() string {
+	if x != nil {
+		return x.LastLine
 	}
 	return ""
 }
@@ -1245,7 +1255,7 @@ const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x128\n" +
 	"\aservers\x18\x03 \x03(\v2\x1e.warder.enroll.v1.ServerReportR\aservers\x128\n" +
-	"\atunnels\x18\x04 \x03(\v2\x1e.warder.enroll.v1.TunnelReportR\atunnels\"\xa7\x02\n" +
+	"\atunnels\x18\x04 \x03(\v2\x1e.warder.enroll.v1.TunnelReportR\atunnels\"\xc4\x02\n" +
 	"\fServerReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\bR\x05local\x123\n" +
@@ -1257,7 +1267,9 @@ const file_warder_enroll_v1_enroll_proto_rawDesc = "" +
 	"\tprocesses\x18\a \x01(\rR\tprocesses\x12\x1a\n" +
 	"\brestarts\x18\b \x01(\x04R\brestarts\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\t \x01(\tR\tlastError\"\x92\x01\n" +
+	"last_error\x18\t \x01(\tR\tlastError\x12\x1b\n" +
+	"\tlast_line\x18\n" +
+	" \x01(\tR\blastLine\"\x92\x01\n" +
 	"\fTunnelReport\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x128\n" +
 	"\n" +
