@@ -1,7 +1,9 @@
 package arch_test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,6 +22,36 @@ func TestMakeTestRunsAllAndSaysWhatFailed(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if passed := c.goTool == c.npm && c.npm == "true"; passed != (err == nil) || !strings.Contains(string(out), c.last) {
 			t.Errorf("go is %s, npm is %s: %v\n%s", c.goTool, c.npm, err, out)
+		}
+	}
+}
+
+// TestCIBuildsTheAgentForEverySystem runs the recipe that CI runs, with a stand-in for Go that says what it is to build.
+func TestCIBuildsTheAgentForEverySystem(t *testing.T) {
+	ci, err := os.ReadFile("../../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(ci), "\nmake agents\n") {
+		t.Error("CI does not build the agents")
+	}
+	compiler := filepath.Join(t.TempDir(), "go")
+	if err := os.WriteFile(compiler, []byte("#!/bin/sh\n"+`echo "$GOOS/$GOARCH cgo=$CGO_ENABLED $*"`+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("make", "-C", "../..", "agents", "GO="+compiler, "VERSION=x").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	built := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		if system, rest, _ := strings.Cut(line, " "); strings.HasPrefix(rest, "cgo=0 build ") && strings.HasSuffix(rest, " ./agent/cmd/warder-agent\n") {
+			built[system] = true
+		}
+	}
+	for _, system := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"} {
+		if !built[system] {
+			t.Errorf("no agent for %s is built:\n%s", system, out)
 		}
 	}
 }

@@ -110,10 +110,12 @@ func (v *Inventory) Apply(file *manifest.File, assigned []*enrollv1.AssignedServ
 	closeAll(over) // Before another takes its place: it may hold a file or a port.
 	v.mu.Lock()
 	for name, now := range wanted {
-		if v.entries[name] == nil {
+		if old := v.entries[name]; old != nil {
+			now.server, now.refused = old.server, old.refused
+		} else {
 			now.open(v)
-			v.entries[name] = now.entry
 		}
+		v.entries[name] = now.entry
 	}
 	v.mu.Unlock()
 	v.notify()
