@@ -44,23 +44,34 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 // is still there: over ends when that fails, which is also when net/http ends the
 // context of the request.
 //
-// Net/http writes an answer of more than 4 KiB in two pieces. What is written
-// between gather and send leaves in one: the first piece waits for the second. Both
-// are called by the handler, which is the only one to write then.
+// Net/http writes an answer of more than 4 KiB in two pieces or three. What is written
+// between gather and send leaves in one: the pieces wait for each other. Both are
+// called by the handler, which is the only one to write then, and which does not
+// touch what it wrote before send returns.
 type connection struct {
 	*socket.Conn
 	over lifetime.Lifetime
 
-	held  *piece // nil: nothing is gathered
-	large net.Buffers
-	parts [2][]byte
+	held *piece // nil: nothing is gathered
 }
 
-// piece is what waits, as much as net/http writes at first.
+// piece is what waits: copies of what is short, since net/http uses its buffers again,
+// and what is longer than those by itself.
 type piece struct {
-	bytes [4 << 10]byte
-	used  int
+	bytes [buffered + room]byte
+	used  int // of bytes
+	from  int // where the copies begin that are in no part yet
+	parts [5][]byte
+	count int
+	large net.Buffers // of the parts, while they are written
 }
+
+const (
+	// buffered is how much net/http writes of its own memory at most, in bytes.
+	buffered = 4 << 10
+	// room is for the end of an answer, in bytes: that of a list has a cursor.
+	room = 1 << 10
+)
 
 var pieces = sync.Pool{New: func() any { return new(piece) }}
 
@@ -84,42 +95,79 @@ func (c *connection) gather() {
 	}
 }
 
-// send ends that, and writes what was held.
+// send ends that, and writes what was held. A connection of which nobody can say how
+// much was written is closed.
 func (c *connection) send() error {
 	held := c.held
 	if held == nil {
 		return nil
 	}
 	c.held = nil
-	var err error
-	if held.used > 0 {
-		_, err = c.Conn.Write(held.bytes[:held.used])
+	err := held.writeTo(c.Conn)
+	if err != nil {
+		_ = c.Close() // There is an error to tell already.
 	}
-	held.giveBack()
+	pieces.Put(held)
 	return err
-}
-
-func (h *piece) giveBack() {
-	clear(h.bytes[:h.used]) // nobody finds another's answer in it
-	h.used = 0
-	pieces.Put(h)
 }
 
 func (c *connection) Write(p []byte) (int, error) {
 	held := c.held
-	switch {
-	case held == nil || held.used == 0 && len(p) > len(held.bytes):
+	if held == nil {
 		return c.Conn.Write(p)
-	case held.used+len(p) <= len(held.bytes):
-		held.used += copy(held.bytes[held.used:], p)
-		return len(p), nil
 	}
-	c.parts = [2][]byte{held.bytes[:held.used], p}
-	c.large = c.parts[:]
-	n, err := c.large.WriteTo(c.TCPConn)
-	n -= int64(held.used)
-	c.large, c.parts = nil, [2][]byte{}
-	clear(held.bytes[:held.used])
-	held.used = 0
-	return int(max(0, n)), err
+	if !held.take(p) {
+		if err := held.writeTo(c.Conn); err != nil {
+			return 0, err
+		}
+		if !held.take(p) {
+			return c.Conn.Write(p)
+		}
+	}
+	return len(p), nil
+}
+
+// take keeps p until it is written, or reports that there is no room.
+func (h *piece) take(p []byte) bool {
+	if len(p) <= buffered {
+		if h.used+len(p) > len(h.bytes) {
+			return false
+		}
+		h.used += copy(h.bytes[h.used:], p)
+		return true
+	}
+	if h.count+3 > len(h.parts) { // with the copies before it, and those after
+		return false
+	}
+	h.cut()
+	h.parts[h.count] = p
+	h.count++
+	return true
+}
+
+// cut makes the copies since the last part a part.
+func (h *piece) cut() {
+	if h.used > h.from {
+		h.parts[h.count] = h.bytes[h.from:h.used]
+		h.count++
+		h.from = h.used
+	}
+}
+
+// writeTo writes all that was taken, and forgets it.
+func (h *piece) writeTo(c *socket.Conn) (err error) {
+	h.cut()
+	switch h.count {
+	case 0:
+		return nil
+	case 1:
+		_, err = c.Write(h.parts[0])
+	default:
+		h.large = h.parts[:h.count]
+		_, err = h.large.WriteTo(c.TCPConn)
+	}
+	clear(h.bytes[:h.used]) // nobody finds another's answer in it
+	clear(h.parts[:])
+	h.used, h.from, h.count, h.large = 0, 0, 0, nil
+	return err
 }
