@@ -45,7 +45,14 @@ type directory struct {
 	stop   func()
 	mu     sync.Mutex
 	nodes  map[string]*located
-	silent bool // It tells nobody, yet.
+	silent bool                         // It tells nobody, yet.
+	pushed map[string][]*auditv1.Record // by node
+}
+
+// peerOf returns who is at the other end.
+func peerOf(ctx context.Context) (identity.Peer, error) {
+	from, _ := peer.FromContext(ctx)
+	return identity.Of(from.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0])
 }
 
 // located is a node that is connected.
@@ -61,8 +68,7 @@ func (d *directory) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syn
 	if err != nil {
 		return err
 	}
-	from, _ := peer.FromContext(stream.Context())
-	who, err := identity.Of(from.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0])
+	who, err := peerOf(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -113,7 +119,7 @@ func (d *directory) tell(node string, attached *syncv1.Attached) {
 
 func startDirectory(t *testing.T, ca *authority, set *snapshot.Set) *directory {
 	t.Helper()
-	d := &directory{controlPlane: startControlPlane(t, ca, identity.ServerName, set), nodes: make(map[string]*located)}
+	d := &directory{controlPlane: startControlPlane(t, ca, identity.ServerName, set), nodes: make(map[string]*located), pushed: make(map[string][]*auditv1.Record)}
 	d.address = porttest.Free(t)
 	socket, err := bind("", d.address)
 	if err != nil {
