@@ -372,7 +372,7 @@ type Hello struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	MinRevision uint32                 `protobuf:"varint,1,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	MaxRevision uint32                 `protobuf:"varint,2,opt,name=max_revision,json=maxRevision,proto3" json:"max_revision,omitempty"`
-	// Version of the build, for people to read.
+	// Version of the build, for people to read. At most 128 bytes.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// The largest Frames, in bytes, that this end takes. At least 16 KiB.
 	MaxFrames uint32 `protobuf:"varint,4,opt,name=max_frames,json=maxFrames,proto3" json:"max_frames,omitempty"`
