@@ -29,7 +29,8 @@ import (
 )
 
 // ward is an agent by script: it has a server "echo" behind every name, announces all
-// that it is ordered to run and what it claims besides, and takes its orders at once.
+// that it is ordered to run and what it claims besides, takes its orders at once, and says
+// that it has tunnels to the nodes near and nearer.
 type ward struct {
 	t      *testing.T
 	follow enrollv1.AgentService_FollowClient
@@ -83,7 +84,9 @@ func (w *ward) obey() {
 			return
 		}
 		orders := response.GetOrders()
-		report := &enrollv1.AgentReport{Version: "1.2.3", Platform: "plan9/mips"}
+		report := &enrollv1.AgentReport{
+			Version: "1.2.3", Platform: "plan9/mips", Tunnels: []*enrollv1.TunnelReport{{Node: "near"}, {Node: "nearer"}},
+		}
 		var states []*tunnelv1.ServerState
 		for _, s := range orders.GetServers() {
 			ready := s.GetCommand()[0] != "rm"

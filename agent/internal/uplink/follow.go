@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// reportPause is the least time between two reports.
+	// reportPause is the least time between two reports, and movePause if tunnels are others: until the control plane has heard
+	// of one from its agent, it tells other nodes nothing of it.
 	reportPause = time.Second
+	movePause   = 20 * time.Millisecond
 	// reportEvery is how often round trips are told, though nothing else has changed.
 	reportEvery = 30 * time.Second
 )
@@ -102,21 +104,27 @@ func (r *receipt) sign(number uint64) {
 // the stream ends; why it does is what Recv returns.
 func (u *Uplink) report(ctx context.Context, stream grpc.BidiStreamingClient[enrollv1.FollowRequest, enrollv1.FollowResponse], taken *receipt) {
 	for {
-		select {
-		case <-u.news:
-		default:
+		for _, told := range []chan struct{}{u.news, u.moves} {
+			select {
+			case <-told:
+			default:
+			}
 		}
 		number := taken.number.Load() // Before the report, which then is at least as new.
 		if stream.Send(&enrollv1.FollowRequest{Report: u.current(), Taken: number}) != nil {
 			return
 		}
-		var news <-chan struct{} // Nil until the last report is old enough.
-		rested, again := time.After(reportPause), time.After(reportEvery)
+		var news, moves <-chan struct{} // Nil until the last report is old enough.
+		rested, settled, again := time.After(reportPause), time.After(movePause), time.After(reportEvery)
 		for due := false; !due; {
 			select {
 			case <-rested:
 				news = u.news
+			case <-settled:
+				moves = u.moves
 			case <-news:
+				due = true
+			case <-moves:
 				due = true
 			case <-again:
 				due = true

@@ -60,6 +60,7 @@ type Uplink struct {
 	crier  *crier
 	pilot  *pilot
 	news   chan struct{} // the report may be another
+	moves  chan struct{} // its tunnels are
 
 	control atomic.Pointer[ControlPlane]
 	orders  atomic.Pointer[enrollv1.Orders]
@@ -70,11 +71,11 @@ type Uplink struct {
 func New(c Config) *Uplink {
 	who := c.Identity.Peer()
 	u := &Uplink{
-		config: c, shelf: shelf{dir: c.Dir, agent: who.Name}, crier: newCrier(c.Log), news: make(chan struct{}, 1),
+		config: c, shelf: shelf{dir: c.Dir, agent: who.Name}, crier: newCrier(c.Log), news: make(chan struct{}, 1), moves: make(chan struct{}, 1),
 	}
 	u.pilot = &pilot{
 		agent: who.Name, region: c.Identity.Region(), drainTime: c.DrainTime, log: c.Log,
-		attach: u.attachNode, probe: u.probe, changed: u.notify,
+		attach: u.attachNode, probe: u.probe, changed: func() { signal(u.moves) },
 	}
 	u.pilot.init()
 	u.control.Store(&ControlPlane{Address: c.ControlPlane, Since: time.Now()})
@@ -105,9 +106,11 @@ func (u *Uplink) Run(ctx context.Context) {
 }
 
 // notify has a report made.
-func (u *Uplink) notify() {
+func (u *Uplink) notify() { signal(u.news) }
+
+func signal(c chan struct{}) {
 	select {
-	case u.news <- struct{}{}:
+	case c <- struct{}{}:
 	default: // It is to be made already.
 	}
 }

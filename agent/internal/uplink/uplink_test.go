@@ -103,12 +103,16 @@ func TestServersAreReachedThroughBothNodesAndThroughOneThatIsLeft(t *testing.T) 
 	}
 	s.control.Until("a report of both tunnels", func() bool { return len(s.control.Report.GetTunnels()) == 2 })
 
+	began := time.Now()
 	s.nodes["a"].Kill()
+	s.control.Until("a report of one tunnel", func() bool { return len(s.control.Report.GetTunnels()) == 1 })
+	if took := time.Since(began); took > reportPause/2 {
+		t.Errorf("a report of other tunnels, right after one, took %v", took)
+	}
 	if got, err := s.nodes["b"].Call("files"); got != "files got hello" || err != nil {
 		t.Fatalf("after the other node died, b answered %q, %v", got, err)
 	}
-	s.control.Until("a report of one tunnel", func() bool { return len(s.control.Report.GetTunnels()) == 1 })
-	began := time.Now()
+	began = time.Now()
 	s.nodes["a"].Start(s.nodes["a"].Address)
 	s.reaches("a")
 	if took := time.Since(began); took > maxPause+time.Second {

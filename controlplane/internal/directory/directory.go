@@ -49,12 +49,14 @@ type Directory struct {
 	began    time.Time
 	complete bool // of settled; reading guards it
 
-	reading sync.Mutex         // one reader of the world at a time
-	strays  map[[3]string]bool // node, agent, server: logged; reading guards it
+	reading sync.Mutex          // one reader of the world at a time
+	strays  map[[3]string]bool  // node, agent, server: logged; reading guards it
+	claims  map[[2]string]claim // node, agent: what the node alone says; reading guards it
 	world   world
 
 	mu      sync.Mutex
 	agents  map[string]*agent
+	deaf    time.Time // until when no report can have been kept: it began, or the database was away
 	stopped bool
 }
 
@@ -67,6 +69,7 @@ func New(c Config) *Directory {
 		c.Ready = func(string) {}
 	}
 	d := &Directory{config: c, began: time.Now(), agents: make(map[string]*agent)}
+	d.deaf = d.began
 	d.world.init()
 	d.places = feed.New(feed.Config{Store: c.Store, Channel: channel, Position: d.position, Reconcile: reconcile, Log: c.Log})
 	return d

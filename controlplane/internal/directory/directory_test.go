@@ -118,6 +118,17 @@ func letIn(t *testing.T, s *store.Store, agents ...string) {
 	}
 }
 
+// report has an agent say that it has tunnels to nodes, by a stream of whatever replica.
+func report(t *testing.T, d *Directory, agent string, nodes ...string) {
+	t.Helper()
+	err := d.move(t.Context(), func(tx *store.Tx) error {
+		return tx.ConnectAgent(t.Context(), db.ConnectAgentParams{Name: agent, ConnectedTo: "r/1", Report: []byte("{}"), Tunnels: nodes})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // echo answers every request with the server's name.
 type echo struct{}
 
@@ -253,6 +264,8 @@ func TestEveryReplicaKnowsWhereAgentsAre(t *testing.T) {
 	add(t, s, "laptop", "files", nil)
 	add(t, s, "other", "theirs", nil)
 	here, there := replica(t, s, nil), replica(t, s, nil)
+	report(t, here, "laptop", "edge")
+	report(t, here, "other", "edge")
 	if err := here.ConnectNode(t.Context(), db.ConnectNodeParams{Name: "edge", ConnectedTo: "a/1", TunnelAddress: "10.0.0.1:7443"}); err != nil {
 		t.Fatal(err)
 	}
@@ -282,6 +295,7 @@ func TestWhatADeadReplicaSaidOfItsNodesIsForgotten(t *testing.T) {
 	s := storetest.New(t)
 	letIn(t, s, "laptop")
 	d := replica(t, s, nil)
+	report(t, d, "laptop", "dead", "edge")
 	for _, node := range []string{"dead", "edge"} {
 		if err := d.ConnectNode(t.Context(), db.ConnectNodeParams{Name: node, ConnectedTo: node + "/1", TunnelAddress: "10.0.0.1:7443"}); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/warder-gateway/warder/controlplane/internal/environment"
+	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
@@ -23,8 +25,11 @@ import (
 const (
 	// tunnels is how many nodes an agent is to have tunnels to.
 	tunnels = 2
-	// reportEvery is how often what an agent reports is written, at most.
+	// reportEvery is how often what an agent reports is written, at most, and movesEvery if
+	// its tunnels are others, which nodes are told of. That doubles each time in a row, for
+	// an agent whose tunnels come and go without end not to keep everybody busy.
 	reportEvery = time.Second
+	movesEvery  = 10 * time.Millisecond
 	// hearPause is the least time between two messages of an agent, which has no reason
 	// to say more: what it says takes a lock that all agents share.
 	hearPause = 5 * time.Millisecond
@@ -49,6 +54,7 @@ type follower struct {
 	log    *slog.Logger
 	wake   chan struct{} // capacity 1: orders may be others now
 	news   chan struct{} // capacity 1: there is a report
+	moves  chan struct{} // capacity 1: it has other tunnels than the one before
 
 	rows     []db.ListOrdersRow
 	revision uint64 // that rows are of, or of a later one
@@ -82,7 +88,8 @@ func (d *Directory) Follow(stream enrollv1.AgentService_FollowServer) error {
 	defer end(nil)
 	f := &follower{
 		name: peer.Name, stream: d.config.Replica + "/" + rand.Text()[:8], end: end,
-		log: d.config.Log.With("agent", peer.Name), wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		log: d.config.Log.With("agent", peer.Name), wake: make(chan struct{}, 1),
+		news: make(chan struct{}, 1), moves: make(chan struct{}, 1),
 	}
 	if err := d.enter(f); err != nil {
 		return fault.GRPC(err)
@@ -140,6 +147,9 @@ func (d *Directory) hear(ctx context.Context, f *follower, stream enrollv1.Agent
 			f.taken = taken
 		}
 		if report != nil {
+			if !slices.Equal(tunnelled(report), tunnelled(f.report)) {
+				signal(f.moves)
+			}
 			f.report, f.reported = report, f.taken
 			signal(f.news)
 		}
@@ -223,13 +233,13 @@ func (d *Directory) orders(f *follower, last *enrollv1.Orders) (*enrollv1.Orders
 	return next, ordered, revision, nil
 }
 
-// keep writes what the agent reports until ctx ends, the latest alone and no more often
-// than once a second.
+// keep writes what the agent reports until ctx ends, the latest alone, and no more often
+// than reportEvery and movesEvery say. What could not be written is tried again.
 func (d *Directory) keep(ctx context.Context, f *follower) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	var known bool
-	for {
+	var known kept
+	for least := movesEvery; ; least = f.rest(ctx, least) {
 		select {
 		case <-f.news:
 		case <-beat.C:
@@ -239,28 +249,57 @@ func (d *Directory) keep(ctx context.Context, f *follower) {
 			})
 			return
 		}
-		d.write(f, func(ctx context.Context) error { return d.keepReport(ctx, f, &known) })
-		pause(ctx, reportEvery)
+		if !d.write(f, func(ctx context.Context) error { return d.keepReport(ctx, f, &known) }) {
+			signal(f.news)
+		}
 	}
 }
 
-// write runs one write under a limit of its own: it is about a stream, and must not end
-// with it.
-func (d *Directory) write(f *follower, fn func(context.Context) error) {
+// rest waits for reportEvery, or until tunnels are others than those that were written, and
+// for that time at least. It returns what that is to be the next time.
+func (f *follower) rest(ctx context.Context, least time.Duration) (next time.Duration) {
+	pause(ctx, least)
+	rested := time.NewTimer(reportEvery - least)
+	defer rested.Stop()
+	select {
+	case <-f.moves:
+		return min(2*least, reportEvery)
+	case <-rested.C:
+	case <-ctx.Done():
+	}
+	return movesEvery
+}
+
+// write runs one write under a limit of its own, and reports whether it was done: it is
+// about a stream, and must not end with it.
+func (d *Directory) write(f *follower, fn func(context.Context) error) (done bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if err := fn(ctx); errors.Is(err, errSuperseded) {
+	err := fn(ctx)
+	if errors.Is(err, errSuperseded) {
 		f.end(err)
 	} else if err != nil {
 		f.log.Warn("cannot write the state of an agent; its stream goes on", "error", err)
 	}
+	return err == nil
+}
+
+// kept is what of the reports of a stream is written.
+type kept struct {
+	stream  bool     // it is the one that the agent has
+	tunnels []string // to nodes, by name
 }
 
 // keepReport writes the latest report. The first one makes the stream that of the
-// agent; after it, a row that says otherwise means that a later one took over.
-func (d *Directory) keepReport(ctx context.Context, f *follower, known *bool) error {
+// agent; after it, a row that says otherwise means that a later one took over. If its
+// tunnels are others, replicas are woken.
+func (d *Directory) keepReport(ctx context.Context, f *follower, known *kept) error {
 	d.mu.Lock()
 	report := f.report
+	select {
+	case <-f.moves: // Which is of this report, or of one before.
+	default:
+	}
 	d.mu.Unlock()
 	if report == nil {
 		return nil
@@ -269,23 +308,47 @@ func (d *Directory) keepReport(ctx context.Context, f *follower, known *bool) er
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
 	}
-	if !*known {
-		err := d.config.Store.ConnectAgent(ctx, db.ConnectAgentParams{
-			Name: f.name, ConnectedTo: f.stream, Version: report.GetVersion(), Platform: report.GetPlatform(), Report: text,
+	next := kept{stream: true, tunnels: tunnelled(report)}
+	params := db.UpdateAgentParams{
+		Name: f.name, ConnectedTo: f.stream, Version: report.GetVersion(), Platform: report.GetPlatform(), Report: text, Tunnels: next.tunnels,
+	}
+	if !known.stream {
+		err = d.move(ctx, func(tx *store.Tx) error {
+			return tx.ConnectAgent(ctx, db.ConnectAgentParams{
+				Name: f.name, ConnectedTo: f.stream, Version: params.Version, Platform: params.Platform, Report: text, Tunnels: next.tunnels,
+			})
 		})
-		*known = err == nil
-		if *known {
-			f.log.Info("agent connected", "version", report.GetVersion(), "platform", report.GetPlatform())
-		}
+	} else if !slices.Equal(next.tunnels, known.tunnels) {
+		err = d.move(ctx, func(tx *store.Tx) error { return held(tx.UpdateAgent(ctx, params)) })
+	} else {
+		err = held(d.config.Store.UpdateAgent(ctx, params))
+	}
+	if err != nil {
 		return err
 	}
-	n, err := d.config.Store.UpdateAgent(ctx, db.UpdateAgentParams{
-		Name: f.name, ConnectedTo: f.stream, Version: report.GetVersion(), Platform: report.GetPlatform(), Report: text,
-	})
-	if err == nil && n == 0 {
-		err = errSuperseded
+	if !known.stream {
+		f.log.Info("agent connected", "version", report.GetVersion(), "platform", report.GetPlatform())
+	}
+	*known = next
+	return nil
+}
+
+// held is the error of an update that affects no row where another stream took over.
+func held(rows int64, err error) error {
+	if err == nil && rows == 0 {
+		return errSuperseded
 	}
 	return err
+}
+
+// tunnelled returns the nodes that a report names, by name, each once.
+func tunnelled(r *enrollv1.AgentReport) []string {
+	nodes := make([]string, 0, len(r.GetTunnels()))
+	for _, t := range r.GetTunnels() {
+		nodes = append(nodes, t.GetNode())
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
 }
 
 // tidy makes a report fit for a row: cut, and without control characters.

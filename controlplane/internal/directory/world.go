@@ -82,9 +82,15 @@ func (d *Directory) Locations(ctx context.Context, seen uint64) (*syncv1.Locatio
 	}
 }
 
-// position returns how far locations have come.
+// position returns how far locations have come. It is asked all the time, so it is the first
+// to know that the database is away.
 func (d *Directory) position(ctx context.Context) (uint64, error) {
 	position, err := d.config.Store.GetLocationPosition(ctx)
+	if err != nil {
+		d.mu.Lock()
+		d.deaf = time.Now()
+		d.mu.Unlock()
+	}
 	return uint64(position), err
 }
 
@@ -119,8 +125,10 @@ func (d *Directory) look(ctx context.Context) error {
 		nodes = append(nodes, &enrollv1.NodeAddress{Name: n.Name, Region: n.Region, Address: n.TunnelAddress, Draining: n.Draining})
 		locations.Nodes = append(locations.Nodes, &syncv1.NodeLocation{Name: n.Name, Region: n.Region, TunnelAddress: n.TunnelAddress})
 	}
-	locations.Agents = agentLocations(attachments)
+	counted := d.counted(attachments)
+	locations.Agents = agentLocations(counted)
 	d.logStrays(attachments)
+	d.logClaims(attachments, counted)
 	if d.world.set(nodes, locations) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

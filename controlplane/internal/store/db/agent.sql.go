@@ -27,8 +27,8 @@ func (q *Queries) ConfirmAgent(ctx context.Context, arg ConfirmAgentParams) erro
 
 const connectAgent = `-- name: ConnectAgent :exec
 UPDATE agent
-SET connected_to = $1, version = $2, platform = $3, report = $4, seen_at = now()
-WHERE name = $5
+SET connected_to = $1, version = $2, platform = $3, report = $4, tunnels = $5, seen_at = now()
+WHERE name = $6
 `
 
 type ConnectAgentParams struct {
@@ -36,6 +36,7 @@ type ConnectAgentParams struct {
 	Version     string
 	Platform    string
 	Report      []byte
+	Tunnels     []string
 	Name        string
 }
 
@@ -46,6 +47,7 @@ func (q *Queries) ConnectAgent(ctx context.Context, arg ConnectAgentParams) erro
 		arg.Version,
 		arg.Platform,
 		arg.Report,
+		arg.Tunnels,
 		arg.Name,
 	)
 	return err
@@ -396,14 +398,15 @@ func (q *Queries) RevokeAgent(ctx context.Context, name string) (time.Time, erro
 
 const updateAgent = `-- name: UpdateAgent :execrows
 UPDATE agent
-SET version = $1, platform = $2, report = $3, seen_at = now()
-WHERE name = $4 AND connected_to = $5
+SET version = $1, platform = $2, report = $3, tunnels = $4, seen_at = now()
+WHERE name = $5 AND connected_to = $6
 `
 
 type UpdateAgentParams struct {
 	Version     string
 	Platform    string
 	Report      []byte
+	Tunnels     []string
 	Name        string
 	ConnectedTo string
 }
@@ -415,6 +418,7 @@ func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64
 		arg.Version,
 		arg.Platform,
 		arg.Report,
+		arg.Tunnels,
 		arg.Name,
 		arg.ConnectedTo,
 	)

@@ -80,7 +80,8 @@ func (q *Queries) HoldNode(ctx context.Context, arg HoldNodeParams) (int64, erro
 }
 
 const listAttachments = `-- name: ListAttachments :many
-SELECT a.agent, a.node,
+SELECT a.agent, a.node, (a.node = ANY (g.tunnels))::boolean AS named,
+    extract(epoch FROM now() - g.seen_at)::float8 AS silent,
     ARRAY(SELECT s.name FROM server s WHERE s.agent = a.agent AND s.name = ANY (a.ready) ORDER BY s.name)::text[] AS ready,
     ARRAY(SELECT r.name FROM unnest(a.ready) AS r (name)
         WHERE NOT EXISTS (SELECT FROM server s WHERE s.agent = a.agent AND s.name = r.name))::text[] AS strays
@@ -95,12 +96,15 @@ ORDER BY a.agent, a.node
 type ListAttachmentsRow struct {
 	Agent  string
 	Node   string
+	Named  bool
+	Silent float64
 	Ready  []string
 	Strays []string
 }
 
-// Where agents are, at nodes that take tunnels; of what is ready only servers that
-// the agent was given. The others are strays.
+// Where nodes that take tunnels say that agents are; of what is ready only servers that
+// the agent was given. The others are strays. Whether the agent says so, too, and for
+// how many seconds it has said nothing.
 func (q *Queries) ListAttachments(ctx context.Context) ([]ListAttachmentsRow, error) {
 	rows, err := q.db.Query(ctx, listAttachments)
 	if err != nil {
@@ -113,6 +117,8 @@ func (q *Queries) ListAttachments(ctx context.Context) ([]ListAttachmentsRow, er
 		if err := rows.Scan(
 			&i.Agent,
 			&i.Node,
+			&i.Named,
+			&i.Silent,
 			&i.Ready,
 			&i.Strays,
 		); err != nil {

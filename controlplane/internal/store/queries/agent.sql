@@ -70,14 +70,14 @@ ORDER BY agent, name;
 -- name: ConnectAgent :exec
 -- An agent follows this replica; what another wrote is past.
 UPDATE agent
-SET connected_to = @connected_to, version = @version, platform = @platform, report = @report, seen_at = now()
+SET connected_to = @connected_to, version = @version, platform = @platform, report = @report, tunnels = @tunnels, seen_at = now()
 WHERE name = @name;
 
 -- name: UpdateAgent :execrows
 -- What an agent reports. Only the replica that has its stream may say so: a late word
 -- of one that lost it affects no row.
 UPDATE agent
-SET version = @version, platform = @platform, report = @report, seen_at = now()
+SET version = @version, platform = @platform, report = @report, tunnels = @tunnels, seen_at = now()
 WHERE name = @name AND connected_to = @connected_to;
 
 -- name: DisconnectAgent :exec

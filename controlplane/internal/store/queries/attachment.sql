@@ -33,9 +33,11 @@ WHERE connected_to <> '' AND seen_at > now() - interval '1 minute' AND tunnel_ad
 ORDER BY name;
 
 -- name: ListAttachments :many
--- Where agents are, at nodes that take tunnels; of what is ready only servers that
--- the agent was given. The others are strays.
-SELECT a.agent, a.node,
+-- Where nodes that take tunnels say that agents are; of what is ready only servers that
+-- the agent was given. The others are strays. Whether the agent says so, too, and for
+-- how many seconds it has said nothing.
+SELECT a.agent, a.node, (a.node = ANY (g.tunnels))::boolean AS named,
+    extract(epoch FROM now() - g.seen_at)::float8 AS silent,
     ARRAY(SELECT s.name FROM server s WHERE s.agent = a.agent AND s.name = ANY (a.ready) ORDER BY s.name)::text[] AS ready,
     ARRAY(SELECT r.name FROM unnest(a.ready) AS r (name)
         WHERE NOT EXISTS (SELECT FROM server s WHERE s.agent = a.agent AND s.name = r.name))::text[] AS strays

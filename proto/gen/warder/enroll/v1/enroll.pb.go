@@ -603,7 +603,8 @@ func (x *Credential) GetRenewAt() *timestamppb.Timestamp {
 type FollowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// First on each stream, and whenever something of it changes; at most once a
-	// second.
+	// second, and sooner only where its tunnels are others: until they are reported,
+	// no other node is told of them.
 	Report *AgentReport `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
 	// The number of the orders that are in force at the agent. Said at once when it has
 	// taken some, with or without a report; 0: nothing is said of it. What waits for a
@@ -664,7 +665,8 @@ type AgentReport struct {
 	// GOOS/GOARCH.
 	Platform string          `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"`
 	Servers  []*ServerReport `protobuf:"bytes,3,rep,name=servers,proto3" json:"servers,omitempty"`
-	// Nodes that it has tunnels to.
+	// Nodes that it has tunnels to. Other nodes are told that it is at one of them when
+	// that one says so, too.
 	Tunnels       []*TunnelReport `protobuf:"bytes,4,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

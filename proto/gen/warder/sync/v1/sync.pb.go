@@ -297,7 +297,7 @@ func (x *Hello) GetDraining() bool {
 }
 
 // Attached says which agents have a tunnel to the node. It is complete, and comes
-// again whenever it changes.
+// again whenever it changes. It counts for agents that report the same.
 type Attached struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agents        []*AttachedAgent       `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
