@@ -10,6 +10,7 @@ import (
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/pace"
 	"github.com/warder-gateway/warder/internal/seal"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 	tunnelv1 "github.com/warder-gateway/warder/proto/gen/warder/tunnel/v1"
@@ -45,6 +46,8 @@ type Directory struct {
 	tunnelv1.UnimplementedTunnelServiceServer
 	config Config
 	places *feed.Feed // of locations
+	// gathering is the pace at which places are read; followPlaces alone has it.
+	gathering pace.Pace
 
 	began    time.Time
 	complete bool // of settled; reading guards it
@@ -70,6 +73,7 @@ func New(c Config) *Directory {
 	}
 	d := &Directory{config: c, began: time.Now(), agents: make(map[string]*agent)}
 	d.deaf = d.began
+	d.gathering = pace.Pace{First: gather, Longest: longestGather, Quiet: gatherQuiet}
 	d.world.init()
 	d.places = feed.New(feed.Config{Store: c.Store, Channel: channel, Position: d.position, Reconcile: reconcile, Log: c.Log})
 	return d

@@ -20,6 +20,8 @@
 //   - Of two streams of one agent the later one counts, at whatever replica.
 //   - A slow agent holds up nobody: it gets the latest orders, not each; of its reports
 //     the latest is written.
+//   - Where agents are is told to nodes a few times in a second at the most, however often
+//     it changes, and the latest alone.
 //   - What nodes say of agents counts for agents that were let in, and for servers that
 //     are theirs.
 //   - An agent is where both sides say: the node, and the agent by its own certificate. A

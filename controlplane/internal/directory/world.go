@@ -25,8 +25,14 @@ const (
 	// takes none of its nodes back.
 	reconcile = 15 * time.Second
 	// gather is how long changes of places are collected, so that many of them are one
-	// message to each node.
-	gather = 100 * time.Millisecond
+	// message to each node: a server that crashes is one of each node that its agent has a
+	// tunnel to. While they come without end it doubles up to longestGather, and gatherQuiet
+	// without any ends that. What a node waits before it says that an agent has lost a
+	// server comes on top, and all together is to be less than a second (longestPause in
+	// the roster of the data plane).
+	gather        = 25 * time.Millisecond
+	longestGather = 400 * time.Millisecond
+	gatherQuiet   = time.Second
 	// settle bounds how long a control plane that starts waits for the nodes that were there
 	// within known to be back before it tells anybody where nodes and agents are. Until then
 	// the last word that they have is better than what is known here.
@@ -100,8 +106,14 @@ func (d *Directory) followPlaces(ctx context.Context) (uint64, error) {
 	if err := d.look(ctx); err != nil {
 		return 0, err
 	}
-	pause(ctx, gather)
+	d.letGather(ctx)
 	return reached, nil
+}
+
+// letGather waits for as long as changes are collected after those that were just read.
+func (d *Directory) letGather(ctx context.Context) {
+	d.gathering.Done(time.Now())
+	pause(ctx, time.Until(d.gathering.Next()))
 }
 
 // look reads the world.

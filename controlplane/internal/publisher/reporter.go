@@ -11,8 +11,13 @@ import (
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
-// reportTimeout bounds one write about a node.
-const reportTimeout = 5 * time.Second
+const (
+	// reportTimeout bounds one write about a node.
+	reportTimeout = 5 * time.Second
+	// attachPause is the least time between two writings of which agents a node has:
+	// each wakes all replicas. A node that is in order does not say it more often.
+	attachPause = 50 * time.Millisecond
+)
 
 // Book keeps what is known of nodes. *directory.Directory is one.
 type Book interface {
@@ -49,12 +54,13 @@ type reporter struct {
 	log    *slog.Logger
 	hello  db.ConnectNodeParams
 	next   chan condition // capacity 1: the latest
+	leaves chan struct{}  // closed when the node has left
 	done   chan struct{}
 }
 
 // newReporter returns a reporter; connected starts it.
 func newReporter(book Book, node, stream string, log *slog.Logger) *reporter {
-	return &reporter{book: book, node: node, stream: stream, log: log, next: make(chan condition, 1), done: make(chan struct{})}
+	return &reporter{book: book, node: node, stream: stream, log: log, next: make(chan condition, 1), leaves: make(chan struct{}), done: make(chan struct{})}
 }
 
 // connected reports a node that said hello.
@@ -79,6 +85,7 @@ func (r *reporter) status(s condition) {
 
 // close reports that the node left, and waits until that is written or given up.
 func (r *reporter) close() {
+	close(r.leaves)
 	close(r.next)
 	<-r.done
 }
@@ -90,6 +97,7 @@ func (r *reporter) run() {
 	var known bool
 	var attached *syncv1.Attached // as it is written down
 	for s := range r.next {
+		moves := s.attached != attached
 		r.write(func(ctx context.Context) error {
 			if !known {
 				if err := r.book.ConnectNode(ctx, r.hello); err != nil {
@@ -100,7 +108,7 @@ func (r *reporter) run() {
 			_, err := r.book.UpdateNode(ctx, db.UpdateNodeParams{
 				Name: r.node, ConnectedTo: r.stream, Revision: int64(s.revision), Refusal: s.refusal,
 			})
-			if err != nil || s.attached == attached {
+			if err != nil || !moves {
 				return err
 			}
 			if err = r.book.AttachAgents(ctx, r.node, r.stream, s.attached); err == nil {
@@ -108,10 +116,21 @@ func (r *reporter) run() {
 			}
 			return err
 		})
+		if moves {
+			r.rest()
+		}
 	}
 	r.write(func(ctx context.Context) error {
 		return r.book.DisconnectNode(ctx, db.DisconnectNodeParams{Name: r.node, ConnectedTo: r.stream})
 	})
+}
+
+// rest waits before agents are written again, but not for a node that has left.
+func (r *reporter) rest() {
+	select {
+	case <-time.After(attachPause):
+	case <-r.leaves:
+	}
 }
 
 // write runs one write under a limit of its own: it is about a stream, and must

@@ -3,6 +3,7 @@ package roster
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -78,7 +79,7 @@ func (r *Roster) Attach(stream grpc.BidiStreamingServer[tunnelv1.Frames, tunnelv
 		}
 		select {
 		case <-a.tunnel.PeerDrains():
-			r.changed()
+			r.news.note(name)
 		case <-ctx.Done():
 		}
 	}()
@@ -152,7 +153,7 @@ func (r *Roster) enter(a *attachment) {
 		a.tunnel.Drain()
 	}
 	r.config.Log.Info("an agent attached", "agent", a.agent, "version", a.tunnel.PeerVersion())
-	r.changed()
+	r.news.note(a.agent)
 }
 
 // leave takes out a tunnel, and no other.
@@ -165,7 +166,7 @@ func (r *Roster) leave(a *attachment) {
 	} else {
 		r.agents[a.agent] = here
 	}
-	r.changed()
+	r.news.note(a.agent)
 }
 
 // announced notes what an agent says that it serves. What it was not given is not asked for, whatever it says.
@@ -175,10 +176,12 @@ func (r *Roster) announced(a *attachment, states []*tunnelv1.ServerState) {
 		ready[state.GetName()] = state.GetReady()
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if a.ready == nil {
 		a.since = time.Now()
+	} else if maps.Equal(a.ready, ready) {
+		return
 	}
 	a.ready = ready
-	r.mu.Unlock()
-	r.changed()
+	r.news.note(a.agent)
 }

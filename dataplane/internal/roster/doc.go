@@ -19,4 +19,6 @@
 //   - A request is tried another way only if nothing of it was sent.
 //   - A node that drains is not named for agents that are elsewhere, too, and serves the others until they have moved.
 //   - An agent has a bounded number of tunnels here; the oldest ends for one more.
+//   - What changes of an agent is told at once, and of one that comes and goes without end a few times in a second (news):
+//     what comes between is told together. No withdrawal waits for longer than such a pause, and those of other agents do not.
 package roster

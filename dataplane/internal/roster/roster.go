@@ -43,7 +43,7 @@ type Config struct {
 // Roster knows agents. It is safe for concurrent use.
 type Roster struct {
 	config Config
-	wake   chan struct{} // capacity 1: something has changed
+	news   *news
 
 	mu       sync.RWMutex
 	agents   map[string][]*attachment // with tunnels here, the latest last
@@ -70,44 +70,11 @@ func New(config Config) *Roster {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Roster{config: config, wake: make(chan struct{}, 1), agents: make(map[string][]*attachment), open: make(map[string]int)}
+	r := &Roster{config: config, news: newNews(), agents: make(map[string][]*attachment), open: make(map[string]int)}
 	if config.Registerer != nil {
 		config.Registerer.MustRegister(collector{r})
 	}
 	return r
-}
-
-// settleTime is for how long changes are gathered after one was told.
-const settleTime = 50 * time.Millisecond
-
-// Run tells Config.Changed of changes until ctx ends: of the first at once, of more than a few together.
-func (r *Roster) Run(ctx context.Context) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.wake:
-		}
-		if r.config.Changed != nil {
-			r.config.Changed()
-		}
-		pause.Reset(settleTime)
-	}
-}
-
-// changed wakes Run.
-func (r *Roster) changed() {
-	select {
-	case r.wake <- struct{}{}:
-	default: // Woken already.
-	}
 }
 
 // Retain takes over which servers there are, and which agents and nodes are denied. Tunnels of denied agents end, and until
@@ -147,7 +114,7 @@ func (r *Roster) Retain(servers []*snapshotv1.Server, agents, nodes identity.Den
 		r.config.Log.Warn("the tunnel of a denied agent ends", "agent", a.agent)
 		a.end(errDenied)
 	}
-	r.changed()
+	r.news.note(own)
 }
 
 // end takes out the tunnels of an agent by certificates that are void, and returns them. The caller holds the lock.
@@ -184,7 +151,7 @@ func (r *Roster) Locate(locations *syncv1.Locations) {
 	r.places, r.regions, r.located = places, regions, time.Now()
 	r.noteMoved()
 	r.mu.Unlock()
-	r.changed()
+	r.news.note(own)
 }
 
 // Attached says which agents are here, for the control plane. A node that drains says it no more of those that are elsewhere,
@@ -297,5 +264,5 @@ func (r *Roster) Drain() {
 	for _, a := range all {
 		a.tunnel.Drain()
 	}
-	r.changed()
+	r.news.note(own)
 }
