@@ -23,8 +23,9 @@ import (
 // Config says where a node finds what it needs. Flags sets the defaults of what
 // has a flag; Open those of the rest.
 type Config struct {
-	// DataDir holds the last snapshot and the key that it is sealed with. It is
-	// made if it is not there.
+	// DataDir holds the last snapshot, the key that it is sealed with, and the audit
+	// events that the control plane has not taken. It is of one process, and made if it
+	// is not there.
 	DataDir string
 	// Listen is the address for clients. Its host, unless it stands for all
 	// addresses, is one of the names that clients may use.
@@ -71,12 +72,11 @@ type Config struct {
 	Pprof bool
 
 	// MaxBody bounds a message, in bytes, MaxRequests the requests at once,
-	// MaxRequestsPerKey those of them that are of one key, and AuditEvents and AuditBytes the events that wait for the control plane. Zero
+	// MaxRequestsPerKey those of them that are of one key, and AuditBytes the events that wait for the control plane. Zero
 	// means the default of the package that holds the bound.
 	MaxBody           int64
 	MaxRequests       int64
 	MaxRequestsPerKey int64
-	AuditEvents       int
 	AuditBytes        int64
 	// DrainTime is how long running calls may take at the end, and FlushTime how
 	// long the control plane may take none of the last audit events before they are
@@ -100,7 +100,7 @@ const (
 // Flags registers a flag for each setting of the process apart, with c's present
 // value or else the default.
 func (c *Config) Flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the last snapshot and the node's key")
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory for the last snapshot, the node's key, and audit events that wait")
 	fs.StringVar(&c.Listen, "listen", cmp.Or(c.Listen, defaultListen), "address for MCP clients")
 	fs.StringVar(&c.ControlPlane, "control-plane", c.ControlPlane, "host:port of the control plane's node listener")
 	fs.StringVar(&c.IdentityDir, "identity-dir", c.IdentityDir, "directory where the node keeps its identity (default: <data-dir>/identity)")
@@ -119,8 +119,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.Int64Var(&c.MaxBody, "max-body", c.MaxBody, "largest message in bytes (default 4 MiB)")
 	fs.Int64Var(&c.MaxRequests, "max-requests", c.MaxRequests, "most requests at once (default 4096)")
 	fs.Int64Var(&c.MaxRequestsPerKey, "max-requests-per-key", c.MaxRequestsPerKey, "most requests at once of one API key (default 256)")
-	fs.IntVar(&c.AuditEvents, "audit-queue-events", c.AuditEvents, "most audit events to hold for the control plane (default 65536)")
-	fs.Int64Var(&c.AuditBytes, "audit-queue-bytes", c.AuditBytes, "most bytes of audit events to hold (default 64 MiB)")
+	fs.Int64Var(&c.AuditBytes, "audit-queue-bytes", c.AuditBytes, "most bytes of audit events to hold for the control plane, on disk (default 64 MiB)")
 	fs.DurationVar(&c.DrainTime, "drain-time", cmp.Or(c.DrainTime, defaultDrainTime), "how long running calls may take at the end")
 }
 
@@ -153,7 +152,7 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "--join-token and --join-token-file exclude each other")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key belong together; give both or neither")
-	case c.MaxBody < 0 || c.MaxRequests < 0 || c.MaxRequestsPerKey < 0 || c.AuditEvents < 0 || c.AuditBytes < 0:
+	case c.MaxBody < 0 || c.MaxRequests < 0 || c.MaxRequestsPerKey < 0 || c.AuditBytes < 0:
 		return fault.New(fault.Invalid, "limits must not be negative")
 	}
 	if _, _, err := net.SplitHostPort(c.ControlPlane); err != nil {

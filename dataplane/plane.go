@@ -104,7 +104,11 @@ func (p *Plane) assemble(expired error) error {
 	if p.link, err = dial(&p.config, p.identity); err != nil {
 		return err
 	}
-	p.queue = spool.New(spool.Config{Events: p.config.AuditEvents, Bytes: p.config.AuditBytes, Log: p.log})
+	if p.queue, err = spool.Open(spool.Config{
+		Dir: filepath.Join(p.config.DataDir, "audit"), Bytes: p.config.AuditBytes, Log: p.log,
+	}); err != nil {
+		return err
+	}
 	p.session = session.New(session.Config{
 		Upstream:   p.pool,
 		Board:      p.board,
@@ -267,7 +271,7 @@ func (p *Plane) Ready() error {
 	case p.replica.Current() == nil:
 		return fault.New(fault.Unavailable, "the node has no snapshot yet")
 	}
-	return nil
+	return p.queue.Err()
 }
 
 // Heard reports whether clients are shown the servers of an agent as they are: it is
@@ -277,8 +281,8 @@ func (p *Plane) Heard(agent string) bool { return p.tunnels != nil && p.tunnels.
 
 // Run follows the control plane and hands audit events over to it until ctx
 // ends; then it waits for running calls (DrainTime) and for the last events to
-// be taken, as long as the control plane takes some (FlushTime). Whoever serves Handler stops doing so before. An error
-// means that audit events were lost, and says how many.
+// be taken, as long as the control plane takes some (FlushTime). Whoever serves Handler stops doing so before. What
+// was not taken stays on the disk for the next start; an error means that audit events were lost, and says how many.
 func (p *Plane) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -310,8 +314,11 @@ func (p *Plane) Run(ctx context.Context) error {
 	p.tokens.Close()
 	stop()
 	links.Wait()
-	return err
+	return errors.Join(err, p.queue.Close())
 }
+
+// Close ends a plane that does not Run.
+func (p *Plane) Close() error { return errors.Join(p.queue.Close(), p.link.Close()) }
 
 // maxFlush bounds the whole of the end of the audit, however steadily the control
 // plane takes it. A full queue is taken in a few seconds.

@@ -190,7 +190,10 @@ func (c *controlPlane) Push(stream grpc.BidiStreamingServer[auditv1.PushRequest,
 		if c.slow != nil {
 			c.slow()
 		}
-		last := batch.GetRecords()[len(batch.GetRecords())-1].GetSequence()
+		last := uint64(0)
+		if n := len(batch.GetRecords()); n > 0 {
+			last = batch.GetRecords()[n-1].GetSequence()
+		}
 		if err := stream.Send(&auditv1.PushResponse{Epoch: batch.GetEpoch(), AckedSequence: last}); err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	servers, err := plane.servers(registry)
 	if err != nil {
-		return errors.Join(err, plane.link.Close())
+		return errors.Join(err, plane.Close())
 	}
 
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -242,9 +242,9 @@ func TestMainJobWhileControlPlaneAndDatabaseAreAway(t *testing.T) {
 	w.checkLedger(t, running.name)
 
 	a.takeAwayControlPlane(t)
-	a.node.stop() // With nothing to hand over: its records wait in memory still.
-	a.startNode(t)
 	w.drive(t, restarted, keys[1])
+	a.node.kill() // What it recorded waits on its disk.
+	a.startNode(t)
 	a.bringBackControlPlane(t)
 	w.checkLedger(t, restarted.name)
 }
@@ -254,7 +254,7 @@ func TestMainJobWhileControlPlaneAndDatabaseAreAway(t *testing.T) {
 // server; what was made is in the ledger when the control plane is back.
 func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	t.Parallel()
-	a := startApart(t, "--audit-queue-events", "16")
+	a := startApart(t, "--audit-queue-bytes", "16384")
 	server := startSDK(t, true)
 	admin(t, a.dataDir, "server", "add", "modern", "--url", server.url, "--private", "--approve")
 	admin(t, a.dataDir, "user", "create", "ana", "--role", "owner")

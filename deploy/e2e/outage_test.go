@@ -262,25 +262,13 @@ func lastBefore(outages []*outage, p *placed) (last time.Time) {
 	return last
 }
 
-// unrecorded is how far back the records may reach that a killed node takes along: they wait in
-// its memory until the control plane has them (docs/decisions/0004).
-const unrecorded = 2 * time.Second
-
-// balances holds the ledger against what clients saw: each call once, with its outcome. Only a
-// killed node may have taken records along.
+// balances holds the ledger against what clients saw: each call once, with its outcome. A node that was
+// killed takes none along: it hands over what its disk has.
 func (s *site) balances(t *testing.T, calls []*placed, outages []*outage) {
 	t.Helper()
 	byTrace := map[string]*placed{}
 	for _, p := range calls {
 		byTrace[p.trace] = p
-	}
-	lost := func(p *placed) bool {
-		for _, o := range outages {
-			if o.node >= 0 && (p.node == o.node || p.node < 0) && p.ended.After(o.killed.Add(-unrecorded)) && p.began.Before(o.dead) {
-				return true
-			}
-		}
-		return false
 	}
 	var wrong []string
 	defer func() {
@@ -288,22 +276,18 @@ func (s *site) balances(t *testing.T, calls []*placed, outages []*outage) {
 			t.Errorf("of %d calls these are not in the ledger as they went: %s", len(byTrace), strings.Join(wrong, ", "))
 		}
 	}()
-	gone := 0
 	eventually(t, "every call is in the ledger", func() bool {
 		rows := s.ledger(t)
-		wrong, gone = nil, 0
+		wrong = nil
 		for trace, p := range byTrace {
 			row := rows[trace]
-			if p.ok() && lost(p) && !slices.Equal(row, []string{"ok"}) {
-				gone++
-			}
-			if len(row) > 1 || p.ok() && !lost(p) && !slices.Equal(row, []string{"ok"}) {
+			if len(row) > 1 || p.ok() && !slices.Equal(row, []string{"ok"}) {
 				wrong = append(wrong, fmt.Sprintf("%s at node %d, %v after the last kill, as %v", p.server, p.node, p.began.Sub(lastBefore(outages, p)).Round(time.Millisecond), row))
 			}
 		}
 		return wrong == nil
 	})
-	t.Logf("of %d calls, %d that a killed node had answered are not in the ledger as they went", len(byTrace), gone)
+	t.Logf("%d calls are in the ledger as they went", len(byTrace))
 }
 
 // ledger returns the outcomes of calls by their traces.

@@ -191,7 +191,11 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 	b.Run("session-and-spool", func(b *testing.B) {
-		s := newSession(queue{spool.New(spool.Config{Events: 1 << 30, Bytes: 1 << 40})}, prometheus.NewRegistry())
+		q, err := spool.Open(spool.Config{Bytes: 1 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := newSession(queue{q}, prometheus.NewRegistry())
 		b.ReportAllocs()
 		for b.Loop() {
 			s.Serve(b.Context(), in, client{})

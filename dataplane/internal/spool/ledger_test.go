@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,11 +26,12 @@ type ledger struct {
 	auditv1.UnimplementedAuditServiceServer
 
 	mu         sync.Mutex
-	epoch      uint64
-	records    []*auditv1.Record // by sequence, from 1, without gaps
+	epochs     []uint64                     // in the order in which they came
+	records    map[uint64][]*auditv1.Record // of each: by sequence, from 1, without gaps
 	duplicates int
 	streams    int
-	largest    int // batch, in records
+	largest    int  // batch, in records
+	gaps       bool // are taken at the beginning of an epoch
 
 	// behave decides what happens to a batch once it is kept; nil acks it. It is called under mu.
 	behave func(batch int) behaviour
@@ -71,23 +73,32 @@ func (l *ledger) Push(stream grpc.BidiStreamingServer[auditv1.PushRequest, audit
 func (l *ledger) keep(request *auditv1.PushRequest, batch int) (*auditv1.PushResponse, behaviour, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.epoch = request.GetEpoch()
+	epoch := request.GetEpoch()
+	if l.records == nil {
+		l.records = make(map[uint64][]*auditv1.Record)
+	}
+	if !slices.Contains(l.epochs, epoch) {
+		l.epochs = append(l.epochs, epoch)
+	}
 	l.largest = max(l.largest, len(request.GetRecords()))
 	for _, r := range request.GetRecords() {
-		switch have := uint64(len(l.records)); {
+		switch have := uint64(len(l.records[epoch])); {
+		case l.gaps && have == 0 && r.GetSequence() > 1:
+			// Sequences that are missing are nil.
+			l.records[epoch] = append(make([]*auditv1.Record, r.GetSequence()-1), r)
 		case r.GetSequence() == have+1:
-			l.records = append(l.records, r)
-		case r.GetSequence() <= have && proto.Equal(r, l.records[r.GetSequence()-1]):
+			l.records[epoch] = append(l.records[epoch], r)
+		case r.GetSequence() <= have && proto.Equal(r, l.records[epoch][r.GetSequence()-1]):
 			l.duplicates++
 		default:
 			return nil, behaviour{}, fmt.Errorf("sequence %d after %d, or other bytes than before", r.GetSequence(), have)
 		}
 	}
 	var do behaviour
-	if l.behave != nil {
+	if l.behave != nil && len(request.GetRecords()) > 0 {
 		do = l.behave(batch)
 	}
-	response := &auditv1.PushResponse{Epoch: l.epoch, AckedSequence: uint64(max(len(l.records)-do.partial, 0))}
+	response := &auditv1.PushResponse{Epoch: epoch, AckedSequence: uint64(max(len(l.records[epoch])-do.partial, 0))}
 	if do.ack != 0 {
 		response.AckedSequence = do.ack
 	}
@@ -97,22 +108,49 @@ func (l *ledger) keep(request *auditv1.PushRequest, batch int) (*auditv1.PushRes
 	return response, do, nil
 }
 
-// events verifies the chain and returns the events in order.
-func (l *ledger) events(t *testing.T) []*auditv1.Event {
+// count returns how many records there are.
+func (l *ledger) count() (n int) {
+	l.with(func() {
+		for _, records := range l.records {
+			n += len(records)
+		}
+	})
+	return n
+}
+
+// events verifies the chain of each epoch and returns the events in order.
+func (l *ledger) events(t *testing.T) (events []*auditv1.Event) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := audit.VerifyChain(nil, l.epoch, l.records); err != nil {
-		t.Fatalf("chain: %v", err)
-	}
-	events := make([]*auditv1.Event, len(l.records))
-	for i, r := range l.records {
-		events[i] = new(auditv1.Event)
-		if err := proto.Unmarshal(r.GetEvent(), events[i]); err != nil {
-			t.Fatalf("sequence %d: %v", r.GetSequence(), err)
+	for _, epoch := range l.epochs {
+		records, first := l.records[epoch], 0
+		for first < len(records) && records[first] == nil {
+			first++ // Missing.
+		}
+		var previous []byte
+		if first > 0 {
+			previous = records[first].GetHash()
+			events = append(events, decode(t, records[first]))
+			first++
+		}
+		if err := audit.VerifyChain(previous, epoch, records[first:]); err != nil {
+			t.Fatalf("chain: %v", err)
+		}
+		for _, r := range records[first:] {
+			events = append(events, decode(t, r))
 		}
 	}
 	return events
+}
+
+func decode(t *testing.T, r *auditv1.Record) *auditv1.Event {
+	t.Helper()
+	event := new(auditv1.Event)
+	if err := proto.Unmarshal(r.GetEvent(), event); err != nil {
+		t.Fatalf("sequence %d: %v", r.GetSequence(), err)
+	}
+	return event
 }
 
 func (l *ledger) with(change func()) {
@@ -139,10 +177,27 @@ func serve(t testing.TB, l *ledger) auditv1.AuditServiceClient {
 	return auditv1.NewAuditServiceClient(conn)
 }
 
-// keepPushing calls Push again and again until the test ends. Each stream lives for a moment only, so that an ack that
-// the ledger withheld comes on a later one.
-func keepPushing(t testing.TB, q *Queue, client auditv1.AuditServiceClient) {
+// begin opens a queue, which is closed when the test ends.
+func begin(t testing.TB, config Config) *Queue {
 	t.Helper()
+	q, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return q
+}
+
+// die leaves everything as a process does that is killed: the kernel lets go of its lock, and keeps what it wrote.
+func die(q *Queue) { q.letGo() }
+
+// push calls Push again and again until it is told to stop. Each stream lives for a moment only, so that an ack that
+// the ledger withheld comes on a later one.
+func push(q *Queue, client auditv1.AuditServiceClient) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -153,7 +208,13 @@ func keepPushing(t testing.TB, q *Queue, client auditv1.AuditServiceClient) {
 			end()
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-done })
+	return func() { cancel(); <-done }
+}
+
+// keepPushing pushes until the test ends.
+func keepPushing(t testing.TB, q *Queue, client auditv1.AuditServiceClient) {
+	t.Helper()
+	t.Cleanup(push(q, client))
 }
 
 // flush fails the test if the queue does not drain.
@@ -188,6 +249,8 @@ func call(kind auditv1.EventKind, id, size int) *auditv1.Event {
 
 // TestModel runs random intents, results and refusals against a ledger that hangs up, withholds acks and acks parts, and
 // wants every accepted event there exactly once and in order.
+//
+// In every second run the process is killed now and then, and begins again with what its disk has.
 func TestModel(t *testing.T) {
 	resent, full := 0, uint64(0)
 	defer func() {
@@ -206,69 +269,104 @@ func TestModel(t *testing.T) {
 					partial:  faults.IntN(2) * faults.IntN(20),
 				}
 			}}
-			config := Config{Events: 300, Bytes: 100_000, BatchEvents: 1 + random.IntN(40), BatchBytes: 8_000, Window: 1 + random.IntN(4), Linger: time.Microsecond}
-			q := New(config)
-			keepPushing(t, q, serve(t, l))
-
-			want := drive(t, q, config, random)
+			config := Config{Bytes: 100_000, BatchEvents: 1 + random.IntN(40), BatchBytes: 8_000, Window: 1 + random.IntN(4), Linger: time.Microsecond}
+			if seed%2 == 1 {
+				config.Dir = t.TempDir()
+			}
+			m := &model{config: config, random: random, client: serve(t, l)}
+			m.start(t)
+			defer func() { m.stop() }()
+			want := m.drive(t)
+			q := m.queue
 
 			l.with(func() { l.behave = nil })
 			flush(t, q)
 			sameIDs(t, l.events(t), want)
 			d := q.Depth()
-			resent, full = resent+l.duplicates, full+d.Refused
+			l.with(func() { resent += l.duplicates })
+			full += d.Refused
 			if d.Events != 0 || d.Bytes != 0 || d.Reserved != 0 || d.Oldest != 0 {
 				t.Errorf("after everything is acked: %+v", d)
 			}
-			if l.largest > config.BatchEvents {
-				t.Errorf("a batch had %d records, the bound is %d", l.largest, config.BatchEvents)
-			}
+			l.with(func() {
+				if l.largest > config.BatchEvents {
+					t.Errorf("a batch had %d records, the bound is %d", l.largest, config.BatchEvents)
+				}
+			})
 		})
 	}
 }
 
-// drive makes random calls and returns the events that were accepted, in order.
-func drive(t *testing.T, q *Queue, config Config, random *rand.Rand) []*auditv1.Event {
+// model is a queue that is driven at random, and what it accepted.
+type model struct {
+	config  Config
+	random  *rand.Rand
+	client  auditv1.AuditServiceClient
+	queue   *Queue
+	stop    func() // pushing
+	want    []*auditv1.Event
+	running []open
+}
+
+// open is a call without a result.
+type open struct {
+	ticket *Ticket
+	id     int
+}
+
+func (m *model) start(t *testing.T) {
 	t.Helper()
-	var want []*auditv1.Event
-	type open struct {
-		ticket *Ticket
-		id     int
-	}
-	var running []open
-	finish := func(i int) {
-		event := call(auditv1.EventKind_EVENT_KIND_RESULT, running[i].id, random.IntN(300))
-		want = append(want, event)
-		running[i].ticket.Result(proto.CloneOf(event))
-		running = append(running[:i], running[i+1:]...)
-	}
+	m.queue = begin(t, m.config)
+	m.stop = push(m.queue, m.client)
+}
+
+// drive makes random calls and returns the events that were accepted, in order.
+func (m *model) drive(t *testing.T) []*auditv1.Event {
+	t.Helper()
 	for id := range 3000 {
-		switch {
-		case len(running) > 0 && random.IntN(2) == 0:
-			finish(random.IntN(len(running)))
-		case random.IntN(4) == 0:
-			event := call(auditv1.EventKind_EVENT_KIND_REFUSAL, id, random.IntN(2000))
-			if err := q.Refusal(event); err == nil {
-				want = append(want, event)
-			} else if !errors.Is(err, ErrFull) {
-				t.Fatal(err)
-			}
+		switch what := m.random.IntN(8); {
+		case m.config.Dir != "" && m.random.IntN(300) == 0:
+			m.stop()
+			die(m.queue)
+			m.running = nil
+			m.start(t)
+		case len(m.running) > 0 && what < 4:
+			m.finish(m.random.IntN(len(m.running)))
+		case what == 4:
+			event := call(auditv1.EventKind_EVENT_KIND_REFUSAL, id, m.random.IntN(2000))
+			m.accepted(t, event, m.queue.Refusal(event))
 		default:
-			event := call(auditv1.EventKind_EVENT_KIND_INTENT, id, random.IntN(2000))
-			ticket, err := q.Intent(event)
-			if err == nil {
-				want = append(want, event)
-				running = append(running, open{ticket, id})
-			} else if !errors.Is(err, ErrFull) {
-				t.Fatal(err)
+			event := call(auditv1.EventKind_EVENT_KIND_INTENT, id, m.random.IntN(2000))
+			ticket, err := m.queue.Intent(event)
+			if m.accepted(t, event, err) {
+				m.running = append(m.running, open{ticket, id})
 			}
 		}
-		if d := q.Depth(); d.Events+d.Reserved > config.Events || d.Bytes > config.Bytes || d.Reserved != len(running) {
-			t.Fatalf("bound broken: %+v with %d calls running", d, len(running))
+		// Each file that was left behind is counted, and was not asked.
+		if d := m.queue.Depth(); d.Bytes > m.config.Bytes+int64(len(m.queue.tails)-1)*pageLen || d.Reserved != len(m.running) {
+			t.Fatalf("bound broken: %+v with %d calls running", d, len(m.running))
 		}
 	}
-	for len(running) > 0 {
-		finish(0)
+	for len(m.running) > 0 {
+		m.finish(0)
 	}
-	return want
+	return m.want
+}
+
+func (m *model) accepted(t *testing.T, event *auditv1.Event, err error) bool {
+	t.Helper()
+	if err != nil && !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	if err == nil {
+		m.want = append(m.want, event)
+	}
+	return err == nil
+}
+
+func (m *model) finish(i int) {
+	event := call(auditv1.EventKind_EVENT_KIND_RESULT, m.running[i].id, m.random.IntN(300))
+	m.want = append(m.want, event)
+	m.running[i].ticket.Result(proto.CloneOf(event))
+	m.running = append(m.running[:i], m.running[i+1:]...)
 }

@@ -27,7 +27,6 @@ func (q *Queue) Push(ctx context.Context, client auditv1.AuditServiceClient) err
 	if err != nil {
 		return fmt.Errorf("push audit: open stream: %w", err)
 	}
-	q.tail.rewind()
 
 	received := make(chan struct{})
 	go func() {
@@ -48,14 +47,26 @@ func (q *Queue) Push(ctx context.Context, client auditv1.AuditServiceClient) err
 // stream is the node's side of a push.
 type stream = grpc.BidiStreamingClient[auditv1.PushRequest, auditv1.PushResponse]
 
-// send sends batches until ctx or the stream ends.
+// send sends batches until ctx or the stream ends: first what earlier processes left. Each epoch begins with a batch
+// without records, which has the ledger say what it has already, and end the epochs before.
 func (q *Queue) send(ctx context.Context, stream stream) error {
+	var begun *tail
 	for {
-		records, err := q.next(ctx)
-		if err != nil {
-			return err
+		t := q.current()
+		var records []*auditv1.Record
+		if t != begun {
+			t.rewind()
+			begun = t
+		} else {
+			var err error
+			if records, err = q.next(ctx, t); err != nil {
+				return err
+			}
+			if records == nil {
+				continue // Everything of that tail is acked.
+			}
 		}
-		if err := stream.Send(&auditv1.PushRequest{Epoch: q.epoch, Records: records}); err != nil {
+		if err := stream.Send(&auditv1.PushRequest{Epoch: t.epoch, Records: records}); err != nil {
 			return err
 		}
 	}
@@ -71,65 +82,94 @@ func (q *Queue) receive(stream stream) error {
 		if err != nil {
 			return err
 		}
-		if response.GetEpoch() != q.epoch {
-			return fmt.Errorf("ack for epoch %d, but this is epoch %d", response.GetEpoch(), q.epoch)
+		t := q.of(response.GetEpoch())
+		if t == nil {
+			return fmt.Errorf("ack for epoch %d, but this is epoch %d", response.GetEpoch(), q.current().epoch)
 		}
-		events, bytes, err := q.tail.ack(response.GetAckedSequence())
+		events, bytes, err := t.ack(response.GetAckedSequence())
 		if err != nil {
 			return err
 		}
 		q.release(events, bytes)
+		q.pass()
 		q.nudge(false)
 	}
 }
 
-// next waits for the window to open and for events, and returns the next batch.
-func (q *Queue) next(ctx context.Context) ([]*auditv1.Record, error) {
-	for {
+// of returns the tail of an epoch, up to the one that is handed over now; nil if there is none.
+func (q *Queue) of(epoch uint64) *tail {
+	for _, t := range q.tails[:q.front.Load()+1] {
+		if t.epoch == epoch {
+			return t
+		}
+	}
+	return nil
+}
+
+// next waits for the window to open and for events, and returns the next batch; nil if the tail is not the present one any
+// more.
+func (q *Queue) next(ctx context.Context, t *tail) ([]*auditv1.Record, error) {
+	for q.current() == t {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		if q.tail.mayFill(q.config.Window) {
-			if err := q.linger(ctx); err != nil {
-				return nil, err
-			}
-			q.tail.fill(q)
+		if err := q.linger(ctx, t); err != nil {
+			return nil, err
 		}
-		if records := q.tail.batch(&q.config); records != nil {
-			return records, nil
+		records, err := t.batch(&q.config)
+		if err != nil || records != nil {
+			return records, err
 		}
 		select {
 		case <-ctx.Done():
 		case <-q.wake:
 		}
 	}
+	return nil, nil
 }
 
-// linger waits a moment if there is something fresh, but less than a batch of it: a few events per message would cost
-// more than the events themselves.
-func (q *Queue) linger(ctx context.Context) error {
+// linger waits a moment if there is something to send, but less than a batch of it: a few events per message would cost
+// more than the events themselves. Then it looks how much there is.
+func (q *Queue) linger(ctx context.Context, t *tail) error {
 	select {
 	case <-q.full: // of a batch that has been taken, or will be at once
 	default:
 	}
-	if n := q.waiting(); n == 0 || n >= q.config.BatchEvents {
-		return nil
+	sent, lacks := t.short(&q.config)
+	if !lacks || t.ring != q.ring {
+		return nil // Nothing joins what was left behind.
 	}
-	timer := time.NewTimer(q.config.Linger)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	case <-q.full:
-		return nil
+	if q.awaitCompany(sent) {
+		timer := time.NewTimer(q.config.Linger)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		case <-q.full:
+		}
 	}
+	t.see(q.head(t))
+	return nil
+}
+
+// awaitCompany reports whether there is something to send but no batch full of it, and has calls tell when there is. Sent is
+// the last sequence that was.
+func (q *Queue) awaitCompany(sent uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := int(q.ring.head.sequence - sent)
+	if n == 0 || n >= q.config.BatchEvents {
+		return false
+	}
+	q.company = q.config.BatchEvents - n
+	return true
 }
 
 // Flush waits until everything accepted is acked, results of running calls included, for which Push must be running. It
 // waits as long as acks come: a backlog may be larger than what one patience is enough for. If none came for that long, or
-// ctx ends first, it logs how many events are about to be lost and returns an error that says so.
+// ctx ends first, it logs how many events stay on the disk; where there is none, or it has failed, it logs how many are lost
+// and returns an error that says so.
 func (q *Queue) Flush(ctx context.Context, patience time.Duration) error {
 	if err := q.await(ctx, patience); err == nil {
 		return nil
@@ -138,8 +178,13 @@ func (q *Queue) Flush(ctx context.Context, patience time.Duration) error {
 	if d.Events == 0 && d.Reserved == 0 {
 		return nil
 	}
+	if q.directory != nil && q.Err() == nil {
+		q.config.Log.Warn("audit: the control plane has not taken all events; the rest waits on the disk for the next start of this node",
+			"events", d.Events, "calls_without_result", d.Reserved, "oldest", d.Oldest, "directory", q.directory.path)
+		return nil
+	}
 	q.config.Log.Error("audit: events were never acknowledged by the control plane and end with this process",
-		"lost", d.Events, "calls_without_result", d.Reserved, "bytes", d.Bytes, "oldest", d.Oldest, "epoch", q.epoch)
+		"lost", d.Events, "calls_without_result", d.Reserved, "bytes", d.Bytes, "oldest", d.Oldest, "epoch", q.Epoch())
 	return fmt.Errorf("flush audit: %d events and %d results lost: %w", d.Events, d.Reserved, cmp.Or(context.Cause(ctx), errNoAcks))
 }
 

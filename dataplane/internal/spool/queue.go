@@ -2,8 +2,6 @@ package spool
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/binary"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +18,9 @@ var ErrFull = fault.New(fault.Exhausted, "the audit queue of this node is full; 
 // errTooLarge says that one event exceeds MaxEvent even when it is cut, which none does that this program makes.
 var errTooLarge = fault.New(fault.Internal, "the audit event of this call is too large")
 
+// errClosed says that the process ends.
+var errClosed = fault.New(fault.Unavailable, "the audit queue of this node is closed: the node goes down")
+
 const (
 	// MaxEvent bounds one encoded event, in bytes, so that a batch always holds at least one. A larger one is cut.
 	MaxEvent = 64 << 10
@@ -30,9 +31,10 @@ const (
 
 // Config bounds a Queue. The zero value of each field means its default.
 type Config struct {
-	// Events is how many events are held at most, room reserved for results included. Default 65,536.
-	Events int
-	// Bytes is how many bytes of encoded events are held at most, reserved room included. Default 64 MiB.
+	// Dir is where the queue lies. Empty: in memory, and it ends with the process.
+	Dir string
+	// Bytes is how much is held at most: encoded events, what the ring has for each beside it, and room reserved for results.
+	// Default 64 MiB, which is enough for 60,000 calls and more.
 	Bytes int64
 	// BatchEvents and BatchBytes bound one batch. Defaults 500 and 1 MiB.
 	BatchEvents int
@@ -46,7 +48,6 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Events = cmp.Or(c.Events, 65_536)
 	c.Bytes = cmp.Or(c.Bytes, 64<<20)
 	c.BatchEvents = cmp.Or(c.BatchEvents, 500)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 1<<20)
@@ -58,12 +59,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Queue is a bounded queue of audit events in memory. All methods may be used from many goroutines at once; of Push, one
-// runs at a time.
+// Queue is a bounded queue of audit events. All methods may be used from many goroutines at once; of Push, one runs at a
+// time.
 type Queue struct {
-	config Config
-	epoch  uint64
-	start  time.Time
+	config    Config
+	directory *directory // nil: in memory
 	// wake tells the pusher that something was appended or acked. One token is enough: there is one pusher, and it
 	// looks at everything when it wakes.
 	wake chan struct{}
@@ -72,8 +72,8 @@ type Queue struct {
 
 	// mu is the lock that calls take. Nothing under it encodes, hashes, waits or does I/O.
 	mu       sync.Mutex
-	fresh    backlog
-	arena    arena    // of what is in fresh, and after that in the tail
+	ring     *ring
+	company  int      // how many events more the pusher waits for; 0: it does not
 	tickets  []Ticket // not given out yet
 	events   int      // held: accepted and not acked, plus reserved
 	bytes    int64    // likewise
@@ -81,37 +81,22 @@ type Queue struct {
 	refused  uint64
 	acked    time.Time     // when the last ack came
 	empty    chan struct{} // closed as soon as nothing is held; nil unless Flush waits
+	broken   error         // why nothing is accepted any more
 
 	pushing sync.Mutex
-	tail    tail
+	tails   []*tail // what earlier processes left, oldest first, and at the end that of this one
+	front   atomic.Int32
 }
 
-// New returns an empty queue with a new epoch.
-func New(config Config) *Queue {
-	epoch := newEpoch()
-	return &Queue{
-		config: config.withDefaults(),
-		epoch:  epoch,
-		start:  time.Now(),
-		wake:   make(chan struct{}, 1),
-		full:   make(chan struct{}, 1),
-		tail:   tail{epoch: epoch},
-	}
-}
+// Epoch identifies what this process records: sequences count within it.
+func (q *Queue) Epoch() uint64 { return q.ring.epoch }
 
-// newEpoch returns a random number other than 0, so that no sequence of an earlier queue is ever meant.
-func newEpoch() uint64 {
-	for {
-		var raw [8]byte
-		rand.Read(raw[:]) // never fails
-		if epoch := binary.LittleEndian.Uint64(raw[:]); epoch != 0 {
-			return epoch
-		}
-	}
+// Err says why the queue accepts nothing any more; nil: it does.
+func (q *Queue) Err() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.broken
 }
-
-// Epoch identifies this queue: sequences count within it.
-func (q *Queue) Epoch() uint64 { return q.epoch }
 
 // Ticket is the right to record the result of one call. The room for it is taken until Result is called, so every ticket
 // must be used.
@@ -122,7 +107,8 @@ type Ticket struct {
 }
 
 // Intent accepts the event of a call that is about to leave, and reserves room for its result. An error
-// (ErrFull, or an event that cannot be encoded) means that nothing was recorded, and the call must be denied.
+// (ErrFull, an event that cannot be encoded, or a disk that fails) means that nothing was recorded, and the call must be
+// denied.
 func (q *Queue) Intent(event *auditv1.Event) (*Ticket, error) {
 	s := borrowScratch()
 	encoded, err := encode(s.bytes, event)
@@ -130,8 +116,7 @@ func (q *Queue) Intent(event *auditv1.Event) (*Ticket, error) {
 		return nil, err
 	}
 	defer s.giveBack(encoded)
-	room := int64(len(encoded)) + resultRoom
-	return q.accept(encoded, 1, room, q.config.Events, q.config.Bytes)
+	return q.accept(encoded, int64(len(encoded))+resultRoom, q.config.Bytes)
 }
 
 // Refusal accepts the event of a call that was refused. An error means that nothing was recorded. The last quarter of
@@ -143,13 +128,14 @@ func (q *Queue) Refusal(event *auditv1.Event) error {
 		return err
 	}
 	defer s.giveBack(encoded)
-	_, err = q.accept(encoded, 0, 0, q.config.Events-q.config.Events/4, q.config.Bytes-q.config.Bytes/4)
+	_, err = q.accept(encoded, 0, q.config.Bytes-q.config.Bytes/4)
 	return err
 }
 
 // Result accepts the result of the call, in the room that Intent reserved. It may shorten the event's text, and keeps
 // nothing of the event. It never fails: an event that cannot be encoded, or that outgrew its room, is recorded without the
-// members that its intent has already. It is called once; a second call is a bug, is logged and changes nothing.
+// members that its intent has already. Only a disk that fails loses it, which is logged; the ledger then says "unknown" of
+// the call. It is called once; a second call is a bug, is logged and changes nothing.
 func (t *Ticket) Result(event *auditv1.Event) {
 	if t.used.Swap(true) {
 		t.queue.config.Log.Error("audit: a second result for one call is ignored", "call", event.GetCallId())
@@ -157,29 +143,42 @@ func (t *Ticket) Result(event *auditv1.Event) {
 	}
 	s := borrowScratch()
 	encoded := fit(s.bytes, event, t.room)
-	t.queue.settle(encoded, t.room)
+	if err := t.queue.settle(encoded, t.room); err != nil {
+		t.queue.config.Log.Error("audit: the result of a call is lost", "call", event.GetCallId(), "error", err)
+	}
 	s.giveBack(encoded)
 }
 
-// accept appends a copy of an encoded event, and reserves room for further events, for which it returns a ticket, unless
-// the queue then held more than so many events or bytes.
-func (q *Queue) accept(encoded []byte, reserve int, room int64, events int, bytes int64) (ticket *Ticket, err error) {
-	at := time.Since(q.start)
-	size := int64(len(encoded))
+// accept appends an encoded event. Unless room is 0, it reserves that for an event to come, for which it returns a ticket.
+// It does neither if the queue then held more than so many bytes.
+func (q *Queue) accept(encoded []byte, room, bytes int64) (ticket *Ticket, err error) {
+	at, sum := time.Now(), checksum(encoded)
+	need, reserve := recordLen(int64(len(encoded))), 0
+	if room > 0 {
+		need, reserve = need+recordLen(room), 1
+	}
 
 	q.mu.Lock()
-	if q.events+1+reserve > events || q.bytes+size+room > bytes {
+	switch {
+	case q.broken != nil:
+		err = q.broken
+	case q.bytes+need > bytes:
 		q.refused++
+		err = ErrFull
+	default:
+		err = q.append(encoded, sum, at)
+	}
+	if err != nil {
 		q.mu.Unlock()
-		return nil, ErrFull
+		return nil, err
 	}
 	q.events += 1 + reserve
 	q.reserved += reserve
-	q.bytes += size + room
+	q.bytes += need
 	if reserve > 0 {
 		ticket = q.ticket(room)
 	}
-	enough := q.append(encoded, at)
+	enough := q.joined()
 	q.mu.Unlock()
 
 	q.nudge(enough)
@@ -201,24 +200,44 @@ func (q *Queue) ticket(room int64) *Ticket {
 	return t
 }
 
-// append keeps a copy of an encoded event for the pusher, and reports whether there is just now enough for a batch. The
+// append writes an encoded event. A disk that fails breaks the queue: nobody knows what it has. The caller holds mu.
+func (q *Queue) append(encoded []byte, sum uint32, at time.Time) error {
+	if q.broken != nil {
+		return q.broken
+	}
+	if err := q.ring.append(encoded, sum, at); err != nil {
+		q.broken = fault.Wrap(fault.Unavailable, "the audit queue of this node cannot be written; calls are refused until the node is started again with a sound disk", err)
+		return q.broken
+	}
+	return nil
+}
+
+// joined counts an event that was appended, and reports whether it is the last of those that the pusher waits for. The
 // caller holds mu.
-func (q *Queue) append(encoded []byte, at time.Duration) (enough bool) {
-	q.fresh.append(entry{q.arena.keep(encoded), at})
-	return q.fresh.len() == q.config.BatchEvents
+func (q *Queue) joined() (enough bool) {
+	if q.company == 0 {
+		return false
+	}
+	q.company--
+	return q.company == 0
 }
 
 // settle appends a result in the room that was reserved for it.
-func (q *Queue) settle(encoded []byte, room int64) {
-	at := time.Since(q.start)
+func (q *Queue) settle(encoded []byte, room int64) error {
+	at, sum := time.Now(), checksum(encoded)
 
 	q.mu.Lock()
 	q.reserved--
-	q.bytes += int64(len(encoded)) - room
-	enough := q.append(encoded, at)
+	q.bytes += recordLen(int64(len(encoded))) - recordLen(room)
+	err := q.append(encoded, sum, at)
+	if err != nil {
+		q.drop(1, recordLen(int64(len(encoded))))
+	}
+	enough := q.joined()
 	q.mu.Unlock()
 
 	q.nudge(enough)
+	return err
 }
 
 // nudge wakes the pusher; if there is enough for a batch, also one that waits for company. A token that is still there
@@ -236,29 +255,18 @@ func (q *Queue) nudge(enough bool) {
 	}
 }
 
-// take hands everything fresh to the pusher.
-func (q *Queue) take() backlog {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	taken := q.fresh
-	q.fresh = backlog{}
-	return taken
-}
-
-// waiting returns how many events the pusher could take.
-func (q *Queue) waiting() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.fresh.len()
-}
-
 // release gives back the room of acked events.
 func (q *Queue) release(events int, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.acked = time.Now()
+	q.drop(events, bytes)
+}
+
+// drop counts events out. The caller holds mu.
+func (q *Queue) drop(events int, bytes int64) {
 	q.events -= events
 	q.bytes -= bytes
-	q.acked = time.Now()
 	if q.events == 0 && q.empty != nil {
 		close(q.empty)
 		q.empty = nil
@@ -270,7 +278,7 @@ type Depth struct {
 	// Events is how many are accepted and not acked; Reserved, how many results are still to come.
 	Events   int
 	Reserved int
-	// Bytes counts both: encoded events and reserved room.
+	// Bytes counts both, with what the ring has beside each event.
 	Bytes int64
 	// Oldest is the age of the oldest event that is not acked; 0 if there is none.
 	Oldest time.Duration
@@ -280,17 +288,14 @@ type Depth struct {
 
 // Depth returns what the queue holds, for metrics and health.
 func (q *Queue) Depth() Depth {
-	now := time.Since(q.start)
-	oldest, found := q.tail.oldest()
+	t := q.current()
+	oldest, found := t.oldest(q.head(t))
 
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !found {
-		oldest, found = q.fresh.oldest()
-	}
 	d := Depth{Events: q.events - q.reserved, Reserved: q.reserved, Bytes: q.bytes, Refused: q.refused}
 	if found {
-		d.Oldest = max(now-oldest, 0)
+		d.Oldest = max(time.Since(oldest), 0)
 	}
 	return d
 }

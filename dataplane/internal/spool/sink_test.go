@@ -23,7 +23,10 @@ type sinkStream struct {
 }
 
 func (s *sinkStream) Send(request *auditv1.PushRequest) error {
-	last := request.Records[len(request.Records)-1].Sequence
+	last := uint64(0)
+	if n := len(request.Records); n > 0 {
+		last = request.Records[n-1].Sequence
+	}
 	select {
 	case s.acks <- &auditv1.PushResponse{Epoch: request.Epoch, AckedSequence: last}:
 		return nil

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -9,30 +10,29 @@ import (
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
-// tail is the pusher's end of a queue:
+// tail is the pusher's end of a ring, or of a run of one that was left behind:
 //
-//	taken (no sequence yet) ──batch──▶ unacked: [ sent │ to be sent again ] ──ack──▶ gone
+//	gone │ sent, not acked │ not sent on this stream │ head
+//	     ▲ acked           ▲ sent
 //
 // Its lock is between the sender and the receiver of one push, and metrics; calls never take it. The chain is computed
 // by the sender, under this lock and not under that of the calls.
 type tail struct {
-	epoch uint64 // immutable
+	ring  *ring
+	epoch uint64 // of the chain
+	base  uint64 // what the ring's sequences are more than the chain's
+	// Of a run that was left behind: its end, and whether its ring has no further one.
+	end  position
+	last bool
 
-	mu    sync.Mutex
-	taken backlog
-
-	unacked  []numbered // sequences acked+1 to sequence
-	acked    uint64     // the last sequence that the control plane committed
-	sent     uint64     // the last sequence sent on this stream; at least acked
-	sequence uint64     // the last sequence given
-	hash     []byte     // of the record with that sequence; nil before the first
-	inFlight []uint64   // the last sequence of each batch sent on this stream and not acked
-}
-
-// numbered is an event with its place in the chain.
-type numbered struct {
-	record *auditv1.Record
-	at     time.Duration
+	mu       sync.Mutex
+	retired  bool // everything is acked, and the memory gone
+	acked    checkpoint
+	sent     checkpoint
+	head     position     // as the pusher last saw it
+	highest  uint64       // that was ever sent, as far as this process knows; by the ring's count, as all here
+	marks    []checkpoint // behind each record between acked and sent
+	inFlight []uint64     // the last sequence of each batch between them
 }
 
 // rewind makes the next batch start at the first event that is not acked: what was sent on an earlier stream may or may
@@ -41,131 +41,166 @@ func (t *tail) rewind() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sent = t.acked
-	t.inFlight = t.inFlight[:0]
+	t.marks, t.inFlight = t.marks[:0], t.inFlight[:0]
 }
 
-// mayFill reports whether the next batch must come from fresh events, and may be sent now.
-func (t *tail) mayFill(window int) bool {
+// short reports whether the next batch may be sent and is known to hold less than it could, and the last sequence that was
+// sent.
+func (t *tail) short(config *Config) (sent uint64, lacks bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.inFlight) < window && t.sent == t.sequence && t.taken.len() == 0
+	known := int(t.head.sequence - t.sent.sequence)
+	return t.sent.sequence, !t.retired && len(t.inFlight) < config.Window && known < config.BatchEvents
 }
 
-// fill takes everything fresh from the queue.
-func (t *tail) fill(q *Queue) {
+// see tells the tail how far its ring goes now.
+func (t *tail) see(head position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.taken.len() == 0 {
-		t.taken = q.take()
-	}
+	t.head = head
 }
 
 // batch returns the records to send next and counts them as sent; nil if there are none or the window is closed.
-func (t *tail) batch(config *Config) []*auditv1.Record {
+func (t *tail) batch(config *Config) (records []*auditv1.Record, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.inFlight) >= config.Window {
-		return nil
+	if t.retired || len(t.inFlight) >= config.Window || t.sent.sequence >= t.head.sequence {
+		return nil, nil
 	}
-	records := t.again(config)
-	if records == nil {
-		records = t.fresh(config)
-	}
-	if records == nil {
-		return nil
-	}
-	t.sent = records[len(records)-1].Sequence
-	t.inFlight = append(t.inFlight, t.sent)
-	return records
+	failed := touching(func() { records, err = t.read(config) })
+	return records, errors.Join(err, failed)
 }
 
-// again returns what was sent on an earlier stream and is not acked.
-func (t *tail) again(config *Config) []*auditv1.Record {
-	var records []*auditv1.Record
-	size := 0
-	for _, n := range t.unacked[t.sent-t.acked:] {
-		size += len(n.record.Event)
-		if len(records) == config.BatchEvents || (len(records) > 0 && size > config.BatchBytes) {
+// read copies the next batch out of the ring and chains it. All its records are one allocation, and so are their bytes.
+func (t *tail) read(config *Config) ([]*auditv1.Record, error) {
+	events, err := t.peek(config)
+	if err != nil {
+		return nil, err
+	}
+	block, records := make([]auditv1.Record, len(events)), make([]*auditv1.Record, len(events))
+	hashes := make([]byte, 0, len(events)*audit.HashSize)
+	marks := t.marks[len(t.marks)-len(events):]
+	for i := range events {
+		hashes = append(hashes, marks[i].hash[:]...)
+		block[i].Sequence, block[i].Event, block[i].Hash = marks[i].sequence-t.base, events[i], hashes[len(hashes)-audit.HashSize:]
+		records[i] = &block[i]
+	}
+	t.sent = marks[len(marks)-1]
+	t.highest = max(t.highest, t.sent.sequence)
+	t.inFlight = append(t.inFlight, t.sent.sequence)
+	return records, nil
+}
+
+// peek returns copies of the events of the next batch, and appends a mark for each.
+func (t *tail) peek(config *Config) ([][]byte, error) {
+	events, size := make([][]byte, 0, min(config.BatchEvents, int(t.head.sequence-t.sent.sequence))), 0
+	at := t.sent
+	for len(events) < config.BatchEvents && at.sequence < t.head.sequence {
+		found, ok := t.ring.next(at.position)
+		if !ok {
+			return nil, fmt.Errorf("record %d of the audit queue cannot be read: %w", at.sequence+1, errDamaged)
+		}
+		if size += len(found.event); len(events) > 0 && size > config.BatchBytes {
 			break
 		}
-		records = append(records, n.record)
+		at = at.follow(found, t.epoch, t.base)
+		events = append(events, found.event)
+		t.marks = append(t.marks, at)
 	}
-	return records
+	// An ack may free the ring's memory while the batch is still on its way.
+	memory := make([]byte, 0, size)
+	for i, event := range events {
+		memory = append(memory, event...)
+		events[i] = memory[len(memory)-len(event):]
+	}
+	return events, nil
 }
 
-// fresh numbers and chains what was taken.
-func (t *tail) fresh(config *Config) []*auditv1.Record {
-	n := min(t.taken.len(), config.BatchEvents)
-	if n == 0 {
-		return nil
-	}
-	// One allocation for all records of the batch, and one for their hashes, rather than one each.
-	block, hashes := make([]auditv1.Record, n), make([]byte, 0, n*audit.HashSize)
-	records := make([]*auditv1.Record, 0, n)
-	for size := 0; len(records) < n; t.taken.pop() {
-		e := t.taken.front()
-		size += len(e.event)
-		if len(records) > 0 && size > config.BatchBytes {
-			break
-		}
-		record := &block[len(records)]
-		hashes = t.number(record, e, hashes)
-		records = append(records, record)
-	}
-	return records
-}
+// errDamaged says that what was written is not there any more.
+var errDamaged = errors.New("its checksum does not fit")
 
-// number gives an event the next sequence and the next link of the chain, which it appends to hashes.
-func (t *tail) number(record *auditv1.Record, e entry, hashes []byte) []byte {
-	t.sequence++
-	record.Sequence = t.sequence
-	record.Event = e.event
-	at := len(hashes)
-	hashes = audit.AppendChain(hashes, t.hash, t.epoch, t.sequence, e.event)
-	record.Hash = hashes[at:len(hashes):len(hashes)]
-	t.hash = record.Hash
-	t.unacked = append(t.unacked, numbered{record, e.at})
-	return hashes
-}
-
-// ack forgets everything up to sequence, and returns how many events and bytes that were. An ack that covers nothing new
-// is no error; one for what was never sent is.
+// ack forgets everything up to a sequence of the chain, and returns how many events and bytes that were. An ack that
+// covers nothing new is no error; one for what was never sent is.
 func (t *tail) ack(sequence uint64) (events int, bytes int64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if sequence > t.sequence {
-		return 0, 0, fmt.Errorf("ack of sequence %d, but the last one sent is %d", sequence, t.sequence)
+	sequence += t.base
+	if t.end.sequence > 0 {
+		// A disk that lost power may have less than what was acked before.
+		sequence = min(sequence, t.end.sequence)
 	}
-	if sequence <= t.acked {
+	if sequence > t.highest {
+		return 0, 0, fmt.Errorf("ack of sequence %d, but the last one sent is %d", sequence-t.base, t.highest-t.base)
+	}
+	if t.retired || sequence <= t.acked.sequence {
 		return 0, 0, nil
 	}
-	events = int(sequence - t.acked)
-	for i := range t.unacked[:events] {
-		bytes += int64(len(t.unacked[i].record.Event))
-		t.unacked[i] = numbered{}
+	before := t.acked
+	if err := t.settle(sequence); err != nil {
+		return 0, 0, err
 	}
-	t.unacked = t.unacked[events:]
-	t.acked = sequence
-	t.sent = max(t.sent, sequence)
-	t.settleWindow()
-	return events, bytes, nil
+	t.ring.forget(before.offset, t.acked.offset)
+	if t.base == 0 {
+		// What is forgotten twice is only sent twice; so a checkpoint that cannot be written is no loss.
+		err = t.ring.note(&t.acked)
+	}
+	return int(t.acked.sequence - before.sequence), t.acked.total - before.total, err
 }
 
-// settleWindow drops the batches that are acked whole.
-func (t *tail) settleWindow() {
+// settle moves acked forward, and sent if it was behind that: the ledger may have what only an earlier stream sent.
+func (t *tail) settle(sequence uint64) error {
+	if n := sequence - t.acked.sequence; n <= uint64(len(t.marks)) {
+		t.acked = t.marks[n-1]
+		t.marks = append(t.marks[:0], t.marks[n:]...)
+	} else {
+		at := t.sent
+		failed := touching(func() {
+			for at.sequence < sequence {
+				found, ok := t.ring.next(at.position)
+				if !ok {
+					return
+				}
+				at = at.follow(found, t.epoch, t.base)
+			}
+		})
+		if failed != nil || at.sequence != sequence {
+			return errors.Join(fmt.Errorf("records up to %d of the audit queue cannot be read: %w", sequence, errDamaged), failed)
+		}
+		t.acked, t.sent, t.marks = at, at, t.marks[:0]
+	}
 	n := 0
-	for n < len(t.inFlight) && t.inFlight[n] <= t.acked {
+	for n < len(t.inFlight) && t.inFlight[n] <= t.acked.sequence {
 		n++
 	}
 	t.inFlight = append(t.inFlight[:0], t.inFlight[n:]...)
+	return nil
 }
 
-// oldest returns when the oldest event that is not acked came, if the pusher holds one.
-func (t *tail) oldest() (time.Duration, bool) {
+// oldest returns when the oldest event up to a head came that is not acked, if there is one.
+func (t *tail) oldest(head position) (at time.Time, found bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.unacked) > 0 {
-		return t.unacked[0].at, true
+	if t.retired || t.acked.sequence >= head.sequence {
+		return at, false
 	}
-	return t.taken.oldest()
+	failed := touching(func() {
+		var next record
+		next, found = t.ring.next(t.acked.position)
+		at = next.at
+	})
+	return at, found && failed == nil
+}
+
+// finished reports whether everything up to a head is acked.
+func (t *tail) finished(head position) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.acked.sequence >= head.sequence
+}
+
+// retire makes the tail give out nothing any more, so that its ring may go.
+func (t *tail) retire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.retired = true
 }
