@@ -254,7 +254,7 @@ func TestMainJobWhileControlPlaneAndDatabaseAreAway(t *testing.T) {
 // server; what was made is in the ledger when the control plane is back.
 func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	t.Parallel()
-	a := startApart(t, "--audit-queue-bytes", "16384")
+	a := startApart(t, "--audit-queue-bytes", "8192")
 	server := startSDK(t, true)
 	admin(t, a.dataDir, "server", "add", "modern", "--url", server.url, "--private", "--approve")
 	admin(t, a.dataDir, "user", "create", "ana", "--role", "owner")
