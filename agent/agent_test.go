@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,10 +20,24 @@ import (
 // TestMain runs the tests, or, as a child of theirs, a server.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		if name := os.Getenv("PIDS"); name != "" {
+			note(name)
+		}
 		_ = fixture().Run(context.Background(), &mcp.StdioTransport{})
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// note adds this process to a file.
+func note(name string) {
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintln(file, os.Getpid())
+	}
+	if err != nil {
+		panic(err)
+	}
 }
 
 func fixture() *mcp.Server {

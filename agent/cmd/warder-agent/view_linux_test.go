@@ -104,6 +104,22 @@ func TestTheViewIsDrawnFollowsItsSizeAndLeavesTheTerminalAsItWas(t *testing.T) {
 	}
 }
 
+func TestLogsAreFilteredInATerminal(t *testing.T) {
+	p := newPTY(t, 80, 24)
+	agent := p.start(joined(t))
+	p.until("q stop the agent", p.until(alternate, 0))
+	p.press("4")
+	drawn := p.until("no stream to the control plane", 0)
+	p.press("/agent is up\r")
+	drawn = p.until("“agent is up”", drawn)
+	p.press("/no line has this\r")
+	p.until("Nothing of", drawn)
+	p.press("q")
+	if err := agent.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 func TestNoColorTakesTheColoursAndLeavesTheView(t *testing.T) {
 	coloured := func(environment ...string) bool {
 		p := newPTY(t, 80, 24)
