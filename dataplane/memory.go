@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -15,12 +16,16 @@ import (
 // second under load. It is given more room: up to four times of what lives, as
 // long as that is no more than spareHeap bytes; a node that holds much is
 // collected as any other program.
+//
+// That room is for load. What a node that became quiet does not need, it gives back.
 const (
 	usualPercent = 100
 	maxPercent   = 400
 	spareHeap    = 64 << 20
-	// tuneEvery is how often what lives is looked at.
-	tuneEvery = 10 * time.Second
+	// lookEvery is how often the heap is looked at, and tuneEvery how many looks pass from one
+	// tuning to the next.
+	lookEvery = 500 * time.Millisecond
+	tuneEvery = 20
 )
 
 // tuneCollector makes the collector of this process one for a node until ctx
@@ -30,22 +35,68 @@ func tuneCollector(ctx context.Context) {
 		return
 	}
 	percent := 0
-	for {
-		if next := heapPercent(liveHeap()); next != percent {
+	var calm calm
+	for look := 0; ; look++ {
+		heap := readHeap()
+		if next := heapPercent(heap.live); look%tuneEvery == 0 && next != percent {
 			debug.SetGCPercent(next)
 			percent = next
 		}
-		if !lifetime.Sleep(ctx, tuneEvery) {
+		if calm.look(heap.allocated) {
+			giveBack()
+		}
+		if !lifetime.Sleep(ctx, lookEvery) {
 			return
 		}
 	}
 }
 
-// liveHeap returns how many bytes of the heap lived at the last collection.
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+// calm tells when a node became quiet. A collection is cheap then, and nobody waits for it.
+type calm struct {
+	seen  uint64 // allocated up to the look before
+	given uint64 // allocated when memory was given back last
+	looks int    // in a row at which little had happened
+}
+
+const (
+	// littleBytes is what a quiet node may allocate from one look to the next.
+	littleBytes = 512 << 10
+	// worthBytes is what must have been allocated since memory was given back for it to be
+	// worth while again: a node with little to do is not to collect all the time.
+	worthBytes = 16 << 20
+	// calmLooks is how many looks a node must be quiet for.
+	calmLooks = 2
+)
+
+// look is told how many bytes were allocated so far, and reports whether to give memory back now.
+func (c *calm) look(allocated uint64) bool {
+	quiet := allocated-c.seen <= littleBytes
+	c.seen = allocated
+	if c.looks++; !quiet {
+		c.looks = 0
+	}
+	if c.looks < calmLooks || allocated-c.given < worthBytes {
+		return false
+	}
+	c.given = allocated
+	return true
+}
+
+// giveBack collects, and returns to the system what is free. It takes two collections
+// until pools have let go of what nobody used.
+func giveBack() {
+	runtime.GC()
+	debug.FreeOSMemory()
+}
+
+// heap says of the heap, in bytes, how much lived at the last collection and how much
+// was allocated so far.
+type heap struct{ live, allocated uint64 }
+
+func readHeap() heap {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(samples)
+	return heap{samples[0].Value.Uint64(), samples[1].Value.Uint64()}
 }
 
 // heapPercent returns by how many per cent a heap may grow of which so many bytes

@@ -255,12 +255,12 @@ func (p *Plane) Metadata() http.Handler { return p.listener.Metadata() }
 const MetadataPath = listener.MetadataPath + "/"
 
 // Socket prepares a server that has a node's Handler, and the socket that it is to
-// serve from, to send a large answer in one piece and to notice at little cost that
-// a client has gone. It returns the socket to serve from. The server must not have a
-// ConnContext. Without all this, and over TLS, the handler works as well.
+// serve from, to send a large answer in one piece, to notice at little cost that a
+// client has gone, and to hold little for one that says nothing. It returns the socket to
+// serve from. The server must have neither ConnContext nor ConnState. Without all this,
+// and over TLS, the handler works as well.
 func Socket(server *http.Server, plain net.Listener) net.Listener {
-	server.ConnContext = listener.ConnContext
-	return listener.Socket(plain)
+	return listener.Socket(server, plain)
 }
 
 // Ready returns nil if the node serves calls, else why it does not.

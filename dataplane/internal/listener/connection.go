@@ -4,34 +4,30 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/socket"
 )
 
-// Socket returns a socket whose connections do for a Listener what net/http does
-// not: they say that their client has gone at less cost than the context of a
-// request, and send an answer in one piece. ConnContext must be that of the
-// http.Server then. A Listener works without both, and over TLS it has to.
-func Socket(plain net.Listener) net.Listener { return accepting{plain} }
-
-type accepting struct{ net.Listener }
-
-func (s accepting) Accept() (net.Conn, error) {
-	accepted, err := s.Listener.Accept()
-	if plain, ok := accepted.(*net.TCPConn); ok {
-		return &connection{Conn: socket.New(plain)}, err
-	}
-	return accepted, err
+// Socket prepares a server for a Listener, and returns the socket that it is to serve
+// from. Its connections do what net/http does not: they say that their client has gone
+// at less cost than the context of a request, send an answer in one piece, and take
+// little memory while their client says nothing. The server must have neither
+// ConnContext nor ConnState. A Listener works without all this, and over TLS it has to.
+func Socket(server *http.Server, plain net.Listener) net.Listener {
+	server.ConnContext, server.ConnState = tellRequest, tellState
+	return newAccepting(plain)
 }
 
 // connectionKey is where a context has the connection of its request.
 type connectionKey struct{}
 
-// ConnContext tells the requests of a connection of it.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
+// tellRequest tells the requests of a connection of it.
+func tellRequest(ctx context.Context, c net.Conn) context.Context {
 	if own, ok := c.(*connection); ok {
 		return context.WithValue(ctx, connectionKey{}, own)
 	}
@@ -51,8 +47,8 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 type connection struct {
 	*socket.Conn
 	over lifetime.Lifetime
-
 	held *piece // nil: nothing is gathered
+	idle idleness
 }
 
 // piece is what waits: copies of what is short, since net/http uses its buffers again,
@@ -75,16 +71,38 @@ const (
 
 var pieces = sync.Pool{New: func() any { return new(piece) }}
 
+// newConnection returns one that rests where the others of its socket do; nil: it never does.
+func newConnection(c *socket.Conn, at *resting) *connection {
+	return &connection{Conn: c, idle: idleness{at: at}}
+}
+
 func (c *connection) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.idle.goesOn(len(p)) {
+		// Net/http has bytes of the next request, and waits for the others.
+		_ = c.Conn.SetReadDeadline(c.idle.until)
+		n, err = c.Conn.Read(p)
+	}
+	switch {
+	case err == nil:
+		c.idle.heard(len(p))
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		c.over.End(nil)
 	}
 	return n, err
 }
 
+// SetReadDeadline implements net.Conn.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	return c.Conn.SetReadDeadline(c.idle.bound(t))
+}
+
+// Close implements net.Conn. One that goes to rest stays open.
 func (c *connection) Close() error {
 	c.over.End(nil)
+	if c.idle.rest(c.Conn) {
+		return nil
+	}
 	return c.Conn.Close()
 }
 

@@ -24,7 +24,7 @@ func pipe(t *testing.T) (*connection, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	accepted, err := Socket(plain).Accept()
+	accepted, err := Socket(new(http.Server), plain).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,8 +82,7 @@ func (d *door) start(change ...func(*Config)) {
 	d.listener = New(config)
 	d.Server = httptest.NewUnstartedServer(nil)
 	d.Config = httpserver.New(d.listener, log)
-	d.Config.ConnContext = ConnContext
-	d.Listener = Socket(d.Listener)
+	d.Listener = Socket(d.Config, d.Listener)
 	d.Start()
 	t.Cleanup(d.Close)
 	t.Cleanup(d.board.Drain) // before the server waits for its requests

@@ -3,6 +3,7 @@
 package socket
 
 import (
+	"io"
 	"net"
 	"syscall"
 	"unsafe"
@@ -31,22 +32,31 @@ func (l *lanes) prepare(tcp *net.TCPConn) {
 	l.in.once, l.out.once = l.in.read, l.out.write
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. Streams that say nothing wait in it, so it takes little of a stack.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 || len(p) > Quiet || c.raw == nil {
 		return c.TCPConn.Read(p)
 	}
-	in := &c.in
-	in.p, in.n, in.err = p, 0, 0
-	err := c.raw.Read(in.once)
-	in.p = nil
+	c.in.p = p
+	err := c.raw.Read(c.in.once)
+	c.in.p = nil
+	if err != nil || c.in.n == 0 {
+		return c.unread(err)
+	}
+	return c.in.n, nil
+}
+
+// unread says why nothing was read.
+//
+//go:noinline
+func (c *Conn) unread(err error) (int, error) {
 	switch {
 	case err != nil:
 		return 0, renamed("read", err)
-	case in.err != 0:
-		return 0, c.failed("read", in.err)
+	case c.in.err != 0:
+		return 0, c.failed("read", c.in.err)
 	}
-	return in.n, ended(in.n)
+	return 0, io.EOF
 }
 
 // Write implements io.Writer.

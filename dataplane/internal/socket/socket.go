@@ -14,7 +14,6 @@
 package socket
 
 import (
-	"io"
 	"net"
 	"os"
 )
@@ -48,12 +47,4 @@ func renamed(op string, err error) error {
 		failed.Op = op
 	}
 	return err
-}
-
-// ended makes the end of a stream an error, as io.Reader has it.
-func ended(n int) error {
-	if n == 0 {
-		return io.EOF
-	}
-	return nil
 }

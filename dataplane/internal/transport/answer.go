@@ -27,9 +27,14 @@ func (a *answer) Read(p []byte) (int, error) {
 	if err == nil || errors.Is(err, io.EOF) && c.body.phase == ended {
 		return n, err
 	}
-	a.err = &Error{Sent: true, Err: causeOf(a.ctx, err)}
+	a.fail(err)
 	return n, a.err
 }
+
+// fail keeps why the body cannot be read on. It is by itself for the sake of the stacks of those who wait in Read.
+//
+//go:noinline
+func (a *answer) fail(err error) { a.err = &Error{Sent: true, Err: causeOf(a.ctx, err)} }
 
 // Close is io.Closer for the body.
 func (a *answer) Close() error {
