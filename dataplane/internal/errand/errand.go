@@ -6,7 +6,7 @@
 //	            └──── Permit, SealState ◀────────┘  while a parked call goes on
 //
 // Who asks has opened the handle for its owner, has decided, and records: the other node does neither, and asks back what its
-// server may want of the client. Messages are of one version family of nodes, in JSON; what cannot be read is refused.
+// server may want of the client. It gives a parked call to nobody but the user and application that made it, though. Messages are of one version family of nodes, in JSON; what cannot be read is refused.
 //
 // A node is named with its process ("one/3f2a…"): what a process kept is gone with it, and its successor says so.
 package errand

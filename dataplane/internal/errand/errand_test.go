@@ -263,6 +263,44 @@ func TestWhatAProcessKeptIsGoneWithIt(t *testing.T) {
 	}
 }
 
+// TestAParkedCallGoesOnForWhoMadeItAlone, whatever the node says that asks: it may have been taken over, or have opened a state
+// that another made. Until then the call waits for its own.
+func TestAParkedCallGoesOnForWhoMadeItAlone(t *testing.T) {
+	w := newWorld(t, mcp.MethodElicit)
+	var asked []string
+	first := w.call(t, "", &asked)
+	first.Principal = &principal.Principal{User: "ana", Application: "cursor", KeyID: "k"}
+	answer, err := w.pool.Do(t.Context(), first, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		who    *principal.Principal
+		reach  bool // the node goes on, and not upstream alone refuses
+		served bool
+	}{
+		{"nobody", nil, false, false},
+		{"an empty principal", &principal.Principal{}, false, false},
+		{"a key without its user", &principal.Principal{Application: "cursor", KeyID: "k"}, false, false},
+		{"another user", &principal.Principal{User: "bob", Application: "cursor", KeyID: "b"}, true, false},
+		{"another user with that key", &principal.Principal{User: "bob", Application: "cursor", KeyID: "k"}, true, false},
+		{"another application", &principal.Principal{User: "ana", Application: "claude", KeyID: "c"}, true, false},
+		{"the same, by a key that followed", &principal.Principal{User: "ana", Application: "cursor", KeyID: "k2"}, true, true},
+		{"the same again", &principal.Principal{User: "ana", Application: "cursor", KeyID: "k2"}, true, false}, // It is over.
+	} {
+		back := w.call(t, `"inputResponses":{"request-1":{"action":"accept","content":{}}},"requestState":"s",`, &asked)
+		back.HasState, back.Parked, back.Principal = true, parked(t, answer), c.who
+		got, err := w.one.Resume(t.Context(), w.two.Self(), back, nil)
+		if reached := err == nil; reached != c.reach || err != nil && !fault.Is(err, fault.NotFound) {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if served := err == nil && strings.Contains(string(got.Body), `"result"`); served != c.served {
+			t.Errorf("%s gets %s", c.name, got.Body)
+		}
+	}
+}
+
 // endless is a node that says an event without end.
 type endless struct{ said atomic.Int64 }
 

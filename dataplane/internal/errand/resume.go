@@ -154,11 +154,13 @@ type resumed struct {
 	w             tunnel.Answer
 }
 
-// goOn goes on with a call that is parked here, and says what comes.
+// goOn goes on with a call that is parked here, and says what comes. What is no such call is refused, and so is one without
+// its caller; that he is the one whose call is parked, upstream sees to.
 func (e *Errands) goOn(ctx context.Context, node string, c *call, w tunnel.Answer) {
 	server := e.config.Server(c.Server)
 	request := new(mcp.Request)
-	if server == nil || c.Parked == "" || c.Era != mcp.Modern || mcp.ScanRequest(c.Body, mcp.Limits{}, request) != nil {
+	if server == nil || c.Principal == nil || c.Principal.User == "" || c.Parked == "" || c.Era != mcp.Modern ||
+		mcp.ScanRequest(c.Body, mcp.Limits{}, request) != nil {
 		_ = w.Reply(http.StatusNotFound, nil, nil) // It fails where nobody waits.
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
@@ -40,11 +41,12 @@ type exchange struct {
 	late   late
 	inputs holding // of the server's budget: what it asks of a legacy client, and what that answers
 
-	wanted    *question // what a legacy server asks of a modern client, while that is asked
-	questions int       // that it has asked
-	place     string    // where the exchange is to be parked; empty: nowhere
-	caller    string    // whose place that is
-	reopens   int       // of a stream, without anything new in it
+	wanted    *question            // what a legacy server asks of a modern client, while that is asked
+	questions int                  // that it has asked
+	place     string               // where the exchange is to be parked; empty: nowhere
+	caller    string               // whose place that is
+	owner     *principal.Principal // who asked when it was parked
+	reopens   int                  // of a stream, without anything new in it
 
 	idSpace     [20]byte
 	fieldsSpace [12]transport.Field

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/internal/mcp"
+	"github.com/warder-gateway/warder/internal/principal"
 )
 
 // parked holds the calls of modern clients whose legacy server asks the client for something, while it is asked:
@@ -96,18 +97,26 @@ func (t *parked) put(x *exchange, name string) {
 	}
 }
 
-// take removes a call to a server, so that one client at a time goes on with it; nil if it is not there.
-func (t *parked) take(name, server string) *exchange {
+// take removes a call to a server, so that one client at a time goes on with it; nil if it is not there, or is another's:
+// then it goes on to wait for its own. Whoever met the client has opened the state for its owner, but that may be another
+// node, which can have been taken over.
+func (t *parked) take(name, server string, who *principal.Principal) *exchange {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.byName[name]
-	if p == nil || p.exchange.endpoint.name != server {
+	if p == nil || p.exchange.endpoint.name != server || !sameOwner(p.exchange.owner, who) {
 		return nil
 	}
 	p.timer.Stop()
 	delete(t.byName, name)
 	t.free(p.exchange.caller)
 	return p.exchange
+}
+
+// sameOwner reports whether two callers are one user with one application, as the states of requests are bound to: a key may
+// have followed another meanwhile. Nobody is nobody's owner.
+func sameOwner(a, b *principal.Principal) bool {
+	return a != nil && b != nil && a.User == b.User && a.Application == b.Application
 }
 
 // expire ends a call that waited too long.
@@ -150,7 +159,8 @@ var errPark = errors.New("the server asks the client")
 
 // parks keeps what the server asks, and ends the reading.
 func (x *exchange) parks(id []byte, method string, params []byte, at Mark) error {
-	if x.caller = callerOf(x.call.Principal); x.call.SealState == nil || !x.pool.parked.reserve(x.caller) {
+	x.owner = x.call.Principal
+	if x.caller = callerOf(x.owner); x.call.SealState == nil || !x.pool.parked.reserve(x.caller) {
 		return x.answerServer(refusal(mcp.CodeInternal, "the client cannot be asked at the moment")(bytes.Clone(id)), at)
 	}
 	x.questions++
@@ -205,7 +215,7 @@ func (x *exchange) forsake() {
 // resume goes on with a parked call.
 func (p *Pool) resume(ctx context.Context, call *Call, sink Sink) (*Answer, error) {
 	started := time.Now()
-	x := p.parked.take(call.Parked, call.Server.GetName())
+	x := p.parked.take(call.Parked, call.Server.GetName(), call.Principal)
 	if x == nil {
 		stranger := &exchange{pool: p, call: call}
 		return stranger.failed(&failure{code: mcp.CodeUnavailable, text: "what server " + strconv.Quote(call.Server.GetName()) +
