@@ -9,7 +9,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"runtime"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -55,9 +54,12 @@ func (s *Server) Spec() process.Spec {
 	return process.Spec{Command: s.Command, Directory: s.Directory, Environment: s.Environment, Pass: s.Pass}
 }
 
-// Load reads a file. One that others may write to is refused: whoever can, has the agent run what he likes. Errors are
-// fault.Invalid and name line and column.
-func Load(name string) (*File, error) {
+// Load reads a file. Where files have an owner and a mode, one that others than the agent's own user and root may write to is
+// refused: whoever can, has the agent run what he likes. Errors are fault.Invalid and name line and column.
+func Load(name string) (*File, error) { return load(name, self()) }
+
+// load is Load for an agent of a user.
+func load(name string, user int) (*File, error) {
 	opened, err := os.Open(name)
 	if err != nil {
 		return nil, unread(name, err)
@@ -67,8 +69,8 @@ func Load(name string) (*File, error) {
 	if err != nil {
 		return nil, unread(name, err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
-		return nil, fault.Newf(fault.Invalid, "%s can be written to by others than its owner, who could have the agent run anything; chmod go-w %s", name, name)
+	if err := private(name, info, user); err != nil {
+		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(opened, maxFile+1))
 	if err != nil {
@@ -83,6 +85,23 @@ func Load(name string) (*File, error) {
 	}
 	file.Path = name
 	return file, nil
+}
+
+// private holds a file to be nobody's to write but the user's and root's. The owner counts as one who may, whatever the mode:
+// he changes that as he likes.
+func private(name string, info fs.FileInfo, user int) error {
+	uid, known := owner(info)
+	switch {
+	case !known:
+		return nil
+	case uid != user && uid != 0:
+		return fault.Newf(fault.Invalid, "%s belongs to another user (%d) than the one that the agent runs as (%d), who could have it run anything; chown %d %s",
+			name, uid, user, user, name)
+	case info.Mode().Perm()&0o022 != 0:
+		return fault.Newf(fault.Invalid, "%s can be written to by others than its owner (mode %04o), who could have the agent run anything; chmod go-w %s",
+			name, info.Mode().Perm(), name)
+	}
+	return nil
 }
 
 // unread words why a file cannot be read, and what to do about it.

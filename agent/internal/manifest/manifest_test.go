@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,19 +79,59 @@ func TestWhatIsWrongIsRefusedWithItsPlaceAndWithoutSecrets(t *testing.T) {
 	}
 }
 
+// TestAFileThatOthersMayWriteIsRefused with what is wrong, where, and what to do.
 func TestAFileThatOthersMayWriteIsRefused(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "agent.yaml")
 	if err := os.WriteFile(name, []byte(example), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(name); err != nil {
-		t.Error(err)
+	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o644: false, 0o620: true, 0o602: true, 0o666: true} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(name)
+		if (err != nil) != refused {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+		if refused && (!fault.Is(err, fault.Invalid) || !strings.Contains(fault.Text(err), "; chmod go-w "+name)) {
+			t.Errorf("mode %o: %q", mode, fault.Text(err))
+		}
 	}
-	if err := os.Chmod(name, 0o620); err != nil {
+}
+
+// TestAFileOfAnotherUserIsRefused, and one of root is not.
+func TestAFileOfAnotherUserIsRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(name, []byte(example), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(name); !fault.Is(err, fault.Invalid) {
-		t.Errorf("got %v", err)
+	mine, other := os.Geteuid(), os.Geteuid()+1
+	if mine == 0 {
+		if _, err := load(name, other); err != nil {
+			t.Errorf("root's file: %v", err)
+		}
+		// What root owns is good for all, so it has to be somebody else's.
+		mine, other = 4711, 0
+		if err := os.Chown(name, mine, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := load(name, mine); err != nil {
+		t.Errorf("one's own: %v", err)
+	}
+	before := trace(name)
+	_, err := load(name, other)
+	want := fmt.Sprintf("belongs to another user (%d) than the one that the agent runs as (%d), who could have it run anything; chown %d %s", mine, other, other, name)
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(fault.Text(err), want) {
+		t.Errorf("another's: %v; want %q", err, want)
+	}
+	if other == 0 { // Only root can put it right.
+		if err := os.Chown(name, 0, -1); err != nil {
+			t.Fatal(err)
+		}
+		if trace(name) == before {
+			t.Error("that it is put right is not seen")
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"os"
 	"time"
 )
@@ -39,5 +40,6 @@ func trace(name string) [sha256.Size]byte {
 			return sha256.Sum256([]byte("error " + err.Error()))
 		}
 	}
-	return sha256.Sum256(append([]byte(info.Mode().String()), text...))
+	uid, _ := owner(info)
+	return sha256.Sum256(append(fmt.Append(nil, info.Mode(), " ", uid, " "), text...))
 }
