@@ -102,7 +102,7 @@ func (p *Plane) open(ctx context.Context) (err error) {
 	if p.authority, err = enrollment.LoadAuthority(ctx, p.store, keys); err != nil {
 		return err
 	}
-	p.admission = enrollment.NewAdmission(p.authority, p.log)
+	p.admission = enrollment.NewAdmission(p.authority, p.config.Registerer, p.log)
 	p.enroll = enrollment.NewService(p.authority, *p.config.RejoinWithin, p.log)
 	if err := instance.KeepSealKeys(ctx, p.store, keys, time.Now()); err != nil {
 		return err

@@ -8,38 +8,72 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"google.golang.org/grpc/credentials"
 )
 
 const (
-	// maxStrangers bounds the connections without a certificate. When there are as
-	// many, another is closed; a peer that joins tries again.
-	maxStrangers = 256
+	// maxStrangers bounds the connections without a certificate, and strangersEach those of
+	// one address. When there are as many, another is closed; a peer that joins, which takes
+	// a second, tries again.
+	maxStrangers  = 256
+	strangersEach = 16
 	// strangerTime and strangerBytes bound what one of them may take: a join needs a
 	// second, and some two thousand bytes.
 	strangerTime  = 30 * time.Second
 	strangerBytes = 64 << 10
+	// maxHandshakes bounds the connections of which it is not known yet whether they have a
+	// certificate, and handshakesEach those of one address. The latter is for all agents of
+	// a company that come back at the same time: each takes a few round trips.
+	maxHandshakes  = 4096
+	handshakesEach = 256
 )
 
-// doorman is TLS that bounds what peers without a certificate may take up. All that
-// they can do is to join.
+// doorman is TLS that bounds what peers without a certificate may take up:
+//
+//	connection ──seat──▶ handshake ─┬─ a certificate ──▶ in, without a seat
+//	     │                           └─ none ──seat──▶ stranger ──▶ closed, by its end or ours
+//	     └─ no seat: closed at once, the newest, and counted
+//
+// All that a stranger can do is to join.
 type doorman struct {
 	credentials.TransportCredentials
-	strangers chan struct{} // one slot each
+	handshakes, strangers *seats
+	turnedAway            *prometheus.CounterVec
 }
 
-func newDoorman(config *tls.Config) *doorman {
-	return &doorman{credentials.NewTLS(config), make(chan struct{}, maxStrangers)}
+func newDoorman(config *tls.Config, registerer prometheus.Registerer) *doorman {
+	return &doorman{
+		TransportCredentials: credentials.NewTLS(config),
+		handshakes:           newSeats(maxHandshakes, handshakesEach),
+		strangers:            newSeats(maxStrangers, strangersEach),
+		turnedAway: promauto.With(registerer).NewCounterVec(prometheus.CounterOpts{
+			Name: "warder_enrollment_turned_away_total",
+			Help: "Connections of peers that were closed because there were as many as there may be without a certificate (stranger), or before it is known whether they have one (handshake): of their address, or of all.",
+		}, []string{"state", "full"}),
+	}
 }
 
-// Clone is what credentials are asked for when they are shared; the slots stay one
+// Clone is what credentials are asked for when they are shared; the seats stay one
 // set.
 func (d *doorman) Clone() credentials.TransportCredentials {
-	return &doorman{d.TransportCredentials.Clone(), d.strangers}
+	other := *d
+	other.TransportCredentials = d.TransportCredentials.Clone()
+	return &other
 }
+
+// errCrowded is why a connection is closed.
+var errCrowded = errors.New("too many peers that have shown no certificate are here")
 
 // ServerHandshake lets a peer in, one without a certificate only if there is room.
 func (d *doorman) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	who := neighbours(raw.RemoteAddr())
+	if full := d.handshakes.take(who); full != "" {
+		d.turnedAway.WithLabelValues("handshake", full).Inc()
+		return nil, nil, errors.Join(errCrowded, raw.Close())
+	}
+	defer d.handshakes.give(who)
 	conn, info, err := d.TransportCredentials.ServerHandshake(raw)
 	if err != nil {
 		return nil, nil, err
@@ -47,12 +81,11 @@ func (d *doorman) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo,
 	if state, ok := info.(credentials.TLSInfo); ok && len(state.State.PeerCertificates) > 0 {
 		return conn, info, nil
 	}
-	select {
-	case d.strangers <- struct{}{}:
-	default:
-		return nil, nil, errors.Join(errors.New("too many peers without a certificate are here"), conn.Close())
+	if full := d.strangers.take(who); full != "" {
+		d.turnedAway.WithLabelValues("stranger", full).Inc()
+		return nil, nil, errors.Join(errCrowded, conn.Close())
 	}
-	return newStranger(conn, func() { <-d.strangers }), info, nil
+	return newStranger(conn, func() { d.strangers.give(who) }), info, nil
 }
 
 // stranger is a connection that ends by itself.

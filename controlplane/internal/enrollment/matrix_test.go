@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -278,9 +279,12 @@ func TestPeersWithoutACertificateAreBounded(t *testing.T) {
 		t.Errorf("%d bytes were taken", sent)
 	}
 
-	d := newDoorman(r.authority.serverTLS())
-	for range maxStrangers {
-		d.strangers <- struct{}{}
+	d := newDoorman(r.authority.serverTLS(), nil)
+	from := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(i / 256), byte(i)}), 32)
+	}
+	for i := range maxStrangers {
+		d.strangers.take(from(i))
 	}
 	crowded := grpc.NewServer(append((&identity.Admission{Methods: admitted, Log: quiet}).Interceptors(), grpc.Creds(d))...)
 	enrollv1.RegisterEnrollServiceServer(crowded, r)
@@ -289,7 +293,7 @@ func TestPeersWithoutACertificateAreBounded(t *testing.T) {
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("one more than there is room for: %v", err)
 	}
-	<-d.strangers
+	d.strangers.give(from(0))
 	_, err = enrollv1.NewEnrollServiceClient(r.connect(t, credentials.NewTLS(r.trusting()))).Join(t.Context(), &enrollv1.JoinRequest{})
 	if status.Code(err) != codes.InvalidArgument {
 		t.Errorf("when there is room again: %v", err)

@@ -67,7 +67,7 @@ func newRig(t *testing.T) *rig {
 	r.authority = newAuthority(t, r.store, func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) })
 	r.service = NewService(r.authority, DefaultRejoinWithin, quiet)
 	r.handlers.EnrollServiceServer = r.service
-	r.admission = NewAdmission(r.authority, quiet)
+	r.admission = NewAdmission(r.authority, nil, quiet)
 	r.server = grpc.NewServer(r.admission.Options()...)
 	syncv1.RegisterSyncServiceServer(r.server, r)
 	auditv1.RegisterAuditServiceServer(r.server, r)

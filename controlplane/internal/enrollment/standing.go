@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/warder-gateway/warder/controlplane/internal/store"
@@ -37,6 +38,7 @@ var admitted = map[string][]identity.Kind{
 type Admission struct {
 	authority *Authority
 	store     *store.Store
+	doorman   *doorman
 	log       *slog.Logger
 
 	mu   sync.Mutex
@@ -51,16 +53,19 @@ type call struct {
 	end    context.CancelCauseFunc
 }
 
-// NewAdmission returns the admission of peers that an authority signs for.
-func NewAdmission(a *Authority, log *slog.Logger) *Admission {
-	return &Admission{authority: a, store: a.store, log: log, live: make(map[*call]struct{})}
+// NewAdmission returns the admission of peers that an authority signs for. A registerer gets
+// its metrics; nil: nobody does.
+func NewAdmission(a *Authority, registerer prometheus.Registerer, log *slog.Logger) *Admission {
+	return &Admission{
+		authority: a, store: a.store, log: log, live: make(map[*call]struct{}), doorman: newDoorman(a.serverTLS(), registerer),
+	}
 }
 
 // Options returns what a gRPC server for peers needs: mutual TLS, and that each
 // method is called by who may.
 func (a *Admission) Options() []grpc.ServerOption {
 	methods := &identity.Admission{Methods: admitted, Standing: a.standing, Log: a.log}
-	return append(methods.Interceptors(), grpc.Creds(newDoorman(a.authority.serverTLS())))
+	return append(methods.Interceptors(), grpc.Creds(a.doorman))
 }
 
 // standing admits a call of who has a certificate that is not void. It is registered

@@ -40,7 +40,7 @@ func serve(t *testing.T, s *store.Store, p *publisher.Publisher) syncv1.SyncServ
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	server := grpc.NewServer(enrollment.NewAdmission(authority, log).Options()...)
+	server := grpc.NewServer(enrollment.NewAdmission(authority, nil, log).Options()...)
 	syncv1.RegisterSyncServiceServer(server, p)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,187 @@
+package enrollment
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/warder-gateway/warder/internal/identity"
+)
+
+// street is a doorman, and connections from addresses.
+type street struct {
+	*doorman
+	t *testing.T
+}
+
+// from is a connection that comes from an address.
+type from struct {
+	net.Conn
+	address net.Addr
+}
+
+func (f from) RemoteAddr() net.Addr { return f.address }
+
+// comes has somebody connect, who says as much as client does.
+func (s street) comes(address string, client func(net.Conn)) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	s.t.Cleanup(func() { _ = theirs.Close() })
+	go client(theirs)
+	conn, _, err := s.ServerHandshake(from{ours, &net.TCPAddr{IP: net.ParseIP(address), Port: 1}})
+	if err == nil {
+		s.t.Cleanup(func() { _ = conn.Close() })
+	}
+	return conn, err
+}
+
+// shakes is a client of a configuration that reads on.
+func shakes(config *tls.Config) func(net.Conn) {
+	return func(conn net.Conn) { _, _ = io.Copy(io.Discard, tls.Client(conn, config)) }
+}
+
+func (s street) turned(state, full string) float64 {
+	return testutil.ToFloat64(s.turnedAway.WithLabelValues(state, full))
+}
+
+func TestOneAddressCannotTakeAllPlacesOfPeersWithoutACertificate(t *testing.T) {
+	r := newRig(t)
+	s := street{newDoorman(r.authority.serverTLS(), prometheus.NewRegistry()), t}
+	stranger := shakes(r.trusting())
+	in := func(address string) net.Conn {
+		t.Helper()
+		conn, err := s.comes(address, stranger)
+		if err != nil {
+			t.Fatalf("a stranger from %s: %v", address, err)
+		}
+		return conn
+	}
+	out := func(address string) {
+		t.Helper()
+		if _, err := s.comes(address, stranger); !errors.Is(err, errCrowded) {
+			t.Errorf("one more from %s: %v", address, err)
+		}
+	}
+	first := in("192.0.2.1")
+	for range strangersEach - 1 {
+		in("192.0.2.1")
+	}
+	out("192.0.2.1")
+	in("192.0.2.2")
+	for i := range strangersEach {
+		in(fmt.Sprintf("2001:db8::%x", i+1))
+	}
+	out("2001:db8::ffff:1")
+	in("2001:db8:0:1::1")
+	if many := s.turned("stranger", fullAddress); many != 2 {
+		t.Errorf("%v are counted", many)
+	}
+	// Agents have the address of the stranger where they come from behind one router.
+	certificate := forged(t, r.authority, identity.Peer{Kind: identity.Agent, Name: "laptop"}, time.Now())
+	var agents sync.WaitGroup
+	for range 100 {
+		agents.Go(func() {
+			if _, err := s.comes("192.0.2.1", shakes(r.trusting(certificate))); err != nil {
+				t.Errorf("an agent beside strangers: %v", err)
+			}
+		})
+	}
+	agents.Wait()
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	in("192.0.2.1")
+	out("192.0.2.1")
+}
+
+func TestHandshakesThatAreNotFinishedAreBoundedByAddress(t *testing.T) {
+	r := newRig(t)
+	s := street{newDoorman(r.authority.serverTLS(), prometheus.NewRegistry()), t}
+	hangs := make(chan net.Conn, handshakesEach)
+	var hanging sync.WaitGroup
+	for range handshakesEach {
+		hanging.Go(func() { _, _ = s.comes("192.0.2.1", func(conn net.Conn) { hangs <- conn }) })
+	}
+	var all []net.Conn
+	for range handshakesEach {
+		all = append(all, <-hangs)
+	}
+	// The doorman takes a seat before it says anything, which nobody hears here.
+	for deadline := time.Now().Add(10 * time.Second); s.handshakes.count() < handshakesEach; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d have a seat", s.handshakes.count())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	stranger := shakes(r.trusting())
+	if _, err := s.comes("192.0.2.1", stranger); !errors.Is(err, errCrowded) {
+		t.Errorf("one more: %v", err)
+	}
+	if many := s.turned("handshake", fullAddress); many != 1 {
+		t.Errorf("%v are counted", many)
+	}
+	if _, err := s.comes("192.0.2.2", stranger); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+	for _, conn := range all {
+		_ = conn.Close()
+	}
+	hanging.Wait()
+	if _, err := s.comes("192.0.2.1", stranger); err != nil {
+		t.Errorf("when they have gone: %v", err)
+	}
+	if left := s.handshakes.count(); left != 0 {
+		t.Errorf("%d seats are not given back", left)
+	}
+}
+
+// count is how many seats are taken.
+func (s *seats) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
+func TestSeatsAreBoundedInAll(t *testing.T) {
+	p := newSeats(3, 2)
+	who := func(n byte) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 32) }
+	for i, want := range []string{"", "", fullAddress} {
+		if full := p.take(who(1)); full != want {
+			t.Errorf("seat %d of one: %q, want %q", i, full, want)
+		}
+	}
+	if p.take(who(2)) != "" || p.take(who(3)) != fullAll {
+		t.Error("all are not three")
+	}
+	p.give(who(1))
+	if p.take(who(3)) != "" || p.take(who(1)) != fullAll {
+		t.Error("what is given back is not one")
+	}
+	for _, n := range []byte{1, 2, 3} {
+		p.give(who(n))
+	}
+	if len(p.of) > 0 || p.taken != 0 {
+		t.Errorf("left: %v", p.of)
+	}
+}
+
+func TestNeighboursAreAnIPv4AddressOr64BitsOfIPv6(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
+	} {
+		if got := neighbours(&net.TCPAddr{IP: net.ParseIP(address), Zone: "eth0"}); got.String() != want {
+			t.Errorf("%s is of %s, want %s", address, got, want)
+		}
+	}
+	if got := neighbours(&net.UnixAddr{}); got.IsValid() {
+		t.Errorf("an address that is none is of %s", got)
+	}
+}
