@@ -86,20 +86,37 @@ func (r *SSEReader) shrink() {
 // Next returns the next event. Its slices are valid until the next call. At the end of the stream it returns io.EOF,
 // or io.ErrUnexpectedEOF if the stream broke off within an event, which is then lost, as the standard wants it.
 func (r *SSEReader) Next() (Event, error) {
+	if err := r.Read(); err != nil {
+		return Event{}, err
+	}
+	return r.event, nil
+}
+
+// Event returns what Read has read, until it is called again.
+func (r *SSEReader) Event() *Event { return &r.event }
+
+// Read reads the next event, as Next does. Whoever waits for long in it has a stack that is the smaller for not having
+// room for an event.
+func (r *SSEReader) Read() error {
 	r.shrink()
-	e := &r.event
-	*e = Event{Type: e.Type[:0], Data: e.Data[:0], ID: e.ID[:0], Retry: e.Retry[:0], Comment: e.Comment[:0]}
+	r.event.reset()
 	r.size = 0
 	for {
 		if err := r.readLine(); err != nil {
-			return Event{}, err
+			return err
 		}
 		if len(r.line) > 0 {
-			e.field(r.line)
+			r.event.field(r.line)
 		} else if r.size > 0 {
-			return *e, nil
+			return nil
 		}
 	}
+}
+
+// reset makes an event one of which nothing was read yet.
+func (e *Event) reset() {
+	e.Type, e.Data, e.ID, e.Retry, e.Comment = e.Type[:0], e.Data[:0], e.ID[:0], e.Retry[:0], e.Comment[:0]
+	e.HasData, e.HasID, e.HasComment = false, false, false
 }
 
 // readLine reads the next line, without its end, into r.line.

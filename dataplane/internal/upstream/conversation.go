@@ -253,12 +253,12 @@ func (c *conversation) nextEvent() ([]byte, error) {
 		}
 		return message, nil
 	}
-	event, err := c.reader.Next()
-	if err != nil {
+	if err := c.reader.Read(); err != nil {
 		return nil, c.ended(err)
 	}
 	c.watch.moved()
-	c.mark(&event)
+	event := c.reader.Event()
+	c.mark(event)
 	if len(event.Data) == 0 || len(event.Type) > 0 && string(event.Type) != "message" {
 		return nil, nil
 	}
