@@ -17,15 +17,26 @@ func in(t *testing.T, name string, f func(*testing.T)) {
 
 const ms = time.Millisecond
 
+// node is one of a world: where it is, and how far.
+type node struct {
+	name, region string
+	trip         time.Duration
+}
+
+// begun returns a world in which an agent of the region eu that wants so many tunnels has just heard of some nodes.
+func begun(t *testing.T, want int, nodes []node) *world {
+	w := newWorld(t, 1, want)
+	for _, n := range nodes {
+		w.add(n.name, n.region, n.trip)
+	}
+	w.run()
+	w.order()
+	return w
+}
+
 func TestWhichNodesGetATunnel(t *testing.T) {
 	in(t, "the nearest of the region, and then beyond it", func(t *testing.T) {
-		w := newWorld(t, 1, 2)
-		w.add("near", "eu", 30*ms)
-		w.add("nearer", "eu", 5*ms)
-		w.add("nearest-abroad", "us", 1*ms)
-		w.add("far", "eu", 90*ms)
-		w.run()
-		w.order()
+		w := begun(t, 2, []node{{"near", "eu", 30*ms}, {"nearer", "eu", 5*ms}, {"nearest-abroad", "us", 1*ms}, {"far", "eu", 90*ms}})
 		time.Sleep(time.Second)
 		w.expect("at first", "near", "nearer")
 		w.die("near")
@@ -36,20 +47,12 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 		w.expect("after another", "far", "nearest-abroad")
 	})
 	in(t, "one that is down waits for no measurement of others", func(t *testing.T) {
-		w := newWorld(t, 1, 1)
-		w.add("a", "eu", 5*ms)
-		w.add("b", "eu", 10*time.Minute)
-		w.run()
-		w.order()
+		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "eu", 10*time.Minute}})
 		time.Sleep(2 * time.Second)
 		w.expect("with one that never answers", "a")
 	})
 	in(t, "a lost tunnel is replaced at once", func(t *testing.T) {
-		w := newWorld(t, 1, 1)
-		w.add("a", "eu", 5*ms)
-		w.add("b", "eu", 5*ms)
-		w.run()
-		w.order()
+		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "eu", 5*ms}})
 		time.Sleep(time.Second)
 		first := w.held()[0]
 		w.cut(w.nodes[first])
@@ -59,10 +62,7 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 		}
 	})
 	in(t, "the only node is dialled again, and at most every five seconds it is down", func(t *testing.T) {
-		w := newWorld(t, 1, 2)
-		w.add("a", "eu", 5*ms)
-		w.run()
-		w.order()
+		w := begun(t, 2, []node{{"a", "eu", 5*ms}})
 		time.Sleep(time.Second)
 		w.die("a")
 		time.Sleep(10 * time.Minute)
@@ -71,11 +71,7 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 		w.expect("after it came back", "a")
 	})
 	in(t, "orders without nodes take away nothing, and a node that is gone from them after a while", func(t *testing.T) {
-		w := newWorld(t, 1, 2)
-		w.add("a", "eu", 5*ms)
-		w.add("b", "eu", 5*ms)
-		w.run()
-		w.order()
+		w := begun(t, 2, []node{{"a", "eu", 5*ms}, {"b", "eu", 5*ms}})
 		time.Sleep(time.Second)
 		w.change("a", func(p *place) { p.listed = false })
 		w.change("b", func(p *place) { p.listed = false })
@@ -93,11 +89,7 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 
 func TestTunnelsAreRebalanced(t *testing.T) {
 	in(t, "a node that drains is left, when there is another", func(t *testing.T) {
-		w := newWorld(t, 1, 1)
-		w.add("a", "eu", 5*ms)
-		w.add("b", "us", 500*ms)
-		w.run()
-		w.order()
+		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "us", 500*ms}})
 		time.Sleep(time.Second)
 		w.expect("at first", "a")
 		w.drain(w.nodes["a"])
@@ -107,11 +99,7 @@ func TestTunnelsAreRebalanced(t *testing.T) {
 		w.expect("when the other is", "b")
 	})
 	in(t, "a nearer node that joins", func(t *testing.T) {
-		w := newWorld(t, 1, 2)
-		w.add("a", "us", 5*ms)
-		w.add("b", "us", 5*ms)
-		w.run()
-		w.order()
+		w := begun(t, 2, []node{{"a", "us", 5*ms}, {"b", "us", 5*ms}})
 		time.Sleep(time.Minute)
 		w.add("home", "eu", 50*ms)
 		w.order()
@@ -121,11 +109,7 @@ func TestTunnelsAreRebalanced(t *testing.T) {
 		}
 	})
 	in(t, "a node that slows is left once, and not taken back at once", func(t *testing.T) {
-		w := newWorld(t, 1, 1)
-		w.add("a", "eu", 5*ms)
-		w.add("b", "eu", 60*ms)
-		w.run()
-		w.order()
+		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "eu", 60*ms}})
 		time.Sleep(time.Minute)
 		w.expect("at first", "a")
 		w.change("a", func(p *place) { p.trip = 300 * ms })
@@ -143,11 +127,7 @@ func TestTunnelsAreRebalanced(t *testing.T) {
 		}
 	})
 	in(t, "a node that comes and goes is not taken for another", func(t *testing.T) {
-		w := newWorld(t, 1, 1)
-		w.add("a", "eu", 5*ms)
-		w.add("b", "us", 5*ms)
-		w.run()
-		w.order()
+		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "us", 5*ms}})
 		time.Sleep(time.Minute)
 		w.expect("at first", "a")
 		for range 30 {
