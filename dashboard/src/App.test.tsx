@@ -2,15 +2,12 @@
 
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, ConnectError, createRouterTransport, type Interceptor } from "@connectrpc/connect";
-import { createRoot, type Root } from "react-dom/client";
-import { afterEach, expect, test, vi } from "vitest";
-import { App } from "./App";
-import { createQueryClient } from "./api/queryClient";
+import { expect, test, vi } from "vitest";
 import { HealthService } from "./gen/warder/admin/v1/health_pb";
 import { LoginService } from "./gen/warder/admin/v1/login_pb";
 import { ServerService } from "./gen/warder/admin/v1/server_pb";
 import { ToolService } from "./gen/warder/admin/v1/tool_pb";
-import { createAppRouter } from "./router";
+import { enter, mount } from "./testPage";
 
 const signedOut = () => {
   throw new ConnectError("sign in", Code.Unauthenticated);
@@ -26,15 +23,12 @@ const record: Interceptor = (next) => (request) => {
 const stringifyBigint = (_: string, value: unknown) =>
   typeof value === "bigint" ? String(value) : value;
 
-let root: Root;
-
 function open(
   path: string,
   login: Partial<ServiceImpl<typeof LoginService>>,
   setupToken = "",
 ): HTMLElement {
   asked.length = 0;
-  window.history.replaceState(null, "", path);
   const transport = createRouterTransport(
     ({ service }) => {
       service(HealthService, {
@@ -52,18 +46,8 @@ function open(
     },
     { transport: { interceptors: [record] } },
   );
-  const queryClient = createQueryClient(() => void router.invalidate());
-  const router = createAppRouter({ transport, queryClient, setupToken });
-  const element = document.body.appendChild(document.createElement("div"));
-  root = createRoot(element);
-  root.render(<App transport={transport} queryClient={queryClient} router={router} />);
-  return document.body;
+  return mount(path, transport, setupToken);
 }
-
-afterEach(() => {
-  root.unmount();
-  document.body.replaceChildren();
-});
 
 const attack = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202etxt.exe';
 const evilTool = {
@@ -88,16 +72,6 @@ const evilTool = {
   riskReasons: [{ risk: "destructive", what: attack, where: `parameter ${attack}` }],
   verdicts: [{ verdict: "rejected", actor: "ana", reason: attack, findings: ["hidden.direction"] }],
 };
-
-function type(page: HTMLElement, selector: string, value: string) {
-  const input = page.querySelector<HTMLInputElement>(selector);
-  if (input === null) {
-    throw new Error(`no field ${selector}`);
-  }
-  // React listens to the native setter only.
-  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")?.set?.call(input, value);
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-}
 
 test("who is not signed in is led to the sign-in, and back afterwards", async () => {
   const page = open("/tools?state=pending", { whoAmI: signedOut });
@@ -127,8 +101,8 @@ test("T-38: the setup token goes to SetUp and nowhere else", async () => {
   await vi.waitFor(() => expect(page.textContent).toContain("Create administrator"), 5_000);
   expect(page.innerHTML).not.toContain("wds_secret");
 
-  type(page, 'input[autocomplete="username"]', "ana");
-  type(page, 'input[autocomplete="new-password"]', "correct horse battery");
+  enter(page.querySelector('input[autocomplete="username"]'), "ana");
+  enter(page.querySelector('input[autocomplete="new-password"]'), "correct horse battery");
   page
     .querySelector("form")
     ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));

@@ -3,16 +3,12 @@
 
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
-import { notifications } from "@mantine/notifications";
-import { createRoot, type Root } from "react-dom/client";
 import { afterEach, expect, test, vi } from "vitest";
-import { App } from "./App";
-import { createQueryClient } from "./api/queryClient";
 import { AgentService, EnrollmentService, type JoinToken } from "./gen/warder/admin/v1/agent_pb";
 import { LoginService } from "./gen/warder/admin/v1/login_pb";
 import { NodeService } from "./gen/warder/admin/v1/node_pb";
 import { ServerService } from "./gen/warder/admin/v1/server_pb";
-import { createAppRouter } from "./router";
+import { button, enter, mount, shows, submit } from "./testPage";
 
 const attack = '<img src=x onerror="alert(1)">\u202etxt.exe';
 const inAnHour = timestampFromDate(new Date(Date.now() + 3_600_000));
@@ -45,7 +41,6 @@ const edge = {
   agents: [attack],
 };
 
-let root: Root;
 let used = false;
 
 const joinToken = () =>
@@ -76,7 +71,6 @@ function open(
   { permissions = owner, agents = [laptop], nodes = [edge], tokens = true }: World = {},
 ) {
   used = false;
-  window.history.replaceState(null, "", path);
   const transport = createRouterTransport(({ service }) => {
     service(LoginService, { whoAmI: () => ({ name: "ana", permissions }) });
     service(NodeService, {
@@ -117,38 +111,13 @@ function open(
       },
     });
   });
-  const queryClient = createQueryClient(() => void router.invalidate());
-  const router = createAppRouter({ transport, queryClient, setupToken: "" });
-  root = createRoot(document.body.appendChild(document.createElement("div")));
-  root.render(<App transport={transport} queryClient={queryClient} router={router} />);
-  return document.body;
+  return mount(path, transport);
 }
 
 afterEach(() => {
-  root.unmount();
-  notifications.clean();
-  document.body.replaceChildren();
   added.mockClear();
   created.mockClear();
 });
-
-const shows = (page: HTMLElement, text: string) =>
-  vi.waitFor(() => expect(page.textContent).toContain(text), 5_000);
-
-function button(page: HTMLElement, name: string): HTMLButtonElement {
-  const found = [...page.querySelectorAll("button")].find(
-    (each) => (each.getAttribute("aria-label") ?? each.textContent) === name,
-  );
-  if (found === undefined) {
-    throw new Error(`no button ${name}`);
-  }
-  return found;
-}
-
-const submit = (page: HTMLElement) =>
-  page
-    .querySelector("[role=dialog] form")
-    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
 
 test.each([
   ["/fleet", "5 of 72 revisions behind"],
@@ -183,9 +152,7 @@ test("what an agent's file declares is added from there, if a server can be call
   expect(() => button(page, "Add files")).toThrow(); // It is a server already.
   button(page, "Add notes").click();
   await shows(page, "Add the server notes?");
-  [...page.querySelectorAll("form")]
-    .at(-1)
-    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  submit(page);
   await vi.waitFor(() =>
     expect(added).toHaveBeenCalledWith(expect.objectContaining({ name: "notes", agent: "laptop" })),
   );
@@ -197,13 +164,11 @@ test("a join token is shown once, with the command, until whom it lets in has co
   button(page, "Create a join token").click();
   await shows(page, "What joins");
   const name = page.querySelector<HTMLInputElement>("[role=dialog] input[data-autofocus]");
-  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")?.set?.call(name, "Laptop");
-  name?.dispatchEvent(new Event("input", { bubbles: true }));
+  enter(name, "Laptop");
   submit(page);
   await shows(page, "beginning with a letter");
   expect(created).not.toHaveBeenCalled();
-  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")?.set?.call(name, "laptop");
-  name?.dispatchEvent(new Event("input", { bubbles: true }));
+  enter(name, "laptop");
   submit(page);
   await shows(page, "It is shown this once");
   await shows(page, "--control-plane control.corp:9444");
@@ -262,9 +227,7 @@ test("a node that is gone is removed, and one that is connected is not", async (
   expect(found.getAttribute("aria-disabled")).toBe("true");
   button(page, "Remove gone").click();
   await shows(page, "Remove the node gone?");
-  [...page.querySelectorAll("form")]
-    .at(-1)
-    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  submit(page);
   await vi.waitFor(() => expect(removed.mock.calls[0]?.[0]).toMatchObject({ name: "gone" }), 5_000);
 });
 
@@ -273,9 +236,7 @@ test("a revocation asks first, and says in its words why it was refused", async 
   await shows(page, "Its servers");
   button(page, "Revoke").click();
   await shows(page, "Revoke the agent laptop?");
-  [...page.querySelectorAll("form")]
-    .at(-1)
-    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  submit(page);
   await shows(page, "not now: <img");
   expect(page.querySelector("[role=alert]")?.textContent).toContain("⟨U+202E⟩");
 });

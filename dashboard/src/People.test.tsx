@@ -2,22 +2,16 @@
 // does there, and what somebody sees who may do little.
 
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
-import { createRoot, type Root } from "react-dom/client";
-import { afterEach, expect, test, vi } from "vitest";
-import { App } from "./App";
-import { createQueryClient } from "./api/queryClient";
+import { expect, test } from "vitest";
 import { DenialService } from "./gen/warder/admin/v1/denial_pb";
 import { LoginService } from "./gen/warder/admin/v1/login_pb";
 import { RoleService } from "./gen/warder/admin/v1/role_pb";
 import { UserService } from "./gen/warder/admin/v1/user_pb";
-import { createAppRouter } from "./router";
+import { button, mount, shows, submit } from "./testPage";
 
 const attack = '<img src=x onerror="alert(1)">\u202etxt.exe';
 
-let root: Root;
-
 function open(path: string, permissions: string[]) {
-  window.history.replaceState(null, "", path);
   const transport = createRouterTransport(({ service }) => {
     service(LoginService, {
       whoAmI: () => ({ name: "ana", permissions }),
@@ -42,29 +36,7 @@ function open(path: string, permissions: string[]) {
       }),
     });
   });
-  const queryClient = createQueryClient(() => void router.invalidate());
-  const router = createAppRouter({ transport, queryClient, setupToken: "" });
-  root = createRoot(document.body.appendChild(document.createElement("div")));
-  root.render(<App transport={transport} queryClient={queryClient} router={router} />);
-  return document.body;
-}
-
-afterEach(() => {
-  root.unmount();
-  document.body.replaceChildren();
-});
-
-const shows = (page: HTMLElement, text: string) =>
-  vi.waitFor(() => expect(page.textContent).toContain(text), 5_000);
-
-function button(page: HTMLElement, name: string): HTMLButtonElement {
-  const found = [...page.querySelectorAll("button")].find(
-    (each) => (each.getAttribute("aria-label") ?? each.textContent) === name,
-  );
-  if (found === undefined) {
-    throw new Error(`no button ${name}`);
-  }
-  return found;
+  return mount(path, transport);
 }
 
 test.each([
@@ -107,9 +79,7 @@ test("what the server refuses is said in its words, beside the question", async 
   await shows(page, "Last sign-in");
   button(page, "Enable").click();
   await shows(page, "Enable bob?");
-  page
-    .querySelector("form:not([aria-label])")
-    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  submit(page, "form:not([aria-label])");
   await shows(page, "you do not hold <img");
   expect(page.querySelector("[role=alert]")?.textContent).toContain("⟨U+202E⟩");
 });

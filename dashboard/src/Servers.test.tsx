@@ -2,15 +2,11 @@
 // changed and shown.
 
 import { createRouterTransport } from "@connectrpc/connect";
-import { notifications } from "@mantine/notifications";
-import { createRoot, type Root } from "react-dom/client";
 import { afterEach, expect, test, vi } from "vitest";
-import { App } from "./App";
-import { createQueryClient } from "./api/queryClient";
 import { AgentService } from "./gen/warder/admin/v1/agent_pb";
 import { LoginService } from "./gen/warder/admin/v1/login_pb";
 import { ServerService, ServerState } from "./gen/warder/admin/v1/server_pb";
-import { createAppRouter } from "./router";
+import { enter, mount, shows, submit } from "./testPage";
 
 const attack = '<img src=x onerror="alert(1)">\u202etxt.exe';
 const secret = "s3cret-of-the-server";
@@ -33,12 +29,10 @@ interface World {
   noAgents?: boolean;
 }
 
-let root: Root;
 const added = vi.fn();
 const updated = vi.fn();
 
 function open(path: string, { server = files, report, agent, noAgents }: World = {}) {
-  window.history.replaceState(null, "", path);
   const laptop = {
     name: "laptop",
     connected: true,
@@ -62,23 +56,13 @@ function open(path: string, { server = files, report, agent, noAgents }: World =
       },
     });
   });
-  const queryClient = createQueryClient(() => void router.invalidate());
-  const router = createAppRouter({ transport, queryClient, setupToken: "" });
-  root = createRoot(document.body.appendChild(document.createElement("div")));
-  root.render(<App transport={transport} queryClient={queryClient} router={router} />);
-  return document.body;
+  return mount(path, transport);
 }
 
 afterEach(() => {
-  root.unmount();
-  notifications.clean();
-  document.body.replaceChildren();
   added.mockClear();
   updated.mockClear();
 });
-
-const shows = (page: HTMLElement, text: string) =>
-  vi.waitFor(() => expect(page.textContent).toContain(text), 5_000);
 
 const press = (page: HTMLElement, name: string) =>
   [...page.querySelectorAll("button")].find((each) => each.textContent === name)?.click();
@@ -94,10 +78,7 @@ function field<T extends HTMLElement>(page: HTMLElement, label: string): T {
 }
 
 function type(page: HTMLElement, label: string, value: string) {
-  const input = field(page, label);
-  // React listens to the native setter only.
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(input), "value")?.set?.call(input, value);
-  input.dispatchEvent(new Event("input", { bubbles: true }));
+  enter(field(page, label), value);
 }
 
 async function choose(page: HTMLElement, label: string, option: string) {
@@ -110,11 +91,6 @@ async function choose(page: HTMLElement, label: string, option: string) {
   });
   found?.click();
 }
-
-const submit = (page: HTMLElement) =>
-  [...page.querySelectorAll("[role=dialog] form")]
-    .at(-1)
-    ?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
 
 test.each([
   [{ report: { phase: "running", pid: 4711, restarts: 1n } }, "Running"],
@@ -134,8 +110,6 @@ test.each([
       await shows(page, "⟨U+202E⟩"); // Of the command, if not of the error.
       expect(page.querySelectorAll("img, script")).toHaveLength(0);
       expect(page.textContent).not.toContain("\u202e");
-      root.unmount();
-      document.body.replaceChildren();
     }
   },
 );
@@ -144,8 +118,6 @@ test("what an agent's file lacks for a server is there to be copied, and nowhere
   const page = open("/servers?server=files", { report: { phase: "refused" } });
   await shows(page, "What the file of laptop lacks");
   await shows(page, 'environment: ["TOKEN", "LOG"]');
-  root.unmount();
-  document.body.replaceChildren();
   await shows(open("/servers?server=files", { report: { phase: "running", pid: 1 } }), "process 1");
   expect(document.body.textContent).not.toContain("lacks");
 });
