@@ -97,9 +97,13 @@ func TestAnswersOverManyTunnelsAndRelaysAreNeverAnothers(t *testing.T) {
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }
 
+// mostCalls bounds how often more calls are made than were asked for, where too few are answered: on a busy machine tunnels are
+// cut faster than calls get through.
+const mostCalls = 20
+
 func manyCalls(t *testing.T, calls int, every time.Duration) {
 	ca := newAuthority(t)
-	c := &churn{t: t, secure: ca.identity(identity.Agent, "laptop").Client(identity.Node, ""), served: make([]atomic.Uint32, calls)}
+	c := &churn{t: t, secure: ca.identity(identity.Agent, "laptop").Client(identity.Node, ""), served: make([]atomic.Uint32, mostCalls*calls)}
 	for _, name := range []string{"one", "two", "three"} {
 		c.nodes = append(c.nodes, startNode(t, ca, name))
 	}
@@ -110,10 +114,11 @@ func manyCalls(t *testing.T, calls int, every time.Duration) {
 	cutting.Go(func() { c.cut(ctx, every) })
 	eventually(t, "the agent is attached", func() bool { return len(c.nodes[0].roster.Attached().GetAgents()) > 0 })
 	var next atomic.Int64
+	enough := int64(calls) / 2 // that are answered
 	for range 16 {
 		clients.Go(func() {
-			for n := next.Add(1) - 1; n < int64(calls); n = next.Add(1) - 1 {
-				c.call(int(n), server)
+			for n := int(next.Add(1) - 1); n < calls || n < len(c.served) && c.good.Load() < enough; n = int(next.Add(1) - 1) {
+				c.call(n, server)
 			}
 		})
 	}
@@ -121,7 +126,7 @@ func manyCalls(t *testing.T, calls int, every time.Duration) {
 	stop()
 	cutting.Wait()
 	t.Logf("%d calls answered, %d failed, %d tunnels cut", c.good.Load(), c.failed.Load(), c.cuts)
-	if c.good.Load() < int64(calls)/2 || c.cuts < 3 {
+	if c.good.Load() < enough || c.cuts < 3 {
 		t.Error("this holds vacuously")
 	}
 	for _, n := range c.nodes {
