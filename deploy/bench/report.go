@@ -35,12 +35,16 @@ type cell struct {
 }
 
 // ratios compare Warder with the proxy, round by round; the median counts. Added
-// latency is above that of a direct call in the same round.
+// latency is above that of a direct call in the same round. Where the proxy adds none,
+// as may be at a fixed rate, when direct calls share one core with their server, the
+// whole latencies are compared: a quotient of what is less than nothing says nothing.
 type ratios struct {
 	Throughput       float64 `json:"throughput_vs_proxy"`
 	ThroughputDirect float64 `json:"throughput_vs_direct"`
 	AddedP50         float64 `json:"added_p50_vs_proxy"`
 	AddedP99         float64 `json:"added_p99_vs_proxy"`
+	WholeP50         bool    `json:"whole_p50,omitempty"`
+	WholeP99         bool    `json:"whole_p99,omitempty"`
 	CPU              float64 `json:"cpu_vs_proxy"`
 	Mallocs          float64 `json:"allocations_vs_proxy"`
 }
@@ -65,16 +69,32 @@ func newCell(s scenario, subjects []*subject, samples [][]sample) cell {
 	c.Ratios = ratios{
 		Throughput:       round(func(_, p, w sample) float64 { return w.throughput() / p.throughput() }),
 		ThroughputDirect: round(func(d, _, w sample) float64 { return w.throughput() / d.throughput() }),
-		AddedP50: round(func(d, p, w sample) float64 {
-			return (w.p50() - d.p50()) / (p.p50() - d.p50())
-		}),
-		AddedP99: round(func(d, p, w sample) float64 {
-			return (w.p99() - d.p99()) / (p.p99() - d.p99())
-		}),
-		CPU:     round(func(_, p, w sample) float64 { return w.cpuPerCall() / p.cpuPerCall() }),
-		Mallocs: round(func(_, p, w sample) float64 { return w.perCall(w.mallocs) / p.perCall(p.mallocs) }),
+		CPU:              round(func(_, p, w sample) float64 { return w.cpuPerCall() / p.cpuPerCall() }),
+		Mallocs:          round(func(_, p, w sample) float64 { return w.perCall(w.mallocs) / p.perCall(p.mallocs) }),
 	}
+	c.Ratios.AddedP50, c.Ratios.WholeP50 = added(samples, sample.p50)
+	c.Ratios.AddedP99, c.Ratios.WholeP99 = added(samples, sample.p99)
 	return c
+}
+
+// added compares what Warder adds to a latency with what the proxy adds, or the whole of
+// it if the proxy adds nothing.
+func added(samples [][]sample, latency func(sample) float64) (ratio float64, whole bool) {
+	whole = over(samples[plain], latency) <= over(samples[direct], latency)
+	return perRound(samples, func(s []sample) float64 {
+		if whole {
+			return latency(s[warder]) / latency(s[plain])
+		}
+		return (latency(s[warder]) - latency(s[direct])) / (latency(s[plain]) - latency(s[direct]))
+	}), whole
+}
+
+// latencyRatio is one in a table, with a sign if it is one of whole latencies.
+func latencyRatio(ratio float64, whole bool) string {
+	if whole {
+		return fmt.Sprintf("%.2f =", ratio)
+	}
+	return fmt.Sprintf("%.2f", ratio)
 }
 
 // minBusy is the share of its core that a subject must have used for its
@@ -146,8 +166,8 @@ func printCell(w io.Writer, c cell) {
 			f.Subject, f.Throughput, 100*f.Spread, f.P50, f.P99, f.CPU, 100*f.Busy, f.Mallocs, f.Bytes)
 	}
 	r := c.Ratios
-	fmt.Fprintf(w, "  warder ÷ proxy: throughput %.2f, added p50 %.2f, added p99 %.2f, CPU %.2f, allocations %.2f; warder ÷ direct: throughput %.2f\n",
-		r.Throughput, r.AddedP50, r.AddedP99, r.CPU, r.Mallocs, r.ThroughputDirect)
+	fmt.Fprintf(w, "  warder ÷ proxy: throughput %.2f, added p50 %s, added p99 %s, CPU %.2f, allocations %.2f; warder ÷ direct: throughput %.2f\n",
+		r.Throughput, latencyRatio(r.AddedP50, r.WholeP50), latencyRatio(r.AddedP99, r.WholeP99), r.CPU, r.Mallocs, r.ThroughputDirect)
 }
 
 // result is what a run found out.
@@ -191,7 +211,7 @@ func printReadings(w io.Writer, title string, readings []reading) {
 
 // report prints the ratios of all scenarios together, and writes JSON if asked.
 func (r *result) report(w io.Writer, path string) error {
-	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds\n")
+	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds (=: of the whole latency, since the proxy adds none)\n")
 	fmt.Fprintf(w, "  %-7s %-6s %8s %8s %8s %12s %10s %10s %8s %12s %10s\n",
 		"era", "answer", "callers", "bytes", "rate", "throughput", "added p50", "added p99", "CPU", "allocations", "÷ direct")
 	for _, c := range r.Cells {
@@ -205,8 +225,8 @@ func (r *result) report(w io.Writer, path string) error {
 		if c.Standard {
 			ofDirect = fmt.Sprintf("%.2f", c.Ratios.ThroughputDirect)
 		}
-		fmt.Fprintf(w, "  %-7s %-6s %8d %8d %8s %12s %10.2f %10.2f %8.2f %12.2f %10s\n", c.Era, c.Answer, c.Callers, c.Bytes, rate, throughput,
-			c.Ratios.AddedP50, c.Ratios.AddedP99, c.Ratios.CPU, c.Ratios.Mallocs, ofDirect)
+		fmt.Fprintf(w, "  %-7s %-6s %8d %8d %8s %12s %10s %10s %8.2f %12.2f %10s\n", c.Era, c.Answer, c.Callers, c.Bytes, rate, throughput,
+			latencyRatio(c.Ratios.AddedP50, c.Ratios.WholeP50), latencyRatio(c.Ratios.AddedP99, c.Ratios.WholeP99), c.Ratios.CPU, c.Ratios.Mallocs, ofDirect)
 	}
 	if path == "" {
 		return nil

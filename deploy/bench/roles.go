@@ -10,7 +10,10 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -46,9 +49,36 @@ func play(role string) error {
 		return http.Serve(l, mux)
 	case "files":
 		mux.Handle("/", http.FileServer(http.Dir(target)))
+		mux.Handle(heldPrefix, http.StripPrefix(heldPrefix, &heldFiles{dir: target}))
 		return http.Serve(l, mux)
 	}
 	return fmt.Errorf("no part %q", role)
+}
+
+// heldPrefix is what the paths of files begin with that are sent from memory.
+const heldPrefix = "/held/"
+
+// heldFiles sends files from memory, as whoever makes what he sends has to: the kernel
+// copies them, while it sends a file as it lies in its own memory.
+type heldFiles struct {
+	dir  string
+	held sync.Map // of []byte, by name
+}
+
+func (h *heldFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	kept, ok := h.held.Load(r.URL.Path)
+	if !ok {
+		data, err := os.ReadFile(filepath.Join(h.dir, filepath.Base(r.URL.Path)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		kept, _ = h.held.LoadOrStore(r.URL.Path, data)
+	}
+	data := kept.([]byte)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	_, _ = w.Write(data) // A client that cannot be written to is gone.
 }
 
 // endWithParent ends the child when the pipe from its parent does.
