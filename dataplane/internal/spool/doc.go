@@ -14,7 +14,8 @@
 // # Files
 //
 //	DIR/lock                      held while a queue is open
-//	DIR/GENERATION-EPOCH.ring     head page: magic, epoch, checkpoint of the last ack twice │ records
+//	DIR/GENERATION-EPOCH.ring     head page: magic, epoch, secret, checkpoint of the last ack twice │ records
+//	DIR/….ring.new                one that is being made
 //	DIR/….ring.damaged            one whose head page cannot be read; for people
 //
 //	record: length │ CRC-32C │ sequence │ when │ event, padded to eight bytes

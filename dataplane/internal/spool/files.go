@@ -35,10 +35,17 @@ func openDirectory(path string, log *slog.Logger) (*directory, error) {
 	return &directory{path: path, lock: lock, log: log}, nil
 }
 
-const suffix = ".ring"
+// How the names of rings end, and behind that those of files that were still to become one.
+const (
+	suffix     = ".ring"
+	unfinished = ".new"
+)
 
 // left returns the rings that earlier processes left here, oldest first. One that cannot be read is put aside, loudly.
 func (d *directory) left() ([]*ring, error) {
+	if err := d.tidy(); err != nil {
+		return nil, err
+	}
 	names, err := fs.Glob(os.DirFS(d.path), "*"+suffix)
 	if err != nil {
 		return nil, err
@@ -64,47 +71,57 @@ func (d *directory) left() ([]*ring, error) {
 	return rings, nil
 }
 
+// tidy removes what processes left that were killed while they made a ring. Nothing was ever in it.
+func (d *directory) tidy() error {
+	names, err := fs.Glob(os.DirFS(d.path), "*"+suffix+unfinished)
+	for _, name := range names {
+		err = errors.Join(err, os.Remove(filepath.Join(d.path, name)))
+	}
+	return err
+}
+
 // create makes a ring for so many bytes of records.
 func (d *directory) create(epoch, generation uint64, size int64) (*ring, error) {
 	path := filepath.Join(d.path, fmt.Sprintf("%016x-%016x%s", generation, epoch, suffix))
 	r, err := createRing(path, epoch, generation, size)
 	if err != nil {
-		text := fmt.Sprintf("the audit queue needs %d MiB in %s, and cannot have them; make room, or have a smaller one by --audit-queue-bytes",
+		text := fmt.Sprintf("the audit queue, %d MiB in %s, cannot be made; make room, or have a smaller one by --audit-queue-bytes",
 			(pageLen+size+maxRecord)>>20, d.path)
 		return nil, fault.Wrap(fault.Precondition, text, err)
 	}
 	return r, nil
 }
 
+// createRing makes the file under another name until it is one: whoever is killed meanwhile leaves nothing that is taken for
+// a queue. Its head page is on the disk, not only the kernel's, for without that one all records are nobody's.
 func createRing(path string, epoch, generation uint64, size int64) (*ring, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(path+unfinished, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	r, err := formRing(file, epoch, generation, size)
+	err = reserve(file, pageLen+size+maxRecord)
+	if err == nil {
+		_, err = file.WriteAt(introduction(epoch, generation, newSecret()), 0)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(path+unfinished, path)
+	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close(), os.Remove(path))
+		return nil, errors.Join(err, os.Remove(path+unfinished))
+	}
+	r, err := openRing(path)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(path))
 	}
 	return r, nil
 }
 
-// formRing makes a ring of an empty file, which it then owns.
-func formRing(file *os.File, epoch, generation uint64, size int64) (*ring, error) {
-	whole := pageLen + size + maxRecord
-	if err := reserve(file, whole); err != nil {
-		return nil, err
-	}
-	memory, err := mapFile(file, int(whole))
-	if err != nil {
-		return nil, err
-	}
-	r := newRing(memory, epoch, generation)
-	return r, r.begin()
-}
-
 // newRing returns an empty ring in a piece of memory.
-func newRing(memory *mapping, epoch, generation uint64) *ring {
-	return &ring{epoch: epoch, generation: generation, memory: memory, records: memory.bytes[pageLen:]}
+func newRing(memory *mapping, epoch uint64) *ring {
+	return &ring{epoch: epoch, memory: memory, records: memory.bytes[pageLen:]}
 }
 
 // errNoRing says that a file is not a ring.
@@ -123,11 +140,14 @@ func openRing(path string) (*ring, error) {
 	if info.Size() < pageLen {
 		return nil, errors.Join(errNoRing, file.Close())
 	}
+	if int64(int(info.Size())) != info.Size() {
+		return nil, errors.Join(errors.New("it is larger than the memory of this machine can be"), file.Close())
+	}
 	memory, err := mapFile(file, int(info.Size()))
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	r := newRing(memory, 0, 0)
+	r := newRing(memory, 0)
 	known := false
 	if err := touching(func() { known = r.introduce() }); err != nil || !known {
 		return nil, errors.Join(errNoRing, err, memory.close())

@@ -16,7 +16,7 @@ func Open(config Config) (*Queue, error) {
 		full:   make(chan struct{}, 1),
 	}
 	if config.Dir == "" {
-		q.begin(newRing(inMemory(pageLen+int(q.config.Bytes)+maxRecord), newEpoch(), 1))
+		q.begin(newRing(inMemory(pageLen+int(q.config.Bytes)+maxRecord), newEpoch()))
 		return q, nil
 	}
 	var err error
@@ -41,16 +41,23 @@ func newEpoch() uint64 {
 	}
 }
 
+// newSecret returns a random number.
+func newSecret() uint32 {
+	var raw [4]byte
+	rand.Read(raw[:]) // never fails
+	return binary.LittleEndian.Uint32(raw[:])
+}
+
 // load takes over what is in the directory, and makes a ring behind it.
 func (q *Queue) load() error {
 	rings, err := q.directory.left()
 	generation := uint64(1)
-	for i, r := range rings {
+	for _, r := range rings {
 		generation = max(generation, r.generation+1)
 		if err == nil {
 			err = q.inherit(r)
 		} else {
-			err = errors.Join(err, rings[i].memory.close())
+			err = errors.Join(err, r.memory.close())
 		}
 	}
 	if err != nil {
@@ -78,7 +85,7 @@ func (q *Queue) inherit(r *ring) error {
 		if err = errors.Join(err, failed); err != nil {
 			break
 		}
-		if run.base != 0 {
+		if run.epoch != r.epoch {
 			q.config.Log.Error("audit: records are missing between those on the disk; what is behind them is handed over under an epoch of its own",
 				"missing", run.start.sequence-run.base, "found", events, "file", r.memory.file.Name())
 		}

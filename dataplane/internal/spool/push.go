@@ -87,6 +87,10 @@ func (q *Queue) receive(stream stream) error {
 			return fmt.Errorf("ack for epoch %d, but this is epoch %d", response.GetEpoch(), q.current().epoch)
 		}
 		events, bytes, err := t.ack(response.GetAckedSequence())
+		if err != nil && events > 0 {
+			// The room is not given back: what is in it would be overwritten while the disk says that it is needed.
+			q.fail(broken("written", err))
+		}
 		if err != nil {
 			return err
 		}
@@ -117,8 +121,13 @@ func (q *Queue) next(ctx context.Context, t *tail) ([]*auditv1.Record, error) {
 			return nil, err
 		}
 		records, err := t.batch(&q.config)
-		if err != nil || records != nil {
-			return records, err
+		if err != nil {
+			// Nothing behind it goes out of this process. The next one shows the hole.
+			q.fail(broken("read", err))
+			return nil, err
+		}
+		if records != nil {
+			return records, nil
 		}
 		select {
 		case <-ctx.Done():

@@ -151,38 +151,38 @@ func (t *Ticket) Result(event *auditv1.Event) {
 
 // accept appends an encoded event. Unless room is 0, it reserves that for an event to come, for which it returns a ticket.
 // It does neither if the queue then held more than so many bytes.
-func (q *Queue) accept(encoded []byte, room, bytes int64) (ticket *Ticket, err error) {
+func (q *Queue) accept(encoded []byte, room, bytes int64) (*Ticket, error) {
 	at, sum := time.Now(), checksum(encoded)
-	need, reserve := recordLen(int64(len(encoded))), 0
-	if room > 0 {
-		need, reserve = need+recordLen(room), 1
+	ticket, enough, err := q.take(encoded, sum, at, room, bytes)
+	if err == nil {
+		q.nudge(enough)
 	}
+	return ticket, err
+}
 
+// take is the part of accept that holds mu. It also reports whether the pusher waits for no more.
+func (q *Queue) take(encoded []byte, sum uint32, at time.Time, room, bytes int64) (ticket *Ticket, enough bool, err error) {
+	need := recordLen(int64(len(encoded)))
+	if room > 0 {
+		need += recordLen(room)
+	}
 	q.mu.Lock()
-	switch {
-	case q.broken != nil:
-		err = q.broken
-	case q.bytes+need > bytes:
+	defer q.mu.Unlock()
+	if q.broken == nil && q.bytes+need > bytes {
 		q.refused++
-		err = ErrFull
-	default:
-		err = q.append(encoded, sum, at)
+		return nil, false, ErrFull
 	}
-	if err != nil {
-		q.mu.Unlock()
-		return nil, err
+	if err := q.append(encoded, sum, at); err != nil {
+		return nil, false, err
 	}
-	q.events += 1 + reserve
-	q.reserved += reserve
+	q.events++
 	q.bytes += need
-	if reserve > 0 {
+	if room > 0 {
+		q.events++
+		q.reserved++
 		ticket = q.ticket(room)
 	}
-	enough := q.joined()
-	q.mu.Unlock()
-
-	q.nudge(enough)
-	return ticket, nil
+	return ticket, q.joined(), nil
 }
 
 // ticketBlock is how many tickets are made at once. None is ever used again, so that a second result for one call is
@@ -202,14 +202,27 @@ func (q *Queue) ticket(room int64) *Ticket {
 
 // append writes an encoded event. A disk that fails breaks the queue: nobody knows what it has. The caller holds mu.
 func (q *Queue) append(encoded []byte, sum uint32, at time.Time) error {
-	if q.broken != nil {
-		return q.broken
+	if q.broken == nil {
+		if err := q.ring.append(encoded, sum, at); err != nil {
+			q.broken = broken("written", err)
+		}
 	}
-	if err := q.ring.append(encoded, sum, at); err != nil {
-		q.broken = fault.Wrap(fault.Unavailable, "the audit queue of this node cannot be written; calls are refused until the node is started again with a sound disk", err)
-		return q.broken
+	return q.broken
+}
+
+// fail breaks the queue, unless it is.
+func (q *Queue) fail(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.broken == nil {
+		q.broken = err
 	}
-	return nil
+}
+
+// broken is the error of a queue whose disk failed.
+func broken(how string, err error) error {
+	return fault.Wrap(fault.Unavailable,
+		"the audit queue of this node cannot be "+how+"; calls are refused until the node is started again with a sound disk", err)
 }
 
 // joined counts an event that was appended, and reports whether it is the last of those that the pusher waits for. The
@@ -225,19 +238,23 @@ func (q *Queue) joined() (enough bool) {
 // settle appends a result in the room that was reserved for it.
 func (q *Queue) settle(encoded []byte, room int64) error {
 	at, sum := time.Now(), checksum(encoded)
-
-	q.mu.Lock()
-	q.reserved--
-	q.bytes += recordLen(int64(len(encoded))) - recordLen(room)
-	err := q.append(encoded, sum, at)
-	if err != nil {
-		q.drop(1, recordLen(int64(len(encoded))))
-	}
-	enough := q.joined()
-	q.mu.Unlock()
-
+	enough, err := q.redeem(encoded, sum, at, room)
 	q.nudge(enough)
 	return err
+}
+
+// redeem is the part of settle that holds mu. It also reports whether the pusher waits for no more.
+func (q *Queue) redeem(encoded []byte, sum uint32, at time.Time, room int64) (enough bool, err error) {
+	size := recordLen(int64(len(encoded)))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.reserved--
+	q.bytes += size - recordLen(room)
+	if err := q.append(encoded, sum, at); err != nil {
+		q.drop(1, size)
+		return false, err
+	}
+	return q.joined(), nil
 }
 
 // nudge wakes the pusher; if there is enough for a batch, also one that waits for company. A token that is still there
@@ -259,7 +276,9 @@ func (q *Queue) nudge(enough bool) {
 func (q *Queue) release(events int, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.acked = time.Now()
+	if events > 0 { // Else it only says how far the ledger had come.
+		q.acked = time.Now()
+	}
 	q.drop(events, bytes)
 }
 

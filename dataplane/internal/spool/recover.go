@@ -40,8 +40,7 @@ func (r *ring) recover() (runs []run, err error) {
 			end = r.walk(first)
 			runs = append(runs, run{r, salvageEpoch(r.epoch, first.sequence), base, checkpoint{position: first}, end})
 		}
-		r.head = end
-		r.shrink(runs)
+		r.shrink(start.offset, runs)
 	})
 	return runs, failed
 }
@@ -57,25 +56,30 @@ func (r *ring) walk(p position) position {
 	}
 }
 
-// scattered returns the positions before all whole records whose sequence is larger than one, in the order of sequences.
+// scattered returns the positions before all whole records whose sequence is larger than one, in the order of sequences. It
+// goes from record to record where it can, for what is inside of one is not ours to read.
 func (r *ring) scattered(after uint64) []position {
 	var all []position
-	for offset := 0; offset+headLen <= len(r.records); offset += align {
-		if binary.LittleEndian.Uint64(r.records[offset+8:]) <= after {
-			continue // Most of the ring: what was acked, and what was never written.
+	for offset := 0; offset < len(r.records); {
+		found, ok := r.read(offset)
+		if !ok {
+			offset += align
+			continue
 		}
-		if found, ok := r.read(offset); ok {
+		if found.end.sequence > after {
 			all = append(all, position{found.end.sequence - 1, offset})
 		}
+		offset = found.end.offset
 	}
 	slices.SortFunc(all, func(a, b position) int { return cmp.Compare(a.sequence, b.sequence) })
 	return all
 }
 
 // shrink gives back the space behind the last record, if no run goes around the end: a node that is killed again and again
-// while nobody takes its events must not fill the disk with rings.
-func (r *ring) shrink(runs []run) {
-	used := 0
+// while nobody takes its events must not fill the disk with rings. The place where acks have come to stays, or the next
+// process would not believe the checkpoint.
+func (r *ring) shrink(acked int, runs []run) {
+	used := acked
 	for _, run := range runs {
 		if run.end.offset < run.start.offset {
 			return

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"time"
@@ -15,6 +16,7 @@ import (
 type ring struct {
 	epoch      uint64
 	generation uint64 // of rings in one directory: a later one has a larger
+	secret     uint32 // what checksums of records begin with
 	memory     *mapping
 	records    []byte // of memory, behind the head page
 	head       position
@@ -51,9 +53,10 @@ func recordLen(event int64) int64 { return (headLen + event + align - 1) &^ (ali
 func checksum(event []byte) uint32 { return crc32.Checksum(event, castagnoli) }
 
 // seal returns the checksum of a record, given that of its event and what is in front of it. It covers all of that but
-// itself, and the epoch, so that nothing an earlier ring left in the same memory is ever taken for a record of this one.
+// itself, and a secret, which leaves the file never: so nothing that another ring left in the same memory is taken for a
+// record of this one, nor what somebody has written into an event, such as the error text of a server, to look like one.
 func (r *ring) seal(sum uint32, head []byte) uint32 {
-	sum ^= uint32(r.epoch) ^ uint32(r.epoch>>32)
+	sum ^= r.secret
 	return crc32.Update(crc32.Update(sum, castagnoli, head[:4]), castagnoli, head[8:headLen])
 }
 
@@ -119,8 +122,8 @@ func (c checkpoint) follow(found record, epoch, base uint64) checkpoint {
 	return next
 }
 
-// The head page: magic, epoch, generation, their checksum; and two slots for checkpoints, which are written in turns, so
-// that one of them is whole whenever the process ends.
+// The head page: magic, epoch, generation, secret, their checksum; and two slots for checkpoints, which are written in turns,
+// so that one of them is whole whenever the process ends.
 const (
 	magic     = "warder spool 1\n\x00"
 	slotAt    = 128
@@ -128,26 +131,22 @@ const (
 	slotWhole = 8 + 8 + audit.HashSize // and a checksum behind it
 )
 
-// begin writes the head page of a new ring.
-func (r *ring) begin() error {
-	return r.memory.change(0, slotAt, func(to []byte) {
-		n := copy(to, magic)
-		binary.LittleEndian.PutUint64(to[n:], r.epoch)
-		binary.LittleEndian.PutUint64(to[n+8:], r.generation)
-		binary.LittleEndian.PutUint32(to[n+16:], checksum(to[:n+16]))
-	})
+// introduction returns what the head page of a new ring begins with.
+func introduction(epoch, generation uint64, secret uint32) []byte {
+	page := binary.LittleEndian.AppendUint64([]byte(magic), epoch)
+	page = binary.LittleEndian.AppendUint64(page, generation)
+	page = binary.LittleEndian.AppendUint32(page, secret)
+	return binary.LittleEndian.AppendUint32(page, checksum(page))
 }
 
-// introduce reads the head page of a ring that was left behind, up to its slots, and reports whether it is one.
+// introduce reads the head page of a ring, up to its slots, and reports whether it is one.
 func (r *ring) introduce() bool {
 	page := r.memory.bytes[:slotAt]
-	n := len(magic) + 16
-	if string(page[:len(magic)]) != magic || binary.LittleEndian.Uint32(page[n:]) != checksum(page[:n]) {
-		return false
-	}
-	r.epoch = binary.LittleEndian.Uint64(page[len(magic):])
-	r.generation = binary.LittleEndian.Uint64(page[len(magic)+8:])
-	return true
+	values := page[len(magic):]
+	r.epoch, r.generation = binary.LittleEndian.Uint64(values), binary.LittleEndian.Uint64(values[8:])
+	r.secret = binary.LittleEndian.Uint32(values[16:])
+	whole := introduction(r.epoch, r.generation, r.secret)
+	return bytes.Equal(page[:len(whole)], whole)
 }
 
 // note writes down how far acks have come.

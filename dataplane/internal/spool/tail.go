@@ -140,8 +140,7 @@ func (t *tail) ack(sequence uint64) (events int, bytes int64, err error) {
 		return 0, 0, err
 	}
 	t.ring.forget(before.offset, t.acked.offset)
-	if t.base == 0 {
-		// What is forgotten twice is only sent twice; so a checkpoint that cannot be written is no loss.
+	if t.epoch == t.ring.epoch { // The ledger has not its own of what is behind a hole; and drops it, if that comes again.
 		err = t.ring.note(&t.acked)
 	}
 	return int(t.acked.sequence - before.sequence), t.acked.total - before.total, err
