@@ -28,7 +28,7 @@ func TestAFileThatWasStillBeingMadeIsNoQueue(t *testing.T) {
 }
 
 // TestP03_AHoleRightBehindWhatIsAckedIsTheSameAtEveryStart has a ring that goes round its end, and loses what is in front of
-// that. Each start cuts the file, and must not forget how far acks had come.
+// that. Each start cuts the file, and must not forget how far acks had come: what the records behind the hole are numbered by.
 func TestP03_AHoleRightBehindWhatIsAckedIsTheSameAtEveryStart(t *testing.T) {
 	dir, l := t.TempDir(), &ledger{gaps: true}
 	config := Config{Dir: dir, Bytes: 50_000}
@@ -54,8 +54,9 @@ func TestP03_AHoleRightBehindWhatIsAckedIsTheSameAtEveryStart(t *testing.T) {
 	clear(q.ring.records[acked.offset:])
 	die(q)
 
+	config.BatchEvents = 2
 	for range 3 {
-		die(begin(t, config))
+		pushALittle(t, config, l)
 	}
 	handOver(t, config, l)
 	sameIDs(t, l.events(t), want)
@@ -73,14 +74,8 @@ func TestP03_AHoleAtTheBeginningIsShown(t *testing.T) {
 	die(q)
 
 	// It is killed again when a part is acked.
-	config := Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil)), BatchEvents: 2, Window: 1}
-	q = begin(t, config)
-	l.behave = func(batch int) behaviour { return behaviour{hangUp: batch == 2, withhold: batch > 2} }
-	if err := q.Push(t.Context(), serve(t, l)); err == nil || q.Depth().Events == 0 {
-		t.Fatalf("Push = %v, and %+v", err, q.Depth())
-	}
-	die(q)
-	l.behave = nil
+	config := Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil)), BatchEvents: 2}
+	pushALittle(t, config, l)
 	handOver(t, config, l)
 	sameIDs(t, l.events(t), want)
 	l.with(func() {
@@ -90,6 +85,19 @@ func TestP03_AHoleAtTheBeginningIsShown(t *testing.T) {
 	})
 	if !strings.Contains(log.String(), "missing=5 found=5") {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+// pushALittle has a process hand over two batches and die.
+func pushALittle(t *testing.T, config Config, l *ledger) {
+	t.Helper()
+	config.Window = 1
+	q := begin(t, config)
+	defer die(q)
+	l.with(func() { l.behave = func(batch int) behaviour { return behaviour{hangUp: batch == 2} } })
+	defer l.with(func() { l.behave = nil })
+	if err := q.Push(t.Context(), serve(t, l)); err == nil || q.Depth().Events == 0 {
+		t.Fatalf("Push = %v, and %+v", err, q.Depth())
 	}
 }
 
@@ -149,13 +157,12 @@ func TestP04_ARecordThatCannotBeReadAgainDeniesCalls(t *testing.T) {
 func TestP04_ACheckpointThatCannotBeWrittenDeniesCalls(t *testing.T) {
 	q := begin(t, Config{Dir: t.TempDir()})
 	refuse(t, q, 0, 3)
-	l := &ledger{behave: func(int) behaviour { return behaviour{} }}
-	l.behave = func(int) behaviour {
+	l := &ledger{behave: func(int) behaviour {
 		if err := q.ring.memory.file.Truncate(0); err != nil {
 			t.Error(err)
 		}
 		return behaviour{}
-	}
+	}}
 	if err := q.Push(t.Context(), serve(t, l)); !errors.Is(err, errDisk) {
 		t.Fatalf("Push = %v", err)
 	}
