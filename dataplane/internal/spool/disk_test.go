@@ -145,14 +145,14 @@ func TestAnAckThatIsNotOnTheDiskOnlyCostsSendingAgain(t *testing.T) {
 func TestHalfARecordIsNone(t *testing.T) {
 	for cut := range int(recordLen(200)) {
 		dir, l := t.TempDir(), &ledger{}
-		q := begin(t, Config{Dir: dir})
+		q := begin(t, Config{Dir: dir, Bytes: 10_000})
 		want := refuse(t, q, 0, 3)
 		end := q.ring.head.offset
 		refuse(t, q, 3, 1)
 		clear(q.ring.records[end+cut : q.ring.head.offset])
 		whole := cut >= q.ring.head.offset-end-align // The rest is padding, perhaps.
 		die(q)
-		handOver(t, Config{Dir: dir}, l)
+		handOver(t, Config{Dir: dir, Bytes: 10_000}, l)
 		if got := l.events(t); !whole {
 			sameIDs(t, got, want)
 		}
