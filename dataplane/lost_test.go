@@ -40,17 +40,26 @@ func (p *pushing) Recv() (*auditv1.PushRequest, error) {
 	return r, err
 }
 
-// calls returns how the tool calls ended that a node has recorded. Each has to have an intent and a result.
-func (d *directory) calls(t *testing.T, node string) (ended []auditv1.Outcome) {
+// recorded returns what a node has recorded, and handed over.
+func (d *directory) recorded(t *testing.T, node string) (events []*auditv1.Event) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	results := make(map[string][]auditv1.Outcome)
 	for _, record := range d.pushed[node] {
 		event := new(auditv1.Event)
 		if err := proto.Unmarshal(record.GetEvent(), event); err != nil {
 			t.Fatal(err)
 		}
+		events = append(events, event)
+	}
+	return events
+}
+
+// calls returns how the tool calls ended that a node has recorded. Each has to have an intent and a result.
+func (d *directory) calls(t *testing.T, node string) (ended []auditv1.Outcome) {
+	t.Helper()
+	results := make(map[string][]auditv1.Outcome)
+	for _, event := range d.recorded(t, node) {
 		id := string(event.GetCallId())
 		if _, begun := results[id]; begun {
 			results[id] = append(results[id], event.GetOutcome())

@@ -130,15 +130,22 @@ type controlPlane struct {
 	events []*auditv1.Event
 }
 
-func startControlPlane(t *testing.T, ca *authority, name string, set *snapshot.Set) *controlPlane {
+// updateOf is a snapshot as it is sent to who has none, signed by a key of its own.
+func updateOf(t *testing.T, set *snapshot.Set) *syncv1.Update {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &controlPlane{update: snapshot.FullUpdate(set), acked: make(chan string, 10)}
-	c.update.Nonce = "1"
-	snapshot.Sign(c.update, key)
+	update := snapshot.FullUpdate(set)
+	update.Nonce = "1"
+	snapshot.Sign(update, key)
+	return update
+}
+
+func startControlPlane(t *testing.T, ca *authority, name string, set *snapshot.Set) *controlPlane {
+	t.Helper()
+	c := &controlPlane{update: updateOf(t, set), acked: make(chan string, 10)}
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

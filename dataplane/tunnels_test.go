@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -46,6 +47,7 @@ type directory struct {
 	mu     sync.Mutex
 	nodes  map[string]*located
 	silent bool                         // It tells nobody, yet.
+	others map[string]*syncv1.Update    // by node: what is sent there instead of what all get
 	pushed map[string][]*auditv1.Record // by node
 }
 
@@ -72,7 +74,7 @@ func (d *directory) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syn
 	if err != nil {
 		return err
 	}
-	if err := stream.Send(&syncv1.SyncResponse{Update: d.update}); err != nil {
+	if err := stream.Send(&syncv1.SyncResponse{Update: cmp.Or(d.others[who.Name], d.update)}); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -227,10 +229,9 @@ func (d *directory) attachWith(t *testing.T, secure *tls.Config, node string, se
 	return end, kill
 }
 
-// twoNodes starts two nodes that know of a server of the agent laptop.
-func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key apikey.Key) {
+// laptopWorld is one of a server of the agent laptop, and of ana, whose role dev is not in it yet, with a key.
+func laptopWorld(t *testing.T) (*gatetest.World, apikey.Key) {
 	t.Helper()
-	ca = newAuthority(t)
 	w := gatetest.New(t)
 	w.Server("files", "get", "put")
 	for _, item := range w.Items {
@@ -238,19 +239,32 @@ func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key 
 			files.Url, files.Private, files.Agent, files.ProtocolVersion = "", false, "laptop", mcp.Version20260728
 		}
 	}
-	w.Role("dev", "files/*")
 	w.User("ana", "dev")
-	key = w.Key("ana", "ide", time.Time{})
+	return w, w.Key("ana", "ide", time.Time{})
+}
+
+// startNode starts a node of the directory, and waits until it is ready and known.
+func (d *directory) startNode(t *testing.T, ca *authority, name string) *process {
+	t.Helper()
+	p := startProcess(t, Config{
+		DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: d.address, Identity: ca.node(name), TunnelListen: "127.0.0.1:0",
+		FlushTime: time.Second, // A test may have taken the control plane away.
+	})
+	await(t, name+" is ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+	await(t, name+" is known", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.nodes[name] != nil })
+	return p
+}
+
+// twoNodes starts two nodes that know of a server of the agent laptop.
+func twoNodes(t *testing.T) (d *directory, ca *authority, nodes []*process, key apikey.Key) {
+	t.Helper()
+	ca = newAuthority(t)
+	w, key := laptopWorld(t)
+	w.Role("dev", "files/*")
 	d = startDirectory(t, ca, w.Set(1))
 	for _, name := range []string{"node-1", "node-2"} {
-		p := startProcess(t, Config{
-			DataDir: t.TempDir(), Listen: porttest.Free(t), ControlPlane: d.address, Identity: ca.node(name), TunnelListen: "127.0.0.1:0",
-			FlushTime: time.Second, // A test may have taken the control plane away.
-		})
-		await(t, name+" is ready", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
-		nodes = append(nodes, p)
+		nodes = append(nodes, d.startNode(t, ca, name))
 	}
-	await(t, "both are known", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.nodes) == 2 })
 	return d, ca, nodes, key
 }
 
