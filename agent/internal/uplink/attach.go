@@ -45,7 +45,7 @@ func (u *Uplink) attach(ctx context.Context, conn *grpc.ClientConn, to tunnel.Ha
 	}
 	service := &service{to: to, allowed: u.allows}
 	t := tunnel.New(stream, tunnel.Config{
-		Version: u.config.Version, Handler: service, Close: func() { cancel(nil) }, Log: u.config.Log,
+		Version: u.config.Version, Handler: service, Close: func() { cancel(nil) }, Keepalive: u.pings, Log: u.config.Log,
 	})
 	defer u.crier.join(t)()
 	var greeting sync.WaitGroup

@@ -2,7 +2,11 @@ package uplink
 
 import (
 	"errors"
+	"io"
+	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +102,105 @@ func TestANodeOfTheRegionThatJoinsTakesThePlaceOfOneBeyondIt(t *testing.T) {
 		ready := v.in(Ready)
 		return len(ready) == 2 && slices.Contains(ready, "home") && len(v.in(Idle)) == 1
 	})
+}
+
+// road is a TCP proxy in front of a node. What goes to the node arrives late, in order.
+type road struct {
+	address string
+	late    atomic.Int64 // nanoseconds
+	ends    sync.WaitGroup
+}
+
+// newRoad returns one that takes no time yet.
+func newRoad(t *testing.T, to string) *road {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &road{address: listener.Addr().String()}
+	var open sync.Map
+	r.ends.Go(func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			node, err := net.Dial("tcp", to)
+			if err != nil {
+				from.Close()
+				continue
+			}
+			open.Store(from, node)
+			r.ends.Go(func() { r.carry(node, from) })
+			r.ends.Go(func() { defer from.Close(); _, _ = io.Copy(from, node) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		open.Range(func(from, node any) bool { from.(net.Conn).Close(); node.(net.Conn).Close(); return true })
+		r.ends.Wait()
+	})
+	return r
+}
+
+// carry brings what comes from one end to the other. When a hundred pieces are under way the next ones wait.
+func (r *road) carry(to, from net.Conn) {
+	type piece struct {
+		due  time.Time
+		data []byte
+	}
+	pieces := make(chan piece, 100)
+	r.ends.Go(func() {
+		defer to.Close()
+		for p := range pieces {
+			<-time.After(time.Until(p.due))
+			_, _ = to.Write(p.data) // What cannot be written any more is lost, as the connection is.
+		}
+	})
+	defer close(pieces)
+	for buffer := make([]byte, 32<<10); ; {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		pieces <- piece{time.Now().Add(time.Duration(r.late.Load())), slices.Clone(buffer[:n])}
+	}
+}
+
+// TestANodeThatSlowsIsLeftForAnother has the round trip of one of two tunnels become slow. A ping measures that, and two looks at the
+// choice in a row believe it: after 90 seconds at most with the times of an agent, of which these here are a three-hundredth.
+func TestANodeThatSlowsIsLeftForAnother(t *testing.T) {
+	s := newSite(t, "a", "b", "c")
+	s.every, s.pings = period/300, 10*time.Second/300
+	s.order("a", "b", "c")
+	orders, roads := proto.CloneOf(s.control.Orders), map[string]*road{}
+	for _, n := range orders.GetNodes() {
+		roads[n.GetName()] = newRoad(t, n.GetAddress())
+		n.Address = roads[n.GetName()].address
+	}
+	s.control.Change(func() { s.control.Orders = orders })
+	s.run()
+	slows := s.until("two tunnels, and a measure of the third", func(v View) bool {
+		return len(v.in(Ready)) == 2 && len(v.in(Idle)) == 1 && v.link(v.in(Idle)[0]).RoundTrip != 0
+	}).in(Ready)[0]
+	s.reaches(slows)
+	roads[slows].late.Store(int64(200 * time.Millisecond))
+	began := time.Now()
+	if got, err := s.nodes[slows].Call("files"); got != "files got hello" || err != nil {
+		t.Errorf("by the node that is slow the server answered %q, %v", got, err)
+	}
+	after := s.until("tunnels to the two others", func(v View) bool {
+		return len(v.in(Ready)) == 2 && v.link(slows).State != Ready
+	}).in(Ready)
+	t.Logf("%s was left %v after it slowed", slows, time.Since(began))
+	for _, node := range after {
+		s.reaches(node)
+	}
+	s.nodes[slows].Until("the end of its tunnel", func() bool { return s.nodes[slows].Tunnel == nil })
+	if l := s.uplink.View().link(slows); l.State != Idle {
+		t.Errorf("its link is %+v", l)
+	}
 }
 
 // TestATunnelThatEndsLeavesItsSuccessorAlone has a node come back again and again. Its latest tunnel serves, and hears of changes, whatever

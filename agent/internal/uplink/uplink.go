@@ -61,6 +61,8 @@ type Uplink struct {
 	pilot  *pilot
 	news   chan struct{} // the report may be another
 	moves  chan struct{} // its tunnels are
+	// pings is how often a tunnel measures its round trip; 0: as package tunnel has it.
+	pings time.Duration
 
 	control atomic.Pointer[ControlPlane]
 	orders  atomic.Pointer[enrollv1.Orders]

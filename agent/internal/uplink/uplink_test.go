@@ -30,8 +30,9 @@ type site struct {
 	stand   *stand
 
 	uplink *Uplink
-	// every is how often the choice of nodes is looked at again; 0: as ever.
+	// every is how often the choice of nodes is looked at again, and pings how often tunnels are measured; 0: as ever.
 	every    time.Duration
+	pings    time.Duration
 	stop     func()
 	mu       sync.Mutex
 	assigned []*enrollv1.AssignedServer
@@ -73,6 +74,7 @@ func (s *site) run() {
 			s.mu.Unlock()
 		},
 	})
+	s.uplink.pings = s.pings
 	s.uplink.pilot.every = cmp.Or(s.every, s.uplink.pilot.every)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
