@@ -28,6 +28,9 @@ func testMain(m *testing.M) int {
 	if file := os.Getenv(countingServer); file != "" {
 		return serveCounting(file)
 	}
+	if os.Getenv(askingServer) != "" {
+		return serveAsking()
+	}
 	dir, err := os.MkdirTemp("", "warder-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

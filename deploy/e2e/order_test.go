@@ -1,14 +1,20 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 // terminate has a process end in order, and waits for it.
@@ -114,10 +120,41 @@ func (s *site) stopsAgent(t *testing.T) {
 	s.whole(t, within)
 }
 
-// TestAnAnswerMayComeToAnotherNodeThanTheQuestion has a server over stdio ask clients of both
+// askingServer makes this test's own binary a server over stdio that asks its clients.
+const askingServer = "WARDER_E2E_ASKING"
+
+// serveAsking serves over stdio until its input ends. It is of the modern era: what it asks is the result of a call, which its
+// client makes again with the answer.
+func serveAsking() int {
+	server := mcp.NewServer(&mcp.Implementation{Name: "asker", Version: "1"}, nil)
+	question := &mcp.ElicitParams{Message: "Who?", RequestedSchema: map[string]any{"type": "object", "properties": map[string]any{"name": map[string]any{"type": "string"}}}}
+	mcp.AddTool(server, &mcp.Tool{Name: "ask"}, func(_ context.Context, r *mcp.CallToolRequest, _ any) (*mcp.CallToolResult, any, error) {
+		if answer, ok := r.Params.InputResponses["who"].(*mcp.ElicitResult); ok && r.Params.RequestState == "state of the asker" {
+			return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: fmt.Sprint("hello ", answer.Content["name"])}}}, nil, nil
+		}
+		return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{"who": question}, RequestState: "state of the asker"}, nil, nil
+	})
+	if err := server.Run(context.Background(), &mcp.StdioTransport{}); err != nil && !errors.Is(err, io.EOF) {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// TestAnAnswerMayComeToAnotherNodeThanTheQuestion has servers of both eras over stdio ask clients of both
 // eras, who answer at each other node than the one that holds the call.
 func TestAnAnswerMayComeToAnotherNodeThanTheQuestion(t *testing.T) {
 	s := startSite(t)
+	admin(t, s.dataDir, "server", "add", "asker", "--agent", "south", "--env", askingServer+"=1", "--approve", "--", os.Args[0])
+	if era := admin(t, s.dataDir, "server", "show", "asker")["server"].(object)["protocolVersion"]; era != "2026-07-28" {
+		t.Fatalf("the server that asks is taken for one of %v", era)
+	}
+	for _, n := range s.nodes {
+		eventually(t, n.name+" offers the server", func() bool {
+			p := (&caller{url: "http://" + n.mcp + "/mcp", key: s.key}).call("asker", "ask", `{}`)
+			return strings.Contains(p.text, "needs a client that can be asked") // This one cannot.
+		})
+	}
 	const capabilities = `{"elicitation":{"form":{}},"sampling":{}}`
 	for i, n := range s.nodes { // The tunnel ends here, or at another.
 		for j, other := range s.nodes {
@@ -125,7 +162,7 @@ func TestAnAnswerMayComeToAnotherNodeThanTheQuestion(t *testing.T) {
 				continue
 			}
 			for _, q := range questions {
-				t.Run(fmt.Sprintf("%s from %s to %s", q.method, n.name, other.name), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s of %s from %s to %s", q.method, q.server, n.name, other.name), func(t *testing.T) {
 					session := openVersion(t, "http://"+n.mcp+"/mcp", s.key, "2025-11-25", capabilities)
 					s.answersElsewhere(t, q, session, n, other)
 					s.retriesElsewhere(t, q, capabilities, n, other)
@@ -135,20 +172,22 @@ func TestAnAnswerMayComeToAnotherNodeThanTheQuestion(t *testing.T) {
 	}
 }
 
-// question is one that server-everything asks in a call.
-type question struct{ tool, arguments, method, answer, has string }
+// question is one that a server asks in a call.
+type question struct{ server, tool, arguments, method, answer, has string }
 
+// questions are those of server-everything, which is of the legacy era, and that of a server of the modern one.
 var questions = []question{
-	{"trigger-elicitation-request", `{}`, "elicitation/create", `{"action":"accept","content":{"name":"Ana of the other node"}}`, "Ana of the other node"},
-	{"trigger-sampling-request", `{"prompt":"why?","maxTokens":10}`, "sampling/createMessage",
+	{"everything", "trigger-elicitation-request", `{}`, "elicitation/create", `{"action":"accept","content":{"name":"Ana of the other node"}}`, "Ana of the other node"},
+	{"everything", "trigger-sampling-request", `{"prompt":"why?","maxTokens":10}`, "sampling/createMessage",
 		`{"role":"assistant","model":"m","content":{"type":"text","text":"because of the other node"}}`, "because of the other node"},
+	{"asker", "ask", `{}`, "elicitation/create", `{"action":"accept","content":{"name":"Ana of the other node"}}`, "hello Ana of the other node"},
 }
 
 // answersElsewhere is a client of the older versions: it posts the response.
 func (s *site) answersElsewhere(t *testing.T, q question, session string, n, other *part) {
 	t.Helper()
 	calls := openStream(t, http.MethodPost, "http://"+n.mcp+"/mcp", s.key, session,
-		`{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"everything__`+q.tool+`","arguments":`+q.arguments+`}}`)
+		`{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"`+q.server+`__`+q.tool+`","arguments":`+q.arguments+`}}`)
 	for {
 		var m struct {
 			ID     json.RawMessage
@@ -178,9 +217,9 @@ func (s *site) retriesElsewhere(t *testing.T, q question, capabilities string, n
 	t.Helper()
 	call := func(at *part, rest string) string {
 		t.Helper()
-		body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"everything__` + q.tool + `","arguments":` + q.arguments + `,` + rest +
+		body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + q.server + `__` + q.tool + `","arguments":` + q.arguments + `,` + rest +
 			`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":` + capabilities + `}}}`
-		_, answer, _ := send(t, "http://"+at.mcp+"/mcp", s.key, body, modernHeader("tools/call", "everything__"+q.tool)...)
+		_, answer, _ := send(t, "http://"+at.mcp+"/mcp", s.key, body, modernHeader("tools/call", q.server+"__"+q.tool)...)
 		return answer
 	}
 	first := call(n, "")

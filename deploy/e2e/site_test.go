@@ -131,7 +131,7 @@ func (s *site) startAgent(t *testing.T, name string) {
 	t.Helper()
 	file := filepath.Join(s.root, name+".yaml")
 	if err := os.WriteFile(file, []byte("allow:\n  - command: node\n    args: [\"...\"]\n    environment: [MEMORY_FILE_PATH]\n"+
-		"  - command: "+strconv.Quote(os.Args[0])+"\n    environment: ["+countingServer+"]\n"), 0o600); err != nil {
+		"  - command: "+strconv.Quote(os.Args[0])+"\n    environment: ["+countingServer+", "+askingServer+"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	token := filepath.Join(s.root, "join-token-"+name)
