@@ -196,7 +196,7 @@ func TestAModernQuestionAskedAtOneNodeIsAnsweredOrGivenUpAtAnyOther(t *testing.T
 	for _, name := range names {
 		nodes = append(nodes, d.startNode(t, ca, name))
 	}
-	server := examiner{t: t, began: make(chan struct{}), left: make(chan struct{})}
+	server := examiner{t: t, began: make(chan struct{}, 9), left: make(chan struct{}, 9)} // Nobody may read them after a failure.
 	d.attachWith(t, ca.agent("laptop"), "node-1", server)
 	for _, p := range nodes {
 		await(t, "tools are listed", func() bool { _, body := p.post(key, listMessage); return strings.Contains(body, "files__put") })
