@@ -86,6 +86,7 @@ func Open(ctx context.Context, config Config) (*Plane, error) {
 func (p *Plane) assemble(expired error) error {
 	p.pool = upstream.New(upstream.Config{
 		Version: p.config.Version, Log: p.log, Registerer: p.config.Registerer, Changed: p.serverChanged, Agents: p.tunnels.carriers(),
+		Keepers: p.tunnels.keepers(),
 	})
 	p.tokens = token.NewKeeper(token.Config{Log: p.log, Registerer: p.config.Registerer})
 	p.board = notice.New(notice.Config{Upstream: p.pool, Current: p.current, Log: p.log, Registerer: p.config.Registerer})

@@ -186,6 +186,14 @@ func (t *tunnels) carriers() func(*snapshotv1.Server) upstream.Carrier {
 	return func(server *snapshotv1.Server) upstream.Carrier { return t.roster.Carrier(server) }
 }
 
+// keepers lets nodes agree on sessions.
+func (t *tunnels) keepers() upstream.Keepers {
+	if t == nil {
+		return nil
+	}
+	return t.errands
+}
+
 // local serves another node. The relay is made before the roster.
 func (t *tunnels) local(ctx context.Context, request *tunnel.Request) (*tunnel.Response, error) {
 	return t.roster.Local(ctx, request)

@@ -290,4 +290,41 @@ func TestASessionHasItsStateOnEveryNode(t *testing.T) {
 			t.Fatalf("call %d through the balancer: %v %s", i, a.err, a.text)
 		}
 	}
+
+	// What is new to a session, or was lost, begins anew and has one state again.
+	s.agents["south"].kill()
+	s.restart(t, s.agents["south"])
+	s.whole(t, within)
+	s.countsOnce(t, one)
+	s.countsOnce(t, other)
+	late := openVersion(t, "http://"+s.nodes[2].mcp+"/mcp", s.key, "2025-11-25", `{}`)
+	admin(t, s.dataDir, "server", "remove", "counter")
+	admin(t, s.dataDir, addCounter("south", filepath.Join(s.root, "counters"))...)
+	s.whole(t, within)
+	s.countsOnce(t, late)
+}
+
+// countsOnce calls the counter from one session at all nodes at once, and has it count from one.
+func (s *site) countsOnce(t *testing.T, session string) {
+	t.Helper()
+	const calls = 12
+	answers := make(chan *placed, calls)
+	for i := range calls {
+		c := &caller{url: "http://" + s.nodes[i%len(s.nodes)].mcp + "/mcp", key: s.key, session: session}
+		go func() { answers <- c.call("counter", "count", `{}`) }()
+	}
+	var texts []string
+	for range calls {
+		a := <-answers
+		if a.err != nil {
+			t.Error(a.err)
+		}
+		texts = append(texts, a.text)
+	}
+	all := strings.Join(texts, " ")
+	for want := 1; want <= calls; want++ {
+		if n := strings.Count(all, `"text":"`+strconv.Itoa(want)+`"`); n != 1 {
+			t.Fatalf("the counter said %d %d times: %s", want, n, all)
+		}
+	}
 }

@@ -4,6 +4,7 @@
 //	client ─▶ session ─▶ Errands ══ relay ══▶ Errands ─▶ the other node's session, or upstream
 //	            ▲ Answer, Cancel, Resume, Wish   │
 //	            └──── Permit, SealState ◀────────┘  while a parked call goes on
+//	upstream ── Keep, Find ══ relay ══▶ Errands ─▶ the other node's upstream, for a session that both use
 //
 // Who asks has opened the handle for its owner, has decided, and records: the other node does neither, and asks back what its
 // server may want of the client. It gives a parked call to nobody but the user and application that made it, though. Messages are of one version family of nodes, in JSON; what cannot be read is refused.
@@ -36,6 +37,8 @@ const (
 	kindResume = "resume"
 	kindReply  = "reply"
 	kindWish   = "wish"
+	kindKeep   = "keep"
+	kindFind   = "find"
 )
 
 // Relay speaks to other nodes, as relay.Relay does.
@@ -54,9 +57,11 @@ type Session interface {
 	Wished(session [16]byte, wish notice.Wish) bool
 }
 
-// Upstream goes on with parked calls, as upstream.Pool does.
+// Upstream goes on with parked calls and shares sessions, as upstream.Pool does.
 type Upstream interface {
 	Do(ctx context.Context, call *upstream.Call, sink upstream.Sink) (*upstream.Answer, error)
+	Keep(ctx context.Context, server *snapshotv1.Server, w *upstream.Wanted) (upstream.Kept, error)
+	Held(server *snapshotv1.Server, w *upstream.Wanted) upstream.Kept
 }
 
 // Config is what Errands are made of. All of it is required.
@@ -104,6 +109,8 @@ type message struct {
 	Call    *call      `json:"call,omitempty"`
 
 	Wish *notice.Wish `json:"wish,omitempty"`
+
+	Wanted *upstream.Wanted `json:"wanted,omitempty"`
 }
 
 // errGone says that the process does not have what is asked for, or is no more.
@@ -192,6 +199,9 @@ func (e *Errands) Serve(ctx context.Context, node, kind string, body []byte, w t
 		done = e.replied(node, &m)
 	case kind == kindResume && m.Call != nil:
 		e.goOn(ctx, node, m.Call, w)
+		return
+	case (kind == kindKeep || kind == kindFind) && m.Wanted != nil:
+		e.lend(ctx, kind, m.Wanted, w)
 		return
 	}
 	status := 404

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -294,6 +295,11 @@ func (h *hearing) listen(ready func()) *upstream.Listen {
 func SessionKey(session [16]byte) string {
 	var text [2 + 2*len(session)]byte
 	return string(hex.AppendEncode(append(text[:0], "s/"...), session[:]))
+}
+
+// IsSessionKey reports whether a key is one of SessionKey.
+func IsSessionKey(key string) bool {
+	return len(key) == len("s/")+2*len([16]byte{}) && strings.HasPrefix(key, "s/")
 }
 
 // permit decides on what the server asks of the client.

@@ -61,6 +61,9 @@ type Config struct {
 	// called.
 	Agents func(server *snapshotv1.Server) Carrier
 
+	// Keepers lets nodes agree on the sessions that they open for legacy clients. Nil: this node is alone.
+	Keepers Keepers
+
 	// Changed is called with the name of a server that says, or shows, that what it offers has changed. It must not block.
 	// Nil: nobody wants to know.
 	Changed func(server string)

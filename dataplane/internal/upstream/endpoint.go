@@ -60,11 +60,12 @@ type endpoint struct {
 	// replaced, never edited. Nil: not known, or the server has sessions.
 	shared atomic.Pointer[map[dialect]*session]
 	// stateful says that the server is known to have sessions. Guarded by the lock of sessions.
-	stateful bool
-	held     sync.Map     // string → *held: sessions in the table, by who shares them
-	replaced sync.Map     // string → *held: what took the place of a client's own session, by its id
-	replaces atomic.Int64 // how many there are
-	lines    sync.Map     // string → line: sessions of 2024-11-05, by the id that we gave them
+	stateful  bool
+	held      sync.Map     // string → *held: sessions in the table, by who shares them
+	replaced  sync.Map     // string → *held: what took the place of a client's own session, by its id
+	replaces  atomic.Int64 // how many there are
+	forgotten forgotten    // sessions of this node that the server has lost
+	lines     sync.Map     // string → line: sessions of 2024-11-05, by the id that we gave them
 }
 
 func newEndpoint(pool *Pool, server *snapshotv1.Server) *endpoint {

@@ -20,11 +20,16 @@ const (
 	maxReopens = 5
 )
 
+// maxLost bounds in how many sessions a call is tried that its server does not know.
+const maxLost = 3
+
 // legacy makes a call within a session. If the server says that it does not know the session, the call was not executed,
-// and is made again in a new one. After the second time it is a failure.
+// and is made again in a new one. After the second time it is a failure; but a session that there was already, here or at
+// another node, may be as old as the first.
 func (x *exchange) legacy() (*Answer, error) {
 	c := claimOf(x.call.Session, x.call.SessionKey, x.call.Principal, dialectOf(x.call.Capabilities, x.call.ClientVersion))
-	for again := false; ; again = true {
+	var since time.Time // when the first was lost
+	for lost := 1; ; lost++ {
 		var err error
 		if x.lease, err = x.endpoint.acquire(&x.watch, c, &x.own); err != nil {
 			return nil, x.endpoint.explain(&x.watch, err)
@@ -34,8 +39,11 @@ func (x *exchange) legacy() (*Answer, error) {
 			return answer, err
 		}
 		c = x.lease.claim
+		old := x.lease.olderThan(since)
 		x.lease.release()
-		if again {
+		if lost == 1 {
+			since = time.Now()
+		} else if !old || lost == maxLost {
 			return nil, x.endpoint.fail(mcp.CodeBadServerAnswer, err, "server %q forgets each session at once")
 		}
 	}

@@ -25,6 +25,7 @@ type Pool struct {
 	ids        atomic.Uint64
 	sessions   sessions
 	background background
+	closing    atomic.Bool
 	parked     parked
 	readers    sync.Pool // of *mcp.SSEReader
 	exchanges  sync.Pool // of *exchange
@@ -181,9 +182,10 @@ func (p *Pool) retire(e *endpoint) {
 	}
 }
 
-// Close ends all sessions and parked calls, closes idle connections and waits for what runs in the background, at most until ctx ends.
+// Close ends all sessions but those that other nodes use, and parked calls, closes idle connections and waits for what runs in the background, at most until ctx ends.
 // There must be no calls any more.
 func (p *Pool) Close(ctx context.Context) {
+	p.closing.Store(true)
 	p.parked.close()
 	p.Retain(nil)
 	p.sessions.close()

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/warder-gateway/warder/dataplane/internal/transport"
 	"github.com/warder-gateway/warder/internal/principal"
 )
 
@@ -41,12 +40,21 @@ type held struct {
 	endpoint *endpoint
 	key      string
 	opening  attempt[*session]
-	replaces string       // id of a client's own session that was lost; empty: none
+	replaces string       // id of a client's own session that was lost; empty: none. Guarded by the table's lock
 	users    atomic.Int64 // negative once it has ended
 	used     atomic.Int64 // last, in Unix nanoseconds
 	evicted  atomic.Bool  // to be ended when the last user is done
 	ended    atomic.Bool  // the server was told
 	gone     bool         // has left the table; guarded by the table's lock
+
+	claim claim // of the call that it was opened for
+	born  time.Time
+	// asking says that it comes from another node, if that has one. Who asks for it has to wait for two then.
+	asking     bool
+	secondhand atomic.Bool  // it was open already when this node got it
+	borrowed   atomic.Bool  // another node keeps it, and ends it
+	lent       atomic.Bool  // other nodes use it
+	asked      atomic.Int64 // when the keeper was last told that it is in use, in Unix nanoseconds
 }
 
 // endedUsers is what stands for users of a session that has ended. No number of users reaches it.
@@ -67,7 +75,11 @@ func (h *held) take() bool {
 
 // release ends a use.
 func (h *held) release() {
-	h.used.Store(time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	h.used.Store(now)
+	if h.borrowed.Load() {
+		h.renew(now)
+	}
 	if h.users.Add(-1) == 0 && h.evicted.Load() {
 		h.finish()
 	}
@@ -86,7 +98,7 @@ func (h *held) finish() bool {
 func (h *held) end() {
 	select {
 	case <-h.opening.done:
-		if h.opening.err == nil && h.ended.CompareAndSwap(false, true) {
+		if h.opening.err == nil && !h.othersUse() && h.ended.CompareAndSwap(false, true) {
 			h.endpoint.end(h.opening.value)
 		}
 	default:
@@ -110,6 +122,8 @@ func (t *sessions) len() int {
 type claim struct {
 	ref     *SessionRef // the client's own; nil: none
 	lost    bool        // it was lost just now
+	gone    string      // id of the session that was lost just now; empty: none
+	keeps   bool        // another node asks this one for a session to share
 	key     string      // who shares the one that this node opens
 	who     *principal.Principal
 	dialect dialect
@@ -158,9 +172,10 @@ func (l *lease) lost() {
 	switch {
 	case l.held != nil:
 		l.endpoint.pool.sessions.remove(l.held)
-		l.claim.lost = l.claim.ref != nil
+		l.endpoint.forgotten.add(l.id)
+		l.claim.lost, l.claim.gone = l.claim.ref != nil, l.id
 	case l.claim.ref != nil:
-		l.claim.lost = true
+		l.claim.lost, l.claim.gone = true, l.id
 	default:
 		l.endpoint.unshare(l.session)
 	}
@@ -319,6 +334,7 @@ func (e *endpoint) unshare(lost *session) {
 // returns nil if there is a handshake by now that serves everybody.
 func (t *sessions) join(e *endpoint, c *claim) (h *held, mine bool) {
 	if h, ok := e.held.Load(e.keyOf(c)); ok && h.(*held).take() {
+		t.standIn(h.(*held), c)
 		return h.(*held), true
 	}
 	t.mu.Lock()
@@ -346,17 +362,19 @@ func (e *endpoint) keyOf(c *claim) string {
 
 // add begins to open a session. The caller holds the lock.
 func (t *sessions) add(e *endpoint, key string, c *claim) *held {
-	h := &held{endpoint: e, key: key, opening: attempt[*session]{done: make(chan struct{})}}
+	h := &held{endpoint: e, key: key, opening: attempt[*session]{done: make(chan struct{})}, claim: *c, born: time.Now()}
+	h.claim.ref = nil // It is the call's.
+	keeper := ""
+	if !c.keeps {
+		keeper = t.pool.keeperOf(h)
+	}
+	h.asking = keeper != ""
 	h.users.Store(1)
 	h.used.Store(time.Now().UnixNano())
 	t.all[h] = struct{}{}
 	t.byKey[key] = append(t.byKey[key], h)
 	e.held.Store(key, h)
-	if c.ref != nil {
-		h.replaces = c.ref.ID
-		e.replaced.Store(h.replaces, h)
-		e.replaces.Add(1)
-	}
+	t.put(h, c.ref)
 	if !e.stateful {
 		t.first[e] = h
 	}
@@ -364,14 +382,40 @@ func (t *sessions) add(e *endpoint, key string, c *claim) *held {
 	if t.janitor == nil {
 		t.janitor = time.AfterFunc(t.pool.config.SessionIdle, t.expire)
 	}
-	go t.open(h, c.dialect, e.caller(c.who))
+	go t.open(h, keeper)
 	return h
 }
 
-// open makes the handshake of h. It runs by itself: those who wait for it may leave.
-func (t *sessions) open(h *held, d dialect, caller transport.Caller) {
-	e := h.endpoint
-	s, err := e.initialize(context.Background(), d, caller)
+// standIn has h take the place of the client's own session from now on, if it does not yet: it was opened for a node that
+// asked for it, or before this one knew that the client's own is lost.
+func (t *sessions) standIn(h *held, c *claim) {
+	if c.ref == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !h.gone && h.replaces == "" && h.key == c.key {
+		t.put(h, c.ref)
+	}
+}
+
+// put puts h in the place of a client's own session; nil: it has none. The caller holds the lock.
+func (t *sessions) put(h *held, own *SessionRef) {
+	if own == nil {
+		return
+	}
+	h.replaces = own.ID
+	h.endpoint.replaced.Store(h.replaces, h)
+	h.endpoint.replaces.Add(1)
+}
+
+// open gets the session of h, from a keeper or by a handshake. It runs by itself: those who wait for it may leave.
+func (t *sessions) open(h *held, keeper string) {
+	e, d := h.endpoint, h.claim.dialect
+	s, err := h.share(keeper), error(nil)
+	if s == nil {
+		s, err = e.initialize(context.Background(), d, e.caller(h.claim.who))
+	}
 
 	t.mu.Lock()
 	if t.first[e] == h {
