@@ -36,7 +36,7 @@ func begun(t *testing.T, want int, nodes []node) *world {
 
 func TestWhichNodesGetATunnel(t *testing.T) {
 	in(t, "the nearest of the region, and then beyond it", func(t *testing.T) {
-		w := begun(t, 2, []node{{"near", "eu", 30*ms}, {"nearer", "eu", 5*ms}, {"nearest-abroad", "us", 1*ms}, {"far", "eu", 90*ms}})
+		w := begun(t, 2, []node{{"near", "eu", 30 * ms}, {"nearer", "eu", 5 * ms}, {"nearest-abroad", "us", 1 * ms}, {"far", "eu", 90 * ms}})
 		time.Sleep(time.Second)
 		w.expect("at first", "near", "nearer")
 		w.die("near")
@@ -47,12 +47,12 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 		w.expect("after another", "far", "nearest-abroad")
 	})
 	in(t, "one that is down waits for no measurement of others", func(t *testing.T) {
-		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "eu", 10*time.Minute}})
+		w := begun(t, 1, []node{{"a", "eu", 5 * ms}, {"b", "eu", 10 * time.Minute}})
 		time.Sleep(2 * time.Second)
 		w.expect("with one that never answers", "a")
 	})
 	in(t, "a lost tunnel is replaced at once", func(t *testing.T) {
-		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "eu", 5*ms}})
+		w := begun(t, 1, []node{{"a", "eu", 5 * ms}, {"b", "eu", 5 * ms}})
 		time.Sleep(time.Second)
 		first := w.held()[0]
 		w.cut(w.nodes[first])
@@ -62,7 +62,7 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 		}
 	})
 	in(t, "the only node is dialled again, and at most every five seconds it is down", func(t *testing.T) {
-		w := begun(t, 2, []node{{"a", "eu", 5*ms}})
+		w := begun(t, 2, []node{{"a", "eu", 5 * ms}})
 		time.Sleep(time.Second)
 		w.die("a")
 		time.Sleep(10 * time.Minute)
@@ -71,7 +71,7 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 		w.expect("after it came back", "a")
 	})
 	in(t, "orders without nodes take away nothing, and a node that is gone from them after a while", func(t *testing.T) {
-		w := begun(t, 2, []node{{"a", "eu", 5*ms}, {"b", "eu", 5*ms}})
+		w := begun(t, 2, []node{{"a", "eu", 5 * ms}, {"b", "eu", 5 * ms}})
 		time.Sleep(time.Second)
 		w.change("a", func(p *place) { p.listed = false })
 		w.change("b", func(p *place) { p.listed = false })
@@ -89,7 +89,7 @@ func TestWhichNodesGetATunnel(t *testing.T) {
 
 func TestTunnelsAreRebalanced(t *testing.T) {
 	in(t, "a node that drains is left, when there is another", func(t *testing.T) {
-		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "us", 500*ms}})
+		w := begun(t, 1, []node{{"a", "eu", 5 * ms}, {"b", "us", 500 * ms}})
 		time.Sleep(time.Second)
 		w.expect("at first", "a")
 		w.drain(w.nodes["a"])
@@ -99,7 +99,7 @@ func TestTunnelsAreRebalanced(t *testing.T) {
 		w.expect("when the other is", "b")
 	})
 	in(t, "a nearer node that joins", func(t *testing.T) {
-		w := begun(t, 2, []node{{"a", "us", 5*ms}, {"b", "us", 5*ms}})
+		w := begun(t, 2, []node{{"a", "us", 5 * ms}, {"b", "us", 5 * ms}})
 		time.Sleep(time.Minute)
 		w.add("home", "eu", 50*ms)
 		w.order()
@@ -109,7 +109,7 @@ func TestTunnelsAreRebalanced(t *testing.T) {
 		}
 	})
 	in(t, "a node that slows is left once, and not taken back at once", func(t *testing.T) {
-		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "eu", 60*ms}})
+		w := begun(t, 1, []node{{"a", "eu", 5 * ms}, {"b", "eu", 60 * ms}})
 		time.Sleep(time.Minute)
 		w.expect("at first", "a")
 		w.change("a", func(p *place) { p.trip = 300 * ms })
@@ -127,7 +127,7 @@ func TestTunnelsAreRebalanced(t *testing.T) {
 		}
 	})
 	in(t, "a node that comes and goes is not taken for another", func(t *testing.T) {
-		w := begun(t, 1, []node{{"a", "eu", 5*ms}, {"b", "us", 5*ms}})
+		w := begun(t, 1, []node{{"a", "eu", 5 * ms}, {"b", "us", 5 * ms}})
 		time.Sleep(time.Minute)
 		w.expect("at first", "a")
 		for range 30 {
