@@ -77,6 +77,8 @@ type script struct {
 	all  map[uint64]plan
 	done map[uint64]bool // handlers that began
 	seen [endings + 4]atomic.Int64
+	// stopped says that an end was told to stop: it takes its handlers' contexts away, and says so of their streams while it can.
+	stopped atomic.Bool
 }
 
 func (s *script) errorf(format string, args ...any) {
@@ -211,9 +213,9 @@ func (s *script) failed(p plan, err error) {
 	}
 	expected := errors.Is(err, ErrLost) || errors.Is(err, ErrDraining) || errors.Is(err, ErrFull) || errors.Is(err, context.Canceled) ||
 		p.deadline > 0 && errors.Is(err, context.DeadlineExceeded) || p.ending == refuses && errors.Is(err, ErrRefused) ||
-		!arrived && errors.Is(err, ErrRefused) || p.ending > refuses && errors.Is(err, ErrFailed)
+		!arrived && errors.Is(err, ErrRefused) || s.stopped.Load() && errors.Is(err, ErrCancelled) || p.ending > refuses && errors.Is(err, ErrFailed)
 	if !expected {
-		s.errorf("%d, which should end with %d, failed with %v", p.nonce, p.ending, err)
+		s.errorf("%d, which should end with %d, and has a deadline of %v, failed with %v", p.nonce, p.ending, p.deadline, err)
 	}
 	s.seen[p.ending].Add(1)
 }
@@ -247,6 +249,7 @@ func (s *script) run(tunnels, calls int) {
 		case 0:
 			one.close()
 		case 1:
+			s.stopped.Store(true)
 			a.stop()
 		case 2:
 			b.Drain()
@@ -254,6 +257,7 @@ func (s *script) run(tunnels, calls int) {
 			cancel()
 		}
 		callers.Wait()
+		s.stopped.Store(false)
 		cancel()
 		time.Sleep(5 * time.Second) // what is on its way arrives
 		checkIdle(s.t, a.Tunnel, b.Tunnel)
