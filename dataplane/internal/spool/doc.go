@@ -5,8 +5,8 @@
 //	  ──Refusal────▶ └────────┴─────────────────┴──────────────┴──────────────────────┘
 //	                          ▲ acked            ▲ sent          ▲ head
 //
-// A call copies an event that is already encoded into the ring and goes on: one short lock, no system call, no hashing, no
-// network. What is copied is the kernel's to keep from that moment, so it survives the death of the process. The one
+// A call copies an event that is already encoded into the ring and goes on: one short lock, no hashing, no network, and
+// on Unix no system call. What is copied is the kernel's to keep from that moment, so it survives the death of the process. The one
 // goroutine that pushes reads what is there, gives each event its link of the hash chain, and sends batches, several in
 // flight. An ack covers a prefix; only that is forgotten. After a lost stream, everything that is not acked is sent again,
 // byte for byte, and the ledger drops what it has.
