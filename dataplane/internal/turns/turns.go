@@ -8,12 +8,12 @@
 // time while it applies a snapshot. Work that is done in turns leaves the processor
 // idle for a moment after each slice, so that calls go on as their answers come.
 //
-// A system call that waits for the disk keeps its processor, too, until the
-// runtime takes notice, which is again some ten milliseconds: see Wait.
+// The collector does not pause so, and a system call that waits for the disk keeps its
+// processor, too, until the runtime takes notice, which is again some ten milliseconds.
+// So there are more processors than one as long as work is done in turns: see loan.
 package turns
 
 import (
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -70,6 +70,7 @@ func (t *Turns) breathe() {
 	if t.breaths%every != 1 || time.Since(t.resumed) < slice {
 		return
 	}
+	processors.work(time.Now())
 	// Whoever works next finds the pause made: nobody else has a turn while it lasts.
 	for began := time.Now(); ; {
 		time.Sleep(pause)
@@ -86,16 +87,10 @@ func (t *Turns) breathe() {
 // disk lets one system call at a time have a processor lent.
 var disk sync.Mutex
 
-// Wait makes a system call that waits for the disk, and gives a process that has
-// one processor another one as long as that takes. It is not left in place: on one
-// core, a second processor only costs, some 10 % of a call. Where GOMAXPROCS says how
-// many there are, the operator has the word.
+// Wait makes a system call that waits for the disk, and gives a process that has one processor another one as long as that takes.
 func Wait(call func()) {
 	disk.Lock()
 	defer disk.Unlock()
-	if runtime.GOMAXPROCS(0) == 1 && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(2)
-		defer runtime.SetDefaultGOMAXPROCS() // It is followed again if a container is given more.
-	}
+	defer processors.wait()()
 	call()
 }

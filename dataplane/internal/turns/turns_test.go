@@ -1,7 +1,6 @@
 package turns
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,31 +60,6 @@ func TestManyShortWorksPauseAsOneLongOne(t *testing.T) {
 		paused := time.Since(start) - works*step
 		if want := works * step / slice * pause; paused < want-pause || paused > want+pause {
 			t.Errorf("paused for %v in %v; want %v", paused, works*step, want)
-		}
-	})
-}
-
-// TestWhoWaitsForTheDiskLeavesAProcessor is of a process that has one, and of one
-// that has more.
-func TestWhoWaitsForTheDiskLeavesAProcessor(t *testing.T) {
-	t.Setenv("GOMAXPROCS", "")
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	for _, c := range []struct{ has, during int }{{1, 2}, {2, 2}, {3, 3}} {
-		runtime.GOMAXPROCS(c.has)
-		Wait(func() {
-			if n := runtime.GOMAXPROCS(0); n != c.during {
-				t.Errorf("of %d: %d during the wait; want %d", c.has, n, c.during)
-			}
-		})
-		if n := runtime.GOMAXPROCS(0); n > max(c.has, runtime.NumCPU()) {
-			t.Errorf("of %d: %d afterwards", c.has, n)
-		}
-	}
-	t.Setenv("GOMAXPROCS", "1")
-	runtime.GOMAXPROCS(1)
-	Wait(func() {
-		if n := runtime.GOMAXPROCS(0); n != 1 {
-			t.Errorf("%d processors; the operator wants 1", n)
 		}
 	})
 }
