@@ -2,12 +2,14 @@ package dataplane
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/image"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 )
 
@@ -30,7 +32,7 @@ const (
 
 // tuneCollector makes the collector of this process one for a node until ctx
 // ends, unless the operator said what he wants (GOGC, GOMEMLIMIT).
-func tuneCollector(ctx context.Context) {
+func tuneCollector(ctx context.Context, log *slog.Logger) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -43,7 +45,7 @@ func tuneCollector(ctx context.Context) {
 			percent = next
 		}
 		if calm.look(heap.allocated) {
-			giveBack()
+			giveBack(log)
 		}
 		if !lifetime.Sleep(ctx, lookEvery) {
 			return
@@ -62,7 +64,8 @@ const (
 	// littleBytes is what a quiet node may allocate from one look to the next.
 	littleBytes = 512 << 10
 	// worthBytes is what must have been allocated since memory was given back for it to be
-	// worth while again: a node with little to do is not to collect all the time.
+	// worth while again: a node with little to do is not to collect all the time. A start is
+	// worth it.
 	worthBytes = 16 << 20
 	// calmLooks is how many looks a node must be quiet for.
 	calmLooks = 2
@@ -75,7 +78,7 @@ func (c *calm) look(allocated uint64) bool {
 	if c.looks++; !quiet {
 		c.looks = 0
 	}
-	if c.looks < calmLooks || allocated-c.given < worthBytes {
+	if c.looks < calmLooks || c.given > 0 && allocated-c.given < worthBytes {
 		return false
 	}
 	c.given = allocated
@@ -83,10 +86,14 @@ func (c *calm) look(allocated uint64) bool {
 }
 
 // giveBack collects, and returns to the system what is free. It takes two collections
-// until pools have let go of what nobody used.
-func giveBack() {
+// until pools have let go of what nobody used. The file of the program comes last: what the
+// service needs of it comes back with the next calls.
+func giveBack(log *slog.Logger) {
 	runtime.GC()
 	debug.FreeOSMemory()
+	if err := image.Forget(); err != nil {
+		log.Warn("cannot unmap what is not used of the program's file; the node takes more memory than it needs", "error", err)
+	}
 }
 
 // heap says of the heap, in bytes, how much lived at the last collection and how much

@@ -25,7 +25,8 @@ func TestMemoryIsGivenBackOnceANodeBecameQuietAndNotBefore(t *testing.T) {
 		bytes uint64
 		gives bool
 	}{
-		{1 << 10, false}, {1 << 10, false}, {1 << 10, false}, // There is nothing to give.
+		{worthBytes / 2, false}, {0, false}, {0, true}, // It has started,
+		{1 << 10, false}, {1 << 10, false}, {1 << 10, false}, // and there is nothing to give.
 		{worthBytes, false}, {worthBytes, false}, // It works.
 		{littleBytes, false}, {littleBytes, true}, // It became quiet,
 		{littleBytes, false}, {0, false}, {littleBytes, false}, // and stays so.

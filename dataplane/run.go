@@ -36,7 +36,7 @@ func Run(ctx context.Context, config Config) error {
 
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	go tuneCollector(running)
+	go tuneCollector(running, config.Log)
 	ended := make(chan error, 1)
 	go func() { ended <- plane.Run(running) }()
 	failed := make(chan error, len(servers))
