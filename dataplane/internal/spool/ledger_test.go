@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"errors"
@@ -177,9 +178,10 @@ func serve(t testing.TB, l *ledger) auditv1.AuditServiceClient {
 	return auditv1.NewAuditServiceClient(conn)
 }
 
-// begin opens a queue, which is closed when the test ends.
+// begin opens a queue, which is closed when the test ends. Its pusher does not wait for company, unless the test says so.
 func begin(t testing.TB, config Config) *Queue {
 	t.Helper()
+	config.Linger = cmp.Or(config.Linger, time.Microsecond)
 	q, err := Open(config)
 	if err != nil {
 		t.Fatal(err)

@@ -381,8 +381,9 @@ func await(t *testing.T, ready func() bool) {
 
 // BenchmarkCall is what a call pays: intent and result, with a ledger that acks everything.
 func BenchmarkCall(b *testing.B) {
-	b.Run("memory", func(b *testing.B) { benchmarkCall(b, Config{}) })
-	b.Run("disk", func(b *testing.B) { benchmarkCall(b, Config{Dir: b.TempDir()}) })
+	usual := Config{}.withDefaults().Linger
+	b.Run("memory", func(b *testing.B) { benchmarkCall(b, Config{Linger: usual}) })
+	b.Run("disk", func(b *testing.B) { benchmarkCall(b, Config{Dir: b.TempDir(), Linger: usual}) })
 }
 
 func benchmarkCall(b *testing.B, config Config) {
