@@ -169,7 +169,7 @@ revocations: dashboard postgres ## Revoke 200 keys at three busy nodes with 20,0
 	WARDER_REVOCATIONS=200 $(GO) test -count=1 -timeout 30m -v -run '^TestRevocationsReachThreeNodesWhileTheyAreBusy$$' ./deploy/e2e
 
 .PHONY: bench
-bench: ## Compare calls through Warder with direct ones and with a plain proxy, and those through tunnels with HTTP; prints ratios.
+bench: dashboard postgres ## Compare calls through Warder with direct ones and with a plain proxy, and those through tunnels with HTTP; prints ratios.
 	$(GO) run ./deploy/bench $(BENCH)
 	$(GO) test -timeout 10m -run '^$$' -bench '^BenchmarkHop$$' ./internal/tunnel
 	$(GO) test -timeout 10m -run '^$$' -bench '^BenchmarkCall$$' -benchtime 2s ./dataplane/internal/roster

@@ -6,58 +6,37 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/signal"
+	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
-
-	"github.com/warder-gateway/warder/dataplane"
 )
 
-// TestMain lets this program play its parts, and that of the binary too, so that
-// none has to be built.
+// TestMain lets this program play its parts.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		exit(play(role))
 	}
-	if len(os.Args) > 1 && os.Args[1] == "dataplane" {
-		exit(runNode(os.Args[2:]))
-	}
 	os.Exit(m.Run())
-}
-
-// runNode is what 'warder dataplane' does.
-func runNode(args []string) error {
-	var config dataplane.Config
-	flags := pflag.NewFlagSet("dataplane", pflag.ContinueOnError)
-	config.Flags(flags)
-	flags.String("log-level", "", "")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	return dataplane.Run(ctx, config)
 }
 
 // TestEachRowHasAllItsFigures runs what 'make bench' runs, as short as it gets: a
 // wrong answer, or one that does not come, ends a run with an error. How fast
 // anything is, it does not look at.
 func TestEachRowHasAllItsFigures(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "warder")
+	if err := build(t.Context(), binary); err != nil {
 		t.Fatal(err)
 	}
 	o := options{
 		rounds: 1, duration: 250 * time.Millisecond, // Long enough for a call beside whatever else runs.
-		quick: true, binary: self, settle: time.Millisecond,
+		quick: true, binary: binary, settle: time.Millisecond,
 		sessions: 60, tools: 400, keys: 50,
 	}
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	r, err := run(ctx, o, t.TempDir(), &out)
+	r, err := run(ctx, o, dir, &out)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -91,8 +70,8 @@ func TestEachRowHasAllItsFigures(t *testing.T) {
 			bounded++
 		}
 	}
-	if bounded != 8 {
-		t.Errorf("%d readings have a target's bound; want 8: %+v", bounded, r.Readings)
+	if bounded != 11 {
+		t.Errorf("%d readings have a target's bound; want 11: %+v", bounded, r.Readings)
 	}
 	if t.Failed() {
 		t.Log(out.String())

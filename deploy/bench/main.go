@@ -66,7 +66,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", time.Second, "length of one round")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the node, taken under load, to this file")
-	flag.StringVar(&o.match, "match", "", "only rows whose name has this text, for example '16 callers, 16384', or one of lists, memory, snapshots; the profile is of the last scenario")
+	flag.StringVar(&o.match, "match", "", "only rows whose name has this text, for example '16 callers, 16384', or one of lists, memory, snapshots, starts; the profile is of the last scenario")
 	flag.StringVar(&o.binary, "warder", "", "the binary to measure (default: build it)")
 	flag.Parse()
 	if pinned, err := pinSelf(); err != nil {
@@ -191,10 +191,8 @@ func runAndReport(ctx context.Context, o options) error {
 	defer os.RemoveAll(dir)
 	if o.binary == "" {
 		o.binary = filepath.Join(dir, "warder")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.binary, "./cmd/warder")
-		build.Env = append(os.Environ(), "GOMAXPROCS=2")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build warder: %w\n%s", err, out)
+		if err := build(ctx, o.binary); err != nil {
+			return err
 		}
 	}
 	r, err := run(ctx, o, dir, os.Stdout)
@@ -202,6 +200,16 @@ func runAndReport(ctx context.Context, o options) error {
 		return err
 	}
 	return r.report(os.Stdout, o.json)
+}
+
+// build builds the binary that is measured.
+func build(ctx context.Context, binary string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "github.com/warder-gateway/warder/cmd/warder")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=2")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build warder: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // run measures, prints as it goes, and returns what came out. It leaves files in
@@ -220,7 +228,7 @@ func run(ctx context.Context, o options, dir string, out io.Writer) (*result, er
 		name    string
 		measure func(context.Context, *node) ([]reading, error)
 	}{
-		{"lists", b.lists}, {"memory", b.memory}, {"snapshots", b.snapshots},
+		{"lists", b.lists}, {"memory", b.memory}, {"snapshots", b.snapshots}, {"starts", b.starts},
 	} {
 		if !o.wants(part.name) {
 			continue
