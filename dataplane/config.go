@@ -78,6 +78,10 @@ type Config struct {
 	MaxRequests       int64
 	MaxRequestsPerKey int64
 	AuditBytes        int64
+	// AuditSync says which calls wait until their audit record is on the disk. Empty means SyncRisky.
+	AuditSync AuditSync
+	// auditDisk is spool.Config.Disk, for tests.
+	auditDisk func(sync func() error) error
 	// DrainTime is how long running calls may take at the end, and FlushTime how
 	// long the control plane may take none of the last audit events before they are
 	// given up. Zero means the default.
@@ -120,6 +124,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.Int64Var(&c.MaxRequests, "max-requests", c.MaxRequests, "most requests at once (default 4096)")
 	fs.Int64Var(&c.MaxRequestsPerKey, "max-requests-per-key", c.MaxRequestsPerKey, "most requests at once of one API key (default 256)")
 	fs.Int64Var(&c.AuditBytes, "audit-queue-bytes", c.AuditBytes, "most bytes of audit events to hold for the control plane, on disk (default 64 MiB)")
+	fs.StringVar((*string)(&c.AuditSync), "audit-sync", string(cmp.Or(c.AuditSync, SyncRisky)), "calls whose audit record is on the disk before they are made: risky (of what destroys, administrates, executes or is not classified), all or none")
 	fs.DurationVar(&c.DrainTime, "drain-time", cmp.Or(c.DrainTime, defaultDrainTime), "how long running calls may take at the end")
 }
 
@@ -129,6 +134,7 @@ func (c Config) withDefaults() Config {
 	if c.JoinTokenFile == "" {
 		c.JoinToken = cmp.Or(c.JoinToken, os.Getenv("WARDER_JOIN_TOKEN"))
 	}
+	c.AuditSync = cmp.Or(c.AuditSync, SyncRisky)
 	c.DrainTime = cmp.Or(c.DrainTime, defaultDrainTime)
 	c.FlushTime = cmp.Or(c.FlushTime, defaultFlushTime)
 	c.Version = cmp.Or(c.Version, build.Version)
@@ -157,6 +163,9 @@ func (c *Config) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.ControlPlane); err != nil {
 		return fault.Wrap(fault.Invalid, "--control-plane must be HOST:PORT, not "+c.ControlPlane, err)
+	}
+	if err := c.AuditSync.validate(); err != nil {
+		return err
 	}
 	if err := c.validatePprof(); err != nil {
 		return err

@@ -105,15 +105,13 @@ func (p *Plane) assemble(expired error) error {
 	if p.link, err = dial(&p.config, p.identity); err != nil {
 		return err
 	}
-	if p.queue, err = spool.Open(spool.Config{
-		Dir: filepath.Join(p.config.DataDir, "audit"), Bytes: p.config.AuditBytes, Log: p.log,
-	}); err != nil {
+	if p.queue, err = p.openQueue(); err != nil {
 		return err
 	}
 	p.session = session.New(session.Config{
 		Upstream:   p.pool,
 		Board:      p.board,
-		Audit:      recorder{p.queue},
+		Audit:      newRecorder(p.queue, p.config.AuditSync, p.config.Registerer),
 		Limits:     p.limits,
 		Drift:      p.drift,
 		Peers:      p.tunnels.peers(),
@@ -382,16 +380,3 @@ func (p *Plane) push(ctx context.Context) {
 	client := auditv1.NewAuditServiceClient(p.link)
 	p.retry(ctx, "audit", func(ctx context.Context) error { return p.queue.Push(ctx, client) })
 }
-
-// recorder is the queue as a session knows it.
-type recorder struct{ queue *spool.Queue }
-
-func (r recorder) Intent(event *auditv1.Event) (session.Ticket, error) {
-	ticket, err := r.queue.Intent(event)
-	if err != nil {
-		return nil, err
-	}
-	return ticket, nil
-}
-
-func (r recorder) Refusal(event *auditv1.Event) error { return r.queue.Refusal(event) }

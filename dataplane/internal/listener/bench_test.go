@@ -38,6 +38,7 @@ type discard struct {
 
 func (*discard) Intent(*auditv1.Event) (session.Ticket, error) { return &discard{}, nil }
 func (*discard) Refusal(*auditv1.Event) error                  { return nil }
+func (*discard) Sync(context.Context, snapshotv1.Risk) error   { return nil }
 func (*discard) Result(*auditv1.Event)                         {}
 func (d *discard) Header() http.Header                         { return d.header }
 func (d *discard) Write(b []byte) (int, error)                 { d.bytes += len(b); return len(b), nil }

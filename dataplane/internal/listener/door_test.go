@@ -134,6 +134,8 @@ func (q *queue) Intent(event *auditv1.Event) (session.Ticket, error) {
 
 func (q *queue) Refusal(event *auditv1.Event) error { return q.add(event) }
 
+func (*queue) Sync(context.Context, snapshotv1.Risk) error { return nil }
+
 func (q *queue) add(event *auditv1.Event) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

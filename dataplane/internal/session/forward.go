@@ -49,6 +49,9 @@ func (x *exchange) do() *upstream.Answer {
 	if ctx.Err() != nil {
 		return x.cancelled(ctx, ctx.Err())
 	}
+	if answer := x.withheld(ctx); answer != nil {
+		return answer
+	}
 	got, err := x.ask(ctx)
 	for err == nil && got != nil && got.Detached && x.sink.given == 0 {
 		got, err = x.readOn(ctx, got)
@@ -62,6 +65,30 @@ func (x *exchange) do() *upstream.Answer {
 	}
 	return answer
 }
+
+// withheld waits until the intent of the call is as safe as its category needs
+// (security.md P-01). Where it is not, it returns the answer to the call, which is not
+// made; else nil.
+func (x *exchange) withheld(ctx context.Context) *upstream.Answer {
+	err := x.audit.Sync(ctx, x.entry.Risk)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		answer := x.cancelled(ctx, err)
+		answer.Error = notMade + answer.Error
+		return answer
+	}
+	x.log.ErrorContext(ctx, "a call is not made because its record is not safe on the disk", "server", x.call.Server.GetName(), "error", err)
+	return &upstream.Answer{
+		Body:    unrecordable(err).Append(nil, x.id()),
+		Outcome: auditv1.Outcome_OUTCOME_REFUSED,
+		Error:   notMade + fault.Text(err),
+	}
+}
+
+// notMade begins what is recorded of a call that was let through and never left.
+const notMade = "the call was not made: "
 
 // ask has the server asked: from here, or, if the call is parked at another node, from there.
 func (x *exchange) ask(ctx context.Context) (*upstream.Answer, error) {
@@ -245,6 +272,8 @@ func failureOf(outcome auditv1.Outcome) string {
 		return "protocol_error"
 	case auditv1.Outcome_OUTCOME_CANCELLED:
 		return "cancelled"
+	case auditv1.Outcome_OUTCOME_REFUSED:
+		return kindAudit
 	}
 	return "server_failed"
 }

@@ -10,14 +10,19 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
-// Recorder takes the events of calls, as spool.Queue does.
+// Recorder takes the events of calls, into what a spool.Queue is.
 type Recorder interface {
 	// Intent records a call that is about to leave. An error means that it was
 	// not recorded, and that the call must not be made. The event is the
 	// caller's again afterwards.
 	Intent(event *auditv1.Event) (Ticket, error)
+	// Sync waits until what was recorded so far is as safe as calls of a category
+	// need it to be before they leave for a server. An error means that the call
+	// must not be made: the cause of ctx, if that ends first.
+	Sync(ctx context.Context, category snapshotv1.Risk) error
 	// Refusal records a call that was refused. An error means that it was not
 	// recorded.
 	Refusal(event *auditv1.Event) error

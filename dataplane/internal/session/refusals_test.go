@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
+	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
 )
 
 // kept is a queue that keeps refusals, as long as there is room.
@@ -19,6 +21,8 @@ type kept struct {
 }
 
 func (k *kept) Intent(*auditv1.Event) (Ticket, error) { return nil, errors.New("no calls here") }
+
+func (k *kept) Sync(context.Context, snapshotv1.Risk) error { return nil }
 
 func (k *kept) Refusal(event *auditv1.Event) error {
 	if k.full {

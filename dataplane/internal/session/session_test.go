@@ -68,6 +68,7 @@ type nowhere struct{ events int }
 
 func (n *nowhere) Intent(*auditv1.Event) (session.Ticket, error) { n.events++; return n, nil }
 func (n *nowhere) Refusal(*auditv1.Event) error                  { n.events++; return nil }
+func (*nowhere) Sync(context.Context, snapshotv1.Risk) error     { return nil }
 func (n *nowhere) Result(*auditv1.Event)                         { n.events++ }
 
 // queue is a real one.
@@ -77,6 +78,8 @@ func (q queue) Intent(event *auditv1.Event) (session.Ticket, error) {
 	ticket, err := q.Queue.Intent(event)
 	return ticket, err
 }
+
+func (queue) Sync(context.Context, snapshotv1.Risk) error { return nil }
 
 // request is a call of git__get, about which there are these limits.
 func request(t testing.TB, limits ...*snapshotv1.Limit) *session.Request {

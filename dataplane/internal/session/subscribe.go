@@ -36,6 +36,9 @@ func (x *exchange) wish(ctx context.Context, wish notice.Wish) error {
 func (x *exchange) keepSubscription() *upstream.Answer {
 	ctx := x.lifetime()
 	defer ctx.End(nil)
+	if answer := x.withheld(ctx); answer != nil {
+		return answer
+	}
 	over := x.req.Method == mcp.MethodResourcesUnsubscribe
 	if err := x.wish(ctx, notice.Wish{Server: x.entry.Server.Name(), URI: x.own, Over: over}); err != nil {
 		return &upstream.Answer{

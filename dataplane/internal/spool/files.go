@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/warder-gateway/warder/internal/fault"
@@ -32,7 +33,24 @@ func openDirectory(path string, log *slog.Logger) (*directory, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Precondition, "the directory of the audit queue, "+path+", cannot be used", err)
 	}
-	return &directory{path: path, lock: lock, log: log}, nil
+	d := &directory{path: path, lock: lock, log: log}
+	if err := syncDir(filepath.Dir(path)); err != nil { // It may be new.
+		lock.Release()
+		return nil, fault.Wrap(fault.Precondition, "the directory of the audit queue, "+path+", cannot be made", err)
+	}
+	return d, nil
+}
+
+// syncDir has the names of a directory survive the machine. Windows cannot sync a directory and does not need to.
+func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // How the names of rings end, and behind that those of files that were still to become one.
@@ -93,7 +111,8 @@ func (d *directory) create(epoch, generation uint64, size int64) (*ring, error) 
 }
 
 // createRing makes the file under another name until it is one: whoever is killed meanwhile leaves nothing that is taken for
-// a queue. Its head page is on the disk, not only the kernel's, for without that one all records are nobody's.
+// a queue. Its head page is on the disk, not only the kernel's, for without that one all records are nobody's; and so is the name
+// that it gets.
 func createRing(path string, epoch, generation uint64, size int64) (*ring, error) {
 	file, err := os.OpenFile(path+unfinished, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -112,7 +131,11 @@ func createRing(path string, epoch, generation uint64, size int64) (*ring, error
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(path+unfinished))
 	}
-	r, err := openRing(path)
+	err = syncDir(filepath.Dir(path))
+	var r *ring
+	if err == nil {
+		r, err = openRing(path)
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(path))
 	}

@@ -26,6 +26,9 @@ func (m *mapping) written(offset, n int) error {
 	return err
 }
 
+// sync brings what was written to the disk.
+func (m *mapping) sync() error { return m.file.Sync() }
+
 // forget does nothing: this memory is all there is.
 func (m *mapping) forget(int, int) {}
 

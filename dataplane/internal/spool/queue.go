@@ -44,6 +44,10 @@ type Config struct {
 	// Linger is how long the pusher waits for company before it sends less than a full batch. Default 100 ms: a batch keeps one
 	// processor busy for half a millisecond, which the calls that meet it notice, so they are to be few.
 	Linger time.Duration
+	// SyncTime is how long Sync waits at most. Default 10 s.
+	SyncTime time.Duration
+	// Disk makes each call of the disk for Sync, which it is given: for tests, whose disks fail or hang. Default: it does just that.
+	Disk func(sync func() error) error
 	// Log gets losses. Default: nowhere.
 	Log *slog.Logger
 }
@@ -54,6 +58,10 @@ func (c Config) withDefaults() Config {
 	c.BatchBytes = cmp.Or(c.BatchBytes, 1<<20)
 	c.Window = cmp.Or(c.Window, 8)
 	c.Linger = cmp.Or(c.Linger, 100*time.Millisecond)
+	c.SyncTime = cmp.Or(c.SyncTime, 10*time.Second)
+	if c.Disk == nil {
+		c.Disk = func(sync func() error) error { return sync() }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -83,6 +91,9 @@ type Queue struct {
 	acked    time.Time     // when the last ack came
 	empty    chan struct{} // closed as soon as nothing is held; nil unless Flush waits
 	broken   error         // why nothing is accepted any more
+	doubted  error         // why nothing is but results
+
+	commits commits
 
 	pushing sync.Mutex
 	tails   []*tail // what earlier processes left, oldest first, and at the end that of this one
@@ -92,11 +103,11 @@ type Queue struct {
 // Epoch identifies what this process records: sequences count within it.
 func (q *Queue) Epoch() uint64 { return q.ring.epoch }
 
-// Err says why the queue accepts nothing any more; nil: it does.
+// Err says why the queue accepts no call any more; nil: it does.
 func (q *Queue) Err() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.broken
+	return cmp.Or(q.broken, q.doubted)
 }
 
 // Ticket is the right to record the result of one call. The room for it is taken until Result is called, so every ticket
@@ -169,7 +180,11 @@ func (q *Queue) take(encoded []byte, sum uint32, at time.Time, room, bytes int64
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.broken == nil && q.bytes+need > bytes {
+	switch {
+	case q.broken != nil: // append says so
+	case q.doubted != nil:
+		return nil, false, q.doubted
+	case q.bytes+need > bytes:
 		q.refused++
 		return nil, false, ErrFull
 	}
