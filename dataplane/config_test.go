@@ -52,6 +52,8 @@ func TestValidateSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"an address of tunnels that is all", func(c *Config) { c.TunnelListen, c.TunnelAddress = ":7071", "0.0.0.0:443" }, "--tunnel-address 0.0.0.0:443 names no host"},
 		{"an address of tunnels with a bad port", func(c *Config) { c.TunnelListen, c.TunnelAddress = ":7071", "node.example:https" }, "--tunnel-address node.example:https"},
 		{"an address of tunnels without port", func(c *Config) { c.TunnelListen, c.TunnelAddress = ":7071", "node.example:0" }, "--tunnel-address node.example:0"},
+		{"audit on the disk", func(c *Config) { c.AuditSync = SyncAll }, ""},
+		{"audit somewhere else", func(c *Config) { c.AuditSync = "always" }, "--audit-sync must be risky, all or none, not always"},
 		{"negative limit", func(c *Config) { c.MaxBody = -1 }, "negative"},
 	}
 	for _, test := range tests {
@@ -76,17 +78,17 @@ func TestFlagsSetTheConfig(t *testing.T) {
 	var config Config
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.Flags(flags)
-	err := flags.Parse([]string{"--data-dir=d", "--control-plane=cp:1", "--allowed-host=a", "--allowed-host=b", "--max-body=7"})
+	err := flags.Parse([]string{"--data-dir=d", "--control-plane=cp:1", "--allowed-host=a", "--allowed-host=b", "--max-body=7", "--audit-sync=all"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Config{
 		DataDir: "d", ControlPlane: "cp:1", AllowedHosts: []string{"a", "b"}, MaxBody: 7,
-		Listen: defaultListen, DrainTime: defaultDrainTime,
+		Listen: defaultListen, DrainTime: defaultDrainTime, AuditSync: SyncAll,
 	}
 	got := config
-	if diff := cmp.Diff([]any{want.DataDir, want.ControlPlane, want.AllowedHosts, want.MaxBody, want.Listen, want.DrainTime},
-		[]any{got.DataDir, got.ControlPlane, got.AllowedHosts, got.MaxBody, got.Listen, got.DrainTime}); diff != "" {
+	if diff := cmp.Diff([]any{want.DataDir, want.ControlPlane, want.AllowedHosts, want.MaxBody, want.Listen, want.DrainTime, want.AuditSync},
+		[]any{got.DataDir, got.ControlPlane, got.AllowedHosts, got.MaxBody, got.Listen, got.DrainTime, got.AuditSync}); diff != "" {
 		t.Error(diff)
 	}
 }

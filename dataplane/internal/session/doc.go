@@ -24,7 +24,8 @@
 //
 // A call that was let through has exactly one intent and one result in the audit
 // queue, the intent before anything leaves for the server, the result before the
-// answer is released, whatever happens in between. A refusal has one event;
+// answer is released, whatever happens in between. Of a risky call the intent is on
+// the disk by then, see withheld. A refusal has one event;
 // floods of them are folded into one event with a count, see Refusals.
 //
 // So much for what reaches a server or is refused. Of the rest, these are recorded:
