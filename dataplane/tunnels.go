@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/warder-gateway/warder/dataplane/internal/errand"
@@ -21,6 +20,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/roster"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
+	"github.com/warder-gateway/warder/internal/doorman"
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/tunnel"
 	snapshotv1 "github.com/warder-gateway/warder/proto/gen/warder/snapshot/v1"
@@ -89,7 +89,7 @@ func newTunnels(p *Plane) (*tunnels, error) {
 		tunnelv1.RelayService_Relay_FullMethodName:   {identity.Node},
 	}}
 	t.server = grpc.NewServer(append(admission.Interceptors(),
-		grpc.Creds(credentials.NewTLS(p.identity.Server(identity.Agent, identity.Node))),
+		grpc.Creds(doorman.New("node", p.identity.Server(identity.Agent, identity.Node), p.config.Registerer)),
 		grpc.MaxRecvMsgSize(tunnelFrames), grpc.MaxConcurrentStreams(tunnelsPerConnection), grpc.ConnectionTimeout(handshakeTime),
 	)...)
 	tunnelv1.RegisterTunnelServiceServer(t.server, attaching{Roster: t.roster})

@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -310,6 +312,51 @@ func TestANodeTakesCallsOnceItKnowsWhereAgentsAre(t *testing.T) {
 	d.silent = true
 	p = start(d)
 	await(t, "it serves although nobody tells it", func() bool { status, _ := p.get("/readyz"); return status == http.StatusOK })
+}
+
+// Strangers who say nothing take no more than their places of a node's port, and agents come when they have gone.
+func TestStrangersDoNotTakeUpThePortOfTunnels(t *testing.T) {
+	d, ca, nodes, _ := twoNodes(t)
+	d.mu.Lock()
+	address := d.nodes["node-1"].address
+	d.mu.Unlock()
+	var strangers []net.Conn
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		strangers = append(strangers, conn)
+		return conn
+	}
+	turned := func() bool {
+		_, metrics := nodes[0].get("/metrics")
+		return strings.Contains(metrics, `warder_node_turned_away_total{full="address",state="handshake"} `)
+	}
+	await(t, "one more stranger is turned away", func() bool {
+		if len(strangers) > 1000 {
+			t.Fatal("a thousand strangers are in")
+		}
+		dial()
+		return turned()
+	})
+	last := dial()
+	_ = last.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := last.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the next one hears %v", err)
+	}
+	for _, conn := range strangers {
+		_ = conn.Close()
+	}
+	await(t, "an agent comes", func() bool {
+		conn, err := tls.Dial("tcp", address, ca.agent("laptop"))
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
 }
 
 // A node has heard of an agent when clients see what that serves, and not before.

@@ -7,7 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net/netip"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/warder-gateway/warder/controlplane/internal/store/storetest"
+	"github.com/warder-gateway/warder/internal/doorman"
 	"github.com/warder-gateway/warder/internal/identity"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
@@ -272,30 +273,33 @@ func TestPeersWithoutACertificateAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := 0
-	for ; sent < 100*strangerBytes && err == nil; sent += 17 {
+	for ; sent < 100*doorman.StrangerBytes && err == nil; sent += 17 {
 		err = framer.WritePing(true, [8]byte{})
 	}
 	if err == nil {
 		t.Errorf("%d bytes were taken", sent)
 	}
 
-	d := newDoorman(r.authority.serverTLS(), nil)
-	from := func(i int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(i / 256), byte(i)}), 32)
+	var strangers []net.Conn
+	for range doorman.StrangersEach {
+		conn, err := tls.Dial("tcp", r.address, r.trusting())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		strangers = append(strangers, conn)
 	}
-	for i := range maxStrangers {
-		d.strangers.take(from(i))
+	join := func() codes.Code {
+		_, err := enrollv1.NewEnrollServiceClient(r.connect(t, credentials.NewTLS(r.trusting()))).Join(t.Context(), &enrollv1.JoinRequest{})
+		return status.Code(err)
 	}
-	crowded := grpc.NewServer(append((&identity.Admission{Methods: admitted, Log: quiet}).Interceptors(), grpc.Creds(d))...)
-	enrollv1.RegisterEnrollServiceServer(crowded, r)
-	r.serve(t, crowded)
-	_, err = enrollv1.NewEnrollServiceClient(r.connect(t, credentials.NewTLS(r.trusting()))).Join(t.Context(), &enrollv1.JoinRequest{})
-	if status.Code(err) != codes.Unavailable {
-		t.Errorf("one more than there is room for: %v", err)
+	if code := join(); code != codes.Unavailable {
+		t.Errorf("one more than there is room for: %v", code)
 	}
-	d.strangers.give(from(0))
-	_, err = enrollv1.NewEnrollServiceClient(r.connect(t, credentials.NewTLS(r.trusting()))).Join(t.Context(), &enrollv1.JoinRequest{})
-	if status.Code(err) != codes.InvalidArgument {
-		t.Errorf("when there is room again: %v", err)
+	_ = strangers[0].Close()
+	for deadline := time.Now().Add(10 * time.Second); join() != codes.InvalidArgument; { // It is heard that somebody has gone.
+		if time.Now().After(deadline) {
+			t.Fatal("there is no room again")
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/warder-gateway/warder/controlplane/internal/store"
 	"github.com/warder-gateway/warder/controlplane/internal/store/db"
+	"github.com/warder-gateway/warder/internal/doorman"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/identity"
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
@@ -38,7 +39,7 @@ var admitted = map[string][]identity.Kind{
 type Admission struct {
 	authority *Authority
 	store     *store.Store
-	doorman   *doorman
+	doorman   *doorman.Doorman
 	log       *slog.Logger
 
 	mu   sync.Mutex
@@ -57,7 +58,7 @@ type call struct {
 // its metrics; nil: nobody does.
 func NewAdmission(a *Authority, registerer prometheus.Registerer, log *slog.Logger) *Admission {
 	return &Admission{
-		authority: a, store: a.store, log: log, live: make(map[*call]struct{}), doorman: newDoorman(a.serverTLS(), registerer),
+		authority: a, store: a.store, log: log, live: make(map[*call]struct{}), doorman: doorman.New("enrollment", a.serverTLS(), registerer),
 	}
 }
 

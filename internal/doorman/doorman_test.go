@@ -1,10 +1,15 @@
-package enrollment
+package doorman
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/netip"
 	"sync"
@@ -13,14 +18,47 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"github.com/warder-gateway/warder/internal/identity"
 )
 
-// street is a doorman, and connections from addresses.
+// street is a doorman, connections from addresses, and who may come with what.
 type street struct {
-	*doorman
-	t *testing.T
+	*Doorman
+	t               *testing.T
+	stranger, agent *tls.Config
+}
+
+// newStreet returns one with an authority of its own.
+func newStreet(t *testing.T, auth tls.ClientAuthType) street {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"port"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed(t, der))
+	server := &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: auth, ClientCAs: pool, NextProtos: []string{"h2"}}
+	stranger := &tls.Config{RootCAs: pool, ServerName: "port", NextProtos: []string{"h2"}}
+	agent := stranger.Clone()
+	agent.Certificates = []tls.Certificate{certificate}
+	return street{New("port", server, prometheus.NewRegistry()), t, stranger, agent}
+}
+
+func parsed(t *testing.T, der []byte) *x509.Certificate {
+	t.Helper()
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
 }
 
 // from is a connection that comes from an address.
@@ -53,9 +91,8 @@ func (s street) turned(state, full string) float64 {
 }
 
 func TestOneAddressCannotTakeAllPlacesOfPeersWithoutACertificate(t *testing.T) {
-	r := newRig(t)
-	s := street{newDoorman(r.authority.serverTLS(), prometheus.NewRegistry()), t}
-	stranger := shakes(r.trusting())
+	s := newStreet(t, tls.VerifyClientCertIfGiven)
+	stranger := shakes(s.stranger)
 	in := func(address string) net.Conn {
 		t.Helper()
 		conn, err := s.comes(address, stranger)
@@ -71,12 +108,12 @@ func TestOneAddressCannotTakeAllPlacesOfPeersWithoutACertificate(t *testing.T) {
 		}
 	}
 	first := in("192.0.2.1")
-	for range strangersEach - 1 {
+	for range StrangersEach - 1 {
 		in("192.0.2.1")
 	}
 	out("192.0.2.1")
 	in("192.0.2.2")
-	for i := range strangersEach {
+	for i := range StrangersEach {
 		in(fmt.Sprintf("2001:db8::%x", i+1))
 	}
 	out("2001:db8::ffff:1")
@@ -85,11 +122,10 @@ func TestOneAddressCannotTakeAllPlacesOfPeersWithoutACertificate(t *testing.T) {
 		t.Errorf("%v are counted", many)
 	}
 	// Agents have the address of the stranger where they come from behind one router.
-	certificate := forged(t, r.authority, identity.Peer{Kind: identity.Agent, Name: "laptop"}, time.Now())
 	var agents sync.WaitGroup
 	for range 100 {
 		agents.Go(func() {
-			if _, err := s.comes("192.0.2.1", shakes(r.trusting(certificate))); err != nil {
+			if _, err := s.comes("192.0.2.1", shakes(s.agent)); err != nil {
 				t.Errorf("an agent beside strangers: %v", err)
 			}
 		})
@@ -103,8 +139,7 @@ func TestOneAddressCannotTakeAllPlacesOfPeersWithoutACertificate(t *testing.T) {
 }
 
 func TestHandshakesThatAreNotFinishedAreBoundedByAddress(t *testing.T) {
-	r := newRig(t)
-	s := street{newDoorman(r.authority.serverTLS(), prometheus.NewRegistry()), t}
+	s := newStreet(t, tls.VerifyClientCertIfGiven)
 	hangs := make(chan net.Conn, handshakesEach)
 	var hanging sync.WaitGroup
 	for range handshakesEach {
@@ -121,7 +156,7 @@ func TestHandshakesThatAreNotFinishedAreBoundedByAddress(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	stranger := shakes(r.trusting())
+	stranger := shakes(s.stranger)
 	if _, err := s.comes("192.0.2.1", stranger); !errors.Is(err, errCrowded) {
 		t.Errorf("one more: %v", err)
 	}
@@ -139,6 +174,20 @@ func TestHandshakesThatAreNotFinishedAreBoundedByAddress(t *testing.T) {
 		t.Errorf("when they have gone: %v", err)
 	}
 	if left := s.handshakes.count(); left != 0 {
+		t.Errorf("%d seats are not given back", left)
+	}
+}
+
+// TestWhereACertificateIsAskedForThereAreNoStrangers is of the port for tunnels.
+func TestWhereACertificateIsAskedForThereAreNoStrangers(t *testing.T) {
+	s := newStreet(t, tls.RequireAndVerifyClientCert)
+	if _, err := s.comes("192.0.2.1", shakes(s.stranger)); err == nil || errors.Is(err, errCrowded) {
+		t.Errorf("a stranger: %v", err)
+	}
+	if _, err := s.comes("192.0.2.1", shakes(s.agent)); err != nil {
+		t.Errorf("an agent: %v", err)
+	}
+	if left := s.handshakes.count() + s.strangers.count(); left != 0 {
 		t.Errorf("%d seats are not given back", left)
 	}
 }

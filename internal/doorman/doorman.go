@@ -1,4 +1,12 @@
-package enrollment
+// Package doorman bounds what peers take up of a port for planes and agents before they have shown who they are.
+//
+//	connection ──seat──▶ handshake ─┬─ a certificate ──▶ in, without a seat
+//	     │                           └─ none ──seat──▶ stranger ──▶ closed, by its end or ours
+//	     └─ no seat: closed at once, the newest, and counted
+//
+// Seats are counted in all and by address, so that one address cannot take those of all. Where TLS asks for a certificate, there
+// are no strangers. Peers with a certificate are not counted, however many are behind one address.
+package doorman
 
 import (
 	"crypto/tls"
@@ -14,15 +22,15 @@ import (
 )
 
 const (
-	// maxStrangers bounds the connections without a certificate, and strangersEach those of
+	// maxStrangers bounds the connections without a certificate, and StrangersEach those of
 	// one address. When there are as many, another is closed; a peer that joins, which takes
 	// a second, tries again.
 	maxStrangers  = 256
-	strangersEach = 16
-	// strangerTime and strangerBytes bound what one of them may take: a join needs a
+	StrangersEach = 16
+	// strangerTime and StrangerBytes bound what one of them may take: a join needs a
 	// second, and some two thousand bytes.
 	strangerTime  = 30 * time.Second
-	strangerBytes = 64 << 10
+	StrangerBytes = 64 << 10
 	// maxHandshakes bounds the connections of which it is not known yet whether they have a
 	// certificate, and handshakesEach those of one address. The latter is for all agents of
 	// a company that come back at the same time: each takes a few round trips.
@@ -30,26 +38,21 @@ const (
 	handshakesEach = 256
 )
 
-// doorman is TLS that bounds what peers without a certificate may take up:
-//
-//	connection ──seat──▶ handshake ─┬─ a certificate ──▶ in, without a seat
-//	     │                           └─ none ──seat──▶ stranger ──▶ closed, by its end or ours
-//	     └─ no seat: closed at once, the newest, and counted
-//
-// All that a stranger can do is to join.
-type doorman struct {
+// Doorman is TLS that bounds what peers without a certificate may take up. All that a stranger can do is to join.
+type Doorman struct {
 	credentials.TransportCredentials
 	handshakes, strangers *seats
 	turnedAway            *prometheus.CounterVec
 }
 
-func newDoorman(config *tls.Config, registerer prometheus.Registerer) *doorman {
-	return &doorman{
+// New returns one for a port, by whose name a registerer gets its metrics; nil: nobody does.
+func New(port string, config *tls.Config, registerer prometheus.Registerer) *Doorman {
+	return &Doorman{
 		TransportCredentials: credentials.NewTLS(config),
 		handshakes:           newSeats(maxHandshakes, handshakesEach),
-		strangers:            newSeats(maxStrangers, strangersEach),
+		strangers:            newSeats(maxStrangers, StrangersEach),
 		turnedAway: promauto.With(registerer).NewCounterVec(prometheus.CounterOpts{
-			Name: "warder_enrollment_turned_away_total",
+			Name: "warder_" + port + "_turned_away_total",
 			Help: "Connections of peers that were closed because there were as many as there may be without a certificate (stranger), or before it is known whether they have one (handshake): of their address, or of all.",
 		}, []string{"state", "full"}),
 	}
@@ -57,7 +60,7 @@ func newDoorman(config *tls.Config, registerer prometheus.Registerer) *doorman {
 
 // Clone is what credentials are asked for when they are shared; the seats stay one
 // set.
-func (d *doorman) Clone() credentials.TransportCredentials {
+func (d *Doorman) Clone() credentials.TransportCredentials {
 	other := *d
 	other.TransportCredentials = d.TransportCredentials.Clone()
 	return &other
@@ -67,7 +70,7 @@ func (d *doorman) Clone() credentials.TransportCredentials {
 var errCrowded = errors.New("too many peers that have shown no certificate are here")
 
 // ServerHandshake lets a peer in, one without a certificate only if there is room.
-func (d *doorman) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (d *Doorman) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	who := neighbours(raw.RemoteAddr())
 	if full := d.handshakes.take(who); full != "" {
 		d.turnedAway.WithLabelValues("handshake", full).Inc()
@@ -97,7 +100,7 @@ type stranger struct {
 }
 
 func newStranger(conn net.Conn, leave func()) *stranger {
-	s := &stranger{Conn: conn, left: strangerBytes, leave: sync.OnceFunc(leave)}
+	s := &stranger{Conn: conn, left: StrangerBytes, leave: sync.OnceFunc(leave)}
 	s.timer = time.AfterFunc(strangerTime, func() { _ = s.Close() })
 	return s
 }
