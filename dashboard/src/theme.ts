@@ -1,7 +1,10 @@
 import { Alert, type CSSVariablesResolver, createTheme } from "@mantine/core";
 
+// The library's button that closes has a drawing alone, and no name.
+const closable = { closeButtonProps: { "aria-label": "Close" } };
+
 // The library writes a <header>, which would be a second banner of the page.
-const plainHeader = { attributes: { header: { role: "presentation" } } };
+const overlay = { ...closable, attributes: { header: { role: "presentation" } } };
 
 /** Shade 8 of the primary colour is the lightest whose white text has enough contrast. */
 export const theme = createTheme({
@@ -18,9 +21,9 @@ export const theme = createTheme({
       styles: { label: { color: "var(--mantine-color-text)" } },
     }),
     // By name alone: an import would put them into the first script.
-    Drawer: { defaultProps: plainHeader },
-    Modal: { defaultProps: plainHeader },
-    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
+    Drawer: { defaultProps: { ...overlay, position: "right" } },
+    Modal: { defaultProps: overlay },
+    Notification: { defaultProps: closable },
   },
 });
 

@@ -9,10 +9,11 @@ import {
 } from "../gen/warder/admin/v1/server_pb";
 import { CertificatesField } from "../ui/CertificatesField";
 import { FormModal } from "../ui/FormModal";
+import { PrivateField } from "../ui/PrivateField";
 import { AgentField } from "./AgentField";
 import { CommandField } from "./CommandField";
 import { type NewServer, newServerRules, places, toRequest } from "./newServer";
-import { BoundFields, nextSecret, SecretFields, usualTransport } from "./serverFields";
+import { BoundFields, SecretFields, usualTransport } from "./serverFields";
 
 interface Props {
   onDiscovered: (found: { server: Server; report: DiscoveryReport | undefined }) => void;
@@ -88,17 +89,8 @@ function AddressFields({ form }: FieldsProps) {
         inputMode="url"
         {...form.getInputProps("url")}
       />
-      <Checkbox
-        label="It is at a loopback or private address"
-        {...form.getInputProps("private", { type: "checkbox" })}
-      />
-      <SecretFields
-        kind="header"
-        secrets={form.values.headers}
-        field={(index, part) => form.getInputProps(`headers.${index}.${part}`)}
-        onAdd={() => form.insertListItem("headers", nextSecret(form.values.headers))}
-        onRemove={(index) => form.removeListItem("headers", index)}
-      />
+      <PrivateField {...form.getInputProps("private", { type: "checkbox" })} />
+      <SecretFields list="headers" form={form} />
       <CertificatesField {...form.getInputProps("caCertificates")} />
     </>
   );
@@ -126,13 +118,7 @@ function AgentFields({ form }: FieldsProps) {
             description="Where it runs, on the agent's machine. Empty: where the agent runs."
             {...form.getInputProps("directory")}
           />
-          <SecretFields
-            kind="variable"
-            secrets={form.values.environment}
-            field={(index, part) => form.getInputProps(`environment.${index}.${part}`)}
-            onAdd={() => form.insertListItem("environment", nextSecret(form.values.environment))}
-            onRemove={(index) => form.removeListItem("environment", index)}
-          />
+          <SecretFields list="environment" form={form} />
           <Checkbox
             label="One process for all sessions"
             description="For a server that keeps nothing between calls. Otherwise each session has a process of its own."

@@ -1,8 +1,8 @@
-import { Anchor, Group, Text } from "@mantine/core";
+import { Anchor, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
-import { type Agent, type AgentServer, AgentService } from "../gen/warder/admin/v1/agent_pb";
+import type { Agent, AgentServer } from "../gen/warder/admin/v1/agent_pb";
 import { ServerService } from "../gen/warder/admin/v1/server_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
@@ -18,6 +18,7 @@ import { LastLine } from "./AtAgent";
 import { CertificateEnd } from "./CertificateEnd";
 import { peerState, phaseOf, remedy, since, tunnelWords } from "./fleet";
 import { PeerStateBadge, StandingBadge } from "./fleetBadges";
+import { type PeerAct, PeerActs, PeerConfirmation } from "./peerActs";
 
 interface Props {
   name: string;
@@ -175,81 +176,30 @@ function Process({ server: { pid, processes, startedAt } }: { server: AgentServe
   );
 }
 
-type Act = "Revoke" | "Remove";
-
 function Acts({ agent, onGone }: { agent: Agent; onGone: () => void }) {
-  const [act, setAct] = useState<Act>();
+  const [act, setAct] = useState<PeerAct>();
   const owned = agent.servers.filter(({ known }) => known).map(({ name }) => name);
-  const unless: Record<Act, string | undefined> = {
-    Revoke: agent.revoked ? "It is revoked. A new join token lets it in again." : undefined,
-    Remove:
-      owned.length > 0
-        ? `Remove its servers first, on the page Servers: ${owned.join(", ")}.`
-        : undefined,
-  };
   return (
-    <Group gap="xs">
-      {(["Revoke", "Remove"] as const).map((each) => (
-        <ActButton
-          key={each}
-          needs="peers:write"
-          unless={unless[each]}
-          size="xs"
-          variant="default"
-          onClick={() => setAct(each)}
-        >
-          {each}
-        </ActButton>
-      ))}
+    <>
+      <PeerActs
+        revoked={agent.revoked}
+        stays={
+          owned.length > 0
+            ? `Remove its servers first, on the page Servers: ${owned.join(", ")}.`
+            : undefined
+        }
+        onAct={setAct}
+      />
       {act && (
-        <Confirmation
+        <PeerConfirmation
+          kind="agent"
           act={act}
           name={agent.name}
           onClose={() => setAct(undefined)}
           onGone={onGone}
         />
       )}
-    </Group>
-  );
-}
-
-interface ConfirmationProps {
-  act: Act;
-  name: string;
-  onClose: () => void;
-  /** Called when there is no such agent any more. */
-  onGone: () => void;
-}
-
-const explanations: Record<Act, string> = {
-  Revoke:
-    "Its tunnels end, and no certificate of it is taken. Its servers stay, and are away. A new join token lets it in again.",
-  Remove: "It is revoked, and forgotten. A new join token lets it in again.",
-};
-
-function Confirmation({ act, name, onClose, onGone }: ConfirmationProps) {
-  const revoke = useApiMutation(AgentService.method.revokeAgent, {
-    done: () => `${name} is revoked`,
-    onSuccess: onClose,
-  });
-  const remove = useApiMutation(AgentService.method.removeAgent, {
-    done: () => `${name} is removed`,
-    onSuccess: onGone,
-  });
-  const run = act === "Revoke" ? revoke : remove;
-  return (
-    <ReasonModal
-      title={`${act} the agent ${name}?`}
-      explanation={explanations[act]}
-      verb={act}
-      withReason={act === "Revoke"}
-      pending={run.isPending}
-      error={run.error}
-      onConfirm={(reason) =>
-        act === "Revoke" ? revoke.mutate({ name, reason }) : remove.mutate({ name })
-      }
-      onClose={onClose}
-    />
+    </>
   );
 }
 

@@ -6,6 +6,7 @@ import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { type Column, DataTable } from "../ui/DataTable";
+import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
 import { AgentDrawer } from "./AgentDrawer";
 import { CertificateEnd } from "./CertificateEnd";
@@ -65,15 +66,9 @@ const columns: Column<Agent>[] = [
     title: "Name",
     cell: ({ name, region }) => (
       <>
-        <Anchor
-          size="sm"
-          fw={700}
-          renderRoot={(props) => (
-            <Link {...props} {...pb.fleet({ tab: "agents", name })} resetScroll={false} />
-          )}
-        >
+        <RowLink bold to={pb.fleet({ tab: "agents", name })}>
           <VisibleText text={name} />
-        </Anchor>
+        </RowLink>
         {region !== "" && (
           <Text size="xs" c="dimmed">
             region <VisibleText text={region} />

@@ -129,7 +129,6 @@ function Outcome({
       onClose={onClose}
       title={`${of - skipped.length} approved, ${skipped.length} skipped`}
       size="lg"
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       <Stack role="status">
         {skipped.map(({ tool, why }) => (

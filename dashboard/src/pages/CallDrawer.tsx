@@ -11,14 +11,7 @@ import { Latency, Time } from "../ui/Time";
 /** One call. It is among those that the page has loaded, or it cannot be shown. */
 export function CallDrawer({ call, onClose }: { call: Call | undefined; onClose: () => void }) {
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="lg"
-      title="Call"
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Drawer opened onClose={onClose} size="lg" title="Call">
       {call === undefined ? (
         <Text>This call is not among those shown. Widen the filter or load older calls.</Text>
       ) : (

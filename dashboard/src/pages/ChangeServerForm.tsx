@@ -6,12 +6,12 @@ import { type DiscoveryReport, type Server, ServerService } from "../gen/warder/
 import { CertificatesField } from "../ui/CertificatesField";
 import { FormModal } from "../ui/FormModal";
 import * as rules from "../ui/fieldRules";
+import { PrivateField } from "../ui/PrivateField";
 import { AgentField } from "./AgentField";
 import { CommandField } from "./CommandField";
 import { commandMistake, commandText, wordsOf } from "./commandLine";
 import {
   BoundFields,
-  nextSecret,
   type Secret,
   SecretFields,
   serverRules,
@@ -121,23 +121,14 @@ function AddressFields({ server, form }: FieldsProps) {
         data-autofocus
         {...form.getInputProps("url")}
       />
-      <Checkbox
-        label="It is at a loopback or private address"
-        {...form.getInputProps("private", { type: "checkbox" })}
-      />
+      <PrivateField {...form.getInputProps("private", { type: "checkbox" })} />
       <Removals
         label="Headers that it is sent no more"
         description="At another host a header is sent only if it is given anew."
         names={server.headerNames}
         field={form.getInputProps("removed")}
       />
-      <SecretFields
-        kind="header"
-        secrets={form.values.headers}
-        field={(index, part) => form.getInputProps(`headers.${index}.${part}`)}
-        onAdd={() => form.insertListItem("headers", nextSecret(form.values.headers))}
-        onRemove={(index) => form.removeListItem("headers", index)}
-      />
+      <SecretFields list="headers" form={form} />
       <CertificatesField {...form.getInputProps("caCertificates")} />
     </>
   );
@@ -178,13 +169,7 @@ function CommandFields({ server, form }: FieldsProps) {
         names={server.environmentNames}
         field={form.getInputProps("removedVariables")}
       />
-      <SecretFields
-        kind="variable"
-        secrets={form.values.environment}
-        field={(index, part) => form.getInputProps(`environment.${index}.${part}`)}
-        onAdd={() => form.insertListItem("environment", nextSecret(form.values.environment))}
-        onRemove={(index) => form.removeListItem("environment", index)}
-      />
+      <SecretFields list="environment" form={form} />
       <Checkbox
         label="One process for all sessions"
         {...form.getInputProps("shared", { type: "checkbox" })}

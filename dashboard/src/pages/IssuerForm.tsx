@@ -1,16 +1,12 @@
-import { Checkbox, MultiSelect, SimpleGrid, TagsInput, TextInput } from "@mantine/core";
+import { MultiSelect, SimpleGrid, TagsInput, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { useQuery } from "@tanstack/react-query";
-import { getRouteApi } from "@tanstack/react-router";
-import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { type Issuer, IssuerService } from "../gen/warder/admin/v1/issuer_pb";
 import { CertificatesField } from "../ui/CertificatesField";
 import { FormModal } from "../ui/FormModal";
-import { GroupRoleFields, nextRow } from "./groupRoles";
+import { PrivateField } from "../ui/PrivateField";
+import { GroupRoleFields } from "./groupRoles";
 import { algorithms, issuerRules, issuerValues, toIssuer } from "./issuerFields";
-
-const route = getRouteApi("/signed-in/trust");
 
 interface Props {
   /** Absent: a new one. */
@@ -20,8 +16,6 @@ interface Props {
 
 /** Adds an issuer, or replaces one. */
 export function IssuerForm({ issuer, onClose }: Props) {
-  const { transport } = route.useRouteContext();
-  const { data: roles } = useQuery(queries.roles(transport));
   const told = {
     done: ({ issuer }: { issuer?: Issuer }) => `Tokens of ${issuer?.name} are trusted`,
     onSuccess: onClose,
@@ -67,13 +61,7 @@ export function IssuerForm({ issuer, onClose }: Props) {
           {...form.getInputProps("applicationClaim")}
         />
       </SimpleGrid>
-      <GroupRoleFields
-        rows={form.values.groupRoles}
-        roles={roles?.roles.map((role) => role.name) ?? []}
-        field={(index, part) => form.getInputProps(`groupRoles.${index}.${part}`)}
-        onAdd={() => form.insertListItem("groupRoles", nextRow(form.values.groupRoles))}
-        onRemove={(index) => form.removeListItem("groupRoles", index)}
-      />
+      <GroupRoleFields form={form} />
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <MultiSelect label="Algorithms" data={algorithms} {...form.getInputProps("algorithms")} />
         <TagsInput
@@ -88,10 +76,7 @@ export function IssuerForm({ issuer, onClose }: Props) {
         inputMode="url"
         {...form.getInputProps("jwksUrl")}
       />
-      <Checkbox
-        label="It is at a loopback or private address"
-        {...form.getInputProps("private", { type: "checkbox" })}
-      />
+      <PrivateField {...form.getInputProps("private", { type: "checkbox" })} />
       <CertificatesField {...form.getInputProps("caCertificates")} />
     </FormModal>
   );

@@ -1,6 +1,6 @@
-import { Anchor, Group, Stack, Text } from "@mantine/core";
+import { Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -12,6 +12,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { Facts } from "../ui/Facts";
 import { Changes, SideDrawer } from "../ui/ItemDrawer";
 import { ReasonModal } from "../ui/ReasonModal";
+import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
 import { inWords } from "./groupRoles";
 import { IssuerForm } from "./IssuerForm";
@@ -59,15 +60,9 @@ const columns: Column<Issuer>[] = [
   {
     title: "Name",
     cell: ({ name }) => (
-      <Anchor
-        size="sm"
-        fw={700}
-        renderRoot={(props) => (
-          <Link {...props} {...pb.trust({ tab: "issuers", name })} resetScroll={false} />
-        )}
-      >
+      <RowLink bold to={pb.trust({ tab: "issuers", name })}>
         {name}
-      </Anchor>
+      </RowLink>
     ),
   },
   { title: "URL", cell: ({ url }) => <VisibleText text={url} /> },

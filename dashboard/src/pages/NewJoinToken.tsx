@@ -1,4 +1,4 @@
-import { Alert, Button, Code, Group, Modal, Stack, Tabs, Text, TextInput } from "@mantine/core";
+import { Alert, Code, Group, Stack, Tabs, Text, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
@@ -6,6 +6,7 @@ import * as queries from "../api/queries";
 import type { JoinToken } from "../gen/warder/admin/v1/agent_pb";
 import { CopyButton } from "../ui/CopyButton";
 import { Icon } from "../ui/icons";
+import { Secret, ShownOnce } from "../ui/ShownOnce";
 import { agentFile } from "./agentFile";
 import { joinCommand, likelyAddress, shells } from "./joinCommand";
 
@@ -26,38 +27,15 @@ interface Props {
 /** A join token that was just made: this once, with what starts whom it lets in. */
 export function NewJoinToken({ joinToken, secret, controlPlane, onClose }: Props) {
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title="The join token is created"
-      size="lg"
-      // A click beside the dialog must not lose what is shown once.
-      closeOnClickOutside={false}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      <Stack>
-        <Alert color="orange" title="Use it now" icon={<Icon name="changed" />}>
-          It is shown this once, and lets the {joinToken.kind} {joinToken.name} in, once.
-        </Alert>
-        <Group wrap="nowrap" align="flex-end">
-          <TextInput
-            label="Join token"
-            value={secret}
-            readOnly
-            flex={1}
-            data-autofocus
-            onFocus={(event) => event.currentTarget.select()}
-          />
-          <CopyButton value={secret} label="Copy the token" />
-        </Group>
-        <Commands joinToken={joinToken} secret={secret} controlPlane={controlPlane} />
-        {joinToken.kind === "agent" ? <AgentFile /> : <NodeNote />}
-        <Joined joinToken={joinToken} />
-        <Group justify="flex-end">
-          <Button onClick={onClose}>Done</Button>
-        </Group>
-      </Stack>
-    </Modal>
+    <ShownOnce title="The join token is created" done="Done" onClose={onClose}>
+      <Alert color="orange" title="Use it now" icon={<Icon name="changed" />}>
+        It is shown this once, and lets the {joinToken.kind} {joinToken.name} in, once.
+      </Alert>
+      <Secret label="Join token" value={secret} copy="Copy the token" />
+      <Commands joinToken={joinToken} secret={secret} controlPlane={controlPlane} />
+      {joinToken.kind === "agent" ? <AgentFile /> : <NodeNote />}
+      <Joined joinToken={joinToken} />
+    </ShownOnce>
   );
 }
 

@@ -1,7 +1,8 @@
-import { Alert, Button, Code, Group, Modal, Stack, Tabs, Text, TextInput } from "@mantine/core";
+import { Alert, Code, Group, Stack, Tabs, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { CopyButton } from "../ui/CopyButton";
 import { Icon } from "../ui/icons";
+import { Secret, ShownOnce } from "../ui/ShownOnce";
 import { clients, keyVariable } from "./clients";
 
 interface Props {
@@ -14,36 +15,13 @@ interface Props {
 /** A key that was just made: its secret, this once, and what to do with it. */
 export function NewKey({ title, secret, onClose }: Props) {
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={title}
-      size="lg"
-      // A click beside the dialog must not lose what is shown once.
-      closeOnClickOutside={false}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      <Stack>
-        <Alert color="orange" title="Copy it now" icon={<Icon name="changed" />}>
-          It is shown this once. Warder keeps only a hash of it.
-        </Alert>
-        <Group wrap="nowrap" align="flex-end">
-          <TextInput
-            label="Key"
-            value={secret}
-            readOnly
-            flex={1}
-            data-autofocus
-            onFocus={(event) => event.currentTarget.select()}
-          />
-          <CopyButton value={secret} label="Copy the key" />
-        </Group>
-        <Snippets />
-        <Group justify="flex-end">
-          <Button onClick={onClose}>I have copied it</Button>
-        </Group>
-      </Stack>
-    </Modal>
+    <ShownOnce title={title} done="I have copied it" onClose={onClose}>
+      <Alert color="orange" title="Copy it now" icon={<Icon name="changed" />}>
+        It is shown this once. Warder keeps only a hash of it.
+      </Alert>
+      <Secret label="Key" value={secret} copy="Copy the key" />
+      <Snippets />
+    </ShownOnce>
   );
 }
 

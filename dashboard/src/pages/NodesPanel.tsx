@@ -1,19 +1,17 @@
-import { Anchor, Code, Group, Stack, Text } from "@mantine/core";
+import { Anchor, Code, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
-import { useApiMutation } from "../api/useApiMutation";
-import { type Node, NodeService } from "../gen/warder/admin/v1/node_pb";
+import type { Node } from "../gen/warder/admin/v1/node_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
-import { ActButton } from "../ui/ActButton";
 import { type Column, DataTable } from "../ui/DataTable";
-import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { CertificateEnd } from "./CertificateEnd";
 import { behind, lag, peerState } from "./fleet";
 import { PeerStateBadge } from "./fleetBadges";
+import { type PeerAct, PeerActs, PeerConfirmation } from "./peerActs";
 
 const route = getRouteApi("/signed-in/fleet");
 
@@ -51,14 +49,14 @@ export function NodesPanel() {
           </>
         }
       />
-      {asked && <Confirmation {...asked} onClose={() => setAsked(undefined)} />}
+      {asked && <PeerConfirmation kind="node" {...asked} onClose={() => setAsked(undefined)} />}
     </Stack>
   );
 }
 
 /** What somebody is about to do to a node. */
 interface Asked {
-  act: "Revoke" | "Remove";
+  act: PeerAct;
   name: string;
 }
 
@@ -73,28 +71,12 @@ const columns = (onAct: (asked: Asked) => void): Column<Node>[] => [
   {
     title: "Actions",
     cell: (node) => (
-      <Group gap="xs" wrap="nowrap">
-        <ActButton
-          needs="peers:write"
-          unless={node.revoked ? "It is revoked. A new join token lets it in again." : undefined}
-          size="xs"
-          variant="default"
-          aria-label={`Revoke ${node.name}`}
-          onClick={() => onAct({ act: "Revoke", name: node.name })}
-        >
-          Revoke
-        </ActButton>
-        <ActButton
-          needs="peers:write"
-          unless={node.connected ? "It is connected. Stop it first." : undefined}
-          size="xs"
-          variant="default"
-          aria-label={`Remove ${node.name}`}
-          onClick={() => onAct({ act: "Remove", name: node.name })}
-        >
-          Remove
-        </ActButton>
-      </Group>
+      <PeerActs
+        revoked={node.revoked}
+        stays={node.connected ? "It is connected. Stop it first." : undefined}
+        of={node.name}
+        onAct={(act) => onAct({ act, name: node.name })}
+      />
     ),
   },
 ];
@@ -160,37 +142,4 @@ function Agents({ names }: { names: string[] }) {
           <VisibleText text={name} />
         </Anchor>
       ));
-}
-
-const explanations: Record<Asked["act"], string> = {
-  Revoke:
-    "Its stream ends, and neither the control plane nor agents nor other nodes take a certificate of it. What it has of the configuration it keeps, and clients that reach it may still be served: stop it as well. A new join token lets it in again.",
-  Remove:
-    "It is revoked, and forgotten: nobody waits for it any more. A new join token lets it in again.",
-};
-
-function Confirmation({ act, name, onClose }: Asked & { onClose: () => void }) {
-  const revoke = useApiMutation(NodeService.method.revokeNode, {
-    done: () => `${name} is revoked`,
-    onSuccess: onClose,
-  });
-  const remove = useApiMutation(NodeService.method.removeNode, {
-    done: () => `${name} is removed`,
-    onSuccess: onClose,
-  });
-  const run = act === "Revoke" ? revoke : remove;
-  return (
-    <ReasonModal
-      title={`${act} the node ${name}?`}
-      explanation={explanations[act]}
-      verb={act}
-      withReason={act === "Revoke"}
-      pending={run.isPending}
-      error={run.error}
-      onConfirm={(reason) =>
-        act === "Revoke" ? revoke.mutate({ name, reason }) : remove.mutate({ name })
-      }
-      onClose={onClose}
-    />
-  );
 }

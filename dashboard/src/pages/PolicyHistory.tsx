@@ -1,6 +1,6 @@
-import { Anchor, Button, Code, Drawer, Group, Loader, Stack, Text } from "@mantine/core";
+import { Button, Code, Drawer, Group, Loader, Stack, Text } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -13,6 +13,7 @@ import { ErrorNote } from "../ui/ErrorNote";
 import { LineDiff } from "../ui/LineDiff";
 import { PagePending } from "../ui/pageStates";
 import { ReasonModal } from "../ui/ReasonModal";
+import { RowLink } from "../ui/RowLink";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
 import { ChangeSummary, Remarks } from "./PolicyCheck";
@@ -61,18 +62,9 @@ const columns = (inForce: Policy | undefined): Column<Policy>[] => [
   {
     title: "Version",
     cell: ({ version }) => (
-      <Anchor
-        size="sm"
-        renderRoot={(props) => (
-          <Link
-            {...props}
-            {...pb.policy({ tab: "history", version: Number(version) })}
-            resetScroll={false}
-          />
-        )}
-      >
+      <RowLink to={pb.policy({ tab: "history", version: Number(version) })}>
         Version {String(version)}
-      </Anchor>
+      </RowLink>
     ),
   },
   { title: "Applied", cell: (policy) => <Time at={policy.createdAt} /> },
@@ -104,14 +96,7 @@ function Version({ version, inForce, onClose }: VersionProps) {
   const { transport } = route.useRouteContext();
   const { data, error, isPending } = useQuery(queries.policyVersion(transport, version));
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={`Version ${version} of the policy`}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Drawer opened onClose={onClose} size="xl" title={`Version ${version} of the policy`}>
       {isPending && <Loader role="status" aria-label="Loading" />}
       <ErrorNote error={error} />
       {data?.policy && <Details policy={data.policy} inForce={inForce} />}

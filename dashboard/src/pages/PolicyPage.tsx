@@ -76,7 +76,6 @@ function KeepDraft({ kept }: { kept: boolean }) {
       opened={blocker.status === "blocked"}
       onClose={() => blocker.reset?.()}
       title="Leave your draft behind?"
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       <Stack>
         <Text>What you changed in the policy document was not applied, and is not kept.</Text>

@@ -1,16 +1,12 @@
 import { Checkbox, PasswordInput, SimpleGrid, TagsInput, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { useQuery } from "@tanstack/react-query";
-import { getRouteApi } from "@tanstack/react-router";
-import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { type Provider, ProviderService } from "../gen/warder/admin/v1/provider_pb";
 import { CertificatesField } from "../ui/CertificatesField";
 import { FormModal } from "../ui/FormModal";
-import { GroupRoleFields, nextRow } from "./groupRoles";
+import { PrivateField } from "../ui/PrivateField";
+import { GroupRoleFields } from "./groupRoles";
 import { changedSecret, providerRules, providerValues, toProvider } from "./providerFields";
-
-const route = getRouteApi("/signed-in/trust");
 
 interface Props {
   /** Absent: a new one. */
@@ -22,8 +18,6 @@ interface Props {
 
 /** Adds a provider, or replaces one but for its URL. */
 export function ProviderForm({ provider, onAdded, onClose }: Props) {
-  const { transport } = route.useRouteContext();
-  const { data: roles } = useQuery(queries.roles(transport));
   const add = useApiMutation(ProviderService.method.addProvider, {
     onSuccess: ({ redirectUrl }) => {
       onClose();
@@ -97,17 +91,8 @@ export function ProviderForm({ provider, onAdded, onClose }: Props) {
         />
       </SimpleGrid>
       <Text size="sm">Who is in none of these groups may not sign in:</Text>
-      <GroupRoleFields
-        rows={form.values.groupRoles}
-        roles={roles?.roles.map((role) => role.name) ?? []}
-        field={(index, part) => form.getInputProps(`groupRoles.${index}.${part}`)}
-        onAdd={() => form.insertListItem("groupRoles", nextRow(form.values.groupRoles))}
-        onRemove={(index) => form.removeListItem("groupRoles", index)}
-      />
-      <Checkbox
-        label="It is at a loopback or private address"
-        {...form.getInputProps("private", { type: "checkbox" })}
-      />
+      <GroupRoleFields form={form} />
+      <PrivateField {...form.getInputProps("private", { type: "checkbox" })} />
       <CertificatesField {...form.getInputProps("caCertificates")} />
     </FormModal>
   );

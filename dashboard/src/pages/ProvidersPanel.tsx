@@ -1,6 +1,6 @@
-import { Alert, Anchor, Code, Group, Stack, Text } from "@mantine/core";
+import { Alert, Code, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -13,6 +13,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { Facts } from "../ui/Facts";
 import { Changes, SideDrawer } from "../ui/ItemDrawer";
 import { ReasonModal } from "../ui/ReasonModal";
+import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
 import { inWords } from "./groupRoles";
 import { ProviderForm } from "./ProviderForm";
@@ -62,15 +63,9 @@ const columns: Column<Provider>[] = [
   {
     title: "Name",
     cell: ({ name }) => (
-      <Anchor
-        size="sm"
-        fw={700}
-        renderRoot={(props) => (
-          <Link {...props} {...pb.trust({ tab: "providers", name })} resetScroll={false} />
-        )}
-      >
+      <RowLink bold to={pb.trust({ tab: "providers", name })}>
         {name}
-      </Anchor>
+      </RowLink>
     ),
   },
   { title: "Title", cell: ({ title }) => <VisibleText text={title} /> },

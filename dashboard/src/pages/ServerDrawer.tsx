@@ -45,14 +45,7 @@ export function ServerDrawer({ name, agents, onChanged, onClose }: Props) {
   const [changing, setChanging] = useState(false);
   const instructions = data?.others.find((entry) => entry.kind === Kind.INSTRUCTIONS);
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={<VisibleText text={name} />}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Drawer opened onClose={onClose} size="xl" title={<VisibleText text={name} />}>
       {isPending && <Loader role="status" aria-label="Loading" />}
       <ErrorNote error={error} />
       {data?.server && (

@@ -19,6 +19,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Page } from "../ui/Page";
 import { ReasonModal } from "../ui/ReasonModal";
+import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
 import { AddServerForm } from "./AddServerForm";
 import { AgentLink, AtAgent } from "./AtAgent";
@@ -106,15 +107,9 @@ const columns = (
 
 function Name({ server }: { server: Server }) {
   return (
-    <Anchor
-      size="sm"
-      fw={700}
-      renderRoot={(props) => (
-        <Link {...props} {...pb.servers({ server: server.name })} resetScroll={false} />
-      )}
-    >
+    <RowLink bold to={pb.servers({ server: server.name })}>
       {server.name}
-    </Anchor>
+    </RowLink>
   );
 }
 

@@ -28,14 +28,7 @@ export function ToolDrawer({ kind, name, onClose }: Props) {
   const { transport } = route.useRouteContext();
   const { data, error, isPending } = useQuery(queries.tool(transport, kind, name));
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="min(72rem, 100%)"
-      title={<VisibleText text={name} />}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Drawer opened onClose={onClose} size="min(72rem, 100%)" title={<VisibleText text={name} />}>
       {isPending && <Loader role="status" aria-label="Loading" />}
       <ErrorNote error={error} />
       {data?.tool && <Details tool={data.tool} />}

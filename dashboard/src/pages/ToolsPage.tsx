@@ -1,6 +1,6 @@
-import { Anchor, Button, Checkbox, Group, Select, Tabs, Text, TextInput } from "@mantine/core";
+import { Button, Checkbox, Group, Select, Tabs, Text, TextInput } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import * as queries from "../api/queries";
 import type { Tool } from "../gen/warder/admin/v1/tool_pb";
@@ -10,6 +10,7 @@ import { VisibleText } from "../text/VisibleText";
 import { SeverityBadge, ToolBadges } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
+import { RowLink } from "../ui/RowLink";
 import { checksOf, hasFindings, isSuspect } from "./scan";
 import { ToolActions } from "./ToolActions";
 import { ToolDrawer } from "./ToolDrawer";
@@ -187,14 +188,9 @@ const columns = (
   {
     title: words[search.kind ?? "tool"].one,
     cell: (tool) => (
-      <Anchor
-        size="sm"
-        renderRoot={(props) => (
-          <Link {...props} {...pb.tools({ ...search, tool: fullName(tool) })} resetScroll={false} />
-        )}
-      >
+      <RowLink to={pb.tools({ ...search, tool: fullName(tool) })}>
         <VisibleText text={fullName(tool)} />
-      </Anchor>
+      </RowLink>
     ),
   },
   { title: "State", cell: (tool) => <ToolBadges tool={tool} /> },

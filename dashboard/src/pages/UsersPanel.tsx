@@ -1,6 +1,6 @@
-import { Anchor, Group, Stack, Text } from "@mantine/core";
+import { Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import type { User } from "../gen/warder/admin/v1/user_pb";
@@ -8,6 +8,7 @@ import { type AccessSearch, pb, userStates } from "../paths";
 import { ActButton } from "../ui/ActButton";
 import { UserStateBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
+import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
 import { AccessFilter } from "./AccessFilter";
 import { UserDrawer } from "./UserDrawer";
@@ -58,15 +59,9 @@ const columns = (search: AccessSearch): Column<User>[] => [
   {
     title: "Name",
     cell: (user) => (
-      <Anchor
-        size="sm"
-        fw={700}
-        renderRoot={(props) => (
-          <Link {...props} {...pb.access({ ...search, user: user.name })} resetScroll={false} />
-        )}
-      >
+      <RowLink bold to={pb.access({ ...search, user: user.name })}>
         {user.name}
-      </Anchor>
+      </RowLink>
     ),
   },
   { title: "State", cell: (user) => <UserStateBadge state={userState(user)} /> },

@@ -1,8 +1,14 @@
 // Roles by group, in the forms of issuers and of providers.
 
 import { Button, Group, Select, Stack, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi } from "@tanstack/react-router";
+import * as queries from "../api/queries";
 import type { GroupRole } from "../gen/warder/admin/v1/issuer_pb";
 import * as rules from "../ui/fieldRules";
+import type { RowsForm } from "../ui/rowsForm";
+
+const route = getRouteApi("/signed-in/trust");
 
 /** One row of the form. */
 export interface GroupRoleRow {
@@ -28,15 +34,10 @@ export const nextRow = (rows: GroupRoleRow[]): GroupRoleRow => ({
 export const inWords = (given: readonly GroupRole[]) =>
   given.map(({ group, role }) => `${group} gives ${role}`).join(", ");
 
-interface Props {
-  rows: GroupRoleRow[];
-  roles: string[];
-  field: (index: number, part: "group" | "role") => object;
-  onAdd: () => void;
-  onRemove: (index: number) => void;
-}
-
-export function GroupRoleFields({ rows, roles, field, onAdd, onRemove }: Props) {
+export function GroupRoleFields({ form }: { form: RowsForm<"groupRoles", GroupRoleRow> }) {
+  const { transport } = route.useRouteContext();
+  const { data } = useQuery(queries.roles(transport));
+  const rows = form.values.groupRoles;
   return (
     <Stack gap="xs" role="group" aria-label="Roles by group">
       {rows.map(({ id }, index) => (
@@ -45,25 +46,30 @@ export function GroupRoleFields({ rows, roles, field, onAdd, onRemove }: Props) 
             label={`Group ${index + 1}`}
             autoComplete="off"
             flex="1 1 140px"
-            {...field(index, "group")}
+            {...form.getInputProps(`groupRoles.${index}.group`)}
           />
           <Select
             label={`Role ${index + 1}`}
-            data={roles}
+            data={data?.roles.map((role) => role.name) ?? []}
             flex="1 1 140px"
-            {...field(index, "role")}
+            {...form.getInputProps(`groupRoles.${index}.role`)}
           />
           <Button
             variant="default"
             mt={25}
             aria-label={`Remove the role of group ${index + 1}`}
-            onClick={() => onRemove(index)}
+            onClick={() => form.removeListItem("groupRoles", index)}
           >
             Remove
           </Button>
         </Group>
       ))}
-      <Button variant="default" size="xs" onClick={onAdd} style={{ alignSelf: "flex-start" }}>
+      <Button
+        variant="default"
+        size="xs"
+        onClick={() => form.insertListItem("groupRoles", nextRow(rows))}
+        style={{ alignSelf: "flex-start" }}
+      >
         Give a group a role
       </Button>
     </Stack>

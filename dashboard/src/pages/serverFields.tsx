@@ -3,6 +3,7 @@
 import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Button, Group, NumberInput, PasswordInput, Stack, TextInput } from "@mantine/core";
 import * as rules from "../ui/fieldRules";
+import type { RowsForm } from "../ui/rowsForm";
 
 /** A header or a variable as it is typed. What it is before is never shown. */
 export interface Secret {
@@ -51,22 +52,20 @@ export const nextSecret = (secrets: Secret[]): Secret => ({
   value: "",
 });
 
-interface SecretFieldsProps {
-  kind: "header" | "variable";
-  secrets: Secret[];
-  field: (index: number, part: "name" | "value") => object;
-  onAdd: () => void;
-  onRemove: (index: number) => void;
-}
-
 const secretWords = {
-  header: { one: "Header", all: "Headers", example: "Authorization" },
-  variable: { one: "Variable", all: "Environment", example: "GITHUB_TOKEN" },
+  headers: { kind: "header", one: "Header", all: "Headers", example: "Authorization" },
+  environment: { kind: "variable", one: "Variable", all: "Environment", example: "GITHUB_TOKEN" },
 };
 
+interface SecretFieldsProps {
+  list: "headers" | "environment";
+  form: RowsForm<"headers" | "environment", Secret>;
+}
+
 /** Names with values that are sealed. */
-export function SecretFields({ kind, secrets, field, onAdd, onRemove }: SecretFieldsProps) {
-  const { one, all, example } = secretWords[kind];
+export function SecretFields({ list, form }: SecretFieldsProps) {
+  const { kind, one, all, example } = secretWords[list];
+  const secrets = form.values[list];
   return (
     <Stack gap="xs" role="group" aria-label={all}>
       {secrets.map(({ id }, index) => (
@@ -75,25 +74,30 @@ export function SecretFields({ kind, secrets, field, onAdd, onRemove }: SecretFi
             label={`${one} ${index + 1}`}
             placeholder={example}
             flex="1 1 140px"
-            {...field(index, "name")}
+            {...form.getInputProps(`${list}.${index}.name`)}
           />
           <PasswordInput
             label={`Value ${index + 1}`}
             description="Sealed; never shown again."
             autoComplete="off"
             flex="2 1 180px"
-            {...field(index, "value")}
+            {...form.getInputProps(`${list}.${index}.value`)}
           />
           <Button
             variant="default"
             aria-label={`Remove ${kind} ${index + 1}`}
-            onClick={() => onRemove(index)}
+            onClick={() => form.removeListItem(list, index)}
           >
             Remove
           </Button>
         </Group>
       ))}
-      <Button variant="default" size="xs" onClick={onAdd} style={{ alignSelf: "flex-start" }}>
+      <Button
+        variant="default"
+        size="xs"
+        onClick={() => form.insertListItem(list, nextSecret(secrets))}
+        style={{ alignSelf: "flex-start" }}
+      >
         {`Add a ${kind}`}
       </Button>
     </Stack>

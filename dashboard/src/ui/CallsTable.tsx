@@ -6,6 +6,7 @@ import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "./badges";
 import { type Column, DataTable } from "./DataTable";
+import { RowLink } from "./RowLink";
 import { Latency, Time } from "./Time";
 
 interface Props {
@@ -30,12 +31,9 @@ export function CallsTable({ calls, link, empty }: Props) {
     {
       title: "Time",
       cell: (call) => (
-        <Anchor
-          size="sm"
-          renderRoot={(props) => <Link {...props} {...link(call)} resetScroll={false} />}
-        >
+        <RowLink to={link(call)}>
           <Time at={call.at} />
-        </Anchor>
+        </RowLink>
       ),
     },
     ...rest,

@@ -16,13 +16,7 @@ interface Props {
 /** A form in a dialog: its fields, its error and its two buttons. Mount it to open it. */
 export function FormModal({ title, verb, pending, error, onSubmit, onClose, children }: Props) {
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={title}
-      size="lg"
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened onClose={onClose} title={title} size="lg">
       <form onSubmit={onSubmit}>
         <Stack>
           {children}

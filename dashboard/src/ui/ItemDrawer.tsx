@@ -16,14 +16,7 @@ interface SideProps {
 /** One thing of a list, at the side, under its name. */
 export function SideDrawer({ name, missing, onClose, children }: SideProps) {
   return (
-    <Drawer
-      opened
-      onClose={onClose}
-      position="right"
-      size="xl"
-      title={<VisibleText text={name} />}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Drawer opened onClose={onClose} size="xl" title={<VisibleText text={name} />}>
       {children === undefined ? <Text>{missing}</Text> : <Stack>{children}</Stack>}
     </Drawer>
   );
