@@ -24,13 +24,13 @@ import {
   shown,
   signIn,
   step,
+  tab,
   watch,
 } from "./way.mjs";
 
 const { HOME, WARDER_NODES, WARDER_PASSWORD, WARDER_PROGRAM, WARDER_NOTES } = process.env;
 const hidden = "s3cret-of-the-server";
 
-const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
 const block = (locator, text) => locator.locator("pre").filter({ hasText: text });
 
 const hasFocus = (locator) => locator.evaluate((element) => element === document.activeElement);

@@ -20,6 +20,7 @@ import {
   shown,
   signIn,
   step,
+  tab,
   watch,
 } from "./way.mjs";
 
@@ -32,7 +33,6 @@ const alertsLink = page
   .getByRole("navigation", { name: "Pages" })
   .getByRole("link", { name: /^Alerts/ });
 const alertAbout = (text) => page.getByRole("listitem").filter({ hasText: text });
-const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
 const leave = async (drawer) => {
   await page.keyboard.press("Escape");
   await gone(drawer);

@@ -23,6 +23,7 @@ import {
   shown,
   signIn,
   step,
+  tab,
   watch,
 } from "./way.mjs";
 
@@ -176,7 +177,7 @@ await step("several tools are approved at once", async () => {
 });
 
 await step("prompts, resources and instructions are reviewed like tools", async () => {
-  await page.getByRole("tab", { name: "Prompts", exact: true }).click();
+  await tab("Prompts");
   await heading("Prompts");
   await shown("Pending", row("calculator/explain"));
   await watch.look("prompts");
@@ -188,9 +189,9 @@ await step("prompts, resources and instructions are reviewed like tools", async 
   await shown("Approved", drawer);
   await page.keyboard.press("Escape");
   await gone(drawer);
-  await page.getByRole("tab", { name: "Resources", exact: true }).click();
+  await tab("Resources");
   await shown("Pending", row("calculator/notes://today"));
-  await page.getByRole("tab", { name: "Templates", exact: true }).click();
+  await tab("Templates");
   await shown("Pending", row("calculator/notes://{day}"));
   await watch.look("templates");
   await open("Servers");
@@ -219,7 +220,7 @@ await step("a user is created", async () => {
   await shown("bob is created");
   await shown("operator", row("bob"));
   await watch.look("users");
-  await page.getByRole("tab", { name: "Roles" }).click();
+  await tab("Roles");
   await row("operator").first().waitFor();
   await watch.look("roles");
 });
@@ -260,7 +261,7 @@ await step("a server's address, headers and bounds are changed, and what is appr
 let key = "";
 await step("a key is created, and its secret shown once", async () => {
   await open("Access");
-  await page.getByRole("tab", { name: "Keys" }).click();
+  await tab("Keys");
   await press("Create a key");
   await choose("User", "bob");
   await page.getByLabel("Application", { exact: true }).first().fill("cursor");
@@ -336,7 +337,7 @@ await step("a rule is written, and in force", async () => {
 });
 
 await step("a decision is explained", async () => {
-  await page.getByRole("tab", { name: "Explain", exact: true }).click();
+  await tab("Explain");
   await choose("User", "bob");
   await page.getByLabel("Application", { exact: true }).first().fill("cursor");
   await page.getByLabel("Tool", { exact: true }).first().fill("calculator/delete_item");

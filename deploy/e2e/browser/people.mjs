@@ -23,6 +23,7 @@ import {
   shown,
   signIn,
   step,
+  tab,
   watch,
 } from "./way.mjs";
 
@@ -30,7 +31,6 @@ const { WARDER_SETUP_TOKEN, WARDER_PROVIDER, WARDER_CLIENT_SECRET } = process.en
 const ana = { name: "ana", password: "correct horse battery" };
 const vera = { name: "vera", password: "seven otters mend a kite" };
 
-const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
 const button = (name) => page.getByRole("button", { name, exact: true });
 
 /** Asks the administration's API, with a cookie or as nobody; returns the status, the answer and the cookie. */

@@ -51,6 +51,7 @@ export async function step(name, run, refusals = []) {
 
 export const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
 export const press = (name, within = page) => within.getByRole("button", { name, exact: true }).click();
+export const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
 export const fill = (label, text, within = page) =>
   within.getByRole("textbox", { name: label, exact: true }).fill(text);
 export const secret = (label, text) => page.getByLabel(label, { exact: true }).fill(text);
