@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
+	"github.com/warder-gateway/warder/internal/draft"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -33,10 +35,9 @@ func (p *Plane) divided(shares *syncv1.Shares) {
 
 func (p *Plane) keepDivision(nodes uint32) error {
 	path := filepath.Join(p.config.DataDir, divisionFile)
-	if err := os.WriteFile(path+".new", strconv.AppendUint(nil, uint64(nodes), 10), 0o600); err != nil {
-		return fmt.Errorf("write number of nodes: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	var err error
+	turns.Wait(func() { err = draft.Replace(path, strconv.AppendUint(nil, uint64(nodes), 10)) })
+	if err != nil {
 		return fmt.Errorf("write number of nodes: %w", err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/warder-gateway/warder/internal/draft"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -40,32 +41,7 @@ func write(dir string, h *held) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	draft, err := os.CreateTemp(dir, fileName+".*") // Its mode is 0600.
-	if err != nil {
-		return err
-	}
-	defer os.Remove(draft.Name()) // It is renamed, unless something failed.
-	_, err = draft.Write(encoded)
-	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(draft.Name(), filepath.Join(dir, fileName)); err != nil {
-		return err
-	}
-	return settle(dir)
-}
-
-// settle has what was renamed in a directory survive the machine. Windows cannot, and
-// needs no such thing.
-func settle(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	opened, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(opened.Sync(), opened.Close())
+	return draft.Replace(filepath.Join(dir, fileName), encoded)
 }
 
 func encode(h *held) ([]byte, error) {

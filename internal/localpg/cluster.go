@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/warder-gateway/warder/internal/draft"
 )
 
 // cluster is the data of one major version, and what lies beside it. Its zero
@@ -141,27 +143,10 @@ func password(dir string, mayMake bool) (string, error) {
 	secret := make([]byte, 32)
 	rand.Read(secret) // It never fails.
 	pw := hex.EncodeToString(secret)
-	if err := writeDurably(path, []byte(pw+"\n")); err != nil {
+	if err := draft.Replace(path, []byte(pw+"\n")); err != nil {
 		return "", unwritable(path, err)
 	}
 	return pw, nil
-}
-
-// writeDurably writes a file for this user's eyes, whole or not at all.
-func writeDurably(path string, text []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // Mode 0600.
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 // handOver gives the data to the identity that postgres runs as, if it belongs

@@ -7,9 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 
+	"github.com/warder-gateway/warder/internal/draft"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -79,36 +79,5 @@ func create(path string) error {
 	if _, err := rand.Read(key); err != nil {
 		return err
 	}
-	return place(path, key)
-}
-
-// place makes a file whole or not at all: a draft is written and synced, then
-// linked into place, which fails if somebody was first.
-func place(path string, content []byte) error {
-	draft, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(draft.Name())
-	_, err = draft.Write(content)
-	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(draft.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes a new name in a directory survive the machine. Windows cannot
-// sync a directory and does not need to.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return draft.Place(path, key)
 }

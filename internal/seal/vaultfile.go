@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/warder-gateway/warder/internal/draft"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -58,5 +59,5 @@ func createVault(path string) error {
 	}
 	var text bytes.Buffer
 	fmt.Fprintln(&text, base64.StdEncoding.EncodeToString(key))
-	return place(path, text.Bytes())
+	return draft.Place(path, text.Bytes())
 }

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/warder-gateway/warder/internal/draft"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
 
@@ -34,7 +35,7 @@ func (s shelf) digest(message []byte) []byte {
 	return sum[:]
 }
 
-// put replaces the orders. A process that dies meanwhile leaves the old ones or the new ones.
+// put replaces the orders.
 func (s shelf) put(orders *enrollv1.Orders) error {
 	if s.dir == "" {
 		return nil
@@ -46,16 +47,7 @@ func (s shelf) put(orders *enrollv1.Orders) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("keep orders: %w", err)
 	}
-	draft, err := os.CreateTemp(s.dir, ordersFile+".*") // Its mode is 0600.
-	if err != nil {
-		return fmt.Errorf("keep orders: %w", err)
-	}
-	defer os.Remove(draft.Name()) // It is renamed, unless something failed.
-	_, err = draft.Write(append(s.digest(message), message...))
-	if err = errors.Join(err, draft.Sync(), draft.Close()); err == nil {
-		err = os.Rename(draft.Name(), filepath.Join(s.dir, ordersFile))
-	}
-	if err != nil {
+	if err := draft.Replace(filepath.Join(s.dir, ordersFile), append(s.digest(message), message...)); err != nil {
 		return fmt.Errorf("keep orders: %w", err)
 	}
 	return nil

@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/turns"
+	"github.com/warder-gateway/warder/internal/draft"
 )
 
 const (
@@ -105,40 +105,16 @@ func (r *Replica[I]) savePin() error {
 
 // replaceFile has a file written so that after a crash either the old content is there or the new.
 func replaceFile(path string, write func(file io.Writer) error) error {
-	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	file, err := draft.Begin(path)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
-	defer os.Remove(draft.Name()) // fails once renamed, as it should
-	if err = write(draft); err != nil {
-		return fmt.Errorf("replace %s: %w", path, errors.Join(err, draft.Close()))
+	defer file.Discard()
+	if err = write(file); err == nil {
+		turns.Wait(func() { err = file.Replace() })
 	}
-	turns.Wait(func() { err = settle(draft, path) })
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return nil
-}
-
-// settle gives a draft, which it closes, its name for good.
-func settle(draft *os.File, path string) error {
-	if err := errors.Join(draft.Sync(), draft.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(draft.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes a rename survive the machine. Windows cannot sync a directory and does not need to.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
