@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -126,13 +125,9 @@ func (c *Config) identity(ctx context.Context) (*identity.Identity, error) {
 	if c.Identity != nil {
 		return c.Identity, nil
 	}
-	token := c.JoinToken
-	if c.JoinTokenFile != "" {
-		content, err := os.ReadFile(c.JoinTokenFile)
-		if err != nil {
-			return nil, fault.Wrap(fault.Precondition, "the join token cannot be read: "+err.Error(), err)
-		}
-		token = strings.TrimSpace(string(content))
+	token, err := identity.GivenToken(c.JoinToken, c.JoinTokenFile)
+	if err != nil {
+		return nil, err
 	}
 	return identity.Obtain(ctx, identity.Config{
 		Kind: identity.Agent, Dir: filepath.Join(c.DataDir, "identity"), ControlPlane: c.ControlPlane, Version: c.Version, Log: c.Log,

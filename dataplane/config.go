@@ -251,13 +251,9 @@ func (c *Config) obtain(ctx context.Context) (*identity.Identity, error) {
 	if c.Identity != nil {
 		return c.Identity, nil
 	}
-	token := c.JoinToken
-	if c.JoinTokenFile != "" {
-		content, err := os.ReadFile(c.JoinTokenFile)
-		if err != nil {
-			return nil, fault.Wrap(fault.Precondition, "the join token cannot be read: "+err.Error(), err)
-		}
-		token = strings.TrimSpace(string(content))
+	token, err := identity.GivenToken(c.JoinToken, c.JoinTokenFile)
+	if err != nil {
+		return nil, err
 	}
 	return identity.Obtain(ctx, identity.Config{
 		Kind: identity.Node, Dir: c.IdentityDir, ControlPlane: c.ControlPlane, Version: c.Version, Log: c.Log,

@@ -2,15 +2,16 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/warder-gateway/warder/agent"
 	"github.com/warder-gateway/warder/internal/build"
-	"github.com/warder-gateway/warder/internal/stopsignal"
 )
 
 func (c *cli) agentCommand() *cobra.Command {
@@ -19,7 +20,6 @@ func (c *cli) agentCommand() *cobra.Command {
 
 func (c *cli) agentRun() *cobra.Command {
 	config := agent.Config{Version: build.Version}
-	var level string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run an agent",
@@ -29,23 +29,15 @@ makes the token with which it joins the first time; after that it renews its
 certificate by itself. Without the control plane it goes on by its last orders.
 In a terminal it shows what it does; elsewhere, and with --no-view, it logs.`,
 		Example: "  warder agent run --control-plane control.corp:8444 --join-token-file /etc/warder/join-token --config agent.yaml",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := c.logger(level)
-			if err != nil {
-				return err
-			}
-			stopsignal.OutliveReaders()
-			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "agent"))
-			if c.output != "json" {
-				config.Screen = agent.FindScreen(c.stdin, c.stdout, c.stderr)
-			}
-			return startErrorUnlessDone(cmd, agent.Run(cmd.Context(), config))
-		},
 	}
 	config.RunFlags(cmd.Flags())
-	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
-	return cmd
+	return c.runs(cmd, func(ctx context.Context, log *slog.Logger) error {
+		config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "agent"))
+		if c.output != "json" {
+			config.Screen = agent.FindScreen(c.stdin, c.stdout, c.stderr)
+		}
+		return agent.Run(ctx, config)
+	})
 }
 
 func (c *cli) agentTest() *cobra.Command {

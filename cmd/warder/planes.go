@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"log/slog"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -17,32 +19,22 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 
 func (c *cli) controlPlaneCommand() *cobra.Command {
 	config := controlplane.Config{Version: build.Version}
-	var level string
 	cmd := &cobra.Command{
 		Use:   "controlplane",
 		Short: "Run a control plane alone",
 		Long: `Run a control plane alone: it owns the database, serves the dashboard and the
 admin API, and streams snapshots to data planes over mutual TLS.`,
 		Example: "  warder controlplane --database-url postgres://warder@db.corp/warder --listen 127.0.0.1:8443 --node-listen :8444",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := c.logger(level)
-			if err != nil {
-				return err
-			}
-			stopsignal.OutliveReaders()
-			config.Log, config.DataDir = log, cmp.Or(config.DataDir, c.dataDir)
-			return startErrorUnlessDone(cmd, controlplane.Run(cmd.Context(), config))
-		},
 	}
 	config.Flags(cmd.Flags())
-	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
-	return cmd
+	return c.runs(cmd, func(ctx context.Context, log *slog.Logger) error {
+		config.Log, config.DataDir = log, cmp.Or(config.DataDir, c.dataDir)
+		return controlplane.Run(ctx, config)
+	})
 }
 
 func (c *cli) dataPlaneCommand() *cobra.Command {
 	config := dataplane.Config{Version: build.Version}
-	var level string
 	cmd := &cobra.Command{
 		Use:   "dataplane",
 		Short: "Run a data plane (a node) alone",
@@ -51,27 +43,30 @@ plane streams to it, and goes on by its last good one while there is none.
 'warder join-token create --kind node' makes the token with which it joins the first
 time; after that it renews its certificate by itself, also when that has expired.`,
 		Example: "  warder dataplane --control-plane control.corp:8444 --join-token-file /etc/warder/join-token --listen :8443 --tls-cert cert.pem --tls-key key.pem",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := c.logger(level)
-			if err != nil {
-				return err
-			}
-			stopsignal.OutliveReaders()
-			config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "node"))
-			return startErrorUnlessDone(cmd, dataplane.Run(cmd.Context(), config))
-		},
 	}
 	config.Flags(cmd.Flags())
-	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
-	return cmd
+	return c.runs(cmd, func(ctx context.Context, log *slog.Logger) error {
+		config.Log, config.DataDir = log, cmp.Or(config.DataDir, filepath.Join(c.dataDir, "node"))
+		return dataplane.Run(ctx, config)
+	})
 }
 
-// startErrorUnlessDone marks an error of a plane as one of its start, unless it
-// was asked to stop.
-func startErrorUnlessDone(cmd *cobra.Command, err error) error {
-	if err == nil || cmd.Context().Err() != nil {
-		return nil
+// runs has a command run a plane or an agent until it is told to stop. What is
+// logged at least is a flag of it.
+func (c *cli) runs(cmd *cobra.Command, run func(ctx context.Context, log *slog.Logger) error) *cobra.Command {
+	var level string
+	cmd.Args = exactly()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := c.logger(level)
+		if err != nil {
+			return err
+		}
+		stopsignal.OutliveReaders()
+		if err = run(cmd.Context(), log); cmd.Context().Err() != nil {
+			return nil // It was asked to stop.
+		}
+		return startError(err)
 	}
-	return startError(err)
+	choose(cmd, &level, "log-level", "info", "what is logged at least", logLevels...)
+	return cmd
 }

@@ -333,3 +333,20 @@ func TestARejoinIsSignedWhole(t *testing.T) {
 		seen[string(digest)] = name
 	}
 }
+
+func TestAGivenTokenComesFromTheFileThatIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte("of the file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := GivenToken("of the flag", ""); got != "of the flag" || err != nil {
+		t.Errorf("without a file: %q, %v", got, err)
+	}
+	if got, err := GivenToken("", file); got != "of the file" || err != nil {
+		t.Errorf("with a file: %q, %v", got, err)
+	}
+	if got, err := GivenToken("of the flag", filepath.Join(dir, "none")); got != "" || !fault.Is(err, fault.Precondition) {
+		t.Errorf("with a file that is not there: %q, %v", got, err)
+	}
+}

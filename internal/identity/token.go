@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"os"
 	"regexp"
+	"strings"
 
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -17,6 +19,20 @@ type Token struct {
 }
 
 var tokenForm = regexp.MustCompile(`^wdj_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{64})$`)
+
+// GivenToken returns the text of the join token that a process was given: the content
+// of a file, or the text itself where no file is named. Where the file cannot be read it
+// fails with fault.Precondition.
+func GivenToken(text, file string) (string, error) {
+	if file == "" {
+		return text, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fault.Wrap(fault.Precondition, "the join token cannot be read: "+err.Error(), err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
 
 // ParseToken reads a token. What is none is fault.Invalid, and not repeated in the
 // error.
