@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/warder-gateway/warder/dataplane/internal/memfile"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
 
@@ -24,7 +25,8 @@ type List struct {
 // page has the entries from one to before another, as a JSON array.
 type page struct {
 	from, to int
-	items    []byte
+	items    []byte // with Ending
+	source   *memfile.Source
 	next     *Cursor
 }
 
@@ -32,9 +34,17 @@ type page struct {
 type Page struct {
 	// Items is a JSON array of definitions.
 	Items []byte
+	// Ended is Items with Ending after them.
+	Ended []byte
+	// Source has Ended, and so Items; nil: they are small, or were made for this one answer.
+	Source *memfile.Source
 	// Next names the page that follows; nil on the last. Nobody changes it.
 	Next *Cursor
 }
+
+// Ending is what follows a list in the last page's answer, where it is the last member of the result, and that the last
+// member of the message: it lies with the list, so that both leave as one.
+const Ending = "}}"
 
 // Cursor names a page of a list.
 type Cursor struct {
@@ -63,7 +73,15 @@ func (l *List) Page(c *Cursor) (Page, bool) {
 	return l.page(c.Page), true
 }
 
-func (l *List) page(number int) Page { return Page{l.pages[number].items, l.pages[number].next} }
+func (l *List) page(number int) Page {
+	p := &l.pages[number]
+	return pageOf(p.items, p.source, p.next)
+}
+
+// pageOf returns a page of these bytes, which end with Ending.
+func pageOf(ended []byte, source *memfile.Source, next *Cursor) Page {
+	return Page{Items: ended[:len(ended)-len(Ending)], Ended: ended, Source: source, Next: next}
+}
 
 // after returns the rest of the page on which the first entry after a place
 // stands.
@@ -78,12 +96,12 @@ func (l *List) after(last string) (Page, bool) {
 	number, found := slices.BinarySearchFunc(l.pages, first, func(p page, first int) int { return cmp.Compare(p.from, first) })
 	switch {
 	case first == len(l.entries):
-		return Page{Items: []byte("[]")}, true
+		return pageOf([]byte("[]"+Ending), nil, nil), true
 	case found:
 		return l.page(number), true
 	}
 	whole := l.page(number - 1)
-	return Page{append([]byte{'['}, whole.Items[l.starts[first]:]...), whole.Next}, true
+	return pageOf(append([]byte{'['}, whole.Ended[l.starts[first]:]...), nil, whole.Next), true
 }
 
 // place is where an entry stands in the order of lists.
@@ -226,7 +244,7 @@ func newList(digest [sha256.Size]byte, entries func(func(*Entry) bool), aggregat
 }
 
 func (l *List) add(items []byte, from int) {
-	items = append(items, ']')
-	l.pages = append(l.pages, page{from: from, to: len(l.entries), items: slices.Clip(items)})
+	items = slices.Clip(append(append(items, ']'), Ending...))
+	l.pages = append(l.pages, page{from: from, to: len(l.entries), items: items, source: memfile.NewSource(items)})
 	l.size += len(items) + 12*(len(l.entries)-from)
 }

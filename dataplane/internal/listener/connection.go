@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/memfile"
 	"github.com/warder-gateway/warder/dataplane/internal/socket"
 )
 
@@ -41,7 +42,8 @@ func tellRequest(ctx context.Context, c net.Conn) context.Context {
 // context of the request.
 //
 // Net/http writes an answer of more than 4 KiB in two pieces or three. What is written
-// between gather and send leaves in one: the pieces wait for each other. Both are
+// between gather and send leaves in one: the pieces wait for each other. A large one
+// that lies in a file of memory (package memfile) is not copied. Both are
 // called by the handler, which is the only one to write then, and which does not
 // touch what it wrote before send returns.
 type connection struct {
@@ -60,6 +62,8 @@ type piece struct {
 	parts [5][]byte
 	count int
 	large net.Buffers // of the parts, while they are written
+
+	source *memfile.Source // of one of the parts, perhaps; nil: of none
 }
 
 const (
@@ -106,10 +110,12 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// gather begins to hold what is written back, until send.
-func (c *connection) gather() {
+// gather begins to hold what is written back, until send. What a source has of it is
+// sent from there; it may be nil.
+func (c *connection) gather(source *memfile.Source) {
 	if c.held == nil {
 		c.held = pieces.Get().(*piece)
+		c.held.source = source
 	}
 }
 
@@ -122,6 +128,7 @@ func (c *connection) send() error {
 	}
 	c.held = nil
 	err := held.writeTo(c.Conn)
+	held.source = nil
 	if err != nil {
 		_ = c.Close() // There is an error to tell already.
 	}
@@ -173,19 +180,47 @@ func (h *piece) cut() {
 }
 
 // writeTo writes all that was taken, and forgets it.
-func (h *piece) writeTo(c *socket.Conn) (err error) {
+func (h *piece) writeTo(c *socket.Conn) error {
 	h.cut()
-	switch h.count {
-	case 0:
-		return nil
-	case 1:
-		_, err = c.Write(h.parts[0])
-	default:
-		h.large = h.parts[:h.count]
-		_, err = h.large.WriteTo(c.TCPConn)
-	}
+	err := h.writeParts(c)
 	clear(h.bytes[:h.used]) // nobody finds another's answer in it
 	clear(h.parts[:])
 	h.used, h.from, h.count, h.large = 0, 0, 0, nil
+	return err
+}
+
+// writeParts sends the part that the source lends a file for from there, with the one before it, and copies the others.
+func (h *piece) writeParts(c *socket.Conn) error {
+	parts := h.parts[:h.count]
+	for i, part := range parts {
+		file, at := h.source.Lend(part)
+		if file == nil {
+			continue
+		}
+		first, before := parts[:max(i-1, 0)], []byte(nil)
+		if i > 0 {
+			before = parts[i-1]
+		}
+		if err := h.copyParts(c, first); err != nil {
+			return err
+		}
+		if err := c.WriteLent(before, part, file, at); err != nil {
+			return err
+		}
+		return h.copyParts(c, parts[i+1:])
+	}
+	return h.copyParts(c, parts)
+}
+
+// copyParts writes parts of the heap, all at once.
+func (h *piece) copyParts(c *socket.Conn, parts [][]byte) (err error) {
+	switch len(parts) {
+	case 0:
+	case 1:
+		_, err = c.Write(parts[0])
+	default:
+		h.large = parts
+		_, err = h.large.WriteTo(c.TCPConn)
+	}
 	return err
 }

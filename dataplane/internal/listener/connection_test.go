@@ -45,7 +45,7 @@ func TestWhatIsGatheredLeavesInItsOrderAndNothingStays(t *testing.T) {
 			got, _ := io.ReadAll(client)
 			arrived <- string(got)
 		}()
-		c.gather()
+		c.gather(nil)
 		for i, size := range sizes {
 			p := bytes.Repeat([]byte{byte('a' + i)}, size)
 			if n, err := c.Write(p); n != size || err != nil {
@@ -70,7 +70,7 @@ func TestWhatIsGatheredLeavesInItsOrderAndNothingStays(t *testing.T) {
 // and an end.
 func TestAnAnswerLeavesInOnePieceThatIsNotCopied(t *testing.T) {
 	c, _ := pipe(t)
-	c.gather()
+	c.gather(nil)
 	long := make([]byte, 100*buffered)
 	for _, p := range [][]byte{make([]byte, buffered), long, []byte("}}")} {
 		if _, err := c.Write(p); err != nil {
@@ -87,7 +87,7 @@ func TestAConnectionWhoseAnswerBrokeOffIsClosed(t *testing.T) {
 	if err := c.SetWriteDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	c.gather()
+	c.gather(nil)
 	if _, err := c.Write([]byte("answer")); err != nil {
 		t.Fatal(err)
 	}

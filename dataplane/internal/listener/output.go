@@ -9,6 +9,7 @@ import (
 
 	"github.com/warder-gateway/warder/dataplane/internal/credential"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/memfile"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -277,7 +278,7 @@ func (x *exchange) writeAnswer(answer *session.Answer) {
 		x.w.WriteHeader(answer.Status)
 		return
 	}
-	x.writeJSON(answer.Status, answer.Parts[:]...)
+	x.writeJSON(answer.Status, answer.Source, answer.Parts[:]...)
 }
 
 // nameSession tells the client the id of the session that the answer opens.
@@ -306,9 +307,9 @@ func (x *exchange) connection() *connection {
 	return c
 }
 
-// writeJSON writes and sends a whole answer. There is nobody to tell if that
-// fails: the client has gone.
-func (x *exchange) writeJSON(status int, parts ...[]byte) {
+// writeJSON writes and sends a whole answer, of which a source may have a part. There
+// is nobody to tell if that fails: the client has gone.
+func (x *exchange) writeJSON(status int, source *memfile.Source, parts ...[]byte) {
 	x.timeWrites()
 	defer x.untimeWrites()
 	size := 0
@@ -317,7 +318,7 @@ func (x *exchange) writeJSON(status int, parts ...[]byte) {
 	}
 	if size > maxInOnePiece {
 		if c := x.connection(); c != nil {
-			c.gather()
+			c.gather(source)
 			// There is nobody to tell either.
 			defer func() { _ = c.send() }()
 		}

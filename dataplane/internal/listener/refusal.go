@@ -116,7 +116,7 @@ func (x *exchange) refuse(refusal *refusal) {
 		header.Set("Connection", "close")
 	}
 	x.abandonBody()
-	x.writeJSON(refusal.status, mcp.WriteError(nil, nil, refusal.code, refusal.text, refusal.data))
+	x.writeJSON(refusal.status, nil, mcp.WriteError(nil, nil, refusal.code, refusal.text, refusal.data))
 }
 
 func (x *exchange) record(refusal *refusal) {

@@ -82,26 +82,24 @@ func (x *exchange) list(kind gate.ListKind) Answer {
 	if !ok {
 		return x.refuse(kindMessage, invalidParams("cursor is not of this list; start again without one"))
 	}
-	tail, err := x.tail(kind, page.Next)
-	if err != nil {
-		x.log.Error("a cursor cannot be sealed", "error", err)
-		return x.refuse(kindMessage, &mcp.Error{Code: mcp.CodeInternal, Text: "the list cannot be cut into pages", Offset: -1})
-	}
 	result := x.words.lists[kind].legacy
 	if x.era == mcp.Modern {
 		result = x.words.lists[kind].modern
 	}
-	return Answer{Status: http.StatusOK, Parts: [3][]byte{openResult(x.id(), result), page.Items, tail}}
+	answer := Answer{Status: http.StatusOK, Parts: [3][]byte{openResult(x.id(), result), page.Ended}, Source: page.Source}
+	if page.Next != nil {
+		tail, err := x.tail(kind, page.Next)
+		if err != nil {
+			x.log.Error("a cursor cannot be sealed", "error", err)
+			return x.refuse(kindMessage, &mcp.Error{Code: mcp.CodeInternal, Text: "the list cannot be cut into pages", Offset: -1})
+		}
+		answer.Parts[1], answer.Parts[2] = page.Items, tail
+	}
+	return answer
 }
 
-// endOfList closes a result without a further page. Nobody changes it.
-var endOfList = []byte("}}")
-
-// tail closes a result, with the cursor of the next page if there is one.
+// tail closes a result with the cursor of the next page.
 func (x *exchange) tail(kind gate.ListKind, next *gate.Cursor) ([]byte, error) {
-	if next == nil {
-		return endOfList, nil
-	}
 	now := x.now()
 	token, err := x.in.Index.Sealer().SealCursor(&handle.Cursor{
 		List: byte(kind), Route: x.in.Server, Digest: next.Digest, Page: next.Page, Last: next.Last, Expires: x.life(cursorLife),
@@ -109,7 +107,7 @@ func (x *exchange) tail(kind gate.ListKind, next *gate.Cursor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(mcp.AppendString([]byte(`,"nextCursor":`), token), endOfList...), nil
+	return append(mcp.AppendString([]byte(`,"nextCursor":`), token), gate.Ending...), nil
 }
 
 // openResult begins a response whose result goes on in another part.

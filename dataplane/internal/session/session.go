@@ -18,6 +18,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/gate"
 	"github.com/warder-gateway/warder/dataplane/internal/handle"
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
+	"github.com/warder-gateway/warder/dataplane/internal/memfile"
 	"github.com/warder-gateway/warder/dataplane/internal/notice"
 	"github.com/warder-gateway/warder/dataplane/internal/upstream"
 	"github.com/warder-gateway/warder/internal/mcp"
@@ -281,6 +282,8 @@ type Answer struct {
 	// Parts, one after the other, are one JSON-RPC message; all are empty where
 	// there is nothing to say. Nobody changes them.
 	Parts [3][]byte
+	// Source has one of the parts, where it is sent again and again; else nil.
+	Source *memfile.Source
 	// SessionID is the id of the session that this answer opens; mostly empty.
 	SessionID string
 	// EventID and Retry go with the answer where it is an event of a stream.

@@ -84,10 +84,11 @@ func (t *Turns) breathe() {
 	<-t.free
 }
 
-// disk lets one system call at a time have a processor lent.
+// disk lets one such call at a time have a processor lent.
 var disk sync.Mutex
 
-// Wait makes a system call that waits for the disk, and gives a process that has one processor another one as long as that takes.
+// Wait makes system calls that wait for the disk or work for milliseconds, and gives a process that has one processor another
+// one as long as that takes.
 func Wait(call func()) {
 	disk.Lock()
 	defer disk.Unlock()
