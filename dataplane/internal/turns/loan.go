@@ -14,7 +14,8 @@ const (
 	// the work left, and the system, which wakes whoever has a call to read, takes turns between the threads. With one, the
 	// collector computes for three to eight milliseconds in which nobody looks at the network.
 	shared = 4
-	// after is how long that goes on when the work has paused last: what it left is collected afterwards.
+	// after is how long that goes on when the work has paused last: what it left is collected afterwards. It is also how long whoever
+	// waits for the disk again and again has a processor lent since the last time.
 	after = 500 * time.Millisecond
 )
 
@@ -25,6 +26,8 @@ type loan struct {
 
 	mu     sync.Mutex
 	waits  int       // system calls that wait for the disk
+	last   time.Time // when one was made that others follow
+	often  bool      // somebody looks again after that
 	until  time.Time // when the last long work is over
 	timed  bool      // somebody looks again then
 	extent int       // how many are in use; 0: nothing is lent
@@ -44,6 +47,31 @@ func (l *loan) wait() (done func()) {
 		l.waits--
 		l.settle()
 	}
+}
+
+// again lends while system calls wait for the disk again and again, until a while after the last: to lend for each, which stops
+// all goroutines for a moment, would cost more than the processor.
+func (l *loan) again(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = now
+	if !l.often && (l.extent > 0 || runtime.GOMAXPROCS(0) == 1) {
+		l.often = true
+		time.AfterFunc(after, l.rest)
+		l.settle()
+	}
+}
+
+// rest ends what again began, or looks again later.
+func (l *loan) rest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if left := time.Until(l.last.Add(after)); left > 0 {
+		time.AfterFunc(left, l.rest)
+		return
+	}
+	l.often = false
+	l.settle()
 }
 
 // work lends while long work is done: it says so again and again. A process that may use one of many cores for a part of the time
@@ -80,7 +108,7 @@ func (l *loan) settle() {
 	switch {
 	case l.timed:
 		want = shared
-	case l.waits > 0:
+	case l.waits > 0, l.often:
 		want = aside
 	}
 	switch {

@@ -42,6 +42,27 @@ func TestTheOperatorHasTheWordOnProcessors(t *testing.T) {
 	}
 }
 
+// TestWhoWaitsForTheDiskAgainAndAgainKeepsTheProcessorUntilItIsQuiet holds that it is not taken and given each time.
+func TestWhoWaitsForTheDiskAgainAndAgainKeepsTheProcessorUntilItIsQuiet(t *testing.T) {
+	of(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		l := &loan{cores: 1}
+		for range 10 {
+			l.again(time.Now())
+			time.Sleep(after - time.Millisecond)
+			synctest.Wait()
+			if n := runtime.GOMAXPROCS(0); n != aside {
+				t.Fatalf("%d processors; want %d", n, aside)
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if l.extent != 0 || l.often {
+			t.Errorf("something is still lent: %+v", l)
+		}
+	})
+}
+
 // TestLongWorkHasProcessorsUntilWhatItLeftIsCollected is on one core. With a part of one of many, nothing is lent.
 func TestLongWorkHasProcessorsUntilWhatItLeftIsCollected(t *testing.T) {
 	for _, cores := range []int{1, 8} {

@@ -95,3 +95,10 @@ func Wait(call func()) {
 	defer processors.wait()()
 	call()
 }
+
+// WaitOften is Wait for what is called many times a second. The processor stays lent for a while, and nobody waits for another
+// who waits for the disk.
+func WaitOften(call func()) {
+	processors.again(time.Now())
+	call()
+}
