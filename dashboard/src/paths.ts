@@ -174,6 +174,9 @@ export const pb = {
   audit: (search: AuditSearch = {}) => ({ to: "/audit", search }) as const,
 };
 
+/** Where a link of the dashboard leads. */
+export type PageAddress = ReturnType<(typeof pb)[keyof typeof pb]>;
+
 type Raw = Record<string, unknown>;
 
 /** A parameter as text, or undefined when it is absent, empty or no text. */

@@ -1,5 +1,4 @@
-import { Anchor, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Text } from "@mantine/core";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
 import type { Agent, AgentServer } from "../gen/warder/admin/v1/agent_pb";
@@ -11,6 +10,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { Facts } from "../ui/Facts";
 import { serverName } from "../ui/fieldRules";
 import { SideDrawer } from "../ui/ItemDrawer";
+import { PageLink } from "../ui/PageLink";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
@@ -112,13 +112,9 @@ function ServerName({ server: { name, known, declared, what } }: { server: Agent
   return (
     <>
       {known ? (
-        <Anchor
-          size="sm"
-          fw={700}
-          renderRoot={(props) => <Link {...props} {...pb.servers({ server: name })} />}
-        >
+        <PageLink to={pb.servers({ server: name })} size="sm" fw={700}>
           <VisibleText text={name} />
-        </Anchor>
+        </PageLink>
       ) : (
         <Text size="sm" fw={700}>
           <VisibleText text={name} />

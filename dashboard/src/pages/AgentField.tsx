@@ -1,10 +1,11 @@
-import { Anchor, Select, type SelectProps, Text } from "@mantine/core";
+import { Select, type SelectProps, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi } from "@tanstack/react-router";
 import * as queries from "../api/queries";
 import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import { pb } from "../paths";
 import { ErrorNote } from "../ui/ErrorNote";
+import { PageLink } from "../ui/PageLink";
 import { peerState } from "./fleet";
 
 const route = getRouteApi("/signed-in/servers");
@@ -17,12 +18,9 @@ export function AgentField(props: SelectProps) {
     return (
       <Text size="sm">
         No agent was let in yet.{" "}
-        <Anchor
-          underline="always"
-          renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "tokens" })} />}
-        >
+        <PageLink to={pb.fleet({ tab: "tokens" })} underline="always">
           Make a join token
-        </Anchor>{" "}
+        </PageLink>{" "}
         and start one beside the server.
       </Text>
     );

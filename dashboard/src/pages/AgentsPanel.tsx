@@ -1,11 +1,12 @@
-import { Anchor, Code, Stack, Text } from "@mantine/core";
+import { Code, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import * as queries from "../api/queries";
 import type { Agent } from "../gen/warder/admin/v1/agent_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { type Column, DataTable } from "../ui/DataTable";
+import { PageLink } from "../ui/PageLink";
 import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
 import { AgentDrawer } from "./AgentDrawer";
@@ -39,12 +40,9 @@ export function AgentsPanel() {
         empty={
           <>
             No agent yet.{" "}
-            <Anchor
-              underline="always"
-              renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "tokens" })} />}
-            >
+            <PageLink to={pb.fleet({ tab: "tokens" })} underline="always">
               Make a join token
-            </Anchor>
+            </PageLink>
             , or: <Code>warder join-token create --kind agent --name NAME</Code>, then start the
             agent: <Code>warder-agent run --control-plane HOST:8444 --join-token-file FILE</Code>
           </>

@@ -1,4 +1,4 @@
-import { Anchor, Button, Card, Checkbox, Group, Stack, Text } from "@mantine/core";
+import { Button, Card, Checkbox, Group, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import { VisibleText } from "../text/VisibleText";
 import { ActButton } from "../ui/ActButton";
 import { AlertBadge } from "../ui/badges";
 import { Page } from "../ui/Page";
+import { PageLink } from "../ui/PageLink";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { alertLink, alertTitle } from "./alertKind";
@@ -60,12 +61,9 @@ function AlertCard({ alert, onClose }: { alert: Alert; onClose: () => void }) {
       <Stack gap="xs">
         <Group gap="xs">
           <AlertBadge open={open} label={alertTitle(alert.kind)} />
-          <Anchor
-            size="sm"
-            renderRoot={(props) => <Link {...props} {...pb.servers({ server: alert.target })} />}
-          >
+          <PageLink to={pb.servers({ server: alert.target })} size="sm">
             <VisibleText text={alert.target} />
-          </Anchor>
+          </PageLink>
         </Group>
         <Text component="div">
           <VisibleText text={alert.text} />

@@ -1,7 +1,7 @@
-import { Anchor, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Group, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -13,6 +13,7 @@ import { UserStateBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { FormModal } from "../ui/FormModal";
 import * as rules from "../ui/fieldRules";
+import { PageLink } from "../ui/PageLink";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 
@@ -47,13 +48,9 @@ const columns = (onTurn: (application: Application) => void): Column<Application
   {
     title: "Name",
     cell: ({ name }) => (
-      <Anchor
-        size="sm"
-        fw={700}
-        renderRoot={(props) => <Link {...props} {...pb.access({ tab: "keys", q: name })} />}
-      >
+      <PageLink to={pb.access({ tab: "keys", q: name })} size="sm" fw={700}>
         {name}
-      </Anchor>
+      </PageLink>
     ),
   },
   { title: "State", cell: (application) => <State of={application} /> },

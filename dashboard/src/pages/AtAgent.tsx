@@ -1,23 +1,19 @@
 // What the pages of servers say of those that an agent has.
 
-import { Anchor, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Text } from "@mantine/core";
 import type { Agent, AgentServer } from "../gen/warder/admin/v1/agent_pb";
 import type { Server } from "../gen/warder/admin/v1/server_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
+import { PageLink } from "../ui/PageLink";
 import { remedy, standing } from "./fleet";
 import { StandingBadge } from "./fleetBadges";
 
 export function AgentLink({ name }: { name: string }) {
   return (
-    <Anchor
-      size="sm"
-      lh="24px"
-      renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "agents", name })} />}
-    >
+    <PageLink to={pb.fleet({ tab: "agents", name })} size="sm" lh="24px">
       <VisibleText text={name} />
-    </Anchor>
+    </PageLink>
   );
 }
 

@@ -1,11 +1,11 @@
-import { Anchor, Code, Drawer, Group, Stack, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Code, Drawer, Group, Stack, Text } from "@mantine/core";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "../ui/badges";
 import { callTarget } from "../ui/CallsTable";
 import { Facts } from "../ui/Facts";
+import { PageLink } from "../ui/PageLink";
 import { Latency, Time } from "../ui/Time";
 
 /** One call. It is among those that the page has loaded, or it cannot be shown. */
@@ -69,10 +69,8 @@ function Details({ call }: { call: Call }) {
 
 function Explain({ call }: { call: Call }) {
   return (
-    <Anchor
-      renderRoot={(props) => <Link {...props} {...pb.policy({ tab: "explain", call: call.id })} />}
-    >
+    <PageLink to={pb.policy({ tab: "explain", call: call.id })}>
       Why? The way to this decision, by the policy of now
-    </Anchor>
+    </PageLink>
   );
 }

@@ -1,7 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
   Alert,
-  Anchor,
   Autocomplete,
   Button,
   Group,
@@ -17,7 +16,7 @@ import {
 } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
@@ -30,6 +29,7 @@ import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
 import * as rules from "../ui/fieldRules";
+import { PageLink } from "../ui/PageLink";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
 import { fullName, words } from "./toolName";
@@ -120,12 +120,9 @@ function RecordedCall({ id }: { id: string }) {
           </Stack>
         </form>
       )}
-      <Anchor
-        size="sm"
-        renderRoot={(props) => <Link {...props} {...pb.policy({ tab: "explain" })} />}
-      >
+      <PageLink to={pb.policy({ tab: "explain" })} size="sm">
         Explain any other call
-      </Anchor>
+      </PageLink>
     </Section>
   );
 }

@@ -1,12 +1,13 @@
-import { Anchor, Code, Stack, Text } from "@mantine/core";
+import { Code, Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import type { Node } from "../gen/warder/admin/v1/node_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { type Column, DataTable } from "../ui/DataTable";
+import { PageLink } from "../ui/PageLink";
 import { Time } from "../ui/Time";
 import { CertificateEnd } from "./CertificateEnd";
 import { behind, lag, peerState } from "./fleet";
@@ -38,12 +39,9 @@ export function NodesPanel() {
         empty={
           <>
             No node yet: no call is served.{" "}
-            <Anchor
-              underline="always"
-              renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "tokens" })} />}
-            >
+            <PageLink to={pb.fleet({ tab: "tokens" })} underline="always">
               Make a join token
-            </Anchor>
+            </PageLink>
             , or: <Code>warder join-token create --kind node --name NAME</Code>, then start the
             node: <Code>warder dataplane --control-plane HOST:8444 --join-token-file FILE</Code>
           </>
@@ -132,14 +130,14 @@ function Agents({ names }: { names: string[] }) {
   return names.length === 0
     ? "none"
     : names.map((name) => (
-        <Anchor
+        <PageLink
+          to={pb.fleet({ tab: "agents", name })}
           key={name}
           size="sm"
           display="block"
           lh="24px"
-          renderRoot={(props) => <Link {...props} {...pb.fleet({ tab: "agents", name })} />}
         >
           <VisibleText text={name} />
-        </Anchor>
+        </PageLink>
       ));
 }

@@ -1,4 +1,4 @@
-import { Anchor, Button, Card, Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Button, Card, Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
@@ -11,6 +11,7 @@ import { HealthBadge } from "../ui/badges";
 import { CallsTable } from "../ui/CallsTable";
 import { type Column, DataTable } from "../ui/DataTable";
 import { Page } from "../ui/Page";
+import { PageLink } from "../ui/PageLink";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
 import { behind, lag, peerState } from "./fleet";
@@ -81,13 +82,15 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
         />
       </Tile>
       <Tile name="Servers ready" value={`${ready} of ${servers.length}`}>
-        <Go {...pb.servers()}>Servers</Go>
+        <PageLink to={pb.servers()}>Servers</PageLink>
       </Tile>
       <Tile name="Waiting for a decision" value={`${pending + changed + Math.max(others, 0)}`}>
         <Group gap="xs">
-          <Go {...pb.tools({ state: "pending" })}>{`${pending} tools pending`}</Go>
-          <Go {...pb.tools({ state: "changed" })}>{`${changed} changed`}</Go>
-          {others > 0 && <Go {...pb.servers()}>{`${others} prompts, resources and others`}</Go>}
+          <PageLink to={pb.tools({ state: "pending" })}>{`${pending} tools pending`}</PageLink>
+          <PageLink to={pb.tools({ state: "changed" })}>{`${changed} changed`}</PageLink>
+          {others > 0 && (
+            <PageLink to={pb.servers()}>{`${others} prompts, resources and others`}</PageLink>
+          )}
         </Group>
       </Tile>
       <Tile name="Nodes up to date" value={`${current} of ${nodes.length}`}>
@@ -101,7 +104,7 @@ function Tiles({ servers, nodes, revision, databaseReady }: TilesProps) {
                 : "Some behind"
           }
         />
-        <Go {...pb.fleet()}>Nodes and agents</Go>
+        <PageLink to={pb.fleet()}>Nodes and agents</PageLink>
       </Tile>
     </SimpleGrid>
   );
@@ -117,13 +120,6 @@ function Tile({ name, value, children }: { name: string; value: string; children
       {children}
     </Card>
   );
-}
-
-function Go({
-  children,
-  ...link
-}: { children: string } & ReturnType<typeof pb.servers | typeof pb.tools | typeof pb.fleet>) {
-  return <Anchor renderRoot={(props) => <Link {...props} {...link} />}>{children}</Anchor>;
 }
 
 function FirstSteps() {

@@ -1,11 +1,11 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { Anchor, Code, Stack, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Code, Stack, Text } from "@mantine/core";
 import type { Limit, Policy, Rule } from "../gen/warder/admin/v1/policy_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { EffectBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
+import { PageLink } from "../ui/PageLink";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
 
@@ -15,13 +15,9 @@ export function PolicyDocument({ policy }: { policy: Policy | undefined }) {
     return (
       <Text c="dimmed">
         No document was applied yet: only what a role grants is allowed, and all else is denied.{" "}
-        <Anchor
-          inherit
-          underline="always"
-          renderRoot={(props) => <Link {...props} {...pb.policy({ tab: "change" })} />}
-        >
+        <PageLink to={pb.policy({ tab: "change" })} inherit underline="always">
           Write one
-        </Anchor>
+        </PageLink>
         , or: warder policy apply -f policy.yaml
       </Text>
     );

@@ -1,8 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { useMutation } from "@connectrpc/connect-query";
-import { Alert, Anchor, Button, Group, Select, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Group, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import {
   type Flip,
@@ -15,6 +14,7 @@ import { DecisionBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
+import { PageLink } from "../ui/PageLink";
 import { Section } from "../ui/Section";
 import { Time } from "../ui/Time";
 
@@ -171,14 +171,9 @@ const columns: Column<Flip>[] = [
       <Text size="sm" component="div">
         <Time at={flip.lastAt} />
         <div>
-          <Anchor
-            size="sm"
-            renderRoot={(props) => (
-              <Link {...props} {...pb.policy({ tab: "explain", call: flip.exampleId })} />
-            )}
-          >
+          <PageLink to={pb.policy({ tab: "explain", call: flip.exampleId })} size="sm">
             Explain one
-          </Anchor>
+          </PageLink>
         </div>
       </Text>
     ),

@@ -16,6 +16,7 @@ import { ServerStateBadge, ToolBadges } from "../ui/badges";
 import { CopyButton } from "../ui/CopyButton";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Facts } from "../ui/Facts";
+import { PageLink } from "../ui/PageLink";
 import { Time } from "../ui/Time";
 import { AgentLink, AtAgent } from "./AtAgent";
 import { allowRule } from "./agentFile";
@@ -182,18 +183,13 @@ function Offer({ server }: { server: Server }) {
   return (
     <Group gap="md">
       {counts.map(([kind, count]) => (
-        <Anchor
+        <PageLink
+          to={pb.tools({ kind: kind === "tool" ? undefined : kind, server: server.name })}
           key={kind}
           size="sm"
-          renderRoot={(props) => (
-            <Link
-              {...props}
-              {...pb.tools({ kind: kind === "tool" ? undefined : kind, server: server.name })}
-            />
-          )}
         >
           {`${words[kind].many}: ${count}`}
-        </Anchor>
+        </PageLink>
       ))}
       <Text size="sm">{server.waiting === 0 ? "Nothing waits" : `${server.waiting} waiting`}</Text>
     </Group>

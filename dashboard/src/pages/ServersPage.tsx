@@ -1,6 +1,6 @@
-import { Alert, Anchor, Group, List, Stack, Text } from "@mantine/core";
+import { Alert, Group, List, Stack, Text } from "@mantine/core";
 import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
+import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
@@ -18,6 +18,7 @@ import { ServerStateBadge } from "../ui/badges";
 import { type Column, DataTable } from "../ui/DataTable";
 import { ErrorNote } from "../ui/ErrorNote";
 import { Page } from "../ui/Page";
+import { PageLink } from "../ui/PageLink";
 import { ReasonModal } from "../ui/ReasonModal";
 import { RowLink } from "../ui/RowLink";
 import { Time } from "../ui/Time";
@@ -177,18 +178,16 @@ function Offers({ server }: { server: Server }) {
       {counts
         .filter(([kind, count]) => count > 0 || kind === "tool")
         .map(([kind, count]) => (
-          <Anchor
+          <PageLink
+            to={pb.tools({ kind: tabOf(kind), server: server.name })}
             key={kind}
             size="sm"
             display="block"
             lh="24px"
             style={{ whiteSpace: "nowrap" }}
-            renderRoot={(props) => (
-              <Link {...props} {...pb.tools({ kind: tabOf(kind), server: server.name })} />
-            )}
           >
             {`${count} ${(count === 1 ? words[kind].one : words[kind].many).toLowerCase()}`}
-          </Anchor>
+          </PageLink>
         ))}
       {server.waiting > 0 && <Text size="xs">{server.waiting} waiting</Text>}
     </>
@@ -305,12 +304,9 @@ function Report({ server, report }: { server: Server; report: DiscoveryReport })
           ))}
         </List>
       )}
-      <Anchor
-        size="sm"
-        renderRoot={(props) => <Link {...props} {...pb.tools({ server: server.name })} />}
-      >
+      <PageLink to={pb.tools({ server: server.name })} size="sm">
         Review what it offers
-      </Anchor>
+      </PageLink>
     </Stack>
   );
 }

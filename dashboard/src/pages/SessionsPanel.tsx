@@ -1,9 +1,10 @@
-import { Anchor, Stack, Text } from "@mantine/core";
+import { Stack, Text } from "@mantine/core";
 import { useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi } from "@tanstack/react-router";
 import * as queries from "../api/queries";
 import { useLacks } from "../api/useLacks";
 import { pb } from "../paths";
+import { PageLink } from "../ui/PageLink";
 import { AccessFilter } from "./AccessFilter";
 import { SessionsTable } from "./SessionsTable";
 
@@ -18,13 +19,9 @@ export function SessionsPanel() {
   return (
     <Text size="sm">
       {`Only your own sessions are yours to see. ${lacks} `}
-      <Anchor
-        size="sm"
-        underline="always"
-        renderRoot={(props) => <Link {...props} {...pb.account()} />}
-      >
+      <PageLink to={pb.account()} size="sm" underline="always">
         See your own
-      </Anchor>
+      </PageLink>
     </Text>
   );
 }

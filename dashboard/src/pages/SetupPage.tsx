@@ -1,13 +1,14 @@
-import { Anchor, Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import { Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
 import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, useRouter } from "@tanstack/react-router";
+import { getRouteApi, useRouter } from "@tanstack/react-router";
 import * as queries from "../api/queries";
 import { useApiMutation } from "../api/useApiMutation";
 import { LoginService } from "../gen/warder/admin/v1/login_pb";
 import { pb } from "../paths";
 import { ErrorNote } from "../ui/ErrorNote";
 import * as rules from "../ui/fieldRules";
+import { PageLink } from "../ui/PageLink";
 import { PublicFrame } from "../ui/PublicFrame";
 
 const route = getRouteApi("/setup");
@@ -20,9 +21,9 @@ export function SetupPage() {
       <PublicFrame title="Warder is set up">
         <Text>
           The first administrator exists.{" "}
-          <Anchor underline="always" renderRoot={(props) => <Link {...props} {...pb.login()} />}>
+          <PageLink to={pb.login()} underline="always">
             Sign in
-          </Anchor>
+          </PageLink>
           .
         </Text>
       </PublicFrame>

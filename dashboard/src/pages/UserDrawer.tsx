@@ -1,5 +1,4 @@
-import { Anchor, Group } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Group } from "@mantine/core";
 import { useState } from "react";
 import { useApiMutation } from "../api/useApiMutation";
 import { useMyName } from "../api/useMyName";
@@ -11,6 +10,7 @@ import { ActButton } from "../ui/ActButton";
 import { UserStateBadge } from "../ui/badges";
 import { Facts } from "../ui/Facts";
 import { SideDrawer } from "../ui/ItemDrawer";
+import { PageLink } from "../ui/PageLink";
 import { ReasonModal } from "../ui/ReasonModal";
 import { Time } from "../ui/Time";
 import { PasswordForm } from "./PasswordForm";
@@ -33,20 +33,12 @@ export function UserDrawer({ name, user, onClose }: Props) {
           {!user.removed && <UserActions user={user} />}
           <Details user={user} />
           <Group>
-            <Anchor
-              size="sm"
-              renderRoot={(props) => (
-                <Link {...props} {...pb.access({ tab: "keys", q: user.name })} />
-              )}
-            >
+            <PageLink to={pb.access({ tab: "keys", q: user.name })} size="sm">
               Keys
-            </Anchor>
-            <Anchor
-              size="sm"
-              renderRoot={(props) => <Link {...props} {...pb.audit({ user: user.name })} />}
-            >
+            </PageLink>
+            <PageLink to={pb.audit({ user: user.name })} size="sm">
               Calls
-            </Anchor>
+            </PageLink>
           </Group>
         </>
       )}

@@ -1,11 +1,11 @@
-import { Anchor, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { Call } from "../gen/warder/admin/v1/audit_pb";
 import { pb } from "../paths";
 import { VisibleText } from "../text/VisibleText";
 import { DecisionBadge, OutcomeBadge } from "./badges";
 import { type Column, DataTable } from "./DataTable";
+import { PageLink } from "./PageLink";
 import { RowLink } from "./RowLink";
 import { Latency, Time } from "./Time";
 
@@ -72,16 +72,14 @@ function Decision({ call }: { call: Call }) {
           </>
         )}
         {call.tool !== "" && (
-          <Anchor
+          <PageLink
+            to={pb.policy({ tab: "explain", call: call.id })}
             inherit
             underline="always"
             aria-label={`Why? ${callTarget(call)}`}
-            renderRoot={(props) => (
-              <Link {...props} {...pb.policy({ tab: "explain", call: call.id })} />
-            )}
           >
             Why?
-          </Anchor>
+          </PageLink>
         )}
       </Text>
     </>

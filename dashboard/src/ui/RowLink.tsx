@@ -1,24 +1,15 @@
-import { Anchor } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import type { pb } from "../paths";
+import type { PageAddress } from "../paths";
+import { PageLink } from "./PageLink";
 
 interface Props {
-  to: ReturnType<(typeof pb)[keyof typeof pb]>;
+  to: PageAddress;
   /** Whether it is the name that the row goes by. */
   bold?: boolean;
   children: ReactNode;
 }
 
 /** Opens what a row is about in a drawer; the table behind keeps its place. */
-export function RowLink({ to, bold = false, children }: Props) {
-  return (
-    <Anchor
-      size="sm"
-      fw={bold ? 700 : undefined}
-      renderRoot={(props) => <Link {...props} {...to} resetScroll={false} />}
-    >
-      {children}
-    </Anchor>
-  );
+export function RowLink({ bold = false, ...link }: Props) {
+  return <PageLink size="sm" fw={bold ? 700 : undefined} resetScroll={false} {...link} />;
 }

@@ -1,6 +1,5 @@
 import { useSuspenseQuery, useTransport } from "@connectrpc/connect-query";
 import {
-  Anchor,
   AppShell,
   Badge,
   Burger,
@@ -21,6 +20,7 @@ import { useApiMutation } from "../api/useApiMutation";
 import { LoginService } from "../gen/warder/admin/v1/login_pb";
 import { pb } from "../paths";
 import { Icon } from "./icons";
+import { PageLink } from "./PageLink";
 
 const pages = [
   ["Overview", pb.overview()],
@@ -118,15 +118,9 @@ function Account() {
   });
   return (
     <Group gap="xs" wrap="nowrap">
-      <Anchor
-        size="sm"
-        truncate
-        maw={200}
-        title="Your account"
-        renderRoot={(props) => <Link {...props} {...pb.account()} />}
-      >
+      <PageLink to={pb.account()} size="sm" truncate maw={200} title="Your account">
         {me.name}
-      </Anchor>
+      </PageLink>
       <Button
         size="xs"
         variant="default"

@@ -1,8 +1,9 @@
-import { Anchor, Box, Button, Center, Loader, Stack, Text } from "@mantine/core";
-import { type ErrorComponentProps, Link, useRouter } from "@tanstack/react-router";
+import { Box, Button, Center, Loader, Stack, Text } from "@mantine/core";
+import { type ErrorComponentProps, useRouter } from "@tanstack/react-router";
 import { pb } from "../paths";
 import { ErrorNote } from "./ErrorNote";
 import { Page } from "./Page";
+import { PageLink } from "./PageLink";
 
 /** Shown while a page loads, after a moment's grace. */
 export function PagePending() {
@@ -30,9 +31,9 @@ export function PageNotFound() {
       <Page title="No such page">
         <Text>
           Nothing lives at this address.{" "}
-          <Anchor underline="always" renderRoot={(props) => <Link {...props} {...pb.overview()} />}>
+          <PageLink to={pb.overview()} underline="always">
             Go to the overview
-          </Anchor>
+          </PageLink>
           .
         </Text>
       </Page>
