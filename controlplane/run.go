@@ -152,16 +152,10 @@ type server struct {
 // serve returns an error when the server can serve no more, and nil when it was
 // told to stop.
 func (s *server) serve() error {
-	var err error
-	if s.TLSConfig != nil {
-		err = s.ServeTLS(s.socket, "", "")
-	} else {
-		err = s.Serve(s.socket)
+	if err := httpserver.Serve(s.Server, s.socket); err != nil {
+		return fault.Wrap(fault.Unavailable, "the listener "+s.socket.Addr().String()+" failed: "+err.Error(), err)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fault.Wrap(fault.Unavailable, "the listener "+s.socket.Addr().String()+" failed: "+err.Error(), err)
+	return nil
 }
 
 // drain stops taking requests and lets the running ones end; those that take too

@@ -152,16 +152,10 @@ func profiles(mux *http.ServeMux) {
 // serve returns an error as soon as the server can serve no more, and nil when
 // it was told to stop.
 func (s *server) serve() error {
-	var err error
-	if s.TLSConfig != nil {
-		err = s.ServeTLS(s.socket, "", "")
-	} else {
-		err = s.Serve(s.socket)
+	if err := httpserver.Serve(s.Server, s.socket); err != nil {
+		return fmt.Errorf("serve %s: %w", s.socket.Addr(), err)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve %s: %w", s.socket.Addr(), err)
+	return nil
 }
 
 // drain stops taking requests and lets the running ones finish; those that take

@@ -40,8 +40,8 @@ func (u *allInOne) run(ctx context.Context, up func()) error {
 	public, socket := publicServer(u.handler(), u.public, u.log)
 	public.RegisterOnShutdown(u.control.Drain) // Else a live view would hold up the end.
 
-	group.Go(func() error { return serve(local, u.local) })
-	group.Go(func() error { _ = await(failed, bearings, u.met); return serve(public, socket) })
+	group.Go(func() error { return httpserver.Serve(local, u.local) })
+	group.Go(func() error { _ = await(failed, bearings, u.met); return httpserver.Serve(public, socket) })
 	group.Go(func() error { u.welcome(failed, up); return nil })
 	group.Go(func() error { return u.watchDatabase(failed) })
 	group.Go(func() error {

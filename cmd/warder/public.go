@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -45,7 +44,7 @@ func (u *allInOne) serveMetrics(ctx context.Context) error {
 	mux.Handle("GET /metrics", promhttp.Handler())
 	server := httpserver.New(mux, u.log)
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // Nobody waits for a scrape.
-	return serve(server, u.metrics)
+	return httpserver.Serve(server, u.metrics)
 }
 
 // ready is the control plane's readiness, once the node can serve as well.
@@ -57,13 +56,6 @@ func (u *allInOne) ready(admin http.Handler) http.HandlerFunc {
 		}
 		admin.ServeHTTP(w, r)
 	}
-}
-
-func serve(s *http.Server, l net.Listener) error {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }
 
 // shutdown lets calls in flight end until ctx does, then cuts the rest.

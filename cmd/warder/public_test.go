@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/warder-gateway/warder/internal/httpserver"
 )
 
 // TestTheOnePortHasTheConnectionsOfANode asks for the connection that a handler has, and for what else the port serves.
@@ -29,7 +31,7 @@ func TestTheOnePortHasTheConnectionsOfANode(t *testing.T) {
 	})
 	server, socket := publicServer(mux, l, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
-	go func() { done <- serve(server, socket) }()
+	go func() { done <- httpserver.Serve(server, socket) }()
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)

@@ -16,6 +16,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -40,6 +41,21 @@ func New(handler http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(quiet{logger}, "", 0),
 	}
+}
+
+// Serve has a server serve a socket, over TLS if it has a TLSConfig. It returns an
+// error as soon as the server can serve no more, and nil once that was told to stop.
+func Serve(s *http.Server, socket net.Listener) error {
+	var err error
+	if s.TLSConfig != nil {
+		err = s.ServeTLS(socket, "", "")
+	} else {
+		err = s.Serve(socket)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 // Bounder is a handler that bounds the time of some bodies itself, whatever it

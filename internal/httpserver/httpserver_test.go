@@ -126,3 +126,30 @@ func TestAHandlerThatBoundsABodyItselfGetsItAsItIs(t *testing.T) {
 		bounded{handler, soon}.ServeHTTP(httptest.NewRecorder(), r)
 	}
 }
+
+func TestServeEndsWithoutErrorWhereItWasTold(t *testing.T) {
+	for told, end := range map[bool]func(*http.Server, net.Listener) error{
+		true:  func(s *http.Server, _ net.Listener) error { return s.Close() },
+		false: func(_ *http.Server, socket net.Listener) error { return socket.Close() },
+	} {
+		socket, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := New(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+		ended := make(chan error, 1)
+		go func() { ended <- Serve(server, socket) }()
+		response, err := http.Get("http://" + socket.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if err := end(server, socket); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; (err == nil) != told {
+			t.Errorf("told to stop: %v; it ended with %v", told, err)
+		}
+		server.Close()
+	}
+}
