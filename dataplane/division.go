@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/warder-gateway/warder/dataplane/internal/turns"
-	"github.com/warder-gateway/warder/internal/draft"
+	"github.com/warder-gateway/warder/internal/ownfile"
 	syncv1 "github.com/warder-gateway/warder/proto/gen/warder/sync/v1"
 )
 
@@ -36,7 +36,7 @@ func (p *Plane) divided(shares *syncv1.Shares) {
 func (p *Plane) keepDivision(nodes uint32) error {
 	path := filepath.Join(p.config.DataDir, divisionFile)
 	var err error
-	turns.Wait(func() { err = draft.Replace(path, strconv.AppendUint(nil, uint64(nodes), 10)) })
+	turns.Wait(func() { err = ownfile.Replace(path, strconv.AppendUint(nil, uint64(nodes), 10)) })
 	if err != nil {
 		return fmt.Errorf("write number of nodes: %w", err)
 	}

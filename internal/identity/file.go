@@ -7,14 +7,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
-	"github.com/warder-gateway/warder/internal/draft"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // fileName is where an identity lies in its directory: key, certificate and
@@ -41,7 +38,7 @@ func write(dir string, h *held) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return draft.Replace(filepath.Join(dir, fileName), encoded)
+	return ownfile.Replace(filepath.Join(dir, fileName), encoded)
 }
 
 func encode(h *held) ([]byte, error) {
@@ -73,15 +70,7 @@ func encode(h *held) ([]byte, error) {
 // where there is nothing.
 func read(dir string) (*held, error) {
 	path := filepath.Join(dir, fileName)
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	if err := private(path, file); err != nil {
-		return nil, err
-	}
-	encoded, err := io.ReadAll(io.LimitReader(file, maxFile))
+	encoded, err := ownfile.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -90,19 +79,6 @@ func read(dir string) (*held, error) {
 		return nil, fault.Wrap(fault.Precondition, path+" holds no identity: "+err.Error()+"; remove it and join anew with a join token", err).Coded(CodeIdentity)
 	}
 	return h, nil
-}
-
-// private refuses a key that others may have read. Windows has no such bits; its
-// files are guarded by the directory they inherit from.
-func private(path string, file fs.File) error {
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
-		return fault.Newf(fault.Precondition, "%s can be reached by others (mode %04o); run chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	return nil
 }
 
 func decode(encoded []byte) (*held, error) {

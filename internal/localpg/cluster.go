@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/warder-gateway/warder/internal/draft"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // cluster is the data of one major version, and what lies beside it. Its zero
@@ -143,7 +143,7 @@ func password(dir string, mayMake bool) (string, error) {
 	secret := make([]byte, 32)
 	rand.Read(secret) // It never fails.
 	pw := hex.EncodeToString(secret)
-	if err := draft.Replace(path, []byte(pw+"\n")); err != nil {
+	if err := ownfile.Replace(path, []byte(pw+"\n")); err != nil {
 		return "", unwritable(path, err)
 	}
 	return pw, nil

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/warder-gateway/warder/internal/draft"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // needBytes is what a new cluster must find free: what initdb writes (about 40
@@ -44,7 +44,7 @@ func (c Config) initialise(ctx context.Context, cl cluster, in installation) err
 	if err := os.Rename(data, cl.data); err != nil {
 		return unwritable(cl.data, err)
 	}
-	return draft.SyncDir(cl.dir)
+	return ownfile.SyncDir(cl.dir)
 }
 
 // unfinished begins the name of a directory that initdb works in. Nothing of a

@@ -4,13 +4,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"runtime"
 
-	"github.com/warder-gateway/warder/internal/draft"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // LoadOrCreate reads the key from a file, or makes the file with a new random
@@ -34,7 +31,7 @@ func LoadOrCreate(path string) (*Keyring, error) {
 
 func load(path string) ([]byte, error) {
 	// One byte more than a key shows that a file is too long.
-	key, err := loadOwn(path, keySize+1)
+	key, err := ownfile.Read(path, keySize+1)
 	if err != nil {
 		return nil, err
 	}
@@ -44,40 +41,11 @@ func load(path string) ([]byte, error) {
 	return key, nil
 }
 
-// loadOwn returns at most the first limit bytes of a file that is acceptable.
-func loadOwn(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if err := acceptable(path, info); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(file, limit))
-}
-
-// acceptable refuses what may have been read or replaced by others. Windows has
-// no such bits; its files are guarded by the directory they inherit from.
-func acceptable(path string, info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return fault.Newf(fault.Precondition, "key file %s is not a regular file", path)
-	}
-	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
-		return fault.Newf(fault.Precondition, "key file %s can be reached by others (mode %04o); run chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	return nil
-}
-
 // create makes a file with one new key.
 func create(path string) error {
 	key := make([]byte, keySize)
 	if _, err := rand.Read(key); err != nil {
 		return err
 	}
-	return draft.Place(path, key)
+	return ownfile.Place(path, key)
 }

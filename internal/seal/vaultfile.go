@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/warder-gateway/warder/internal/draft"
 	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // maxVaultFile bounds a file of key-encryption keys, in bytes.
@@ -34,12 +34,12 @@ func ParseVault(text string) (*Vault, error) {
 // makes the file with a new random key if there is none. What LoadOrCreate refuses
 // it refuses as well.
 func LoadVault(path string) (*Vault, error) {
-	text, err := loadOwn(path, maxVaultFile)
+	text, err := ownfile.Read(path, maxVaultFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := createVault(path); err != nil {
 			return nil, fmt.Errorf("create key file %s: %w", path, err)
 		}
-		text, err = loadOwn(path, maxVaultFile)
+		text, err = ownfile.Read(path, maxVaultFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read key file %s: %w", path, err)
@@ -59,5 +59,5 @@ func createVault(path string) error {
 	}
 	var text bytes.Buffer
 	fmt.Fprintln(&text, base64.StdEncoding.EncodeToString(key))
-	return draft.Place(path, text.Bytes())
+	return ownfile.Place(path, text.Bytes())
 }

@@ -5,15 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/warder-gateway/warder/internal/draft"
+	"github.com/warder-gateway/warder/internal/ownfile"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
 
@@ -47,7 +45,7 @@ func (s shelf) put(orders *enrollv1.Orders) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("keep orders: %w", err)
 	}
-	if err := draft.Replace(filepath.Join(s.dir, ordersFile), append(s.digest(message), message...)); err != nil {
+	if err := ownfile.Replace(filepath.Join(s.dir, ordersFile), append(s.digest(message), message...)); err != nil {
 		return fmt.Errorf("keep orders: %w", err)
 	}
 	return nil
@@ -58,27 +56,16 @@ func (s shelf) get() (*enrollv1.Orders, error) {
 	if s.dir == "" {
 		return nil, nil
 	}
-	file, err := os.Open(filepath.Join(s.dir, ordersFile))
+	path := filepath.Join(s.dir, ordersFile)
+	content, err := ownfile.Read(path, maxOrders+sha256.Size+1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read orders: %w", err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read orders: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("read orders: %s can be reached by others (mode %04o)", file.Name(), info.Mode().Perm())
-	}
-	content, err := io.ReadAll(io.LimitReader(file, maxOrders+sha256.Size+1))
-	if err != nil {
-		return nil, fmt.Errorf("read orders: %w", err)
-	}
 	if len(content) < sha256.Size || !bytes.Equal(content[:sha256.Size], s.digest(content[sha256.Size:])) {
-		return nil, fmt.Errorf("read orders: %s is broken, or another agent's", file.Name())
+		return nil, fmt.Errorf("read orders: %s is broken, or another agent's", path)
 	}
 	orders := new(enrollv1.Orders)
 	if err := proto.Unmarshal(content[sha256.Size:], orders); err != nil {

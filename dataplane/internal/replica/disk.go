@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/warder-gateway/warder/dataplane/internal/turns"
-	"github.com/warder-gateway/warder/internal/draft"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 const (
@@ -105,7 +105,7 @@ func (r *Replica[I]) savePin() error {
 
 // replaceFile has a file written so that after a crash either the old content is there or the new.
 func replaceFile(path string, write func(file io.Writer) error) error {
-	file, err := draft.Begin(path)
+	file, err := ownfile.Begin(path)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}

@@ -1,4 +1,4 @@
-package draft_test
+package ownfile_test
 
 import (
 	"io/fs"
@@ -10,7 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/warder-gateway/warder/internal/draft"
+	"github.com/warder-gateway/warder/internal/fault"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // holds fails unless a directory has exactly these files, all for this user's eyes.
@@ -44,10 +45,10 @@ func TestReplaceTakesTheNameAndPlaceLeavesItToWhoWasFirst(t *testing.T) {
 		text  string
 		want  string
 	}{
-		{draft.Place, "first", "first"},
-		{draft.Place, "second", "first"},
-		{draft.Replace, "third", "third"},
-		{draft.Replace, "", ""},
+		{ownfile.Place, "first", "first"},
+		{ownfile.Place, "second", "first"},
+		{ownfile.Replace, "third", "third"},
+		{ownfile.Replace, "", ""},
 	} {
 		if err := step.write(path, []byte(step.text)); err != nil {
 			t.Fatalf("%q: %v", step.text, err)
@@ -59,10 +60,10 @@ func TestReplaceTakesTheNameAndPlaceLeavesItToWhoWasFirst(t *testing.T) {
 func TestUntilADraftIsSettledTheFileIsAsBefore(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	if err := draft.Replace(path, []byte("before")); err != nil {
+	if err := ownfile.Replace(path, []byte("before")); err != nil {
 		t.Fatal(err)
 	}
-	f, err := draft.Begin(path)
+	f, err := ownfile.Begin(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,14 +81,14 @@ func TestADraftThatCannotTakeTheNameLeavesNothingBehind(t *testing.T) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := draft.Replace(path, []byte("text")); err == nil {
+	if err := ownfile.Replace(path, []byte("text")); err == nil {
 		t.Error("a directory is replaced")
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	holds(t, dir, map[string]string{})
-	if err := draft.Replace(filepath.Join(path, "file"), nil); !os.IsNotExist(err) {
+	if err := ownfile.Replace(filepath.Join(path, "file"), nil); !os.IsNotExist(err) {
 		t.Errorf("%v; want %v", err, fs.ErrNotExist)
 	}
 }
@@ -99,7 +100,7 @@ func TestOfManyWhoPlaceAFileOneWins(t *testing.T) {
 	seen := make([]string, 16)
 	for i := range seen {
 		all.Go(func() {
-			if err := draft.Place(path, []byte{byte('a' + i)}); err != nil {
+			if err := ownfile.Place(path, []byte{byte('a' + i)}); err != nil {
 				t.Error(err)
 			}
 			content, err := os.ReadFile(path)
@@ -116,4 +117,33 @@ func TestOfManyWhoPlaceAFileOneWins(t *testing.T) {
 		}
 	}
 	holds(t, dir, map[string]string{"file": seen[0]})
+}
+
+func TestReadRefusesWhatOthersMayHaveReadOrReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if _, err := ownfile.Read(path, 8); !os.IsNotExist(err) {
+		t.Errorf("no file: %v; want %v", err, fs.ErrNotExist)
+	}
+	if err := ownfile.Replace(path, []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[int64]string{4: "cont", 7: "content", 8: "content"} {
+		if got, err := ownfile.Read(path, limit); string(got) != want || err != nil {
+			t.Errorf("%d bytes: %q, %v", limit, got, err)
+		}
+	}
+	if _, err := ownfile.Read(filepath.Dir(path), 8); !fault.Is(err, fault.Precondition) {
+		t.Errorf("a directory: %v", err)
+	}
+	if runtime.GOOS == "windows" {
+		return // It has no such bits.
+	}
+	for _, mode := range []fs.FileMode{0o640, 0o604, 0o620, 0o602, 0o610, 0o601} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ownfile.Read(path, 8); got != nil || !fault.Is(err, fault.Precondition) {
+			t.Errorf("mode %04o: %q, %v", mode, got, err)
+		}
+	}
 }
