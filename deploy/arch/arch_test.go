@@ -107,7 +107,7 @@ func TestImportsRunOneWay(t *testing.T) {
 // edges are the packages of internal that are there for sockets, processes or
 // clocks. All others say what is true, not when or over what: their callers hand
 // them time and bytes.
-var edges = []string{"filelock", "localpg", "localsock", "pgtest", "pgtest/cmd/withpg", "porttest", "httpserver", "identity"}
+var edges = []string{"filelock", "localpg", "localsock", "pgtest", "pgtest/cmd/withpg", "porttest", "httpserver", "identity", "doorman"}
 
 // timed are those that measure how long somebody else takes, and hold nothing else
 // by the clock.
