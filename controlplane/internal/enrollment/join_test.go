@@ -5,14 +5,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
@@ -24,18 +22,6 @@ import (
 	"github.com/warder-gateway/warder/internal/identity"
 	enrollv1 "github.com/warder-gateway/warder/proto/gen/warder/enroll/v1"
 )
-
-// serve runs a server in place of the rig's.
-func (r *rig) serve(t *testing.T, s *grpc.Server) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.address = listener.Addr().String()
-	go func() { _ = s.Serve(listener) }()
-	t.Cleanup(s.Stop)
-}
 
 // newRequest makes a key, and a certificate request of it.
 func newRequest(t *testing.T) (*ecdsa.PrivateKey, []byte) {
