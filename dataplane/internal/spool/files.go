@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/filelock"
+	"github.com/warder-gateway/warder/internal/ownfile"
 )
 
 // directory is where the rings of one node lie, locked for this process.
@@ -34,23 +34,11 @@ func openDirectory(path string, log *slog.Logger) (*directory, error) {
 		return nil, fault.Wrap(fault.Precondition, "the directory of the audit queue, "+path+", cannot be used", err)
 	}
 	d := &directory{path: path, lock: lock, log: log}
-	if err := syncDir(filepath.Dir(path)); err != nil { // It may be new.
+	if err := ownfile.SyncDir(filepath.Dir(path)); err != nil { // It may be new.
 		lock.Release()
 		return nil, fault.Wrap(fault.Precondition, "the directory of the audit queue, "+path+", cannot be made", err)
 	}
 	return d, nil
-}
-
-// syncDir has the names of a directory survive the machine. Windows cannot sync a directory and does not need to.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // How the names of rings end, and behind that those of files that were still to become one.
@@ -131,7 +119,7 @@ func createRing(path string, epoch, generation uint64, size int64) (*ring, error
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(path+unfinished))
 	}
-	err = syncDir(filepath.Dir(path))
+	err = ownfile.SyncDir(filepath.Dir(path))
 	var r *ring
 	if err == nil {
 		r, err = openRing(path)
