@@ -10,14 +10,14 @@ import (
 // that nodes hear of it; where nothing expired, nothing is changed.
 func TestExpiredDeniesLeaveByAChange(t *testing.T) {
 	r := start(t, testConfig(t))
-	_, err := r.store.Pool().Exec(t.Context(), `INSERT INTO deny (kind, name, created_by, created_at, expires_at) VALUES
-		('key', 'old', 'test', now() - interval '2 days', now() - interval '1 day'),
-		('key', 'new', 'test', now(), now() + interval '1 day'),
-		('server', 'ever', 'test', now() - interval '2 days', NULL)`)
+	before, err := r.store.GetRevision(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := r.store.GetRevision(t.Context())
+	_, err = r.store.Pool().Exec(t.Context(), `INSERT INTO deny (kind, name, created_by, created_at, expires_at) VALUES
+		('key', 'old', 'test', now() - interval '2 days', now() - interval '1 day'),
+		('key', 'new', 'test', now(), now() + interval '1 day'),
+		('server', 'ever', 'test', now() - interval '2 days', NULL)`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -279,7 +279,11 @@ func TestPeersWithoutACertificateAreBounded(t *testing.T) {
 	if err == nil {
 		t.Errorf("%d bytes were taken", sent)
 	}
+}
 
+// Places of peers without a certificate are few, and given back.
+func TestOneMorePeerWithoutACertificateIsTurnedAway(t *testing.T) {
+	r := newRig(t)
 	var strangers []net.Conn
 	for range doorman.StrangersEach {
 		conn, err := tls.Dial("tcp", r.address, r.trusting())
@@ -287,17 +291,25 @@ func TestPeersWithoutACertificateAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // The server speaks first, to who is in.
+			t.Fatal(err)
+		}
 		strangers = append(strangers, conn)
 	}
 	join := func() codes.Code {
-		_, err := enrollv1.NewEnrollServiceClient(r.connect(t, credentials.NewTLS(r.trusting()))).Join(t.Context(), &enrollv1.JoinRequest{})
+		conn, err := grpc.NewClient(r.address, grpc.WithTransportCredentials(credentials.NewTLS(r.trusting())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, err = enrollv1.NewEnrollServiceClient(conn).Join(t.Context(), &enrollv1.JoinRequest{})
 		return status.Code(err)
 	}
 	if code := join(); code != codes.Unavailable {
 		t.Errorf("one more than there is room for: %v", code)
 	}
 	_ = strangers[0].Close()
-	for deadline := time.Now().Add(10 * time.Second); join() != codes.InvalidArgument; { // It is heard that somebody has gone.
+	for deadline := time.Now().Add(10 * time.Second); join() != codes.InvalidArgument; time.Sleep(time.Millisecond) { // It is heard that somebody has gone.
 		if time.Now().After(deadline) {
 			t.Fatal("there is no room again")
 		}
