@@ -78,9 +78,10 @@ func newCell(s scenario, subjects []*subject, samples [][]sample) cell {
 }
 
 // added compares what Warder adds to a latency with what the proxy adds, or the whole of
-// it if the proxy adds nothing.
+// it if either adds nothing: a quotient of differences says nothing then, not even by its sign.
 func added(samples [][]sample, latency func(sample) float64) (ratio float64, whole bool) {
-	whole = over(samples[plain], latency) <= over(samples[direct], latency)
+	least := min(over(samples[plain], latency), over(samples[warder], latency))
+	whole = least <= over(samples[direct], latency)
 	return perRound(samples, func(s []sample) float64 {
 		if whole {
 			return latency(s[warder]) / latency(s[plain])
@@ -211,7 +212,7 @@ func printReadings(w io.Writer, title string, readings []reading) {
 
 // report prints the ratios of all scenarios together, and writes JSON if asked.
 func (r *result) report(w io.Writer, path string) error {
-	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds (=: of the whole latency, since the proxy adds none)\n")
+	fmt.Fprintf(w, "\nwarder ÷ httputil.ReverseProxy, medians of interleaved rounds (=: of the whole latency, since one of the two adds none)\n")
 	fmt.Fprintf(w, "  %-7s %-6s %8s %8s %8s %12s %10s %10s %8s %12s %10s\n",
 		"era", "answer", "callers", "bytes", "rate", "throughput", "added p50", "added p99", "CPU", "allocations", "÷ direct")
 	for _, c := range r.Cells {
