@@ -52,6 +52,7 @@ type Plane struct {
 	tunnels  *tunnels // nil: the node has no part in them
 	draining atomic.Bool
 	applying sync.Mutex
+	division division
 	flushing chan struct{} // closed when the end waits for the audit
 }
 
@@ -313,6 +314,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	p.tokens.Close()
 	stop()
 	links.Wait()
+	p.division.writers.Wait()
 	return errors.Join(err, p.queue.Close())
 }
 

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"github.com/warder-gateway/warder/internal/fault"
 )
@@ -106,7 +107,8 @@ func Read(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, limit))
 }
 
-// SyncDir makes the names in a directory survive the machine. Windows cannot sync a directory, and does not need to.
+// SyncDir makes the names in a directory survive the machine. Windows cannot sync a directory, and does not need to; some file
+// systems of networks cannot either, and say so, which is no error.
 func SyncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -115,5 +117,9 @@ func SyncDir(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	err = dir.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, dir.Close())
 }

@@ -32,10 +32,11 @@ func Forget() error {
 
 // area is a range of addresses, as proc(5) says of smaps.
 type area struct {
-	from, to  uintptr
-	modes     string // such as r-xp
-	file      string // device and inode
-	anonymous uint64 // KiB that are no file's: those that were written
+	from, to uintptr
+	modes    string // such as r-xp
+	file     string // device and inode
+	written  uint64 // KiB that are no file's any more, in memory or swapped out
+	told     bool   // that it is so much
 }
 
 // read reads smaps.
@@ -54,10 +55,13 @@ func read(smaps io.Reader) (areas []area, err error) {
 			}
 			a.file = fmt.Sprintf("%s/%d", device, inode)
 			areas = append(areas, a)
-		case name == "Anonymous:" && len(areas) > 0:
-			if _, err := fmt.Sscan(rest, &areas[len(areas)-1].anonymous); err != nil {
+		case (name == "Anonymous:" || name == "Swap:") && len(areas) > 0:
+			a, kib := &areas[len(areas)-1], uint64(0)
+			if _, err := fmt.Sscan(rest, &kib); err != nil {
 				return nil, fmt.Errorf("line %q: %w", lines.Text(), err)
 			}
+			a.written += kib
+			a.told = a.told || name == "Anonymous:"
 		}
 	}
 	return areas, lines.Err()
@@ -74,7 +78,7 @@ func ofProgram(areas []area) (own []area) {
 		}
 	}
 	for _, a := range areas {
-		if a.file == program && program != "" && a.anonymous == 0 && strings.HasPrefix(a.modes, "r-") && strings.HasSuffix(a.modes, "p") {
+		if a.file == program && program != "" && a.told && a.written == 0 && strings.HasPrefix(a.modes, "r-") && strings.HasSuffix(a.modes, "p") {
 			own = append(own, a)
 		}
 	}

@@ -43,12 +43,6 @@ func (x *exchange) do() *upstream.Answer {
 	defer ctx.End(nil)
 	x.flights.enter(x, ctx)
 	defer x.flights.leave(&x.flight)
-	if index := x.config.Current(); index != nil && index != x.in.Index {
-		x.flight.review(index) // What came since it was decided on was not told to it.
-	}
-	if ctx.Err() != nil {
-		return x.cancelled(ctx, ctx.Err())
-	}
 	if answer := x.withheld(ctx); answer != nil {
 		return answer
 	}
@@ -66,18 +60,24 @@ func (x *exchange) do() *upstream.Answer {
 	return answer
 }
 
-// withheld waits until the intent of the call is as safe as its category needs
-// (security.md P-01). Where it is not, it returns the answer to the call, which is not
-// made; else nil.
+// withheld waits until the intent of a call that has entered flights is as safe as its
+// category needs (security.md P-01). Where it is not, or the call ended before, it
+// returns the answer to the call, which is not made; else nil.
 func (x *exchange) withheld(ctx context.Context) *upstream.Answer {
-	err := x.audit.Sync(ctx, x.entry.Risk)
-	if err == nil {
-		return nil
+	if index := x.config.Current(); index != nil && index != x.in.Index {
+		x.flight.review(index) // What came since it was decided on was not told to it.
 	}
 	if ctx.Err() != nil {
-		answer := x.cancelled(ctx, err)
+		return x.cancelled(ctx, ctx.Err())
+	}
+	err := x.audit.Sync(ctx, x.entry.Risk)
+	if ended := context.Cause(ctx); ended != nil && (err == nil || err == ended) { //nolint:errorlint // Sync returns it bare.
+		answer := x.cancelled(ctx, ended)
 		answer.Error = notMade + answer.Error
 		return answer
+	}
+	if err == nil {
+		return nil
 	}
 	x.log.ErrorContext(ctx, "a call is not made because its record is not safe on the disk", "server", x.call.Server.GetName(), "error", err)
 	return &upstream.Answer{

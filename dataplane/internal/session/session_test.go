@@ -35,7 +35,8 @@ type stub struct {
 	session.Upstream
 	answer upstream.Answer
 	ended  []string // keys
-	asks   bool     // something of the client, in the middle of a call
+	calls  int
+	asks   bool // something of the client, in the middle of a call
 }
 
 func (s *stub) EndKey(key string) { s.ended = append(s.ended, key) }
@@ -56,6 +57,7 @@ func (client) Attend() *lifetime.Lifetime               { return new(lifetime.Li
 func (client) Outlive() *lifetime.Lifetime              { return new(lifetime.Lifetime) }
 
 func (s *stub) Do(_ context.Context, call *upstream.Call, _ upstream.Sink) (*upstream.Answer, error) {
+	s.calls++
 	if s.asks {
 		call.Permit(mcp.MethodElicit, nil)
 	}
@@ -118,7 +120,10 @@ func request(t testing.TB, limits ...*snapshotv1.Limit) *session.Request {
 }
 
 func newSession(audit session.Recorder, registry *prometheus.Registry) *session.Session {
-	up := &stub{answer: upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK}}
+	return over(&stub{answer: upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK}}, audit, registry)
+}
+
+func over(up *stub, audit session.Recorder, registry *prometheus.Registry) *session.Session {
 	return session.New(session.Config{
 		Upstream:   up,
 		Board:      notice.New(notice.Config{Upstream: up, Registerer: registry}),
@@ -171,6 +176,32 @@ func TestACallCostsFewAllocations(t *testing.T) {
 	}
 	if allocs > 3+slack { // the client's lifetime, the name of the tool, and the traceparent
 		t.Errorf("%v allocations; want at most 3", allocs)
+	}
+}
+
+// late is an audit queue on whose disk a call's record is just as the call ends.
+type late struct {
+	nowhere
+	end func()
+	was []*auditv1.Event
+}
+
+func (l *late) Intent(*auditv1.Event) (session.Ticket, error) { return l, nil }
+func (l *late) Sync(context.Context, snapshotv1.Risk) error   { l.end(); return nil }
+func (l *late) Result(event *auditv1.Event)                   { l.was = append(l.was, event) }
+
+// TestACallThatEndsAsItsRecordIsSafeIsNotMade: what waits for the disk may be revoked meanwhile.
+func TestACallThatEndsAsItsRecordIsSafeIsNotMade(t *testing.T) {
+	audit := &late{}
+	up := &stub{answer: upstream.Answer{Body: []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`), Outcome: auditv1.Outcome_OUTCOME_OK}}
+	s := over(up, audit, prometheus.NewRegistry())
+	audit.end = s.Abandon
+	s.Serve(t.Context(), request(t), client{})
+	if up.calls != 0 {
+		t.Error("it was made")
+	}
+	if len(audit.was) != 1 || audit.was[0].GetOutcome() != auditv1.Outcome_OUTCOME_CANCELLED || !strings.HasPrefix(audit.was[0].GetError(), "the call was not made: ") {
+		t.Errorf("its results are %v", audit.was)
 	}
 }
 

@@ -36,6 +36,8 @@ func (x *exchange) wish(ctx context.Context, wish notice.Wish) error {
 func (x *exchange) keepSubscription() *upstream.Answer {
 	ctx := x.lifetime()
 	defer ctx.End(nil)
+	x.flights.enter(x, ctx)
+	defer x.flights.leave(&x.flight)
 	if answer := x.withheld(ctx); answer != nil {
 		return answer
 	}

@@ -20,9 +20,10 @@ import (
 // waits, and nobody waits but calls that run, which the listener bounds.
 type commits struct {
 	mu      sync.Mutex
-	next    *group // whom the next call of the disk covers; nil: nobody
-	running bool   // a goroutine calls the disk until nobody waits
-	made    uint64 // calls of the disk that succeeded
+	next    *group    // whom the next call of the disk covers; nil: nobody
+	running bool      // a goroutine calls the disk until nobody waits
+	since   time.Time // when the call began that the disk has not answered yet; zero: none
+	made    uint64    // calls of the disk that succeeded
 }
 
 // group is who waits for the same call of the disk.
@@ -35,13 +36,16 @@ type group struct {
 var errSlowDisk = fault.New(fault.Unavailable, "the disk of this node's audit queue does not answer in time")
 
 // Sync waits until everything that was accepted before it is called is on the disk, and survives the machine. An error means
-// that it may not be: the cause of ctx, if that ends first; that the disk takes longer than Config.SyncTime; or that it
-// failed, after which the queue accepts nothing more. For a queue in memory it has nothing to do.
+// that it may not be: the cause of ctx, if that ends first; that the disk takes longer than Config.SyncTime, or has already, in
+// which case nobody waits; or that it failed, after which the queue accepts nothing more. For a queue in memory it has nothing to do.
 func (q *Queue) Sync(ctx context.Context) error {
 	if q.directory == nil {
 		return nil
 	}
 	group := q.enlist()
+	if group == nil {
+		return errSlowDisk
+	}
 	timer := time.NewTimer(q.config.SyncTime)
 	defer timer.Stop()
 	select {
@@ -61,11 +65,15 @@ func (q *Queue) Syncs() uint64 {
 	return q.commits.made
 }
 
-// enlist adds the caller to those whom the next call of the disk covers, and sees to it that there is one.
+// enlist adds the caller to those whom the next call of the disk covers, and sees to it that there is one. Behind a call that the disk
+// does not answer it adds nobody, and returns nil.
 func (q *Queue) enlist() *group {
 	c := &q.commits
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stuck(q.config.SyncTime) {
+		return nil
+	}
 	if c.next == nil {
 		c.next = &group{done: make(chan struct{})}
 	}
@@ -74,6 +82,21 @@ func (q *Queue) enlist() *group {
 		go q.commit()
 	}
 	return c.next
+}
+
+// stuck reports whether the disk does not answer. The caller holds mu.
+func (c *commits) stuck(patience time.Duration) bool {
+	return !c.since.IsZero() && time.Since(c.since) >= patience
+}
+
+// slow says that the disk does not answer, if it does not.
+func (q *Queue) slow() error {
+	q.commits.mu.Lock()
+	defer q.commits.mu.Unlock()
+	if q.commits.stuck(q.config.SyncTime) {
+		return errSlowDisk
+	}
+	return nil
 }
 
 // commit calls the disk until nobody waits. One goroutine at a time runs it. Before each call it steps behind the goroutines that
@@ -98,7 +121,10 @@ func (c *commits) begin() *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	group := c.next
-	c.next, c.running = nil, group != nil
+	c.next, c.running, c.since = nil, group != nil, time.Time{}
+	if group != nil {
+		c.since = time.Now()
+	}
 	return group
 }
 

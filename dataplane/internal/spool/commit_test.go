@@ -237,8 +237,16 @@ func TestACallThatGivesUpDoesNotWaitForTheDisk(t *testing.T) {
 		if err := q.Sync(t.Context()); fault.KindOf(err) != fault.Unavailable || time.Since(began) != time.Minute+time.Second {
 			t.Errorf("Sync = %v after %v", err, time.Since(began))
 		}
+		// It is known by now. Who comes next holds nothing for a minute more, and it is said that the disk hangs.
+		if err := q.Sync(t.Context()); fault.KindOf(err) != fault.Unavailable || time.Since(began) != time.Minute+time.Second {
+			t.Errorf("Sync = %v after %v", err, time.Since(began))
+		}
+		if err := q.Err(); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("Err = %v", err)
+		}
 		refuse(t, q, 0, 1)
 		close(goOn) // What is late is no failure.
+		synctest.Wait()
 		if err := q.Sync(t.Context()); err != nil || q.Err() != nil {
 			t.Errorf("Sync = %v, Err = %v", err, q.Err())
 		}

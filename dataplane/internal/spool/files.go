@@ -24,7 +24,7 @@ type directory struct {
 // openDirectory makes the directory if it is not there, and locks it.
 func openDirectory(path string, log *slog.Logger) (*directory, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fault.Wrap(fault.Precondition, "the directory of the audit queue, "+path+", cannot be made", err)
+		return nil, fault.Wrap(fault.Precondition, "the directory of the audit queue, "+path+", cannot be brought to the disk", err)
 	}
 	lock, err := filelock.Take(filepath.Join(path, "lock"))
 	if held, ok := errors.AsType[*filelock.HeldError](err); ok {

@@ -103,11 +103,11 @@ type Queue struct {
 // Epoch identifies what this process records: sequences count within it.
 func (q *Queue) Epoch() uint64 { return q.ring.epoch }
 
-// Err says why the queue accepts no call any more; nil: it does.
+// Err says why the queue accepts no call any more, or none that has to Sync for as long as the disk does not answer; nil: it does.
 func (q *Queue) Err() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return cmp.Or(q.broken, q.doubted)
+	return cmp.Or(q.broken, q.doubted, q.slow())
 }
 
 // Ticket is the right to record the result of one call. The room for it is taken until Result is called, so every ticket

@@ -15,7 +15,6 @@ package turns
 
 import (
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -84,20 +83,14 @@ func (t *Turns) breathe() {
 	<-t.free
 }
 
-// disk lets one such call at a time have a processor lent.
-var disk sync.Mutex
-
 // Wait makes system calls that wait for the disk or work for milliseconds, and gives a process that has one processor another
-// one as long as that takes.
+// one as long as that takes. Nobody waits for another who waits for the disk.
 func Wait(call func()) {
-	disk.Lock()
-	defer disk.Unlock()
 	defer processors.wait()()
 	call()
 }
 
-// WaitOften is Wait for what is called many times a second. The processor stays lent for a while, and nobody waits for another
-// who waits for the disk.
+// WaitOften is Wait for what is called many times a second. The processor stays lent for a while.
 func WaitOften(call func()) {
 	processors.again(time.Now())
 	call()
