@@ -69,12 +69,15 @@ type from struct {
 
 func (f from) RemoteAddr() net.Addr { return f.address }
 
+// at is a port of an address.
+func at(address string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(address), Port: 1} }
+
 // comes has somebody connect, who says as much as client does.
 func (s street) comes(address string, client func(net.Conn)) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	s.t.Cleanup(func() { _ = theirs.Close() })
 	go client(theirs)
-	conn, _, err := s.ServerHandshake(from{ours, &net.TCPAddr{IP: net.ParseIP(address), Port: 1}})
+	conn, _, err := s.ServerHandshake(from{ours, at(address)})
 	if err == nil {
 		s.t.Cleanup(func() { _ = conn.Close() })
 	}
@@ -138,46 +141,6 @@ func TestOneAddressCannotTakeAllPlacesOfPeersWithoutACertificate(t *testing.T) {
 	out("192.0.2.1")
 }
 
-func TestHandshakesThatAreNotFinishedAreBoundedByAddress(t *testing.T) {
-	s := newStreet(t, tls.VerifyClientCertIfGiven)
-	hangs := make(chan net.Conn, handshakesEach)
-	var hanging sync.WaitGroup
-	for range handshakesEach {
-		hanging.Go(func() { _, _ = s.comes("192.0.2.1", func(conn net.Conn) { hangs <- conn }) })
-	}
-	var all []net.Conn
-	for range handshakesEach {
-		all = append(all, <-hangs)
-	}
-	// The doorman takes a seat before it says anything, which nobody hears here.
-	for deadline := time.Now().Add(10 * time.Second); s.handshakes.count() < handshakesEach; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d have a seat", s.handshakes.count())
-		}
-		time.Sleep(time.Millisecond)
-	}
-	stranger := shakes(s.stranger)
-	if _, err := s.comes("192.0.2.1", stranger); !errors.Is(err, errCrowded) {
-		t.Errorf("one more: %v", err)
-	}
-	if many := s.turned("handshake", fullAddress); many != 1 {
-		t.Errorf("%v are counted", many)
-	}
-	if _, err := s.comes("192.0.2.2", stranger); err != nil {
-		t.Errorf("another address: %v", err)
-	}
-	for _, conn := range all {
-		_ = conn.Close()
-	}
-	hanging.Wait()
-	if _, err := s.comes("192.0.2.1", stranger); err != nil {
-		t.Errorf("when they have gone: %v", err)
-	}
-	if left := s.handshakes.count(); left != 0 {
-		t.Errorf("%d seats are not given back", left)
-	}
-}
-
 // TestWhereACertificateIsAskedForThereAreNoStrangers is of the port for tunnels.
 func TestWhereACertificateIsAskedForThereAreNoStrangers(t *testing.T) {
 	s := newStreet(t, tls.RequireAndVerifyClientCert)
@@ -187,16 +150,9 @@ func TestWhereACertificateIsAskedForThereAreNoStrangers(t *testing.T) {
 	if _, err := s.comes("192.0.2.1", shakes(s.agent)); err != nil {
 		t.Errorf("an agent: %v", err)
 	}
-	if left := s.handshakes.count() + s.strangers.count(); left != 0 {
+	if left := s.handshakes.count() + s.strangers.taken; left != 0 {
 		t.Errorf("%d seats are not given back", left)
 	}
-}
-
-// count is how many seats are taken.
-func (s *seats) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.taken
 }
 
 func TestSeatsAreBoundedInAll(t *testing.T) {
