@@ -79,7 +79,7 @@ func (x *exchange) withheld(ctx context.Context) *upstream.Answer {
 	if err == nil {
 		return nil
 	}
-	x.log.ErrorContext(ctx, "a call is not made because its record is not safe on the disk", "server", x.call.Server.GetName(), "error", err)
+	x.log.DebugContext(ctx, "a call is not made because its record is not safe on the disk", "server", x.call.Server.GetName(), "error", err)
 	return &upstream.Answer{
 		Body:    unrecordable(err).Append(nil, x.id()),
 		Outcome: auditv1.Outcome_OUTCOME_REFUSED,

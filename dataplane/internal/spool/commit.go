@@ -23,6 +23,7 @@ type commits struct {
 	next    *group    // whom the next call of the disk covers; nil: nobody
 	running bool      // a goroutine calls the disk until nobody waits
 	since   time.Time // when the call began that the disk has not answered yet; zero: none
+	told    bool      // the log has it that the disk does not answer
 	made    uint64    // calls of the disk that succeeded
 }
 
@@ -44,7 +45,7 @@ func (q *Queue) Sync(ctx context.Context) error {
 	}
 	group := q.enlist()
 	if group == nil {
-		return errSlowDisk
+		return q.hangs()
 	}
 	timer := time.NewTimer(q.config.SyncTime)
 	defer timer.Stop()
@@ -54,7 +55,7 @@ func (q *Queue) Sync(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-timer.C:
-		return errSlowDisk
+		return q.hangs()
 	}
 }
 
@@ -89,6 +90,18 @@ func (c *commits) stuck(patience time.Duration) bool {
 	return !c.since.IsZero() && time.Since(c.since) >= patience
 }
 
+// hangs is what who does not wait for the disk any more returns. The log has it once for each call of the disk that is not answered,
+// however many calls are refused for that.
+func (q *Queue) hangs() error {
+	q.commits.mu.Lock()
+	defer q.commits.mu.Unlock()
+	if !q.commits.told {
+		q.commits.told = true
+		q.config.Log.Error("audit: the disk does not answer; calls whose record has to be on it are refused until it does")
+	}
+	return errSlowDisk
+}
+
 // slow says that the disk does not answer, if it does not.
 func (q *Queue) slow() error {
 	q.commits.mu.Lock()
@@ -121,7 +134,7 @@ func (c *commits) begin() *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	group := c.next
-	c.next, c.running, c.since = nil, group != nil, time.Time{}
+	c.next, c.running, c.since, c.told = nil, group != nil, time.Time{}, false
 	if group != nil {
 		c.since = time.Now()
 	}

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -227,7 +228,10 @@ func TestACallThatGivesUpDoesNotWaitForTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		q := begin(t, Config{Dir: dir, SyncTime: time.Minute, Disk: func(func() error) error { <-goOn; return nil }})
+		var log strings.Builder
+		q := begin(t, Config{
+			Dir: dir, SyncTime: time.Minute, Disk: func(func() error) error { <-goOn; return nil }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
 		gone, began := errors.New("the client is gone"), time.Now()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(gone) })
@@ -243,6 +247,9 @@ func TestACallThatGivesUpDoesNotWaitForTheDisk(t *testing.T) {
 		}
 		if err := q.Err(); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("Err = %v", err)
+		}
+		if said := strings.Count(log.String(), "the disk does not answer"); said != 1 {
+			t.Errorf("of two calls the log says %d times: %s", said, log.String())
 		}
 		refuse(t, q, 0, 1)
 		close(goOn) // What is late is no failure.
