@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,22 +94,22 @@ func TestWhoStopsInOrderCostsNoCall(t *testing.T) {
 // what is the matter.
 func (s *site) stopsAgent(t *testing.T) {
 	t.Helper()
-	running := make(chan *placed)
 	long := &caller{url: s.mcp, key: s.key, session: openVersion(t, s.mcp, s.key, "2025-11-25", `{}`)}
-	go func() {
-		running <- long.call("everything", "trigger-long-running-operation", `{"duration":3,"steps":3}`)
-	}()
-	eventually(t, "the call runs", func() bool {
-		for _, n := range s.nodes {
-			if gauge(t, "http://"+n.mcp, "warder_inflight_requests") > 0 {
-				return true
-			}
+	response, err := long.begin(t.Context(), strings.Repeat("5", 32), "everything__trigger-long-running-operation",
+		`{"duration":3,"steps":3}`, `,"_meta":{"progressToken":"steps"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer := bufio.NewReader(response.Body)
+	for line := ""; !strings.Contains(line, "notifications/progress"); { // The server works, so the call is at the agent.
+		if line, err = answer.ReadString('\n'); err != nil {
+			t.Fatalf("the call tells of no progress: %v %s", err, line)
 		}
-		return false
-	})
+	}
 	s.agents["south"].terminate(t)
-	if p := <-running; !p.ok() || !strings.Contains(p.text, "completed") {
-		t.Errorf("the call that ran: %v %s", p.err, p.text)
+	if text, err := io.ReadAll(answer); err != nil || !strings.Contains(string(text), "completed") {
+		t.Errorf("the call that ran: %v %s", err, text)
 	}
 	for _, n := range s.nodes {
 		p := (&caller{url: "http://" + n.mcp + "/mcp", key: s.key}).call("everything", "echo", `{"message":"hello"}`)

@@ -77,7 +77,17 @@ func (c *caller) call(server, tool, arguments string) *placed {
 }
 
 func (c *caller) exchange(ctx context.Context, trace, name, arguments string) (string, error) {
-	meta := ""
+	response, err := c.begin(ctx, trace, name, arguments, "")
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return string(text), err
+}
+
+// begin makes a call, and returns when its answer begins. The client, if it is of 2025-11-25, gives the call this _meta.
+func (c *caller) begin(ctx context.Context, trace, name, arguments, meta string) (*http.Response, error) {
 	header := []string{"Mcp-Session-Id", c.session, "MCP-Protocol-Version", "2025-11-25"}
 	if c.session == "" {
 		meta, header = ","+modernMeta, modernHeader("tools/call", name)
@@ -85,7 +95,7 @@ func (c *caller) exchange(ctx context.Context, trace, name, arguments string) (s
 	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s%s}}`, name, arguments, meta)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(body))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.key)
 	r.Header.Set("Content-Type", "application/json")
@@ -94,13 +104,7 @@ func (c *caller) exchange(ctx context.Context, trace, name, arguments string) (s
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	response, err := alone.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return string(text), err
+	return alone.Do(r)
 }
 
 // traffic is clients of both eras that call all servers through the balancer.
