@@ -112,6 +112,7 @@ lint: tools ## Check style and mistakes.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./... ./proto/...
 	$(GO) vet -tags browser,conformance ./deploy/e2e
+	$(GO) vet -tags unrecorded ./dataplane
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format --diff --exit-code proto --path proto/warder

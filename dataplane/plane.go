@@ -112,7 +112,7 @@ func (p *Plane) assemble(expired error) error {
 	p.session = session.New(session.Config{
 		Upstream:   p.pool,
 		Board:      p.board,
-		Audit:      newRecorder(p.queue, p.config.AuditSync, p.config.Registerer),
+		Audit:      p.recording(newRecorder(p.queue, p.config.AuditSync, p.config.Registerer)),
 		Limits:     p.limits,
 		Drift:      p.drift,
 		Peers:      p.tunnels.peers(),

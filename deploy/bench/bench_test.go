@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -70,8 +74,8 @@ func TestEachRowHasAllItsFigures(t *testing.T) {
 			bounded++
 		}
 	}
-	if bounded != 11 {
-		t.Errorf("%d readings have a target's bound; want 11: %+v", bounded, r.Readings)
+	if bounded != 16 {
+		t.Errorf("%d readings have a target's bound; want 16: %+v", bounded, r.Readings)
 	}
 	if t.Failed() {
 		t.Log(out.String())
@@ -120,6 +124,47 @@ func TestLatencyIsComparedAsAWholeWhereOneAddsNone(t *testing.T) {
 		got, whole := added([][]sample{rounds(test.direct), rounds(test.proxy), rounds(test.warder)}, sample.p50)
 		if got != test.want || whole != test.whole {
 			t.Errorf("%+v: %v, whole: %v", test, got, whole)
+		}
+	}
+}
+
+// TestOnlyTheProxyIsForgivenAnAnswerWithoutEnd drives a server that breaks off each fiftieth answer.
+func TestOnlyTheProxyIsForgivenAnAnswerWithoutEnd(t *testing.T) {
+	answers := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "2")
+		if answers++; answers%50 == 0 {
+			_, _ = io.WriteString(w, "o")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "ok")
+	}))
+	defer server.Close()
+	calls := work{callers: 1, ready: func(c *connection) error {
+		c.request = []byte("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+		c.right = func(answer []byte) bool { return string(answer) == "ok" }
+		return nil
+	}}
+	pacer := func() pacer {
+		n := 0
+		return func() (time.Time, bool) { n++; return time.Now(), n <= 500 }
+	}
+	for _, forgiving := range []bool{true, false} {
+		all, err := connect(server.Listener.Addr().String(), calls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if forgiving {
+			all.forgive()
+		}
+		seen, err := callers(all, pacer())
+		all.close()
+		switch {
+		case forgiving && (err != nil || seen.TotalCount() != 490):
+			t.Errorf("forgiven: %v, %d calls", err, seen.TotalCount())
+		case !forgiving && !errors.Is(err, io.ErrUnexpectedEOF):
+			t.Errorf("not forgiven: %v", err)
 		}
 	}
 }

@@ -15,7 +15,7 @@
 // PostgreSQL does not compete for the two cores: what is measured is the node,
 // with key, policy and audit on.
 //
-// After the calls come what else a target speaks of: lists over HTTP, the memory
+// After the calls come what else a target speaks of: what audit costs, lists over HTTP, the memory
 // of sessions and streams, and calls while large snapshots are applied. Each has
 // its baseline from the same run.
 //
@@ -66,7 +66,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", time.Second, "length of one round")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file as well")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the node, taken under load, to this file")
-	flag.StringVar(&o.match, "match", "", "only rows whose name has this text, for example '16 callers, 16384', or one of lists, memory, snapshots, starts; the profile is of the last scenario")
+	flag.StringVar(&o.match, "match", "", "only rows whose name has this text, for example '16 callers, 16384', or one of audit, lists, memory, snapshots, starts; the profile is of the last scenario")
 	flag.StringVar(&o.binary, "warder", "", "the binary to measure (default: build it)")
 	flag.Parse()
 	if pinned, err := pinSelf(); err != nil {
@@ -202,9 +202,10 @@ func runAndReport(ctx context.Context, o options) error {
 	return r.report(os.Stdout, o.json)
 }
 
-// build builds the binary that is measured.
-func build(ctx context.Context, binary string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "github.com/warder-gateway/warder/cmd/warder")
+// build builds a binary that is measured, with flags of go build.
+func build(ctx context.Context, binary string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-o", binary}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/warder-gateway/warder/cmd/warder")...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=2")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build warder: %w\n%s", err, out)
@@ -228,7 +229,7 @@ func run(ctx context.Context, o options, dir string, out io.Writer) (*result, er
 		name    string
 		measure func(context.Context, *node) ([]reading, error)
 	}{
-		{"lists", b.lists}, {"memory", b.memory}, {"snapshots", b.snapshots}, {"starts", b.starts},
+		{"audit", b.audit}, {"lists", b.lists}, {"memory", b.memory}, {"snapshots", b.snapshots}, {"starts", b.starts},
 	} {
 		if !o.wants(part.name) {
 			continue
@@ -246,7 +247,7 @@ func run(ctx context.Context, o options, dir string, out io.Writer) (*result, er
 // byItself measures with a node of its own, so that nothing is left of what was
 // measured before.
 func (b *bench) byItself(ctx context.Context, name string, measure func(context.Context, *node) ([]reading, error)) ([]reading, error) {
-	n, err := b.startNode(name)
+	n, err := b.startNode(name, b.binary)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +270,7 @@ func (b *bench) calls(ctx context.Context) ([]cell, error) {
 	if len(wanted) == 0 {
 		return nil, nil
 	}
-	n, err := b.startNode("calls")
+	n, err := b.startNode("calls", b.binary)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/warder-gateway/warder/internal/identity"
 	"github.com/warder-gateway/warder/internal/snapshot"
@@ -64,7 +65,9 @@ func newStandIn(set *snapshot.Set) (*standIn, error) {
 		return nil, err
 	}
 	s.address = l.Addr().String()
-	s.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+	// An idle node asks whether it is still there; the control plane allows the same.
+	pings := keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}
+	s.server = grpc.NewServer(grpc.KeepaliveEnforcementPolicy(pings), grpc.Creds(credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAndVerifyClientCert,
 		ClientCAs: s.authority.pool(), MinVersion: tls.VersionTLS13,
 	})))

@@ -200,9 +200,9 @@ type node struct {
 	stop    func()
 }
 
-// startNode starts a node of a name, with its profiles to be had, and waits until
-// it serves.
-func (b *bench) startNode(name string) (*node, error) {
+// startNode starts a node of a name, with its profiles to be had and further flags, and waits
+// until it serves.
+func (b *bench) startNode(name, binary string, flags ...string) (*node, error) {
 	n := &node{}
 	var err error
 	if n.content, err = newContent(b.direct.address, b.direct.standard, b.sessions); err != nil {
@@ -217,14 +217,14 @@ func (b *bench) startNode(name string) (*node, error) {
 	}
 	n.stop = n.control.close
 	n.subject = subject{name: "warder", key: n.load}
-	if err := n.start(b.binary, filepath.Join(b.dir, name)); err != nil {
+	if err := n.start(binary, filepath.Join(b.dir, name), flags...); err != nil {
 		n.stop()
 		return nil, err
 	}
 	return n, nil
 }
 
-func (n *node) start(binary, dir string) (err error) {
+func (n *node) start(binary, dir string, flags ...string) (err error) {
 	if n.address, err = freeAddress(); err != nil {
 		return err
 	}
@@ -235,8 +235,9 @@ func (n *node) start(binary, dir string) (err error) {
 	if err := n.control.writeIdentity(dirOfIdentity); err != nil {
 		return err
 	}
-	cmd := pinnedTo(productCore, binary, "dataplane", "--listen", n.address, "--metrics-listen", n.metrics, "--pprof",
-		"--control-plane", n.control.address, "--identity-dir", dirOfIdentity, "--data-dir", filepath.Join(dir, "data"), "--log-level", "warn")
+	args := append([]string{"dataplane", "--listen", n.address, "--metrics-listen", n.metrics, "--pprof",
+		"--control-plane", n.control.address, "--identity-dir", dirOfIdentity, "--data-dir", filepath.Join(dir, "data"), "--log-level", "warn"}, flags...)
+	cmd := pinnedTo(productCore, binary, args...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
