@@ -4,9 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
@@ -46,6 +52,99 @@ func TestEncodeGivesTheEventBackAndRefusesBadText(t *testing.T) {
 	}
 	if _, err := audit.Encode(&auditv1.Event{Tool: "\xff"}); err == nil {
 		t.Error("text that is no UTF-8 is encoded")
+	}
+}
+
+// TestAnEventIsEncodedAsPackageProtoDoes compares the bytes: for each field of the message on its own, so that a new one cannot be
+// forgotten, and for events of any fields.
+func TestAnEventIsEncodedAsPackageProtoDoes(t *testing.T) {
+	compare := func(t interface{ Errorf(string, ...any) }, event *auditv1.Event) {
+		want, err := proto.MarshalOptions{Deterministic: true}.Marshal(event)
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+		if got, err := audit.Encode(event); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%v: %x, %v; want %x", event, got, err, want)
+		}
+	}
+	fields := (&auditv1.Event{}).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		event := &auditv1.Event{}
+		set(event.ProtoReflect(), fields.Get(i), func(int) int { return 1 })
+		compare(t, event)
+		if fields.Get(i).Kind() != protoreflect.StringKind {
+			continue
+		}
+		bad := &auditv1.Event{}
+		if value := protoreflect.ValueOfString("\xff"); fields.Get(i).IsList() {
+			bad.ProtoReflect().Mutable(fields.Get(i)).List().Append(value)
+		} else {
+			bad.ProtoReflect().Set(fields.Get(i), value)
+		}
+		if _, err := audit.Encode(bad); err == nil {
+			t.Errorf("%s that is no UTF-8 is encoded", fields.Get(i).Name())
+		}
+	}
+	unknown := &auditv1.Event{Tool: "x"}
+	unknown.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 7))
+	compare(t, unknown)
+	rapid.Check(t, func(t *rapid.T) {
+		event := &auditv1.Event{}
+		for i := range fields.Len() {
+			if rapid.Bool().Draw(t, "has it") {
+				set(event.ProtoReflect(), fields.Get(i), func(below int) int { return rapid.IntRange(0, below-1).Draw(t, "value") })
+			}
+		}
+		compare(t, event)
+	})
+}
+
+// set gives a field a value, by lots of less than a number. Where all are 1, none is the zero value.
+func set(m protoreflect.Message, field protoreflect.FieldDescriptor, lot func(below int) int) {
+	text := func() string { return strings.Repeat("é", lot(200)) }
+	switch {
+	case field.IsList():
+		list := m.Mutable(field).List()
+		for range lot(4) {
+			list.Append(protoreflect.ValueOfString(text()))
+		}
+	case field.Kind() == protoreflect.MessageKind: // seconds and nanoseconds, which may be less than nothing
+		span := m.Mutable(field).Message()
+		parts := span.Descriptor().Fields()
+		span.Set(parts.ByNumber(1), protoreflect.ValueOfInt64(int64(lot(math.MaxInt)-lot(math.MaxInt))-1))
+		span.Set(parts.ByNumber(2), protoreflect.ValueOfInt32(int32(lot(math.MaxInt32)-lot(math.MaxInt32))-1))
+	case field.Kind() == protoreflect.StringKind:
+		m.Set(field, protoreflect.ValueOfString(text()))
+	case field.Kind() == protoreflect.BytesKind:
+		m.Set(field, protoreflect.ValueOfBytes([]byte(text())))
+	case field.Kind() == protoreflect.EnumKind:
+		m.Set(field, protoreflect.ValueOfEnum(protoreflect.EnumNumber(lot(300))))
+	default:
+		m.Set(field, protoreflect.ValueOfUint64(uint64(lot(math.MaxInt))))
+	}
+}
+
+// BenchmarkEncode encodes the two events of a call.
+func BenchmarkEncode(b *testing.B) {
+	intent := &auditv1.Event{
+		Kind: auditv1.EventKind_EVENT_KIND_INTENT, CallId: make([]byte, 16), At: timestamppb.Now(), User: "ana", Application: "ide", KeyId: "abcdefgh",
+		ClientName: "client", ClientVersion: "1.2.3", RemoteAddress: "127.0.0.1:12345", ProtocolVersion: "2026-07-28", Method: "tools/call",
+		Server: "git", Tool: "get", Risk: 1, DefinitionHash: make([]byte, 32), Decision: auditv1.Decision_DECISION_ALLOW, Rule: "rule", Reason: "a role lets it through",
+		Revision: 1000, ArgumentsDigest: make([]byte, 32), RequestBytes: 512, TraceId: strings.Repeat("0", 32), Roles: []string{"dev"},
+	}
+	result := &auditv1.Event{
+		Kind: auditv1.EventKind_EVENT_KIND_RESULT, CallId: make([]byte, 16), At: timestamppb.Now(), Outcome: auditv1.Outcome_OUTCOME_OK,
+		Latency: durationpb.New(time.Millisecond), ServerLatency: durationpb.New(time.Millisecond), ResponseBytes: 300, TraceId: strings.Repeat("0", 32),
+	}
+	var room []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, event := range []*auditv1.Event{intent, result} {
+			var err error
+			if room, err = audit.AppendEncode(room[:0], event); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
 
