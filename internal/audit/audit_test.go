@@ -111,8 +111,8 @@ func set(m protoreflect.Message, field protoreflect.FieldDescriptor, lot func(be
 	case field.Kind() == protoreflect.MessageKind: // seconds and nanoseconds, which may be less than nothing
 		span := m.Mutable(field).Message()
 		parts := span.Descriptor().Fields()
-		span.Set(parts.ByNumber(1), protoreflect.ValueOfInt64(int64(lot(math.MaxInt)-lot(math.MaxInt))-1))
-		span.Set(parts.ByNumber(2), protoreflect.ValueOfInt32(int32(lot(math.MaxInt32)-lot(math.MaxInt32))-1))
+		span.Set(parts.ByNumber(1), protoreflect.ValueOfInt64(int64(lot(math.MaxInt)-math.MaxInt/2)))
+		span.Set(parts.ByNumber(2), protoreflect.ValueOfInt32(int32(lot(math.MaxInt32)-math.MaxInt32/2)))
 	case field.Kind() == protoreflect.StringKind:
 		m.Set(field, protoreflect.ValueOfString(text()))
 	case field.Kind() == protoreflect.BytesKind:

@@ -23,7 +23,7 @@ func (q *Queue) Push(ctx context.Context, client auditv1.AuditServiceClient) err
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stream, err := client.Push(ctx)
+	stream, err := client.Push(ctx, wire)
 	if err != nil {
 		return fmt.Errorf("push audit: open stream: %w", err)
 	}
@@ -53,10 +53,10 @@ func (q *Queue) send(ctx context.Context, stream stream) error {
 	var begun *tail
 	for {
 		t := q.current()
-		var records []*auditv1.Record
+		records := (*message)(nil)
 		if t != begun {
 			t.rewind()
-			begun = t
+			begun, records = t, newMessage(t.epoch)
 		} else {
 			var err error
 			if records, err = q.next(ctx, t); err != nil {
@@ -66,7 +66,7 @@ func (q *Queue) send(ctx context.Context, stream stream) error {
 				continue // Everything of that tail is acked.
 			}
 		}
-		if err := stream.Send(&auditv1.PushRequest{Epoch: t.epoch, Records: records}); err != nil {
+		if err := stream.SendMsg(records); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (q *Queue) of(epoch uint64) *tail {
 
 // next waits for the window to open and for events, and returns the next batch; nil if the tail is not the present one any
 // more.
-func (q *Queue) next(ctx context.Context, t *tail) ([]*auditv1.Record, error) {
+func (q *Queue) next(ctx context.Context, t *tail) (*message, error) {
 	for q.current() == t {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err

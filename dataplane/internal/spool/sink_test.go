@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
@@ -17,22 +18,39 @@ func (*sink) Push(ctx context.Context, _ ...grpc.CallOption) (stream, error) {
 }
 
 type sinkStream struct {
-	grpc.ClientStream
+	stream
 	ctx  context.Context
 	acks chan *auditv1.PushResponse
 }
 
-func (s *sinkStream) Send(request *auditv1.PushRequest) error {
-	last := uint64(0)
-	if n := len(request.Records); n > 0 {
-		last = request.Records[n-1].Sequence
-	}
+func (s *sinkStream) SendMsg(sent any) error {
+	m := sent.(*message)
+	ack := acked(m.bytes)
+	m.giveBack()
 	select {
-	case s.acks <- &auditv1.PushResponse{Epoch: request.Epoch, AckedSequence: last}:
+	case s.acks <- ack:
 		return nil
 	case <-s.ctx.Done():
 		return io.EOF
 	}
+}
+
+// acked is the answer to a request that was taken whole. It reads no more of it than that needs.
+func acked(request []byte) *auditv1.PushResponse {
+	ack := &auditv1.PushResponse{}
+	for len(request) > 0 {
+		field, kind, n := protowire.ConsumeTag(request)
+		request = request[n:]
+		if kind == protowire.VarintType {
+			ack.Epoch, n = protowire.ConsumeVarint(request)
+		} else if field == 2 { // A record, which begins with its sequence.
+			var record []byte
+			record, n = protowire.ConsumeBytes(request)
+			ack.AckedSequence, _ = protowire.ConsumeVarint(record[1:])
+		}
+		request = request[n:]
+	}
+	return ack
 }
 
 func (s *sinkStream) Recv() (*auditv1.PushResponse, error) {

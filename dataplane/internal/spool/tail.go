@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/warder-gateway/warder/internal/audit"
-	auditv1 "github.com/warder-gateway/warder/proto/gen/warder/audit/v1"
 )
 
 // tail is the pusher's end of a ring, or of a run of one that was left behind:
@@ -61,7 +58,7 @@ func (t *tail) see(head position) {
 }
 
 // batch returns the records to send next and counts them as sent; nil if there are none or the window is closed.
-func (t *tail) batch(config *Config) (records []*auditv1.Record, err error) {
+func (t *tail) batch(config *Config) (records *message, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.retired || len(t.inFlight) >= config.Window || t.sent.sequence >= t.head.sequence {
@@ -71,49 +68,26 @@ func (t *tail) batch(config *Config) (records []*auditv1.Record, err error) {
 	return records, errors.Join(err, failed)
 }
 
-// read copies the next batch out of the ring and chains it. All its records are one allocation, and so are their bytes.
-func (t *tail) read(config *Config) ([]*auditv1.Record, error) {
-	events, err := t.peek(config)
-	if err != nil {
-		return nil, err
-	}
-	block, records := make([]auditv1.Record, len(events)), make([]*auditv1.Record, len(events))
-	hashes := make([]byte, 0, len(events)*audit.HashSize)
-	marks := t.marks[len(t.marks)-len(events):]
-	for i := range events {
-		hashes = append(hashes, marks[i].hash[:]...)
-		block[i].Sequence, block[i].Event, block[i].Hash = marks[i].sequence-t.base, events[i], hashes[len(hashes)-audit.HashSize:]
-		records[i] = &block[i]
-	}
-	t.sent = marks[len(marks)-1]
-	t.highest = max(t.highest, t.sent.sequence)
-	t.inFlight = append(t.inFlight, t.sent.sequence)
-	return records, nil
-}
-
-// peek returns copies of the events of the next batch, and appends a mark for each.
-func (t *tail) peek(config *Config) ([][]byte, error) {
-	events, size := make([][]byte, 0, min(config.BatchEvents, int(t.head.sequence-t.sent.sequence))), 0
-	at := t.sent
-	for len(events) < config.BatchEvents && at.sequence < t.head.sequence {
+// read copies the next batch out of the ring, whose memory an ack may free while the batch is still on its way, and chains it.
+func (t *tail) read(config *Config) (*message, error) {
+	m, at, size := newMessage(t.epoch), t.sent, 0
+	for n := 0; n < config.BatchEvents && at.sequence < t.head.sequence; n++ {
 		found, ok := t.ring.next(at.position)
 		if !ok {
+			m.giveBack()
 			return nil, fmt.Errorf("record %d of the audit queue cannot be read: %w", at.sequence+1, errDamaged)
 		}
-		if size += len(found.event); len(events) > 0 && size > config.BatchBytes {
+		if size += len(found.event); n > 0 && size > config.BatchBytes {
 			break
 		}
 		at = at.follow(found, t.epoch, t.base)
-		events = append(events, found.event)
 		t.marks = append(t.marks, at)
+		m.add(at.sequence-t.base, found.event, at.hash[:])
 	}
-	// An ack may free the ring's memory while the batch is still on its way.
-	memory := make([]byte, 0, size)
-	for i, event := range events {
-		memory = append(memory, event...)
-		events[i] = memory[len(memory)-len(event):]
-	}
-	return events, nil
+	t.sent = at
+	t.highest = max(t.highest, at.sequence)
+	t.inFlight = append(t.inFlight, at.sequence)
+	return m, nil
 }
 
 // errDamaged says that what was written is not there any more.
