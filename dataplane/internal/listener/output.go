@@ -11,6 +11,7 @@ import (
 	"github.com/warder-gateway/warder/dataplane/internal/lifetime"
 	"github.com/warder-gateway/warder/dataplane/internal/memfile"
 	"github.com/warder-gateway/warder/dataplane/internal/session"
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
 	"github.com/warder-gateway/warder/internal/fault"
 	"github.com/warder-gateway/warder/internal/mcp"
 )
@@ -174,6 +175,7 @@ func (o *output) tick() {
 
 // finish writes the answer. One without a message ends a stream.
 func (o *output) finish(answer *session.Answer) {
+	turns.Gather()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.done {

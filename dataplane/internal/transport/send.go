@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
 )
 
 const (
@@ -22,6 +24,7 @@ func (c *conn) send(ctx context.Context, r *Request) (sent bool, err error) {
 	b := r.appendHead(c.src.buf.bytes[:0], &c.owner.origin)
 	if len(b)+len(r.Body) <= cap(b) {
 		b = append(b, r.Body...)
+		turns.Gather()
 		n, err := c.net.Write(b)
 		if err != nil && n > 0 {
 			return true, c.answeredEarly(err)
