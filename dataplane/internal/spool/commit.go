@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/warder-gateway/warder/dataplane/internal/turns"
 	"github.com/warder-gateway/warder/internal/fault"
 )
 
@@ -24,9 +25,6 @@ type commits struct {
 	since   time.Time // when the call began that the disk has not answered yet; zero: none
 	told    bool      // the log has it that the disk does not answer
 	made    uint64    // calls of the disk that succeeded
-	ended   bool      // the queue is closed
-
-	flusher flusher // the goroutine's that calls the disk, while one does
 }
 
 // group is who waits for the same call of the disk.
@@ -137,29 +135,16 @@ func (c *commits) begin() *group {
 	defer c.mu.Unlock()
 	group := c.next
 	c.next, c.running, c.since, c.told = nil, group != nil, time.Time{}, false
-	switch {
-	case group != nil:
+	if group != nil {
 		c.since = time.Now()
-	case c.ended:
-		c.flusher.close()
 	}
 	return group
 }
 
-// end gives back what the kernel holds, once the disk has answered.
-func (c *commits) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ended = true
-	if !c.running {
-		c.flusher.close()
-	}
-}
-
 // sync brings the ring to the disk. Once that has failed, the system may count as written what was not, and would not say so
 // a second time (https://wiki.postgresql.org/wiki/Fsync_Errors): so no further try is made.
-func (q *Queue) sync() error {
-	err := q.config.Disk(func() error { return q.commits.flusher.flush(q.ring.memory) })
+func (q *Queue) sync() (err error) {
+	turns.WaitOften(func() { err = q.config.Disk(q.ring.memory.sync) })
 	if err != nil {
 		return q.doubt(err)
 	}

@@ -162,7 +162,6 @@ func (q *Queue) Close() error {
 			errs = append(errs, t.ring.memory.close())
 		}
 	}
-	q.commits.end()
 	q.letGo()
 	return errors.Join(errs...)
 }
